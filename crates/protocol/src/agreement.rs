@@ -1,0 +1,154 @@
+//! Fresh key shares and the secret two of them agree on.
+//!
+//! Suite 1's share is an X25519 public key (32 bytes). Suite 2's is an X25519
+//! public key, an ML-KEM-768 encapsulation key (1184 bytes) and, where it
+//! answers a share of the peer's, a ciphertext (1088 bytes) to that share's
+//! encapsulation key. The secret is 32 or 64 bytes: X25519, then ML-KEM.
+
+use ml_kem::{
+    DecapsulationKey, EncapsulationKey, MlKem768,
+    kem::{Decapsulate, Encapsulate, FromSeed, KeyExport, TryKeyInit},
+};
+use rand_core::CryptoRng;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Error, Result, Suite};
+
+const X25519: usize = 32;
+const ENCAPSULATION_KEY: usize = 1184;
+const SEED: usize = 64;
+
+/// An agreed secret; empty for a lane's first message.
+pub type SharedSecret = Zeroizing<Vec<u8>>;
+
+/// The private half of a share, erased when it is dropped.
+pub struct ShareSecret {
+    x25519: StaticSecret,
+    /// The ML-KEM key's seed (FIPS 203, `d || z`), suite 2 only.
+    ml_kem: Option<Zeroizing<[u8; SEED]>>,
+}
+
+/// The public part that the peer answers: what remains of its latest share.
+#[derive(Clone)]
+pub struct PeerShare {
+    x25519: [u8; X25519],
+    encapsulation_key: Vec<u8>,
+}
+
+/// Makes a share that opens a lane: it answers nothing, so it agrees on nothing.
+pub fn open<R: CryptoRng + ?Sized>(suite: Suite, rng: &mut R) -> (ShareSecret, Vec<u8>) {
+    ShareSecret::generate(suite, rng)
+}
+
+/// Makes a fresh share that answers `peer`, and the secret they agree on.
+///
+/// # Errors
+/// [`Error::KeyShare`] if the peer's share is a low-order point or not a key.
+pub fn answer<R: CryptoRng + ?Sized>(
+    suite: Suite,
+    peer: &PeerShare,
+    rng: &mut R,
+) -> Result<(ShareSecret, Vec<u8>, SharedSecret)> {
+    let (secret, mut share) = ShareSecret::generate(suite, rng);
+    let mut agreed = secret.diffie_hellman(&peer.x25519)?;
+    if suite == Suite::X25519MlKem768 {
+        let key = encapsulation_key(&peer.encapsulation_key)?;
+        let (ciphertext, mut kem_secret) = key.encapsulate_with_rng(rng);
+        share.extend_from_slice(&ciphertext);
+        agreed.extend_from_slice(&kem_secret);
+        kem_secret.zeroize();
+    }
+    Ok((secret, share, agreed))
+}
+
+/// Receives a share that answers ours (`Some`) or opens a lane (`None`).
+///
+/// # Errors
+/// [`Error::KeyShare`] for a wrong length, a low-order point or a bad key.
+pub fn receive(
+    suite: Suite,
+    ours: Option<&ShareSecret>,
+    share: &[u8],
+) -> Result<(PeerShare, SharedSecret)> {
+    let expected = match ours {
+        Some(_) => suite.share_len(),
+        None => suite.opening_share_len(),
+    };
+    if share.len() != expected {
+        return Err(Error::KeyShare);
+    }
+    let (x25519, rest) = share.split_at(X25519);
+    let x25519: [u8; X25519] = x25519.try_into().map_err(|_| Error::KeyShare)?;
+    let (key, ciphertext) = match suite {
+        Suite::X25519 => (&[][..], &[][..]),
+        Suite::X25519MlKem768 => rest.split_at(ENCAPSULATION_KEY),
+    };
+    if suite == Suite::X25519MlKem768 {
+        encapsulation_key(key)?;
+    }
+    let mut agreed = SharedSecret::default();
+    if let Some(ours) = ours {
+        agreed = ours.diffie_hellman(&x25519)?;
+        if let Some(seed) = &ours.ml_kem {
+            let key = DecapsulationKey::<MlKem768>::from_seed((**seed).into());
+            let mut kem_secret = key
+                .decapsulate_slice(ciphertext)
+                .map_err(|_| Error::KeyShare)?;
+            agreed.extend_from_slice(&kem_secret);
+            kem_secret.zeroize();
+        }
+    }
+    Ok((
+        PeerShare {
+            x25519,
+            encapsulation_key: key.to_vec(),
+        },
+        agreed,
+    ))
+}
+
+impl ShareSecret {
+    fn generate<R: CryptoRng + ?Sized>(suite: Suite, rng: &mut R) -> (Self, Vec<u8>) {
+        let x25519 = StaticSecret::random_from_rng(rng);
+        let mut share = PublicKey::from(&x25519).as_bytes().to_vec();
+        let ml_kem = (suite == Suite::X25519MlKem768).then(|| {
+            let mut seed = Zeroizing::new([0u8; SEED]);
+            rng.fill_bytes(&mut *seed);
+            let (_, key) = MlKem768::from_seed(&(*seed).into());
+            share.extend_from_slice(&key.to_bytes());
+            seed
+        });
+        (Self { x25519, ml_kem }, share)
+    }
+
+    fn diffie_hellman(&self, peer: &[u8; X25519]) -> Result<SharedSecret> {
+        let shared = self.x25519.diffie_hellman(&PublicKey::from(*peer));
+        // RFC 7748, section 6.1: refuse the all-zero output of low-order points.
+        if !shared.was_contributory() {
+            return Err(Error::KeyShare);
+        }
+        Ok(Zeroizing::new(shared.as_bytes().to_vec()))
+    }
+}
+
+impl PeerShare {
+    /// Bytes that [`PeerShare::from_bytes`] takes back.
+    #[cfg(feature = "state-export")]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.x25519[..], &self.encapsulation_key].concat()
+    }
+
+    /// Takes back what [`PeerShare::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// [`Error::KeyShare`] if the bytes are not a share of this suite.
+    #[cfg(feature = "state-export")]
+    pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Result<Self> {
+        receive(suite, None, bytes).map(|(share, _)| share)
+    }
+}
+
+fn encapsulation_key(bytes: &[u8]) -> Result<EncapsulationKey<MlKem768>> {
+    EncapsulationKey::<MlKem768>::new_from_slice(bytes).map_err(|_| Error::KeyShare)
+}

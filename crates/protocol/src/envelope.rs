@@ -1,0 +1,84 @@
+//! A minted secret on its way to an endpoint: HPKE (RFC 9180) base mode with
+//! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20-Poly1305.
+
+use hpke::{
+    Deserializable, Kem as _, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305,
+    kdf::HkdfSha256, kem::X25519HkdfSha256, single_shot_open, single_shot_seal_with_rng,
+};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error, Result,
+    bundle::{BundleContext, BundleSecret},
+};
+
+/// HPKE's `info`; the bundle's context is the associated data.
+pub const INFO: &[u8] = b"armour/1 envelope";
+/// Bytes of a sealed secret: encapsulated key, ciphertext, tag.
+pub const ENVELOPE_LEN: usize = ENCAPPED + 32 + 16;
+const ENCAPPED: usize = 32;
+
+type Kem = X25519HkdfSha256;
+
+/// An endpoint's KEM key: private half (erased on drop) and public half, 32
+/// bytes each.
+pub fn generate<R: CryptoRng>(rng: &mut R) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
+    let (private, public) = Kem::gen_keypair_with_rng(rng);
+    (Zeroizing::new(private.to_bytes().into()), public.to_bytes().into())
+}
+
+/// Seals a bundle's secret to an endpoint's KEM key.
+///
+/// # Errors
+/// [`Error::KeyShare`] if the key is not one.
+pub fn seal<R: CryptoRng>(
+    kem_key: &[u8],
+    context: &BundleContext,
+    secret: &BundleSecret,
+    rng: &mut R,
+) -> Result<Vec<u8>> {
+    let key = <Kem as hpke::Kem>::PublicKey::from_bytes(kem_key).map_err(|_| Error::KeyShare)?;
+    let (encapped, sealed) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
+        &OpModeS::Base,
+        &key,
+        INFO,
+        secret.as_bytes(),
+        &context.to_bytes(),
+        rng,
+    )
+    .map_err(|_| Error::KeyShare)?;
+    Ok([encapped.to_bytes().as_slice(), &sealed].concat())
+}
+
+/// Opens what [`seal`] made.
+///
+/// # Errors
+/// [`Error::Malformed`] or, for another key or context, [`Error::Seal`].
+pub fn open(
+    kem_secret: &[u8; 32],
+    context: &BundleContext,
+    envelope: &[u8],
+) -> Result<BundleSecret> {
+    if envelope.len() != ENVELOPE_LEN {
+        return Err(Error::Malformed);
+    }
+    let (encapped, sealed) = envelope.split_at(ENCAPPED);
+    let key =
+        <Kem as hpke::Kem>::PrivateKey::from_bytes(kem_secret).map_err(|_| Error::Malformed)?;
+    let encapped =
+        <Kem as hpke::Kem>::EncappedKey::from_bytes(encapped).map_err(|_| Error::Malformed)?;
+    let opened = Zeroizing::new(
+        single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem>(
+            &OpModeR::Base,
+            &key,
+            &encapped,
+            INFO,
+            sealed,
+            &context.to_bytes(),
+        )
+        .map_err(|_| Error::Seal)?,
+    );
+    let bytes: [u8; 32] = opened.as_slice().try_into().map_err(|_| Error::Malformed)?;
+    Ok(BundleSecret::from_bytes(bytes))
+}
