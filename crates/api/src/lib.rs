@@ -13,9 +13,9 @@ use uuid::Uuid;
 /// Declares a wire type with the derives that all of them share.
 macro_rules! wire {
     ($($(#[$meta:meta])* pub $kind:ident $name:ident $body:tt)*) => {$(
-        $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(ToSchema))]
+        $(#[$meta])*
         pub $kind $name $body
     )*};
 }
@@ -356,9 +356,14 @@ wire! {
 
     /// A health answer.
     pub struct Health { pub status: String, pub version: String }
+}
 
-    /// A page of a list; `next` is the cursor of the following page.
-    pub struct Page<T> { pub items: Vec<T>, pub next: Option<String> }
+/// A page of a list; `next` is the cursor of the following page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
 }
 
 impl Default for Policy {
@@ -385,15 +390,32 @@ impl Policy {
         let ranges = [
             ("suite", u32::from(self.suite), 1, 2),
             ("report_interval_ms", self.report_interval_ms, 10, 60_000),
-            ("empty_exchange_interval_ms", self.empty_exchange_interval_ms, 100, 3_600_000),
-            ("heartbeat_interval_ms", self.heartbeat_interval_ms, 100, 600_000),
+            (
+                "empty_exchange_interval_ms",
+                self.empty_exchange_interval_ms,
+                100,
+                3_600_000,
+            ),
+            (
+                "heartbeat_interval_ms",
+                self.heartbeat_interval_ms,
+                100,
+                600_000,
+            ),
             ("lease_ms", self.lease_ms, 1_000, 86_400_000),
             ("max_lanes", self.max_lanes, 1, 1024),
-            ("supersede_grace_ms", self.supersede_grace_ms, 100, 3_600_000),
+            (
+                "supersede_grace_ms",
+                self.supersede_grace_ms,
+                100,
+                3_600_000,
+            ),
         ];
         for (field, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
-                return Err(format!("policy.{field} must be from {least} to {most}, not {value}"));
+                return Err(format!(
+                    "policy.{field} must be from {least} to {most}, not {value}"
+                ));
             }
         }
         if self.lease_ms <= self.heartbeat_interval_ms {

@@ -25,7 +25,10 @@ type Kem = X25519HkdfSha256;
 /// bytes each.
 pub fn generate<R: CryptoRng>(rng: &mut R) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
     let (private, public) = Kem::gen_keypair_with_rng(rng);
-    (Zeroizing::new(private.to_bytes().into()), public.to_bytes().into())
+    (
+        Zeroizing::new(private.to_bytes().into()),
+        public.to_bytes().into(),
+    )
 }
 
 /// Seals a bundle's secret to an endpoint's KEM key.

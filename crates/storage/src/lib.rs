@@ -1,1 +1,162 @@
+//! Armour's PostgreSQL layer: every SQL statement lives here.
+//!
+//! A [`Store`] hands out transactions that are bound to one tenant by
+//! row-level security: a statement that forgets its tenant sees nothing.
 
+mod bundles;
+mod collisions;
+mod endpoints;
+mod error;
+mod idempotency;
+mod journal;
+mod ledger;
+mod pairs;
+mod parties;
+mod tenants;
+mod tokens;
+
+pub use bundles::{BundleRow, NewBundle};
+pub use endpoints::NewEndpoint;
+pub use error::{Result, StorageError};
+pub use idempotency::Replay;
+pub use journal::{Actor, EVENTS_CHANNEL, NewEvent};
+pub use ledger::{LedgerReport, LedgerVerdict, decode_ticket};
+
+use sqlx::{PgPool, Postgres, Transaction, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+/// Most rows of one page.
+pub const PAGE: i64 = 100;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// A transaction that sees one tenant's rows, or with none the platform's.
+pub struct Tx {
+    inner: Transaction<'static, Postgres>,
+    tenant: Uuid,
+}
+
+impl Store {
+    /// Connects; waits up to `wait` for a connection whenever one is needed.
+    ///
+    /// # Errors
+    /// If the URL is wrong or the database cannot be reached.
+    pub async fn connect(url: &str, connections: u32, wait: std::time::Duration) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(wait)
+            .connect(url)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// Applies the migrations that are missing.
+    ///
+    /// # Errors
+    /// If one fails or an applied one was changed.
+    pub async fn migrate(&self) -> Result<()> {
+        MIGRATIONS
+            .run(&self.pool)
+            .await
+            .map_err(StorageError::migration)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query_scalar!("SELECT 1")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether the role in use is bound by row-level security.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn is_bound_by_rls(&self) -> Result<bool> {
+        let row = sqlx::query!(
+            r#"SELECT (rolsuper OR rolbypassrls) AS "bypass!" FROM pg_roles WHERE rolname = current_user"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(!row.bypass)
+    }
+
+    /// Begins a transaction for a tenant.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
+        let mut inner = self.pool.begin().await?;
+        sqlx::query!(
+            "SELECT set_config('armour.tenant', $1, true)",
+            tenant.to_string()
+        )
+        .fetch_one(&mut *inner)
+        .await?;
+        Ok(Tx { inner, tenant })
+    }
+
+    /// Begins a transaction for the platform's administrators, who see only
+    /// that tenants exist.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn platform(&self) -> Result<Tx> {
+        let mut inner = self.pool.begin().await?;
+        sqlx::query!("SELECT set_config('armour.platform', 'on', true)")
+            .fetch_one(&mut *inner)
+            .await?;
+        Ok(Tx {
+            inner,
+            tenant: Uuid::nil(),
+        })
+    }
+
+    /// Listens for tenants that have new events.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn listen(&self) -> Result<sqlx::postgres::PgListener> {
+        let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+        listener.listen(EVENTS_CHANNEL).await?;
+        Ok(listener)
+    }
+
+    /// Closes all connections once their work is done.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Tx {
+    /// Makes the transaction's work durable.
+    ///
+    /// # Errors
+    /// If the database refuses or does not answer.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// The tenant the transaction is bound to.
+    pub fn tenant_id(&self) -> Uuid {
+        self.tenant
+    }
+}
+
+/// Cuts rows fetched with one more than a page into the page and its cursor.
+fn page<T>(mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> armour_api::Page<T> {
+    let more = items.len() as i64 > PAGE;
+    items.truncate(PAGE as usize);
+    let next = if more { items.last().map(cursor) } else { None };
+    armour_api::Page { items, next }
+}

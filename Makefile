@@ -1,0 +1,26 @@
+# Armour's two commands: `make run` and `make test`. Both install what the
+# machine lacks, say so, and can be repeated.
+SHELL := /bin/bash
+export SQLX_OFFLINE ?= true
+CARGO ?= cargo
+
+.PHONY: help setup run test lint sqlx
+
+help: ## Say what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: ## Install what a bare Debian machine lacks
+	@scripts/setup
+
+run: setup ## Run the control plane on an embedded PostgreSQL
+	$(CARGO) run --quiet -p armour-cli --bin armour -- dev
+
+test: setup ## Run every test
+	scripts/with-postgres $(CARGO) test --workspace --all-features
+
+lint: ## Check formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+
+sqlx: setup ## Write the offline data of the SQL statements anew
+	scripts/with-postgres scripts/prepare-sqlx

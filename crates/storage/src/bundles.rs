@@ -1,0 +1,281 @@
+//! Bundles and their sealed secrets.
+
+use armour_api::{Bundle, BundleState, LaneHead, Page, Role};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{PAGE, Result, StorageError, Tx, error::word, ledger::decode_ticket, page};
+
+/// A bundle to be added.
+pub struct NewBundle<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Its pair.
+    pub pair: Uuid,
+    /// The consumer's endpoint.
+    pub consumer: Uuid,
+    /// The producer's endpoint.
+    pub producer: Uuid,
+    /// Its suite.
+    pub suite: u8,
+    /// The version of the master key that wraps the two secrets.
+    pub key_version: i32,
+    /// The secret for the consumer, wrapped.
+    pub sealed_consumer: &'a [u8],
+    /// The secret for the producer, wrapped.
+    pub sealed_producer: &'a [u8],
+}
+
+/// A bundle as the ledger sees it.
+#[derive(Debug, Clone)]
+pub struct BundleRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its pair.
+    pub pair: Uuid,
+    /// The consumer's endpoint.
+    pub consumer: Uuid,
+    /// The producer's endpoint.
+    pub producer: Uuid,
+    /// Its suite.
+    pub suite: u8,
+    /// Its state.
+    pub state: BundleState,
+    /// When it was superseded.
+    pub superseded_at: Option<DateTime<Utc>>,
+    /// The version of the master key that wraps the two secrets.
+    pub key_version: i32,
+    /// The wrapped secrets, until they are acknowledged.
+    pub sealed_consumer: Option<Vec<u8>>,
+    /// As above.
+    pub sealed_producer: Option<Vec<u8>>,
+}
+
+struct ListedRow {
+    bundle_id: Uuid,
+    pair_id: Uuid,
+    consumer_endpoint_id: Uuid,
+    producer_endpoint_id: Uuid,
+    suite: i16,
+    state: String,
+    created_at: DateTime<Utc>,
+    superseded_at: Option<DateTime<Utc>>,
+    disconnected_at: Option<DateTime<Utc>>,
+    exchanges: i64,
+}
+
+impl Tx {
+    /// Adds a bundle.
+    ///
+    /// # Errors
+    /// `Exists` if the endpoint has an active one in the pair.
+    pub async fn create_bundle(&mut self, new: &NewBundle<'_>) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
+                 producer_endpoint_id, suite, key_version, sealed_consumer, sealed_producer)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            self.tenant,
+            new.id,
+            new.pair,
+            new.consumer,
+            new.producer,
+            i16::from(new.suite),
+            new.key_version,
+            new.sealed_consumer,
+            new.sealed_producer
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// A bundle with its sealed secrets; its row stays locked against changes
+    /// of state until the transaction ends.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn bundle_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
+        let row = sqlx::query!(
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
+                    superseded_at, key_version, sealed_consumer, sealed_producer
+             FROM bundles WHERE tenant_id = $1 AND bundle_id = $2 FOR SHARE",
+            self.tenant,
+            id
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(BundleRow {
+            id: row.bundle_id,
+            pair: row.pair_id,
+            consumer: row.consumer_endpoint_id,
+            producer: row.producer_endpoint_id,
+            suite: u8::try_from(row.suite).map_err(|e| StorageError::Corrupt(e.to_string()))?,
+            state: word(BundleState::parse, &row.state)?,
+            superseded_at: row.superseded_at,
+            key_version: row.key_version,
+            sealed_consumer: row.sealed_consumer,
+            sealed_producer: row.sealed_producer,
+        })
+    }
+
+    /// Supersedes the consumer endpoint's active bundle of a pair, if any.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn supersede_bundle(&mut self, pair: Uuid, consumer: Uuid) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "UPDATE bundles SET state = 'superseded', superseded_at = now(),
+                    sealed_consumer = NULL, sealed_producer = NULL
+             WHERE tenant_id = $1 AND pair_id = $2 AND consumer_endpoint_id = $3
+               AND state = 'active' RETURNING bundle_id",
+            self.tenant,
+            pair,
+            consumer
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?)
+    }
+
+    /// Disconnects bundles of a pair that are not yet: all, of one endpoint,
+    /// or one bundle. Returns them; of concurrent calls one gets each bundle.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn disconnect_bundles(
+        &mut self,
+        pair: Option<Uuid>,
+        endpoint: Option<Uuid>,
+        bundle: Option<Uuid>,
+    ) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "UPDATE bundles SET state = 'disconnected', disconnected_at = now(),
+                    sealed_consumer = NULL, sealed_producer = NULL
+             WHERE tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
+               AND ($3::uuid IS NULL OR consumer_endpoint_id = $3 OR producer_endpoint_id = $3)
+               AND ($4::uuid IS NULL OR bundle_id = $4)
+               AND state <> 'disconnected' RETURNING bundle_id",
+            self.tenant,
+            pair,
+            endpoint,
+            bundle
+        )
+        .fetch_all(&mut *self.inner)
+        .await?)
+    }
+
+    /// Erases the secret sealed to one side.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn erase_sealed_secret(&mut self, id: Uuid, role: Role) -> Result<()> {
+        sqlx::query!(
+            "UPDATE bundles SET
+                sealed_consumer = CASE WHEN $3 = 'consumer' THEN NULL ELSE sealed_consumer END,
+                sealed_producer = CASE WHEN $3 = 'producer' THEN NULL ELSE sealed_producer END
+             WHERE tenant_id = $1 AND bundle_id = $2",
+            self.tenant,
+            id,
+            role.as_str()
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// One bundle.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_bundle(&mut self, id: Uuid) -> Result<Bundle> {
+        let mut rows = self.bundle_rows(None, None, Some(id)).await?;
+        rows.pop().ok_or(StorageError::NotFound)
+    }
+
+    /// Bundles, latest first; of one pair if given.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list_bundles(
+        &mut self,
+        pair: Option<Uuid>,
+        before: Option<Uuid>,
+    ) -> Result<Page<Bundle>> {
+        let rows = self.bundle_rows(pair, before, None).await?;
+        Ok(page(rows, |bundle| bundle.id.to_string()))
+    }
+
+    async fn bundle_rows(
+        &mut self,
+        pair: Option<Uuid>,
+        before: Option<Uuid>,
+        id: Option<Uuid>,
+    ) -> Result<Vec<Bundle>> {
+        let rows = sqlx::query_as!(
+            ListedRow,
+            r#"SELECT b.bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
+                      state, created_at, superseded_at, disconnected_at,
+                      coalesce((SELECT sum(head_n + 1) FROM lanes l
+                        WHERE l.tenant_id = b.tenant_id AND l.bundle_id = b.bundle_id), 0)::bigint
+                        AS "exchanges!"
+               FROM bundles b
+               WHERE b.tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
+                 AND ($3::uuid IS NULL OR b.bundle_id < $3)
+                 AND ($4::uuid IS NULL OR b.bundle_id = $4)
+               ORDER BY b.bundle_id DESC LIMIT $5"#,
+            self.tenant,
+            pair,
+            before,
+            id,
+            PAGE + 1
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Bundle {
+                    id: row.bundle_id,
+                    pair_id: row.pair_id,
+                    consumer_endpoint_id: row.consumer_endpoint_id,
+                    producer_endpoint_id: row.producer_endpoint_id,
+                    suite: u8::try_from(row.suite)
+                        .map_err(|e| StorageError::Corrupt(e.to_string()))?,
+                    state: word(BundleState::parse, &row.state)?,
+                    created_at: row.created_at,
+                    superseded_at: row.superseded_at,
+                    disconnected_at: row.disconnected_at,
+                    exchanges: row.exchanges,
+                })
+            })
+            .collect()
+    }
+
+    /// The heads of a bundle's lanes.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn lane_heads(&mut self, bundle: Uuid) -> Result<Vec<LaneHead>> {
+        let rows = sqlx::query!(
+            "SELECT lane, head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane",
+            self.tenant,
+            bundle
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let ticket = decode_ticket(&row.head)?.ticket;
+                let hash = ticket
+                    .hash()
+                    .0
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                Ok(LaneHead {
+                    lane: ticket.lane,
+                    n: ticket.n,
+                    hash,
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! Collisions and their evidence.
+
+use armour_api::{Collision, CollisionKind, Page};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use uuid::Uuid;
+
+use crate::{PAGE, Result, StorageError, Tx, error::word, page};
+
+impl Tx {
+    /// Records a collision. Returns whether it is the bundle's first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    #[expect(clippy::too_many_arguments, reason = "one argument a column")]
+    pub async fn record_collision(
+        &mut self,
+        id: Uuid,
+        pair: Uuid,
+        bundle: Uuid,
+        kind: CollisionKind,
+        lane: u32,
+        n: u64,
+        evidence: (Option<&[u8]>, Option<&[u8]>),
+        reporter: Uuid,
+    ) -> Result<bool> {
+        let done = sqlx::query!(
+            "INSERT INTO collisions (tenant_id, collision_id, pair_id, bundle_id, kind, lane, n,
+                                     recorded, reported, reporter_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (tenant_id, bundle_id) DO NOTHING",
+            self.tenant,
+            id,
+            pair,
+            bundle,
+            kind.as_str(),
+            i64::from(lane),
+            i64::try_from(n).unwrap_or(i64::MAX),
+            evidence.0,
+            evidence.1,
+            reporter
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Collisions, latest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list_collisions(&mut self, before: Option<Uuid>) -> Result<Page<Collision>> {
+        let rows = sqlx::query!(
+            "SELECT * FROM collisions WHERE tenant_id = $1
+               AND ($2::uuid IS NULL OR collision_id < $2) ORDER BY collision_id DESC LIMIT $3",
+            self.tenant,
+            before,
+            PAGE + 1
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let number = |value: i64| {
+            u64::try_from(value).map_err(|error| StorageError::Corrupt(error.to_string()))
+        };
+        let collisions = rows
+            .into_iter()
+            .map(|row| {
+                Ok(Collision {
+                    id: row.collision_id,
+                    pair_id: row.pair_id,
+                    bundle_id: row.bundle_id,
+                    kind: word(CollisionKind::parse, &row.kind)?,
+                    lane: u32::try_from(row.lane)
+                        .map_err(|error| StorageError::Corrupt(error.to_string()))?,
+                    n: number(row.n)?,
+                    recorded: row.recorded.map(|bytes| STANDARD.encode(bytes)),
+                    reported: row.reported.map(|bytes| STANDARD.encode(bytes)),
+                    reporter_id: row.reporter_id,
+                    detected_at: row.detected_at,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(page(collisions, |collision| collision.id.to_string()))
+    }
+}

@@ -1,0 +1,174 @@
+//! Endpoints: enrolled agents and their public keys.
+
+use armour_api::{Endpoint, EndpointState, Page, Role};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{PAGE, Result, Tx, error::word, page};
+
+/// An endpoint to be added.
+pub struct NewEndpoint<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// Its side.
+    pub role: Role,
+    /// The producer or consumer it serves.
+    pub party: Uuid,
+    /// Its name.
+    pub name: &'a str,
+    /// Ed25519 public key, 32 bytes.
+    pub signing_key: &'a [u8],
+    /// X25519 public key, 32 bytes.
+    pub kem_key: &'a [u8],
+    /// A producer's address.
+    pub address: Option<&'a str>,
+    /// The agent's version.
+    pub version: &'a str,
+}
+
+struct EndpointRow {
+    tenant_id: Uuid,
+    endpoint_id: Uuid,
+    role: String,
+    party_id: Uuid,
+    name: String,
+    signing_key: Vec<u8>,
+    kem_key: Vec<u8>,
+    address: Option<String>,
+    version: String,
+    state: String,
+    created_at: DateTime<Utc>,
+    last_seen_at: Option<DateTime<Utc>>,
+}
+
+impl Tx {
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// `NotFound` if the party does not exist.
+    pub async fn create_endpoint(&mut self, new: &NewEndpoint<'_>) -> Result<Endpoint> {
+        sqlx::query!(
+            "INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
+                                    kem_key, address, version, last_seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now())",
+            self.tenant,
+            new.id,
+            new.role.as_str(),
+            new.party,
+            new.name,
+            new.signing_key,
+            new.kem_key,
+            new.address,
+            new.version
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        self.find_endpoint(new.id).await
+    }
+
+    /// One endpoint.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_endpoint(&mut self, id: Uuid) -> Result<Endpoint> {
+        sqlx::query_as!(
+            EndpointRow,
+            "SELECT * FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.tenant,
+            id
+        )
+        .fetch_one(&mut *self.inner)
+        .await?
+        .into_endpoint()
+    }
+
+    /// Endpoints in order of id.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list_endpoints(&mut self, after: Option<Uuid>) -> Result<Page<Endpoint>> {
+        let rows = sqlx::query_as!(
+            EndpointRow,
+            "SELECT * FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
+             ORDER BY endpoint_id LIMIT $3",
+            self.tenant,
+            after,
+            PAGE + 1
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let endpoints = rows
+            .into_iter()
+            .map(EndpointRow::into_endpoint)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(page(endpoints, |endpoint| endpoint.id.to_string()))
+    }
+
+    /// The producer's active endpoint that was heard of last.
+    ///
+    /// # Errors
+    /// `NotFound` if it has none.
+    pub async fn latest_producer_endpoint(&mut self, producer: Uuid) -> Result<Endpoint> {
+        sqlx::query_as!(
+            EndpointRow,
+            "SELECT * FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
+             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
+            self.tenant,
+            producer
+        )
+        .fetch_one(&mut *self.inner)
+        .await?
+        .into_endpoint()
+    }
+
+    /// Notes that an endpoint was heard of.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn touch_endpoint(&mut self, id: Uuid) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET last_seen_at = now() WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.tenant,
+            id
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Revokes an endpoint. Returns whether that changed it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revoke_endpoint(&mut self, id: Uuid) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE endpoints SET state = 'revoked'
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
+            self.tenant,
+            id
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+impl EndpointRow {
+    fn into_endpoint(self) -> Result<Endpoint> {
+        Ok(Endpoint {
+            id: self.endpoint_id,
+            tenant_id: self.tenant_id,
+            role: word(Role::parse, &self.role)?,
+            party_id: self.party_id,
+            name: self.name,
+            signing_key: STANDARD.encode(self.signing_key),
+            kem_key: STANDARD.encode(self.kem_key),
+            address: self.address,
+            state: word(EndpointState::parse, &self.state)?,
+            version: self.version,
+            created_at: self.created_at,
+            last_seen_at: self.last_seen_at,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! What the database can answer that a caller acts on.
+
+use thiserror::Error;
+
+/// The layer's result.
+pub type Result<T> = std::result::Result<T, StorageError>;
+
+/// Why a storage call failed.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// The row does not exist, or is another tenant's.
+    #[error("not found")]
+    NotFound,
+    /// A unique constraint: the name or combination exists.
+    #[error("already exists ({0})")]
+    Exists(String),
+    /// A stored value that this version cannot read.
+    #[error("stored value cannot be read: {0}")]
+    Corrupt(String),
+    /// The database cannot be reached or refused.
+    #[error("database: {0}")]
+    Database(sqlx::Error),
+    /// Migrations do not apply.
+    #[error("migrations: {0}")]
+    Migration(String),
+}
+
+impl StorageError {
+    pub(crate) fn migration(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::RowNotFound => Self::NotFound,
+            sqlx::Error::Database(db) if db.is_unique_violation() => {
+                Self::Exists(db.constraint().unwrap_or("unique").to_owned())
+            }
+            sqlx::Error::Database(db) if db.is_foreign_key_violation() => Self::NotFound,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Reads a stored word back into its enumeration.
+pub(crate) fn word<T>(parse: fn(&str) -> Option<T>, word: &str) -> Result<T> {
+    parse(word).ok_or_else(|| StorageError::Corrupt(word.to_owned()))
+}

@@ -1,0 +1,192 @@
+//! The ledger: lanes advance by compare-and-swap, and every report is compared
+//! with what is recorded.
+
+use armour_protocol::{
+    ledger::{Chain, ENTRY_LEN, Verdict, judge},
+    ticket::{SignedTicket, TicketHash},
+};
+use uuid::Uuid;
+
+use crate::{Result, StorageError, Tx};
+
+/// A report whose signatures have been checked.
+pub struct LedgerReport {
+    /// The bundle.
+    pub bundle: Uuid,
+    /// Its chain of tickets.
+    pub chain: Chain,
+    /// The chain's tickets, in order.
+    pub tickets: Vec<SignedTicket>,
+}
+
+/// What a report was.
+pub type LedgerVerdict = Verdict;
+
+impl Tx {
+    /// Compares a report with the record and, where it extends it, advances
+    /// the lane. The lane's row is locked, so of two replicas' reports the
+    /// second sees the first's.
+    ///
+    /// # Errors
+    /// If the database refuses or holds what cannot be read.
+    pub async fn advance_lane(&mut self, report: &LedgerReport) -> Result<LedgerVerdict> {
+        let lane = i64::from(report.chain.lane);
+        loop {
+            let head = sqlx::query_scalar!(
+                "SELECT head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
+                 FOR UPDATE",
+                self.tenant,
+                report.bundle,
+                lane
+            )
+            .fetch_optional(&mut *self.inner)
+            .await?;
+            let head = head.map(|bytes| decode_ticket(&bytes)).transpose()?;
+            let recorded = match &head {
+                None => Vec::new(),
+                Some(_) => self.recorded(report).await?,
+            };
+            let verdict = judge(head.as_ref(), &recorded, &report.tickets);
+            let Verdict::Extends { from } = verdict else {
+                return Ok(verdict);
+            };
+            if self.append(report, from, head.as_ref()).await? {
+                return Ok(verdict);
+            }
+            // Another replica opened the lane in between: look again.
+        }
+    }
+
+    /// Recorded tickets in the report's range and the one before it.
+    async fn recorded(&mut self, report: &LedgerReport) -> Result<Vec<SignedTicket>> {
+        let (Some(first), Some(last)) = (report.tickets.first(), report.tickets.last()) else {
+            return Ok(Vec::new());
+        };
+        let from = first.ticket.n.saturating_sub(1);
+        let rows = sqlx::query!(
+            "SELECT first_n, previous, entries FROM ticket_runs
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
+               AND first_n <= $5 AND last_n >= $4 ORDER BY first_n",
+            self.tenant,
+            report.bundle,
+            i64::from(report.chain.lane),
+            number(from)?,
+            number(last.ticket.n)?
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let mut recorded = Vec::new();
+        for row in rows {
+            let run = Chain {
+                first: u64::try_from(row.first_n).map_err(corrupt)?,
+                previous: TicketHash(
+                    row.previous
+                        .try_into()
+                        .map_err(|_| corrupt("a hash of another length"))?,
+                ),
+                entries: row.entries,
+                ..report.chain.clone()
+            };
+            let tickets = run.tickets().map_err(corrupt)?;
+            recorded.extend(
+                tickets
+                    .into_iter()
+                    .filter(|t| (from..=last.ticket.n).contains(&t.ticket.n)),
+            );
+        }
+        Ok(recorded)
+    }
+
+    /// Appends the report's tickets from index `from` on. Returns false if the
+    /// lane's head was no longer the one compared with.
+    async fn append(
+        &mut self,
+        report: &LedgerReport,
+        from: usize,
+        head: Option<&SignedTicket>,
+    ) -> Result<bool> {
+        let (Some(first), Some(last)) = (report.tickets.get(from), report.tickets.last()) else {
+            return Ok(true);
+        };
+        let lane = i64::from(report.chain.lane);
+        let (first_n, last_n) = (number(first.ticket.n)?, number(last.ticket.n)?);
+        let swapped = match head {
+            None => {
+                sqlx::query!(
+                    "INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                    self.tenant,
+                    report.bundle,
+                    lane,
+                    last_n,
+                    &last.to_bytes()[..]
+                )
+                .execute(&mut *self.inner)
+                .await?
+            }
+            Some(head) => {
+                sqlx::query!(
+                    "UPDATE lanes SET head_n = $4, head = $5
+                 WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND head = $6",
+                    self.tenant,
+                    report.bundle,
+                    lane,
+                    last_n,
+                    &last.to_bytes()[..],
+                    &head.to_bytes()[..]
+                )
+                .execute(&mut *self.inner)
+                .await?
+            }
+        };
+        if swapped.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n, previous, entries)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            self.tenant,
+            report.bundle,
+            lane,
+            first_n,
+            last_n,
+            &first.ticket.previous.0[..],
+            &report.chain.entries[from * ENTRY_LEN..]
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(true)
+    }
+
+    /// The head of one lane.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn lane_head(&mut self, bundle: Uuid, lane: u32) -> Result<Option<SignedTicket>> {
+        let head = sqlx::query_scalar!(
+            "SELECT head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+            self.tenant,
+            bundle,
+            i64::from(lane)
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        head.map(|bytes| decode_ticket(&bytes)).transpose()
+    }
+}
+
+/// Reads a stored signed ticket.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn decode_ticket(bytes: &[u8]) -> Result<SignedTicket> {
+    SignedTicket::from_bytes(bytes).map_err(corrupt)
+}
+
+fn number(n: u64) -> Result<i64> {
+    i64::try_from(n).map_err(corrupt)
+}
+
+fn corrupt(error: impl ToString) -> StorageError {
+    StorageError::Corrupt(error.to_string())
+}

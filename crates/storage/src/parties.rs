@@ -1,0 +1,63 @@
+//! Producers and consumers.
+
+use armour_api::{Page, Party, Role};
+use uuid::Uuid;
+
+use crate::{PAGE, Result, Tx, page};
+
+impl Tx {
+    /// Adds a producer or consumer.
+    ///
+    /// # Errors
+    /// `Exists` if the tenant has one of the name.
+    pub async fn create_party(&mut self, role: Role, id: Uuid, name: &str) -> Result<Party> {
+        Ok(sqlx::query_as!(
+            Party,
+            "INSERT INTO parties (tenant_id, party_id, role, name) VALUES ($1, $2, $3, $4)
+             RETURNING party_id AS id, name, created_at",
+            self.tenant,
+            id,
+            role.as_str(),
+            name
+        )
+        .fetch_one(&mut *self.inner)
+        .await?)
+    }
+
+    /// One producer or consumer.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_party(&mut self, role: Role, id: Uuid) -> Result<Party> {
+        Ok(sqlx::query_as!(
+            Party,
+            "SELECT party_id AS id, name, created_at FROM parties
+             WHERE tenant_id = $1 AND party_id = $2 AND role = $3",
+            self.tenant,
+            id,
+            role.as_str()
+        )
+        .fetch_one(&mut *self.inner)
+        .await?)
+    }
+
+    /// Producers or consumers in order of id.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list_parties(&mut self, role: Role, after: Option<Uuid>) -> Result<Page<Party>> {
+        let rows = sqlx::query_as!(
+            Party,
+            "SELECT party_id AS id, name, created_at FROM parties
+             WHERE tenant_id = $1 AND role = $2 AND ($3::uuid IS NULL OR party_id > $3)
+             ORDER BY party_id LIMIT $4",
+            self.tenant,
+            role.as_str(),
+            after,
+            PAGE + 1
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(page(rows, |party| party.id.to_string()))
+    }
+}
