@@ -1,0 +1,79 @@
+//! `/v1/endpoints`: enrolled agents, as operators see them.
+
+use armour_api::{Endpoint, Page, Problem, Reason};
+use armour_storage::NewEvent;
+use axum::Json as Answer;
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::Operator,
+    collision::{Scope, disconnect},
+    extract::{Cursor, Id, Json, Params, check_text},
+    problem::ApiResult,
+    state::App,
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(revoke))
+}
+
+/// Lists endpoints.
+#[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", params(Cursor),
+    responses((status = 200, body = Page<Endpoint>), (status = "4XX", body = Problem)))]
+async fn list(
+    mut operator: Operator,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Endpoint>>> {
+    Ok(Answer(operator.tx.list_endpoints(cursor.cursor).await?))
+}
+
+/// One endpoint.
+#[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+async fn get(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
+    Ok(Answer(operator.tx.find_endpoint(id).await?))
+}
+
+/// Revokes an endpoint and disconnects its bundles.
+#[utoipa::path(post, path = "/v1/endpoints/{id}/revoke", tag = "endpoints",
+    params(("id" = uuid::Uuid, Path)), request_body = Reason,
+    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+async fn revoke(
+    mut operator: Operator,
+    Id(id): Id,
+    Json(reason): Json<Reason>,
+) -> ApiResult<Answer<Endpoint>> {
+    check_text("reason", &reason.reason, 500)?;
+    let actor = operator.actor();
+    let tx = &mut operator.tx;
+    tx.find_endpoint(id).await?;
+    if tx.revoke_endpoint(id).await? {
+        tx.audit(
+            actor,
+            "endpoint.revoke",
+            id,
+            json!({ "reason": reason.reason }),
+        )
+        .await?;
+        tx.record_event(&NewEvent {
+            kind: "endpoint.revoked",
+            endpoint: Some(id),
+            detail: json!({ "reason": reason.reason }),
+            ..Default::default()
+        })
+        .await?;
+        let scope = Scope {
+            pair: None,
+            endpoint: Some(id),
+            bundle: None,
+        };
+        disconnect(tx, actor, scope, "endpoint revoked").await?;
+    }
+    let endpoint = tx.find_endpoint(id).await?;
+    operator.tx.commit().await?;
+    Ok(Answer(endpoint))
+}

@@ -1,0 +1,145 @@
+//! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
+//! resumed by `Last-Event-ID`.
+
+use std::{collections::HashSet, convert::Infallible, time::Duration};
+
+use armour_api::{Event, Problem};
+use armour_storage::Tx;
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{self, KeepAlive, Sse},
+};
+use futures::Stream;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    auth::{Caller, Operator},
+    problem::{ApiError, ApiResult},
+    state::App,
+};
+
+/// How often a stream looks for events though nobody told of any.
+const LOOK: Duration = Duration::from_secs(2);
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(operator_events))
+        .routes(routes!(endpoint_events))
+}
+
+/// The tenant's events, as a stream of server-sent events. Without
+/// `Last-Event-ID` it begins with the next event.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    responses((status = 200, content_type = "text/event-stream", body = String),
+              (status = "4XX", body = Problem)))]
+async fn operator_events(
+    State(app): State<App>,
+    operator: Operator,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    stream(app, operator.tx, headers, |_: &Event| true).await
+}
+
+/// The events that concern the calling endpoint.
+#[utoipa::path(get, path = "/v1/endpoint/events", tag = "endpoint",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    responses((status = 200, content_type = "text/event-stream", body = String),
+              (status = "4XX", body = Problem)))]
+async fn endpoint_events(
+    State(app): State<App>,
+    mut caller: Caller,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    let id = caller.endpoint.id;
+    let mut pairs: HashSet<Uuid> = HashSet::new();
+    let mut cursor = None;
+    loop {
+        let page = caller
+            .tx
+            .list_pairs(Some(caller.endpoint.party_id), cursor)
+            .await?;
+        pairs.extend(page.items.iter().map(|pair| pair.id));
+        cursor = match page.next.as_deref().map(Uuid::try_parse) {
+            Some(Ok(next)) => Some(next),
+            _ => break,
+        };
+    }
+    stream(app, caller.tx, headers, move |event: &Event| {
+        event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
+    })
+    .await
+}
+
+async fn stream(
+    app: App,
+    mut tx: Tx,
+    headers: HeaderMap,
+    concerns: impl Fn(&Event) -> bool + Send + 'static,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    let tenant = tx.tenant_id();
+    // Subscribed before the first look, so that nothing falls in between.
+    let mut news = app.hub.subscribe();
+    let mut last = match headers.get("last-event-id") {
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .filter(|seq: &i64| *seq >= 0)
+            .ok_or_else(|| ApiError::invalid("Last-Event-ID must be an event's number"))?,
+        None => tx.latest_event().await?,
+    };
+    drop(tx);
+    let events = async_stream::stream! {
+        yield Ok(sse::Event::default().comment("armour"));
+        loop {
+            let found = match app.store.tenant(tenant).await {
+                Ok(mut tx) => tx.events_after(last).await,
+                Err(error) => Err(error),
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    // The reader comes again with the last number it saw.
+                    tracing::warn!(%error, "an event stream ends");
+                    return;
+                }
+            };
+            let more = !found.is_empty();
+            for event in found {
+                last = event.seq;
+                if concerns(&event)
+                    && let Ok(data) = sse::Event::default().json_data(&event)
+                {
+                    yield Ok(data.id(event.seq.to_string()).event(event.kind));
+                }
+            }
+            if !more && !wait(&app, &mut news, tenant).await {
+                return;
+            }
+        }
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
+}
+
+/// Waits for news of the tenant, or for the time to look anyway. Returns
+/// whether to go on.
+async fn wait(app: &App, news: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
+    let told = async {
+        loop {
+            match news.recv().await {
+                Ok(of) if of != tenant => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = app.stopping.cancelled() => false,
+        () = told => true,
+        () = tokio::time::sleep(LOOK) => true,
+    }
+}

@@ -1,0 +1,37 @@
+//! One file a resource.
+
+mod api_tokens;
+mod audit;
+mod bundles;
+mod collisions;
+mod endpoint;
+mod endpoints;
+mod enrolment;
+mod events;
+mod health;
+mod pairs;
+mod parties;
+mod reports;
+mod tenants;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+/// Every route.
+pub fn all() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(tenants::routes())
+        .merge(api_tokens::routes())
+        .merge(parties::routes())
+        .merge(pairs::routes())
+        .merge(enrolment::routes())
+        .merge(endpoints::routes())
+        .merge(bundles::routes())
+        .merge(collisions::routes())
+        .merge(audit::routes())
+        .merge(events::routes())
+        .merge(endpoint::routes())
+        .merge(reports::routes())
+}
