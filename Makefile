@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CARGO ?= cargo
 
-.PHONY: help setup run test lint sqlx
+.PHONY: help setup run test lint sqlx openapi
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,3 +24,6 @@ lint: ## Check formatting and lints
 
 sqlx: setup ## Write the offline data of the SQL statements anew
 	scripts/with-postgres scripts/prepare-sqlx
+
+openapi: ## Write openapi/openapi.json anew
+	ARMOUR_UPDATE_OPENAPI=1 $(CARGO) test -p armour-control-plane --test api openapi_document

@@ -1,1 +1,309 @@
+//! Typed client of Armour's REST API.
 
+use std::time::Duration;
+
+use armour_api::*;
+use bytes::Bytes;
+use eventsource_stream::Eventsource;
+use futures::{Stream, StreamExt};
+use reqwest::{Method, Response, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The control plane refused and says why.
+    #[error("{} ({})", .0.detail, .0.r#type)]
+    Problem(Box<Problem>),
+    /// An answer that is no problem document.
+    #[error("unexpected answer: {0}")]
+    Unexpected(StatusCode),
+    /// The control plane cannot be reached, or the connection broke.
+    #[error("cannot reach the control plane: {0}")]
+    Transport(#[from] reqwest::Error),
+}
+
+/// A call's result.
+pub type Result<T> = std::result::Result<T, ClientError>;
+
+/// A control plane and the credentials to call it with.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl ClientError {
+    /// Whether the problem is of this kind (`urn:armour:problem:<kind>`).
+    pub fn is(&self, kind: &str) -> bool {
+        matches!(self, Self::Problem(problem)
+            if problem.r#type.strip_prefix("urn:armour:problem:") == Some(kind))
+    }
+
+    /// Whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
+            Self::Unexpected(status) => status.is_server_error(),
+            Self::Transport(_) => true,
+        }
+    }
+}
+
+impl Client {
+    /// A client of the control plane at `base`, for example
+    /// `http://127.0.0.1:7100`.
+    ///
+    /// # Errors
+    /// If no TLS back end can be set up.
+    pub fn new(base: &str, token: impl Into<String>) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30))
+            .build()?;
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            token: token.into(),
+        })
+    }
+
+    /// The same control plane with other credentials.
+    #[must_use]
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self {
+            token: token.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the control plane can serve.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn ready(&self) -> Result<Health> {
+        self.get("/v1/health/ready").await
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// If refused or out of reach; so for all calls below.
+    pub async fn create_tenant(&self, name: &str) -> Result<CreatedTenant> {
+        self.post("/v1/tenants", &NewTenant { name: name.into() })
+            .await
+    }
+
+    /// Registers a producer or consumer.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn create_party(&self, role: Role, name: &str) -> Result<Party> {
+        self.post(
+            &format!("/v1/{}s", role.as_str()),
+            &NewNamed { name: name.into() },
+        )
+        .await
+    }
+
+    /// Pairs a consumer with a producer.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn create_pair(&self, new: &NewPair) -> Result<Pair> {
+        self.post("/v1/pairs", new).await
+    }
+
+    /// Creates an enrolment token.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn create_enrolment_token(&self, role: Role, party: Uuid) -> Result<CreatedSecret> {
+        let new = NewEnrolmentToken {
+            role,
+            party_id: party,
+            expires_in_s: None,
+        };
+        self.post("/v1/enrolment-tokens", &new).await
+    }
+
+    /// Enrols; the client's token is the enrolment token.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn enrol(&self, enrol: &Enrol) -> Result<Endpoint> {
+        self.post("/v1/enrol", enrol).await
+    }
+
+    /// The calling endpoint and its pairs.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn endpoint(&self) -> Result<EndpointSelf> {
+        self.get("/v1/endpoint").await
+    }
+
+    /// Draws a bundle.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn draw_bundle(&self, pair: Uuid) -> Result<BundleGrant> {
+        self.post("/v1/endpoint/bundles", &DrawBundle { pair_id: pair })
+            .await
+    }
+
+    /// A bundle of the calling endpoint.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn bundle_grant(&self, id: Uuid) -> Result<BundleGrant> {
+        self.get(&format!("/v1/endpoint/bundles/{id}")).await
+    }
+
+    /// Says that the endpoint holds the bundle's secret.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn acknowledge_bundle(&self, id: Uuid) -> Result<()> {
+        let path = format!("/v1/endpoint/bundles/{id}/acknowledge");
+        self.send(Method::POST, &path, None::<&()>).await?;
+        Ok(())
+    }
+
+    /// Reports tickets.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn report(&self, reports: Vec<TicketReport>) -> Result<Vec<ReportVerdict>> {
+        let answer: ReportedTickets = self
+            .post("/v1/endpoint/reports", &ReportTickets { reports })
+            .await?;
+        Ok(answer.verdicts)
+    }
+
+    /// A sign of life.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn heartbeat(&self, bundles: Vec<Uuid>) -> Result<HeartbeatAck> {
+        self.post("/v1/endpoint/heartbeat", &Heartbeat { bundles })
+            .await
+    }
+
+    /// Says that a recorded ticket is not the consumer's own.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn disown(&self, disown: &Disown) -> Result<()> {
+        self.send(Method::POST, "/v1/endpoint/disown", Some(disown))
+            .await?;
+        Ok(())
+    }
+
+    /// Re-arms a pair.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn re_arm(&self, pair: Uuid, reason: &str) -> Result<Pair> {
+        self.post(
+            &format!("/v1/pairs/{pair}/re-arm"),
+            &Reason {
+                reason: reason.into(),
+            },
+        )
+        .await
+    }
+
+    /// Collisions, latest first.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn collisions(&self) -> Result<Page<Collision>> {
+        self.get("/v1/collisions").await
+    }
+
+    /// Events after `last`, as they happen; `path` is `/v1/events` or
+    /// `/v1/endpoint/events`. The stream ends when the connection does.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn events(
+        &self,
+        path: &str,
+        last: Option<i64>,
+    ) -> Result<impl Stream<Item = Event> + Send + use<>> {
+        let mut request = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(&self.token);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = check(request.send().await?).await?;
+        Ok(response
+            .bytes_stream()
+            .eventsource()
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .filter_map(|event| async { serde_json::from_str(&event.ok()?.data).ok() })
+            .boxed())
+    }
+
+    /// Any `GET`.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        Ok(self
+            .send(Method::GET, path, None::<&()>)
+            .await?
+            .json()
+            .await?)
+    }
+
+    /// Any `POST` with a JSON body.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        Ok(self
+            .send(Method::POST, path, Some(body))
+            .await?
+            .json()
+            .await?)
+    }
+
+    /// Any call; returns the raw answer of a success.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Response> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        check(request.timeout(Duration::from_secs(30)).send().await?).await
+    }
+}
+
+async fn check(response: Response) -> Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body: Bytes = response.bytes().await?;
+    Err(match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => ClientError::Problem(Box::new(problem)),
+        Err(_) => ClientError::Unexpected(status),
+    })
+}

@@ -1,0 +1,216 @@
+//! The REST API's manners: documents, tenancy, tokens, repeats, bad input.
+
+mod common;
+
+use armour_api::{Enrol, Pair, Party, Policy, Role};
+use armour_client::Client;
+use common::{World, database, replica};
+
+#[test]
+fn openapi_document_is_the_committed_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/openapi.json");
+    let now = armour_control_plane::openapi().unwrap();
+    if std::env::var_os("ARMOUR_UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == now,
+        "the API changed: run `make openapi` and commit openapi/openapi.json"
+    );
+}
+
+#[tokio::test]
+async fn every_route_with_an_id_hides_other_tenants() {
+    let base = replica(&database().await).await;
+    let (a, b) = (
+        World::new(&base, Policy::default()).await,
+        World::new(&base, Policy::default()).await,
+    );
+    let bundle = a
+        .consumer
+        .client(&base)
+        .draw_bundle(a.pair.id)
+        .await
+        .unwrap()
+        .bundle
+        .id;
+    let ids = [
+        a.pair.id,
+        a.pair.consumer_id,
+        a.pair.producer_id,
+        a.consumer.id,
+        a.producer.id,
+        bundle,
+    ];
+    let document: serde_json::Value =
+        serde_json::from_str(&armour_control_plane::openapi().unwrap()).unwrap();
+    let http = reqwest::Client::new();
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        if !path.contains("{id}") {
+            continue;
+        }
+        for method in operations.as_object().unwrap().keys() {
+            let platform = path.starts_with("/v1/tenants");
+            let token = match (platform, path.starts_with("/v1/endpoint/")) {
+                (true, _) => continue,
+                (_, true) => b.consumer.token(60),
+                (_, false) => b.operator_token(),
+            };
+            for id in ids {
+                let url = format!("{base}{}", path.replace("{id}", &id.to_string()));
+                let body = match path.ends_with("/policy") {
+                    true => serde_json::json!({}),
+                    false => serde_json::json!({ "reason": "x" }),
+                };
+                let method = method.to_uppercase().parse().unwrap();
+                let answer = http
+                    .request(method, &url)
+                    .bearer_auth(&token)
+                    .json(&body)
+                    .send()
+                    .await
+                    .unwrap();
+                assert_eq!(answer.status(), 404, "{url}");
+                assert!(!answer.text().await.unwrap().contains("shop"));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 60, "only {tried} tries");
+}
+
+#[tokio::test]
+async fn an_enrolment_token_works_once() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let token = world
+        .operator
+        .create_enrolment_token(Role::Consumer, world.pair.consumer_id)
+        .await
+        .unwrap();
+    let client = Client::new(&base, token.token).unwrap();
+    let enrol = Enrol {
+        name: "again".into(),
+        signing_key: base64(world.consumer.key.verifying_key().as_bytes()),
+        kem_key: base64(&[9; 32]),
+        address: None,
+        version: "0".into(),
+    };
+    let tries = futures::future::join_all((0..8).map(|_| client.enrol(&enrol))).await;
+    assert_eq!(tries.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(
+        tries
+            .iter()
+            .filter_map(|r| r.as_ref().err())
+            .all(|error| error.is("unauthenticated"))
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_create_answers_the_same_once() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let http = reqwest::Client::new();
+    let call = |name: &'static str, key: &'static str| {
+        http.post(format!("{base}/v1/producers"))
+            .bearer_auth(world.operator_token())
+            .header("idempotency-key", key)
+            .json(&serde_json::json!({ "name": name }))
+            .send()
+    };
+    let first: Party = call("one", "k1").await.unwrap().json().await.unwrap();
+    let again = call("one", "k1").await.unwrap();
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!(again.status(), 201);
+    assert_eq!(again.json::<Party>().await.unwrap(), first);
+    assert_eq!(call("two", "k1").await.unwrap().status(), 422);
+    assert_eq!(call("one", "k2").await.unwrap().status(), 409);
+}
+
+#[tokio::test]
+async fn bad_input_gets_a_problem_document() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let http = reqwest::Client::new();
+    let token = world.operator_token();
+    let cases = [
+        ("POST", "/v1/producers", "{", 400),
+        ("POST", "/v1/producers", "{\"name\":\"\"}", 400),
+        ("POST", "/v1/producers", "{\"name\":\"a\\u0000b\"}", 400),
+        ("POST", "/v1/producers", "{\"name\":\"ok\",\"more\":1}", 422),
+        (
+            "POST",
+            "/v1/pairs",
+            "{\"consumer_id\":\"00000000-0000-0000-0000-000000000000\",\"producer_id\":\"00000000-0000-0000-0000-000000000000\"}",
+            404,
+        ),
+        ("GET", "/v1/pairs/not-a-uuid", "", 404),
+        ("GET", "/v1/pairs?cursor=x", "", 400),
+        ("GET", "/v1/nothing", "", 404),
+        ("PATCH", "/v1/pairs", "", 405),
+    ];
+    for (method, path, body, status) in cases {
+        let answer = http
+            .request(method.parse().unwrap(), format!("{base}{path}"))
+            .bearer_auth(&token)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{method} {path} {body}");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "application/problem+json",
+            "{path}"
+        );
+        let problem: armour_api::Problem = answer.json().await.unwrap();
+        assert!(problem.r#type.starts_with("urn:armour:problem:"));
+        assert!(problem.request_id.is_some());
+    }
+    let answer = http.get(format!("{base}/v1/pairs")).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
+    let stolen_life = world.consumer.token(3600);
+    let answer = http
+        .get(format!("{base}/v1/endpoint"))
+        .bearer_auth(stolen_life)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+}
+
+#[tokio::test]
+async fn events_resume_after_the_last_one_seen() {
+    use futures::StreamExt;
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let events = world.operator.events("/v1/events", Some(0)).await.unwrap();
+    let seen: Vec<_> = events.take(3).collect().await;
+    assert_eq!(
+        seen.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    let mut live = world.operator.events("/v1/events", Some(2)).await.unwrap();
+    assert_eq!(live.next().await.unwrap().seq, 3);
+    world
+        .consumer
+        .client(&base)
+        .draw_bundle(world.pair.id)
+        .await
+        .unwrap();
+    assert_eq!(live.next().await.unwrap().kind, "bundle.minted");
+    let pair: Pair = world
+        .operator
+        .get(&format!("/v1/pairs/{}", world.pair.id))
+        .await
+        .unwrap();
+    assert_eq!(pair, world.pair);
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(bytes)
+}
