@@ -13,7 +13,8 @@ setup: ## Install what a bare Debian machine lacks
 	@scripts/setup
 
 run: setup ## Run the control plane on an embedded PostgreSQL
-	$(CARGO) run --quiet -p armour-cli --bin armour -- dev
+	$(CARGO) build -p armour-cli -p armour-control-plane
+	target/debug/armour dev
 
 test: setup ## Run every test
 	scripts/with-postgres $(CARGO) test --workspace --all-features

@@ -1,1 +1,4 @@
+//! The `armour` command's parts.
 
+pub mod dev;
+pub mod postgres;

@@ -1,0 +1,173 @@
+//! An embedded PostgreSQL: Debian's server on a data folder of its own.
+
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+use tokio::process::Command;
+
+/// A running server; [`Postgres::stop`] ends it.
+pub struct Postgres {
+    bin: PathBuf,
+    data: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts the server on `folder`, which is made at the first start.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed or does not start; its log is named.
+    pub async fn start(folder: &Path, port: u16) -> anyhow::Result<Self> {
+        let server = Self {
+            bin: find_bin()?,
+            data: folder.join("data"),
+            port,
+        };
+        std::fs::create_dir_all(folder)?;
+        if is_root() {
+            let (uid, gid) = postgres_user().await?;
+            chown(folder, Some(uid), Some(gid))?;
+        }
+        if !server.data.exists() {
+            server
+                .tool("initdb", &["-A", "trust", "-U", "postgres"])
+                .await?;
+        }
+        let log = folder.join("log");
+        let options = format!(
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200",
+            folder.display()
+        );
+        let log_text = log.to_string_lossy();
+        server
+            .tool("pg_ctl", &["-w", "-l", &log_text, "-o", &options, "start"])
+            .await
+            .with_context(|| format!("PostgreSQL does not start; see {}", log.display()))?;
+        server.create_database().await?;
+        Ok(server)
+    }
+
+    /// The URL for a role that is bound by row-level security.
+    pub fn url(&self) -> String {
+        format!("postgres://armour@127.0.0.1:{}/armour", self.port)
+    }
+
+    /// Stops the server once its clients' transactions are rolled back.
+    ///
+    /// # Errors
+    /// If it does not stop.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.tool("pg_ctl", &["-w", "-m", "fast", "stop"])
+            .await
+            .map(drop)
+    }
+
+    async fn create_database(&self) -> anyhow::Result<()> {
+        let known = self
+            .sql("SELECT 1 FROM pg_roles WHERE rolname = 'armour'")
+            .await?;
+        if known.trim().is_empty() {
+            self.sql("CREATE ROLE armour LOGIN NOSUPERUSER NOBYPASSRLS")
+                .await?;
+        }
+        let known = self
+            .sql("SELECT 1 FROM pg_database WHERE datname = 'armour'")
+            .await?;
+        if known.trim().is_empty() {
+            self.sql("CREATE DATABASE armour OWNER armour").await?;
+        }
+        Ok(())
+    }
+
+    async fn sql(&self, statement: &str) -> anyhow::Result<String> {
+        let output = Command::new(self.bin.join("psql"))
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-U",
+                "postgres",
+                "-Atc",
+            ])
+            .arg(statement)
+            .output()
+            .await?;
+        checked("psql", output)
+    }
+
+    async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        // PostgreSQL refuses to run as root.
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command
+                .args(["-u", "postgres", "--"])
+                .arg(self.bin.join(name));
+            command
+        } else {
+            Command::new(self.bin.join(name))
+        };
+        command
+            .arg("-D")
+            .arg(&self.data)
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null());
+        // The server inherits the tool's standard output, so it must not be a
+        // pipe that somebody waits to see closed.
+        if name == "pg_ctl" {
+            let status = command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .await?;
+            return if status.success() {
+                Ok(String::new())
+            } else {
+                bail!("pg_ctl: {status}")
+            };
+        }
+        checked(name, command.output().await?)
+    }
+}
+
+fn find_bin() -> anyhow::Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()
+        .into_iter()
+        .flatten()
+        .flatten();
+    versions
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists())
+        .max()
+        .context("PostgreSQL is not installed; `make setup` installs it")
+}
+
+async fn postgres_user() -> anyhow::Result<(u32, u32)> {
+    let passwd = tokio::fs::read_to_string("/etc/passwd").await?;
+    let line = passwd.lines().find(|line| line.starts_with("postgres:"));
+    let mut fields = line
+        .context("there is no user named postgres")?
+        .split(':')
+        .skip(2);
+    let mut number = || fields.next().and_then(|text| text.parse().ok());
+    number()
+        .zip(number())
+        .context("the user postgres has no numbers")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn checked(name: &str, output: Output) -> anyhow::Result<String> {
+    if !output.status.success() {
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
