@@ -16,7 +16,7 @@ run: setup ## Run the control plane on an embedded PostgreSQL
 	$(CARGO) build -p armour-cli -p armour-control-plane
 	target/debug/armour dev
 
-test: setup ## Run every test
+test: setup lint ## Run lints and every test
 	scripts/with-postgres $(CARGO) test --workspace --all-features
 
 lint: ## Check formatting and lints

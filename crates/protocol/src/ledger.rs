@@ -59,7 +59,7 @@ impl Chain {
     /// numbers run out.
     pub fn tickets(&self) -> Result<Vec<SignedTicket>> {
         let count = self.entries.len() / ENTRY_LEN;
-        if count == 0 || self.entries.len() % ENTRY_LEN != 0 {
+        if count == 0 || !self.entries.len().is_multiple_of(ENTRY_LEN) {
             return Err(Error::Malformed);
         }
         if (self.first == 0) != (self.previous == NO_PREVIOUS) {
