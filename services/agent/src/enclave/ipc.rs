@@ -1,0 +1,191 @@
+//! Frames between proxy and enclave: a 4-byte big-endian length, an 8-byte
+//! call number, and a postcard-encoded [`Call`] or [`Reply`].
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+/// Largest frame, in bytes: a head of suite 2 with room to spare.
+pub const MAX_FRAME: usize = 16 * 1024;
+
+/// What a bundle is bound to, as the control plane grants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Cipher suite.
+    pub suite: u8,
+    /// Tenant.
+    pub tenant: [u8; 16],
+    /// Pair.
+    pub pair: [u8; 16],
+    /// Bundle.
+    pub bundle: [u8; 16],
+    /// The consumer's endpoint.
+    pub consumer: [u8; 16],
+    /// The producer's endpoint.
+    pub producer: [u8; 16],
+    /// The consumer endpoint's Ed25519 key.
+    pub consumer_key: [u8; 32],
+    /// The producer endpoint's Ed25519 key.
+    pub producer_key: [u8; 32],
+}
+
+/// A lane of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LaneId {
+    /// The bundle.
+    pub bundle: [u8; 16],
+    /// The lane's number.
+    pub lane: u32,
+}
+
+/// What the proxy asks.
+#[derive(Serialize, Deserialize)]
+pub enum Call {
+    /// The endpoint's public keys.
+    Identity,
+    /// A token for the control plane, valid from `now` (seconds since 1970).
+    Token {
+        tenant: [u8; 16],
+        endpoint: [u8; 16],
+        now: u64,
+    },
+    /// Take a bundle's sealed secret.
+    Install { binding: Binding, envelope: Vec<u8> },
+    /// Erase a bundle.
+    Erase { bundle: [u8; 16] },
+    /// Consumer: begin the lane's next exchange; a new lane begins at 0.
+    Begin { lane: LaneId },
+    /// Consumer: take a response's head.
+    Receive { lane: LaneId, head: Vec<u8> },
+    /// Consumer: whether the ledger's head of a lane is our own work.
+    Owns {
+        lane: LaneId,
+        n: u64,
+        hash: [u8; 32],
+    },
+    /// Producer: judge a request's head and accept it if it is the next.
+    Accept { lane: LaneId, head: Vec<u8> },
+    /// Producer: begin the response to the accepted ticket.
+    Respond { lane: LaneId },
+    /// Sign a payload.
+    Sign {
+        transcript: [u8; 32],
+        digest: [u8; 32],
+    },
+}
+
+/// A one-time key on its way to the proxy.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OneTimeKey(pub Zeroizing<[u8; 32]>);
+
+/// A head, its one-time key, and the transcript that the payload's signature
+/// binds.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keyed {
+    /// The head's bytes.
+    pub head: Vec<u8>,
+    /// The key.
+    pub key: OneTimeKey,
+    /// The transcript.
+    pub transcript: [u8; 32],
+}
+
+/// What a request's head was.
+#[derive(Serialize, Deserialize)]
+pub enum Accepted {
+    /// The next ticket; it is now the lane's last.
+    Next(Keyed),
+    /// The ticket accepted last, again.
+    Repeat,
+    /// A contradiction of the ticket accepted last.
+    Conflict,
+    /// A ticket that only the ledger can judge.
+    Elsewhere,
+}
+
+/// What the enclave answers.
+#[derive(Serialize, Deserialize)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// Ed25519 and X25519 public keys.
+    Identity {
+        signing_key: [u8; 32],
+        kem_key: [u8; 32],
+    },
+    /// A signed token.
+    Token(String),
+    /// A message's key.
+    Keyed(Keyed),
+    /// What the head was.
+    Accepted(Accepted),
+    /// Whether it is our own.
+    Owns(bool),
+    /// A signature.
+    Signature(Vec<u8>),
+    /// The call failed; a code of `docs/protocol.md` or of the enclave.
+    Failed(String),
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// If the socket is closed or the frame too large.
+pub fn write<T: Serialize>(socket: &mut impl Write, id: u64, message: &T) -> io::Result<()> {
+    socket.write_all(&encode(id, message)?)
+}
+
+/// Encodes a frame; it may hold a key and is erased when dropped.
+///
+/// # Errors
+/// If it is too large.
+pub fn encode<T: Serialize>(id: u64, message: &T) -> io::Result<Zeroizing<Vec<u8>>> {
+    let body = Zeroizing::new(postcard::to_stdvec(message).map_err(io::Error::other)?);
+    let length = u32::try_from(body.len() + 8).map_err(io::Error::other)?;
+    if length as usize > MAX_FRAME {
+        return Err(io::Error::other("frame too large"));
+    }
+    let mut frame = Zeroizing::new(Vec::with_capacity(body.len() + 12));
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&id.to_be_bytes());
+    frame.extend_from_slice(&body);
+    Ok(frame)
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// If the socket is closed or the frame malformed.
+pub fn read<T: DeserializeOwned>(socket: &mut impl Read) -> io::Result<(u64, T)> {
+    let mut length = [0u8; 4];
+    socket.read_exact(&mut length)?;
+    let length = frame_length(length)?;
+    let mut frame = Zeroizing::new(vec![0u8; length]);
+    socket.read_exact(&mut frame)?;
+    decode(&frame)
+}
+
+/// Checks a frame's length.
+///
+/// # Errors
+/// If it is out of range.
+pub fn frame_length(bytes: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_be_bytes(bytes) as usize;
+    if !(8..=MAX_FRAME).contains(&length) {
+        return Err(io::Error::other("frame length out of range"));
+    }
+    Ok(length)
+}
+
+/// Decodes a frame without its length.
+///
+/// # Errors
+/// If it is malformed.
+pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> io::Result<(u64, T)> {
+    let (id, body) = frame
+        .split_first_chunk::<8>()
+        .ok_or_else(|| io::Error::other("frame too short"))?;
+    let message = postcard::from_bytes(body).map_err(io::Error::other)?;
+    Ok((u64::from_be_bytes(*id), message))
+}

@@ -1,0 +1,15 @@
+//! The enclave: a process of its own that holds the endpoint's long-term keys
+//! and every root secret. The proxy talks to it over an inherited socket and
+//! only ever receives one-time keys.
+//!
+//! * [`ipc`]: what goes over the socket;
+//! * [`process`]: the enclave's main loop;
+//! * [`vault`]: keys and lanes;
+//! * [`Enclave`]: the proxy's handle.
+
+mod handle;
+pub mod ipc;
+pub mod process;
+mod vault;
+
+pub use handle::{Enclave, EnclaveError};

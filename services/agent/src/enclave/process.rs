@@ -1,0 +1,100 @@
+//! The enclave's main loop. Its socket is its standard input.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::AsFd,
+        unix::{fs::OpenOptionsExt, net::UnixStream},
+    },
+    path::Path,
+};
+
+use anyhow::{Context as _, ensure};
+use armour_protocol::envelope;
+use ed25519_dalek::SigningKey;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use zeroize::Zeroizing;
+
+use super::{
+    ipc::{self, Call},
+    vault::{Keys, Vault},
+};
+
+const KEY_FILE_LEN: usize = 96;
+
+/// Serves the proxy until it closes the socket.
+///
+/// # Errors
+/// If the keys cannot be read or made, or the socket breaks.
+pub fn run(key_file: &Path) -> anyhow::Result<()> {
+    harden()?;
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut vault = Vault::new(load_or_make(key_file)?);
+    loop {
+        let (id, call): (u64, Call) = match ipc::read(&mut socket) {
+            Ok(frame) => frame,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        ipc::write(&mut socket, id, &vault.answer(call))?;
+    }
+}
+
+/// No core dumps, no ptrace by others of the same user, no new privileges.
+fn harden() -> anyhow::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid dumping")?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
+    rustix::thread::set_no_new_privs(true).context("give up new privileges")?;
+    Ok(())
+}
+
+/// Reads the endpoint's long-term keys; at the first start makes them.
+fn load_or_make(path: &Path) -> anyhow::Result<Keys> {
+    if !path.exists() {
+        let mut rng = rand::rng();
+        let signing = SigningKey::generate(&mut rng);
+        let (secret, public) = envelope::generate(&mut rng);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN));
+        bytes.extend_from_slice(signing.as_bytes());
+        bytes.extend_from_slice(&*secret);
+        bytes.extend_from_slice(&public);
+        // Whole or not at all: a crash in between leaves no half of a key.
+        let partial = path.with_extension("new");
+        let _ = std::fs::remove_file(&partial);
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)?;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN + 1));
+    std::fs::File::open(path)
+        .with_context(|| format!("open {}", path.display()))?
+        .take(KEY_FILE_LEN as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() == KEY_FILE_LEN,
+        "{} is not a key file",
+        path.display()
+    );
+    let part = |at: usize| {
+        let mut part = Zeroizing::new([0u8; 32]);
+        part.copy_from_slice(&bytes[at..at + 32]);
+        part
+    };
+    Ok(Keys {
+        signing: SigningKey::from_bytes(&part(0)),
+        kem_secret: part(32),
+        kem_public: *part(64),
+    })
+}

@@ -1,0 +1,289 @@
+//! The endpoint's keys and the lanes of its bundles.
+
+use std::{collections::HashMap, sync::Arc};
+
+use armour_protocol::{
+    Error, Suite,
+    bundle::{BundleContext, BundleSecret},
+    consumer::{IdleLane, Keyed as ProtocolKeyed, WaitingLane},
+    envelope,
+    message::{RequestHead, ResponseHead, sign_payload},
+    producer::{AnsweringLane, ReadyLane, Standing},
+    schedule::Transcript,
+    ticket::TicketHash,
+};
+use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::EncodePrivateKey};
+use serde::Serialize;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::ipc::{Accepted, Binding, Call, Keyed, LaneId, OneTimeKey, Reply};
+
+/// Life of a token for the control plane, in seconds.
+const TOKEN_LIFE: u64 = 120;
+/// `aud` of a token for the control plane.
+const AUDIENCE: &str = "armour-control-plane";
+
+/// The endpoint's long-term keys.
+pub struct Keys {
+    pub signing: SigningKey,
+    pub kem_secret: Zeroizing<[u8; 32]>,
+    pub kem_public: [u8; 32],
+}
+
+/// Everything that must not leave the enclave.
+pub struct Vault {
+    keys: Keys,
+    bundles: HashMap<[u8; 16], Bundle>,
+}
+
+struct Bundle {
+    context: Arc<BundleContext>,
+    secret: BundleSecret,
+    consumer: bool,
+    lanes: HashMap<u32, Lane>,
+}
+
+enum Lane {
+    Idle(IdleLane),
+    Waiting(WaitingLane),
+    Ready(ReadyLane),
+    Answering(AnsweringLane),
+}
+
+#[derive(Serialize)]
+struct Claims {
+    sub: Uuid,
+    tenant: Uuid,
+    aud: &'static str,
+    iat: u64,
+    exp: u64,
+}
+
+/// Why a call failed, by its code.
+struct Failed(&'static str);
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(error.code())
+    }
+}
+
+impl Vault {
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            bundles: HashMap::new(),
+        }
+    }
+
+    /// Answers a call. A failed one changes nothing.
+    pub fn answer(&mut self, call: Call) -> Reply {
+        match call {
+            Call::Identity => Ok(Reply::Identity {
+                signing_key: self.keys.signing.verifying_key().to_bytes(),
+                kem_key: self.keys.kem_public,
+            }),
+            Call::Token {
+                tenant,
+                endpoint,
+                now,
+            } => self.token(tenant, endpoint, now),
+            Call::Install { binding, envelope } => self.install(&binding, &envelope),
+            Call::Erase { bundle } => {
+                self.bundles.remove(&bundle);
+                Ok(Reply::Done)
+            }
+            Call::Begin { lane } => self.begin(lane),
+            Call::Receive { lane, head } => self.receive(lane, &head),
+            Call::Owns { lane, n, hash } => Ok(Reply::Owns(self.owns(lane, n, TicketHash(hash)))),
+            Call::Accept { lane, head } => self.accept(lane, &head).map(Reply::Accepted),
+            Call::Respond { lane } => self.respond(lane),
+            Call::Sign { transcript, digest } => {
+                let transcript = Transcript::from_bytes(transcript);
+                let signature = sign_payload(&self.keys.signing, &transcript, &digest);
+                Ok(Reply::Signature(signature.to_vec()))
+            }
+        }
+        .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
+    }
+
+    fn token(&self, tenant: [u8; 16], endpoint: [u8; 16], now: u64) -> Result<Reply, Failed> {
+        let claims = Claims {
+            sub: Uuid::from_bytes(endpoint),
+            tenant: Uuid::from_bytes(tenant),
+            aud: AUDIENCE,
+            iat: now,
+            exp: now.saturating_add(TOKEN_LIFE),
+        };
+        let der = self
+            .keys
+            .signing
+            .to_pkcs8_der()
+            .map_err(|_| Failed("token"))?;
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+        let key = jsonwebtoken::EncodingKey::from_ed_der(der.as_bytes());
+        jsonwebtoken::encode(&header, &claims, &key)
+            .map(Reply::Token)
+            .map_err(|_| Failed("token"))
+    }
+
+    fn install(&mut self, binding: &Binding, sealed: &[u8]) -> Result<Reply, Failed> {
+        let key = |bytes| VerifyingKey::from_bytes(bytes).map_err(|_| Failed("malformed"));
+        let context = BundleContext {
+            suite: Suite::from_u8(binding.suite)?,
+            tenant: binding.tenant,
+            pair: binding.pair,
+            bundle: binding.bundle,
+            consumer: binding.consumer,
+            producer: binding.producer,
+            consumer_key: key(&binding.consumer_key)?,
+            producer_key: key(&binding.producer_key)?,
+        };
+        let mine = self.keys.signing.verifying_key();
+        let consumer = context.consumer_key == mine;
+        if !consumer && context.producer_key != mine {
+            return Err(Failed("not-ours"));
+        }
+        // Installed once: a second time would start its lanes over.
+        if self.bundles.contains_key(&binding.bundle) {
+            return Err(Failed("installed"));
+        }
+        let secret = envelope::open(&self.keys.kem_secret, &context, sealed)?;
+        let bundle = Bundle {
+            context: Arc::new(context),
+            secret,
+            consumer,
+            lanes: HashMap::new(),
+        };
+        self.bundles.insert(binding.bundle, bundle);
+        Ok(Reply::Done)
+    }
+
+    fn begin(&mut self, id: LaneId) -> Result<Reply, Failed> {
+        let bundle = self
+            .bundles
+            .get_mut(&id.bundle)
+            .ok_or(Failed("bundle-unknown"))?;
+        if !bundle.consumer {
+            return Err(Failed("not-ours"));
+        }
+        let lane = match bundle.lanes.remove(&id.lane) {
+            None => IdleLane::new(bundle.context.clone(), &bundle.secret, id.lane),
+            Some(Lane::Idle(lane)) => lane,
+            Some(other) => {
+                bundle.lanes.insert(id.lane, other);
+                return Err(Failed("lane-busy"));
+            }
+        };
+        let (waiting, keyed) = lane.begin(&self.keys.signing, &mut rand::rng())?;
+        bundle.lanes.insert(id.lane, Lane::Waiting(waiting));
+        Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
+    }
+
+    fn receive(&mut self, id: LaneId, head: &[u8]) -> Result<Reply, Failed> {
+        let head = ResponseHead::from_bytes(head)?;
+        let bundle = self
+            .bundles
+            .get_mut(&id.bundle)
+            .ok_or(Failed("bundle-unknown"))?;
+        match bundle.lanes.remove(&id.lane) {
+            Some(Lane::Waiting(waiting)) => match waiting.receive(head) {
+                Ok((idle, keyed)) => {
+                    bundle.lanes.insert(id.lane, Lane::Idle(idle));
+                    Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
+                }
+                Err((waiting, error)) => {
+                    bundle.lanes.insert(id.lane, Lane::Waiting(*waiting));
+                    Err(error.into())
+                }
+            },
+            other => {
+                bundle.lanes.extend(other.map(|lane| (id.lane, lane)));
+                Err(Failed("unexpected"))
+            }
+        }
+    }
+
+    fn owns(&self, id: LaneId, n: u64, hash: TicketHash) -> bool {
+        let lane = self
+            .bundles
+            .get(&id.bundle)
+            .and_then(|bundle| bundle.lanes.get(&id.lane));
+        match lane {
+            Some(Lane::Idle(lane)) => lane.owns_head(n, hash),
+            Some(Lane::Waiting(lane)) => lane.owns_head(n, hash),
+            _ => false,
+        }
+    }
+
+    fn accept(&mut self, id: LaneId, head: &[u8]) -> Result<Accepted, Failed> {
+        let head = RequestHead::from_bytes(head)?;
+        let bundle = self
+            .bundles
+            .get_mut(&id.bundle)
+            .ok_or(Failed("bundle-unknown"))?;
+        if bundle.consumer {
+            return Err(Failed("not-ours"));
+        }
+        let (standing, lane) = match bundle.lanes.remove(&id.lane) {
+            Some(Lane::Answering(lane)) => (lane.judge(&head.ticket), Err(Lane::Answering(lane))),
+            Some(Lane::Ready(lane)) => (lane.judge(&head.ticket), Ok(lane)),
+            _ => {
+                let lane = ReadyLane::new(bundle.context.clone(), &bundle.secret, id.lane);
+                (lane.judge(&head.ticket), Ok(lane))
+            }
+        };
+        let (outcome, lane) = match (standing, lane) {
+            (Ok(Standing::Next), Ok(ready)) => match ready.accept(head) {
+                Ok((answering, keyed)) => {
+                    let keyed = hand_over(keyed.head.to_bytes(), &keyed);
+                    (Ok(Accepted::Next(keyed)), Lane::Answering(answering))
+                }
+                Err((ready, error)) => (Err(error.into()), Lane::Ready(*ready)),
+            },
+            (standing, lane) => {
+                let outcome = match standing {
+                    Ok(Standing::Repeat) => Ok(Accepted::Repeat),
+                    Ok(Standing::Conflict { .. }) => Ok(Accepted::Conflict),
+                    // The next one while its predecessor is unanswered, too.
+                    Ok(Standing::Elsewhere { .. } | Standing::Next) => Ok(Accepted::Elsewhere),
+                    Err(error) => Err(error.into()),
+                };
+                (outcome, lane.map_or_else(|lane| lane, Lane::Ready))
+            }
+        };
+        // A lane that was never opened is no state worth keeping: whoever sends
+        // garbage must not make the table grow.
+        if !matches!(&lane, Lane::Ready(ready) if ready.next() == 0) {
+            bundle.lanes.insert(id.lane, lane);
+        }
+        outcome
+    }
+
+    fn respond(&mut self, id: LaneId) -> Result<Reply, Failed> {
+        let bundle = self
+            .bundles
+            .get_mut(&id.bundle)
+            .ok_or(Failed("bundle-unknown"))?;
+        match bundle.lanes.remove(&id.lane) {
+            Some(Lane::Answering(answering)) => {
+                let (ready, keyed) = answering.respond(&mut rand::rng())?;
+                bundle.lanes.insert(id.lane, Lane::Ready(ready));
+                Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
+            }
+            other => {
+                bundle.lanes.extend(other.map(|lane| (id.lane, lane)));
+                Err(Failed("unexpected"))
+            }
+        }
+    }
+}
+
+fn hand_over<H>(head: Vec<u8>, keyed: &ProtocolKeyed<H>) -> Keyed {
+    Keyed {
+        head,
+        key: OneTimeKey(Zeroizing::new(*keyed.key.as_bytes())),
+        transcript: *keyed.transcript.as_bytes(),
+    }
+}

@@ -1,0 +1,3 @@
+//! Armour's endpoint: a proxy process and an enclave process.
+
+pub mod enclave;
