@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use armour_agent::options::{ConsumerOptions, ProducerOptions};
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// Armour's endpoint.
 #[derive(Parser)]
@@ -14,6 +16,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Take plain HTTP on loopback and send it protected.
+    Consumer(ConsumerOptions),
+    /// Take protected exchanges and forward them to an upstream.
+    Producer(ProducerOptions),
+    /// Act with a consumer's stolen state.
+    #[cfg(feature = "clone-demo")]
+    #[command(hide = true)]
+    Clone(armour_agent::consumer::clone::CloneOptions),
     /// The process that holds root secrets; started by the others.
     #[command(hide = true)]
     Enclave {
@@ -24,7 +34,26 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Enclave { key_file } => armour_agent::enclave::process::run(&key_file),
+    let command = Cli::parse().command;
+    if let Command::Enclave { key_file } = command {
+        // No threads and no logging where root secrets are.
+        return armour_agent::enclave::process::run(&key_file);
+    }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    serve(command)
+}
+
+#[tokio::main]
+async fn serve(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Consumer(options) => armour_agent::consumer::run(options).await,
+        Command::Producer(options) => armour_agent::producer::run(options).await,
+        #[cfg(feature = "clone-demo")]
+        Command::Clone(options) => armour_agent::consumer::clone::run(options).await,
+        Command::Enclave { .. } => Ok(()),
     }
 }

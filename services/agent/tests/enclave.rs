@@ -1,6 +1,8 @@
 //! Two real enclave processes, a consumer's and a producer's, and the proxy's
 //! view of them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use armour_agent::enclave::{
     Enclave,
     ipc::{Accepted, Binding, Keyed, LaneId},

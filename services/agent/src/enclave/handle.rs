@@ -188,6 +188,27 @@ impl Enclave {
         }
     }
 
+    /// A bundle's whole state.
+    ///
+    /// # Errors
+    /// As above.
+    #[cfg(feature = "clone-demo")]
+    pub async fn export(&self, bundle: [u8; 16]) -> Result<super::stolen::Stolen, EnclaveError> {
+        match self.call(Call::Export { bundle }).await? {
+            Reply::Stolen(stolen) => Ok(stolen),
+            _ => Err(EnclaveError::Gone),
+        }
+    }
+
+    /// Becomes the endpoint that the state was taken from.
+    ///
+    /// # Errors
+    /// As above.
+    #[cfg(feature = "clone-demo")]
+    pub async fn import(&self, stolen: super::stolen::Stolen) -> Result<(), EnclaveError> {
+        self.call(Call::Import { stolen }).await.map(drop)
+    }
+
     async fn keyed(&self, call: Call) -> Result<Keyed, EnclaveError> {
         match self.call(call).await? {
             Reply::Keyed(keyed) => Ok(keyed),

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 /// Largest frame, in bytes: a head of suite 2 with room to spare.
+#[cfg(not(feature = "clone-demo"))]
 pub const MAX_FRAME: usize = 16 * 1024;
+/// Largest frame, in bytes: a bundle's whole state.
+#[cfg(feature = "clone-demo")]
+pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// What a bundle is bound to, as the control plane grants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +77,12 @@ pub enum Call {
         transcript: [u8; 32],
         digest: [u8; 32],
     },
+    /// Hand out a bundle's whole state.
+    #[cfg(feature = "clone-demo")]
+    Export { bundle: [u8; 16] },
+    /// Become the endpoint that the state was taken from.
+    #[cfg(feature = "clone-demo")]
+    Import { stolen: super::stolen::Stolen },
 }
 
 /// A one-time key on its way to the proxy.
@@ -124,6 +134,9 @@ pub enum Reply {
     Owns(bool),
     /// A signature.
     Signature(Vec<u8>),
+    /// A bundle's whole state.
+    #[cfg(feature = "clone-demo")]
+    Stolen(super::stolen::Stolen),
     /// The call failed; a code of `docs/protocol.md` or of the enclave.
     Failed(String),
 }

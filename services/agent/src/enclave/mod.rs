@@ -10,6 +10,8 @@
 mod handle;
 pub mod ipc;
 pub mod process;
+#[cfg(feature = "clone-demo")]
+pub mod stolen;
 mod vault;
 
 pub use handle::{Enclave, EnclaveError};

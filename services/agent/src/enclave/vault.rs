@@ -104,6 +104,10 @@ impl Vault {
                 let signature = sign_payload(&self.keys.signing, &transcript, &digest);
                 Ok(Reply::Signature(signature.to_vec()))
             }
+            #[cfg(feature = "clone-demo")]
+            Call::Export { bundle } => self.export(bundle).map(Reply::Stolen),
+            #[cfg(feature = "clone-demo")]
+            Call::Import { stolen } => self.import(stolen),
         }
         .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
     }
@@ -129,17 +133,7 @@ impl Vault {
     }
 
     fn install(&mut self, binding: &Binding, sealed: &[u8]) -> Result<Reply, Failed> {
-        let key = |bytes| VerifyingKey::from_bytes(bytes).map_err(|_| Failed("malformed"));
-        let context = BundleContext {
-            suite: Suite::from_u8(binding.suite)?,
-            tenant: binding.tenant,
-            pair: binding.pair,
-            bundle: binding.bundle,
-            consumer: binding.consumer,
-            producer: binding.producer,
-            consumer_key: key(&binding.consumer_key)?,
-            producer_key: key(&binding.producer_key)?,
-        };
+        let context = context_of(binding)?;
         let mine = self.keys.signing.verifying_key();
         let consumer = context.consumer_key == mine;
         if !consumer && context.producer_key != mine {
@@ -278,6 +272,72 @@ impl Vault {
             }
         }
     }
+}
+
+#[cfg(feature = "clone-demo")]
+impl Vault {
+    fn export(&self, id: [u8; 16]) -> Result<super::stolen::Stolen, Failed> {
+        let bundle = self.bundles.get(&id).ok_or(Failed("bundle-unknown"))?;
+        let context = &bundle.context;
+        let lanes = bundle.lanes.values().filter_map(|lane| match lane {
+            Lane::Idle(lane) if lane.is_open() => Some(lane.steal().into()),
+            _ => None,
+        });
+        Ok(super::stolen::Stolen {
+            binding: Binding {
+                suite: context.suite as u8,
+                tenant: context.tenant,
+                pair: context.pair,
+                bundle: context.bundle,
+                consumer: context.consumer,
+                producer: context.producer,
+                consumer_key: context.consumer_key.to_bytes(),
+                producer_key: context.producer_key.to_bytes(),
+            },
+            signing: self.keys.signing.to_bytes(),
+            kem_secret: *self.keys.kem_secret,
+            kem_public: self.keys.kem_public,
+            lanes: lanes.collect(),
+        })
+    }
+
+    fn import(&mut self, stolen: super::stolen::Stolen) -> Result<Reply, Failed> {
+        let context = Arc::new(context_of(&stolen.binding)?);
+        self.keys = Keys {
+            signing: SigningKey::from_bytes(&stolen.signing),
+            kem_secret: Zeroizing::new(stolen.kem_secret),
+            kem_public: stolen.kem_public,
+        };
+        let mut lanes = HashMap::new();
+        for lane in stolen.lanes {
+            let number = lane.lane;
+            let lane = IdleLane::from_stolen(context.clone(), &lane.into())?;
+            lanes.insert(number, Lane::Idle(lane));
+        }
+        let bundle = Bundle {
+            context,
+            // A thief of idle lanes has them alone.
+            secret: BundleSecret::from_bytes([0; 32]),
+            consumer: true,
+            lanes,
+        };
+        self.bundles.insert(stolen.binding.bundle, bundle);
+        Ok(Reply::Done)
+    }
+}
+
+fn context_of(binding: &Binding) -> Result<BundleContext, Failed> {
+    let key = |bytes| VerifyingKey::from_bytes(bytes).map_err(|_| Failed("malformed"));
+    Ok(BundleContext {
+        suite: Suite::from_u8(binding.suite)?,
+        tenant: binding.tenant,
+        pair: binding.pair,
+        bundle: binding.bundle,
+        consumer: binding.consumer,
+        producer: binding.producer,
+        consumer_key: key(&binding.consumer_key)?,
+        producer_key: key(&binding.producer_key)?,
+    })
 }
 
 fn hand_over<H>(head: Vec<u8>, keyed: &ProtocolKeyed<H>) -> Keyed {

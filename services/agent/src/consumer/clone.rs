@@ -1,0 +1,132 @@
+//! The demonstration of a theft: a live consumer hands out its whole state, and
+//! a second process acts with it. Built only with the feature `clone-demo`.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use armour_api::{BundleState, Pair, PairState, Policy};
+use chrono::Utc;
+use clap::Args;
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
+use uuid::Uuid;
+
+use super::{Bundle, Consumer, Current, Mutex, face};
+use crate::{
+    enclave::{Enclave, stolen::Stolen},
+    grant::Grant,
+    http_client::http_client,
+    reporter::Reporter,
+    session::Session,
+};
+
+/// Acts as a consumer with stolen state.
+#[derive(Debug, Clone, Args)]
+pub struct CloneOptions {
+    /// File of the stolen state.
+    #[arg(long)]
+    state: PathBuf,
+    /// Folder for this process's files.
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// Where to take the thief's plain HTTP.
+    #[arg(long)]
+    listen: SocketAddr,
+}
+
+/// Everything a consumer's agent knows.
+#[derive(Serialize, Deserialize)]
+struct Theft {
+    producer: String,
+    policy: Policy,
+    stolen: Stolen,
+}
+
+/// Hands out the state, once for each connection to the socket at `path`.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub fn export(consumer: &Arc<Consumer>, path: &std::path::Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
+    let consumer = consumer.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            match take(&consumer).await {
+                Ok(theft) => drop(socket.write_all(&theft).await),
+                Err(error) => tracing::warn!(%error, "nothing to hand out"),
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn take(consumer: &Consumer) -> anyhow::Result<Vec<u8>> {
+    let bundle = consumer.current().context("no bundle now")?;
+    let theft = Theft {
+        producer: bundle.producer.clone(),
+        policy: bundle.grant.policy.clone(),
+        stolen: consumer.enclave.export(bundle.grant.binding.bundle).await?,
+    };
+    Ok(serde_json::to_vec(&theft)?)
+}
+
+/// Runs the thief until it is killed. It reports nothing to anybody.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
+    let theft: Theft = serde_json::from_slice(&std::fs::read(&options.state)?)?;
+    std::fs::create_dir_all(&options.data_dir)?;
+    let program = std::env::current_exe()?;
+    let (enclave, mut child) = Enclave::start(&program, &options.data_dir.join("keys"))?;
+    let binding = theft.stolen.binding.clone();
+    let lanes: Vec<u32> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
+    enclave.import(theft.stolen).await?;
+    let session = Session::stolen(&enclave, &binding)?;
+    let (reporter, _dead) = Reporter::new(session.clone());
+    let pair = Pair {
+        id: Uuid::from_bytes(binding.pair),
+        consumer_id: Uuid::nil(),
+        producer_id: Uuid::nil(),
+        consumer_name: String::new(),
+        producer_name: String::new(),
+        state: PairState::Active,
+        policy: theft.policy.clone(),
+        created_at: Utc::now(),
+    };
+    let grant = Grant {
+        consumer_key: VerifyingKey::from_bytes(&binding.consumer_key)?,
+        producer_key: VerifyingKey::from_bytes(&binding.producer_key)?,
+        producer_address: None,
+        policy: Policy {
+            // It would report to nobody, so it need not wait for the ledger.
+            reporting: armour_api::Reporting::Batched,
+            ..theft.policy
+        },
+        state: BundleState::Active,
+        sealed_secret: None,
+        binding,
+    };
+    let bundle = Bundle::new(grant, theft.producer);
+    bundle.adopt(&lanes);
+    let consumer = Arc::new(Consumer {
+        session,
+        enclave,
+        reporter,
+        http: http_client(),
+        pair: Mutex::new(pair),
+        via: None,
+        retry_for: Duration::from_secs(1),
+        current: Mutex::new(Current::Bundle(bundle)),
+        changed: Notify::new(),
+    });
+    let listener = tokio::net::TcpListener::bind(options.listen).await?;
+    tokio::select! {
+        served = async { axum::serve(listener, face::router(consumer)).await } => served?,
+        _ = child.wait() => {}
+    }
+    Ok(())
+}

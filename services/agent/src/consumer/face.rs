@@ -1,0 +1,92 @@
+//! The application's side: plain HTTP.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::BytesMut;
+use futures::StreamExt;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyStream;
+
+use super::{
+    Consumer,
+    exchange::{self, Incoming, Outgoing},
+};
+use crate::{bhttp, problem::Refusal, wire::HELD};
+
+/// Every path is the producer's.
+pub fn router(consumer: Arc<Consumer>) -> Router {
+    Router::new().fallback(call).with_state(consumer)
+}
+
+async fn call(State(consumer): State<Arc<Consumer>>, request: Request) -> Response {
+    match forward(&consumer, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn forward(consumer: &Arc<Consumer>, request: Request) -> Result<Response, Refusal> {
+    let outgoing = read(request).await?;
+    let lane = consumer.lane().await?;
+    let answer = exchange::start(consumer.clone(), lane, outgoing);
+    match answer.await.map_err(|_| Refusal::stopping())?? {
+        Incoming::Response(response) => Ok(response),
+        Incoming::Empty => Err(Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "aborted",
+            "the request was cut short on its way, and the producer has aborted it",
+        )),
+    }
+}
+
+/// Encodes a request; up to [`HELD`] bytes are read before a lane is taken, so
+/// that a slow caller holds none and a small request can be sent again.
+async fn read(request: Request) -> Result<Outgoing, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+        return Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "upgrade",
+            "CONNECT and protocol upgrades, such as WebSocket, cannot be protected",
+        ));
+    }
+    bhttp::strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(header::EXPECT);
+    let mut encoded = BytesMut::new();
+    bhttp::put_request(&parts, &mut encoded);
+    if encoded.len() > bhttp::MAX_FIELDS {
+        return Err(Refusal::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "fields-too-large",
+            "target and header fields exceed 64 KiB",
+        ));
+    }
+    let mut body: BodyStream<Body> = BodyStream::new(body);
+    let mut trailers = HeaderMap::new();
+    while encoded.len() < HELD {
+        match body.next().await {
+            None => {
+                bhttp::put_end(&trailers, &mut encoded);
+                return Ok(Outgoing::Whole(encoded.freeze()));
+            }
+            Some(Err(_)) => {
+                return Err(Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "body",
+                    "the request's body was cut short",
+                ));
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => bhttp::put_content(&data, &mut encoded),
+                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            },
+        }
+    }
+    Ok(Outgoing::Stream(encoded.freeze(), body))
+}

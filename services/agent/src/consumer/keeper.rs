@@ -1,0 +1,115 @@
+//! Draws a bundle whenever there is none, and keeps idle lanes fresh.
+
+use std::{sync::Arc, time::Duration};
+
+use armour_client::ClientError;
+
+use super::{Consumer, Current, bundle::Bundle, exchange, lock};
+use crate::{backoff::Backoff, grant::Grant, session::Watcher};
+
+/// Why there is no bundle of a disconnected pair.
+pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
+const DRAWING: &str = "waiting for the control plane to grant a bundle";
+
+/// Runs for ever.
+pub async fn run(consumer: Arc<Consumer>) {
+    let mut backoff = Backoff::default();
+    loop {
+        match draw(&consumer).await {
+            Ok(bundle) => {
+                backoff = Backoff::default();
+                tracing::info!(bundle = %bundle.id(), "drew a bundle");
+                set(&consumer, Current::Bundle(bundle.clone()));
+                consumer.session.hurry();
+                tokio::select! {
+                    () = bundle.dead.cancelled() => {}
+                    () = refresh(&consumer, &bundle) => {}
+                }
+                tracing::warn!(bundle = %bundle.id(), "the bundle is of no more use");
+                set(&consumer, Current::None(DRAWING));
+                // Every root of it is gone from here on.
+                if consumer
+                    .enclave
+                    .erase(bundle.id().into_bytes())
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) if error.is::<Disconnected>() => {
+                set(&consumer, Current::None(DISCONNECTED));
+                tokio::select! {
+                    () = consumer.changed.notified() => {}
+                    () = tokio::time::sleep(consumer.heartbeat_interval()) => {}
+                }
+                continue;
+            }
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "no bundle yet"),
+        }
+        backoff.wait().await;
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{DISCONNECTED}")]
+struct Disconnected;
+
+async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
+    let client = consumer.session.client().await?;
+    let pair = lock(&consumer.pair).id;
+    let grant = client
+        .draw_bundle(pair)
+        .await
+        .map_err(|error| match error {
+            ClientError::Problem(_) if error.is("pair-disconnected") => Disconnected.into(),
+            error => anyhow::Error::from(error),
+        })?;
+    let grant = Grant::try_from(grant)?;
+    let sealed = grant
+        .sealed_secret
+        .clone()
+        .ok_or_else(|| anyhow::anyhow!("a new bundle without its secret"))?;
+    let producer = consumer
+        .via
+        .clone()
+        .or_else(|| grant.producer_address.clone())
+        .ok_or_else(|| anyhow::anyhow!("the producer's endpoint has no address"))?;
+    consumer
+        .enclave
+        .install(grant.binding.clone(), sealed)
+        .await?;
+    let bundle = Bundle::new(grant, producer.trim_end_matches('/').to_owned());
+    client.acknowledge_bundle(bundle.id()).await?;
+    Ok(bundle)
+}
+
+fn set(consumer: &Consumer, current: Current) {
+    let mut place = lock(&consumer.current);
+    // Waiters on `changed` include the keeper itself while disconnected.
+    let same = matches!((&*place, &current), (Current::None(a), Current::None(b)) if a == b);
+    *place = current;
+    drop(place);
+    if !same {
+        consumer.changed.notify_waiters();
+    }
+}
+
+/// Sends an empty exchange on every lane that has been idle for the interval.
+async fn refresh(consumer: &Arc<Consumer>, bundle: &Arc<Bundle>) {
+    let interval = Duration::from_millis(bundle.grant.policy.empty_exchange_interval_ms.into());
+    loop {
+        tokio::time::sleep(interval / 4).await;
+        if consumer.check_lease(bundle).is_err() {
+            continue;
+        }
+        while let Some(lane) = bundle.stale(interval) {
+            // Concluded or not, the lane comes back by itself.
+            drop(exchange::start(
+                consumer.clone(),
+                lane,
+                exchange::Outgoing::Empty,
+            ));
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The consumer's agent: plain HTTP in, protected exchanges out.
+//!
+//! * [`face`]: the application's HTTP;
+//! * [`exchange`]: one exchange;
+//! * [`bundle`]: a bundle's lanes;
+//! * [`keeper`]: draws bundles and keeps lanes fresh.
+
+mod bundle;
+#[cfg(feature = "clone-demo")]
+pub mod clone;
+mod exchange;
+mod face;
+mod keeper;
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use armour_api::{BundleState, BundleStatus, Event, Pair, Reporting, Role};
+use http::StatusCode;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use self::bundle::{Bundle, Lane};
+use crate::{
+    enclave::{
+        Enclave,
+        ipc::{Keyed, LaneId},
+    },
+    http_client::{HttpClient, http_client},
+    options::ConsumerOptions,
+    problem::Refusal,
+    reporter::Reporter,
+    serve,
+    session::{Session, Watcher},
+};
+
+/// How long a request waits for a bundle or a free lane.
+const LANE_WAIT: Duration = Duration::from_secs(10);
+
+/// The consumer's agent.
+pub struct Consumer {
+    session: Arc<Session>,
+    enclave: Enclave,
+    reporter: Arc<Reporter>,
+    http: HttpClient,
+    pair: Mutex<Pair>,
+    via: Option<String>,
+    retry_for: Duration,
+    current: Mutex<Current>,
+    /// Told when `current` changes or may be worth another look.
+    changed: Notify,
+}
+
+/// The bundle in use, or why there is none.
+enum Current {
+    Bundle(Arc<Bundle>),
+    None(&'static str),
+}
+
+/// Runs until the agent is asked to stop.
+///
+/// # Errors
+/// If it cannot start, or the enclave is lost.
+pub async fn run(options: ConsumerOptions) -> anyhow::Result<()> {
+    let (enclave, child) = crate::start_enclave(&options.common)?;
+    let session = Session::open(&options.common, Role::Consumer, None, &enclave).await?;
+    let pair = choose(session.own().await?.pairs, options.pair)?;
+    let (reporter, dead) = Reporter::new(session.clone());
+    let consumer = Arc::new(Consumer {
+        session: session.clone(),
+        enclave,
+        reporter: reporter.clone(),
+        http: http_client(),
+        pair: Mutex::new(pair),
+        via: options.via.clone(),
+        retry_for: Duration::from_secs(options.retry_for),
+        current: Mutex::new(Current::None("no bundle has been drawn yet")),
+        changed: Notify::new(),
+    });
+    #[cfg(feature = "clone-demo")]
+    if let Some(path) = &options.insecure_export {
+        clone::export(&consumer, path)?;
+    }
+    let interval = {
+        let consumer = consumer.clone();
+        move || Duration::from_millis(lock(&consumer.pair).policy.report_interval_ms.into())
+    };
+    serve::run(
+        options.listen,
+        face::router(consumer.clone()),
+        child,
+        serve::Background {
+            session,
+            reporter,
+            interval,
+            dead,
+            watcher: consumer.clone(),
+            keeper: keeper::run(consumer),
+        },
+    )
+    .await
+}
+
+fn choose(pairs: Vec<Pair>, wanted: Option<Uuid>) -> anyhow::Result<Pair> {
+    match (wanted, pairs.len()) {
+        (Some(id), _) => pairs
+            .into_iter()
+            .find(|pair| pair.id == id)
+            .with_context(|| format!("pair {id} is not this consumer's")),
+        (None, 1) => pairs.into_iter().next().context("no pair"),
+        (None, 0) => bail!("this consumer has no pair yet; create one with `armour pairs create`"),
+        (None, many) => bail!("this consumer has {many} pairs; choose one with --pair"),
+    }
+}
+
+impl Consumer {
+    /// A lane of the current bundle, open.
+    async fn lane(self: &Arc<Self>) -> Result<Lane, Refusal> {
+        let unavailable = |kind: &str, detail: String| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+        };
+        let bundle = tokio::time::timeout(LANE_WAIT, self.bundle())
+            .await
+            .map_err(|_| match &*lock(&self.current) {
+                Current::None(why) => unavailable("disconnected", (*why).to_owned()),
+                Current::Bundle(_) => unavailable("disconnected", "no bundle in time".to_owned()),
+            })??;
+        self.check_lease(&bundle)?;
+        loop {
+            let Some(lane) = bundle.lane(LANE_WAIT).await else {
+                return Err(unavailable("lanes-busy", "every lane is busy".to_owned()));
+            };
+            if !lane.fresh {
+                return Ok(lane);
+            }
+            // Its opening exchange is empty and carries no request.
+            match exchange::start(self.clone(), lane, exchange::Outgoing::Empty).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(refusal)) => return Err(refusal),
+                Err(_) => return Err(Refusal::stopping()),
+            }
+        }
+    }
+
+    /// The current bundle, as soon as there is one. A pair that is known to be
+    /// disconnected is refused at once.
+    async fn bundle(&self) -> Result<Arc<Bundle>, Refusal> {
+        loop {
+            let changed = self.changed.notified();
+            match &*lock(&self.current) {
+                Current::Bundle(bundle) => return Ok(bundle.clone()),
+                Current::None(why) if *why == keeper::DISCONNECTED => {
+                    return Err(Refusal::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "disconnected",
+                        *why,
+                    ));
+                }
+                Current::None(_) => {}
+            }
+            changed.await;
+        }
+    }
+
+    /// Fails closed: no contact for longer than the lease, no traffic.
+    fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
+        if self.session.silence() > bundle.grant.lease() || self.reporter.is_full() {
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "lease-expired",
+                "the control plane has been out of reach for longer than the pair's lease",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reports a begun exchange; under strict reporting returns the wait for
+    /// the ledger's word.
+    fn report(
+        &self,
+        lane: &Lane,
+        keyed: &Keyed,
+    ) -> Option<impl Future<Output = Option<()>> + Send + use<>> {
+        let ticket = exchange::ticket_of(&keyed.head)?;
+        if lane.bundle.grant.policy.reporting == Reporting::Batched {
+            self.reporter.add(ticket);
+            return None;
+        }
+        let reporter = self.reporter.clone();
+        Some(async move { reporter.add_now(ticket).await.map(drop) })
+    }
+
+    fn outcome_unknown(&self) -> Refusal {
+        Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "outcome-unknown",
+            "the exchange could not be concluded; the request may or may not have been served",
+        )
+    }
+
+    fn current(&self) -> Option<Arc<Bundle>> {
+        match &*lock(&self.current) {
+            Current::Bundle(bundle) => Some(bundle.clone()),
+            Current::None(_) => None,
+        }
+    }
+
+    fn kill(&self, id: Uuid) {
+        if let Some(bundle) = self.current()
+            && bundle.id() == id
+        {
+            bundle.dead.cancel();
+        }
+    }
+}
+
+impl Watcher for Consumer {
+    fn bundles(&self) -> Vec<Uuid> {
+        self.current()
+            .map(|bundle| bundle.id())
+            .into_iter()
+            .collect()
+    }
+
+    fn heartbeat_interval(&self) -> Duration {
+        Duration::from_millis(lock(&self.pair).policy.heartbeat_interval_ms.into())
+    }
+
+    async fn status(&self, status: BundleStatus) {
+        if status.state != BundleState::Active {
+            self.kill(status.id);
+            return;
+        }
+        // The ledger may hold nothing in our name that we did not do.
+        for head in status.lanes {
+            let lane = LaneId {
+                bundle: status.id.into_bytes(),
+                lane: head.lane,
+            };
+            let Some(hash) = hex::decode(&head.hash).ok().and_then(|h| h.try_into().ok()) else {
+                continue;
+            };
+            if let Ok(false) = self.enclave.owns(lane, head.n, hash).await
+                // The bundle may have gone meanwhile, and its lanes with it.
+                && self.current().is_some_and(|bundle| {
+                    bundle.id() == status.id && !bundle.dead.is_cancelled()
+                })
+            {
+                tracing::error!(bundle = %status.id, lane = head.lane, n = head.n,
+                    "the ledger holds a ticket that this endpoint never issued");
+                let word = armour_api::Disown {
+                    bundle_id: status.id,
+                    lane: head.lane,
+                    n: head.n,
+                };
+                if let Ok(client) = self.session.client().await
+                    && let Err(error) = client.disown(&word).await
+                {
+                    tracing::warn!(%error, "cannot disown yet");
+                }
+            }
+        }
+    }
+
+    async fn event(&self, event: Event) {
+        match (event.kind.as_str(), event.bundle_id) {
+            ("bundle.disconnected" | "bundle.superseded", Some(bundle)) => self.kill(bundle),
+            ("pair.re-armed", _) => self.changed.notify_waiters(),
+            ("pair.updated", _) => {
+                let id = lock(&self.pair).id;
+                let Ok(client) = self.session.client().await else {
+                    return;
+                };
+                if let Ok(own) = client.endpoint().await
+                    && let Some(pair) = own.pairs.into_iter().find(|pair| pair.id == id)
+                {
+                    *lock(&self.pair) = pair;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,66 @@
+//! What an agent is started with.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use uuid::Uuid;
+
+/// What both kinds of agent need.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The control plane, for example http://127.0.0.1:7100.
+    #[arg(long, env = "ARMOUR_CONTROL_PLANE")]
+    pub control_plane: String,
+    /// Where the endpoint's keys and identity are kept.
+    #[arg(long, env = "ARMOUR_AGENT_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// File of a one-use enrolment token; needed at the first start only.
+    #[arg(long, env = "ARMOUR_ENROL_TOKEN_FILE")]
+    pub enrol_token_file: Option<PathBuf>,
+    /// The endpoint's name.
+    #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
+    pub name: String,
+}
+
+/// Takes plain HTTP on loopback and sends it protected.
+#[derive(Debug, Clone, Args)]
+pub struct ConsumerOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Where the application's plain HTTP is taken.
+    #[arg(long, default_value = "127.0.0.1:7201")]
+    pub listen: SocketAddr,
+    /// The pair to use; needed where the consumer has several.
+    #[arg(long)]
+    pub pair: Option<Uuid>,
+    /// Reach the producer here instead of at the address it enrolled with.
+    #[arg(long)]
+    pub via: Option<String>,
+    /// Seconds that a caller waits while a lost exchange is repeated.
+    #[arg(long, default_value_t = 30)]
+    pub retry_for: u64,
+    /// A socket on which the whole state, roots included, is handed out. For
+    /// the demonstration of a theft only.
+    #[cfg(feature = "clone-demo")]
+    #[arg(long)]
+    pub insecure_export: Option<PathBuf>,
+}
+
+/// Takes protected exchanges and forwards them to an upstream.
+#[derive(Debug, Clone, Args)]
+pub struct ProducerOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Where consumers' agents are served.
+    #[arg(long, default_value = "127.0.0.1:7202")]
+    pub listen: SocketAddr,
+    /// How consumers' agents reach this one; `http://<listen>` if absent.
+    #[arg(long)]
+    pub address: Option<String>,
+    /// The API to protect, for example http://127.0.0.1:8080.
+    #[arg(long)]
+    pub upstream: String,
+    /// Seconds that the upstream has to begin its response.
+    #[arg(long, default_value_t = 60)]
+    pub upstream_timeout: u64,
+}

@@ -1,0 +1,59 @@
+//! Problem documents (RFC 9457) of an agent.
+
+use armour_api::Problem;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+
+/// A refusal with its kind, `urn:armour:problem:<kind>`.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The kind.
+    pub kind: String,
+    /// What was wrong with this request.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(status: StatusCode, kind: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: kind.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// The enclave is gone and the agent about to end.
+    pub fn stopping() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the agent is stopping",
+        )
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            r#type: format!("urn:armour:problem:{}", self.kind),
+            title: self.kind.replace('-', " "),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            request_id: None,
+        };
+        let mut response =
+            Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+}

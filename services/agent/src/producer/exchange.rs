@@ -1,0 +1,313 @@
+//! One accepted ticket: its request's body comes in, the upstream is called
+//! once, and the response is sealed into the lane's log.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use armour_protocol::ticket::SignedTicket;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use ed25519_dalek::VerifyingKey;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body::Frame;
+use http_body_util::{BodyStream, StreamBody};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Producer, log::ResponseLog};
+use crate::{
+    bhttp::{self, Decoder, Piece},
+    enclave::ipc::{Keyed, LaneId},
+    problem::Refusal,
+    wire::{BodySealer, Direction, HELD, MessageReader, ReadError, pump},
+};
+
+/// An accepted ticket and what became of it.
+pub struct Exchange {
+    /// The ticket.
+    pub ticket: SignedTicket,
+    keyed: Keyed,
+    lane: LaneId,
+    consumer_key: VerifyingKey,
+    /// Whether its request has gone to the upstream, or was empty.
+    started: AtomicBool,
+    /// Its response.
+    pub log: Arc<ResponseLog>,
+}
+
+/// The opened content of a request: some, and what is still to come.
+struct Content {
+    first: Vec<u8>,
+    rest: Option<mpsc::Receiver<Result<Vec<u8>, ()>>>,
+}
+
+impl Exchange {
+    /// An accepted ticket whose body is awaited.
+    pub fn new(
+        ticket: SignedTicket,
+        keyed: Keyed,
+        lane: LaneId,
+        consumer_key: VerifyingKey,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ticket,
+            keyed,
+            lane,
+            consumer_key,
+            started: AtomicBool::new(false),
+            log: Arc::default(),
+        })
+    }
+
+    /// Whether its request has been handed on, so that no more body is needed.
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Takes the request's body. A request up to [`HELD`] bytes is handed on
+    /// only once it is whole, so one that is cut can be sent again; a larger
+    /// one is handed on as it comes, and aborted if it is cut.
+    ///
+    /// # Errors
+    /// If the body is cut or not the consumer's; the exchange then still waits
+    /// for it.
+    pub async fn intake(
+        self: &Arc<Self>,
+        producer: &Arc<Producer>,
+        message: MessageReader,
+    ) -> Result<(), ReadError> {
+        let mut segments = message.open(&self.keyed, Direction::Request, self.consumer_key);
+        let mut first = Vec::new();
+        while let Some(content) = segments.next().await? {
+            first.extend_from_slice(&content);
+            if first.len() > HELD {
+                break;
+            }
+        }
+        // Of two connections that bring the same request one hands it on.
+        if self.started.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if segments.is_done() {
+            let content = Content { first, rest: None };
+            tokio::spawn(run(producer.clone(), self.clone(), content));
+            return Ok(());
+        }
+        let (sender, rest) = mpsc::channel(2);
+        let content = Content {
+            first,
+            rest: Some(rest),
+        };
+        tokio::spawn(run(producer.clone(), self.clone(), content));
+        loop {
+            let content = match segments.next().await {
+                Ok(Some(content)) => Ok(content),
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::debug!(%error, "a request's body is aborted");
+                    Err(())
+                }
+            };
+            let over = content.is_err();
+            if sender.send(content).await.is_err() || over {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Calls the upstream and seals its response.
+async fn run(producer: Arc<Producer>, exchange: Arc<Exchange>, content: Content) {
+    let outcome = call(&producer, &exchange, content).await;
+    let Ok(keyed) = producer.enclave.respond(exchange.lane).await else {
+        // The bundle was erased meanwhile: nobody may learn the response.
+        exchange.log.cut();
+        return;
+    };
+    let mut sealer = BodySealer::new(&producer.enclave, &keyed, Direction::Response);
+    exchange.log.head(Bytes::from(keyed.head));
+    let (sink, mut source) = mpsc::channel(2);
+    let sealed = match outcome {
+        Outcome::Empty => tokio::spawn(async move {
+            let mut out = Vec::new();
+            if sealer.finish(&mut out).await.is_ok() {
+                let _ = sink.send(out.into()).await;
+            }
+        }),
+        Outcome::Response(response) => {
+            let (mut parts, body) = response.into_parts();
+            bhttp::strip_hop_by_hop(&mut parts.headers);
+            bhttp::put_response(&parts, sealer.content());
+            tokio::spawn(pump(sealer, BodyStream::new(body), sink))
+        }
+    };
+    let mut whole = false;
+    while let Some(chunk) = source.recv().await {
+        whole = is_last(&chunk);
+        if !exchange.log.push(chunk).await {
+            whole = false;
+            break;
+        }
+    }
+    drop(source);
+    let _ = sealed.await;
+    if whole {
+        exchange.log.finish();
+    } else {
+        exchange.log.cut();
+    }
+}
+
+/// Whether the last segment of these is a message's last.
+fn is_last(mut chunk: &[u8]) -> bool {
+    use armour_protocol::segment::{HEADER_LEN, Header};
+    let mut last = false;
+    while let Some((header, rest)) = chunk.split_first_chunk::<HEADER_LEN>() {
+        let Ok(header) = Header::from_bytes(*header) else {
+            return false;
+        };
+        last = header.last;
+        chunk = rest.get(header.len..).unwrap_or_default();
+    }
+    last
+}
+
+enum Outcome {
+    /// An empty exchange, or a request that was aborted.
+    Empty,
+    Response(Response<Body>),
+}
+
+async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Outcome {
+    let Content { first, mut rest } = content;
+    let mut decoder = Decoder::default();
+    decoder.push(&first);
+    drop(first);
+    if decoder.is_blank() && rest.is_none() {
+        return Outcome::Empty;
+    }
+    let malformed = || refuse(StatusCode::BAD_REQUEST, "binary-http", "malformed request");
+    if exchange.ticket.ticket.n == 0 {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "opening",
+            "a lane's opening exchange must be empty",
+        );
+    }
+    // The head fits into what is read before a request is handed on.
+    let Ok(Some(Piece::Request(head))) = decoder.piece() else {
+        return malformed();
+    };
+    let body = if rest.is_some() {
+        let (sender, receiver) = mpsc::channel(2);
+        tokio::spawn(async move { feed(decoder, rest.take(), sender).await });
+        Body::new(StreamBody::new(ReceiverStream::new(receiver)))
+    } else {
+        match whole_body(&mut decoder) {
+            Some((content, trailers)) if trailers.is_empty() => Body::from(content),
+            Some((content, trailers)) => {
+                let frames = [
+                    Ok::<_, std::io::Error>(Frame::data(content)),
+                    Ok(Frame::trailers(trailers)),
+                ];
+                Body::new(StreamBody::new(futures::stream::iter(frames)))
+            }
+            None => return malformed(),
+        }
+    };
+    upstream(producer, head.map(|()| body)).await
+}
+
+fn whole_body(decoder: &mut Decoder) -> Option<(Bytes, HeaderMap)> {
+    let mut content = BytesMut::new();
+    let mut trailers = HeaderMap::new();
+    while let Ok(Some(piece)) = decoder.piece() {
+        match piece {
+            Piece::Content(bytes) if content.is_empty() => content = bytes.into(),
+            Piece::Content(bytes) => content.extend_from_slice(&bytes),
+            Piece::End(found) => trailers = found,
+            Piece::Request(_) | Piece::Response(_) => return None,
+        }
+    }
+    decoder.is_done().then(|| (content.freeze(), trailers))
+}
+
+type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
+
+/// Decodes a request's content as it comes.
+async fn feed(
+    mut decoder: Decoder,
+    rest: Option<mpsc::Receiver<Result<Vec<u8>, ()>>>,
+    sender: mpsc::Sender<BodyFrame>,
+) {
+    let broken = || Err(std::io::Error::other("the request was cut short"));
+    let Some(mut rest) = rest else { return };
+    loop {
+        loop {
+            let frame = match decoder.piece() {
+                Ok(Some(Piece::Content(bytes))) => Ok(Frame::data(bytes)),
+                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
+                Ok(Some(Piece::End(trailers))) => Ok(Frame::trailers(trailers)),
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => broken(),
+            };
+            let over = frame.is_err();
+            if sender.send(frame).await.is_err() || over {
+                return;
+            }
+        }
+        match rest.recv().await {
+            Some(Ok(content)) => decoder.push(&content),
+            None if decoder.is_done() => return,
+            Some(Err(())) | None => {
+                let _ = sender.send(broken()).await;
+                return;
+            }
+        }
+    }
+}
+
+/// Sends a request to the upstream, once.
+async fn upstream(producer: &Producer, request: Request<Body>) -> Outcome {
+    let (mut parts, body) = request.into_parts();
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let Ok(uri) = format!("{}{target}", producer.upstream).parse::<Uri>() else {
+        return refuse(StatusCode::BAD_REQUEST, "target", "malformed target");
+    };
+    if let Some(host) = uri
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+        && let Some(asked) = parts.headers.insert(header::HOST, host)
+    {
+        parts.headers.insert("x-forwarded-host", asked);
+    }
+    parts.uri = uri;
+    let request = Request::from_parts(parts, body);
+    match tokio::time::timeout(producer.upstream_timeout, producer.http.request(request)).await {
+        Ok(Ok(response)) => Outcome::Response(response.map(Body::new)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the upstream failed");
+            refuse(
+                StatusCode::BAD_GATEWAY,
+                "upstream",
+                "the upstream could not be reached or broke off",
+            )
+        }
+        Err(_) => refuse(
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream-timeout",
+            "the upstream did not answer in time",
+        ),
+    }
+}
+
+/// A refusal that reaches the caller under the seal.
+fn refuse(status: StatusCode, kind: &str, detail: &str) -> Outcome {
+    use axum::response::IntoResponse;
+    Outcome::Response(Refusal::new(status, kind, detail).into_response())
+}
