@@ -12,8 +12,8 @@ help: ## Say what there is to make
 setup: ## Install what a bare Debian machine lacks
 	@scripts/setup
 
-run: setup ## Run the control plane on an embedded PostgreSQL
-	$(CARGO) build -p armour-cli -p armour-control-plane
+run: setup ## Run everything here: PostgreSQL, control plane, upstream, two agents
+	$(CARGO) build -p armour-cli -p armour-control-plane -p armour-agent --features armour-agent/clone-demo
 	target/debug/armour dev
 
 test: setup lint ## Run lints and every test

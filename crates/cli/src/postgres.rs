@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
+use crate::user::{ids_of, is_root};
+
 /// A running server; [`Postgres::stop`] ends it.
 pub struct Postgres {
     bin: PathBuf,
@@ -29,7 +31,7 @@ impl Postgres {
         };
         std::fs::create_dir_all(folder)?;
         if is_root() {
-            let (uid, gid) = postgres_user().await?;
+            let (uid, gid) = ids_of("postgres")?;
             chown(folder, Some(uid), Some(gid))?;
         }
         if !server.data.exists() {
@@ -146,23 +148,6 @@ fn find_bin() -> anyhow::Result<PathBuf> {
         .filter(|bin| bin.join("initdb").exists())
         .max()
         .context("PostgreSQL is not installed; `make setup` installs it")
-}
-
-async fn postgres_user() -> anyhow::Result<(u32, u32)> {
-    let passwd = tokio::fs::read_to_string("/etc/passwd").await?;
-    let line = passwd.lines().find(|line| line.starts_with("postgres:"));
-    let mut fields = line
-        .context("there is no user named postgres")?
-        .split(':')
-        .skip(2);
-    let mut number = || fields.next().and_then(|text| text.parse().ok());
-    number()
-        .zip(number())
-        .context("the user postgres has no numbers")
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 fn checked(name: &str, output: Output) -> anyhow::Result<String> {

@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         // No threads and no logging where root secrets are.
         return armour_agent::enclave::process::run(&key_file);
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("ARMOUR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

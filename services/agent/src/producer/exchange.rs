@@ -15,6 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use super::{Producer, log::ResponseLog};
 use crate::{
@@ -200,9 +201,15 @@ async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Out
     let Ok(Some(Piece::Request(head))) = decoder.piece() else {
         return malformed();
     };
+    // The upstream's time begins once it has the whole request.
+    let sent = CancellationToken::new();
+    let guard = sent.clone().drop_guard();
     let body = if rest.is_some() {
         let (sender, receiver) = mpsc::channel(2);
-        tokio::spawn(async move { feed(decoder, rest.take(), sender).await });
+        tokio::spawn(async move {
+            feed(decoder, rest.take(), sender).await;
+            drop(guard);
+        });
         Body::new(StreamBody::new(ReceiverStream::new(receiver)))
     } else {
         match whole_body(&mut decoder) {
@@ -217,7 +224,7 @@ async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Out
             None => return malformed(),
         }
     };
-    upstream(producer, head.map(|()| body)).await
+    upstream(producer, head.map(|()| body), sent).await
 }
 
 fn whole_body(decoder: &mut Decoder) -> Option<(Bytes, HeaderMap)> {
@@ -270,7 +277,7 @@ async fn feed(
 }
 
 /// Sends a request to the upstream, once.
-async fn upstream(producer: &Producer, request: Request<Body>) -> Outcome {
+async fn upstream(producer: &Producer, request: Request<Body>, sent: CancellationToken) -> Outcome {
     let (mut parts, body) = request.into_parts();
     let target = parts
         .uri
@@ -288,9 +295,16 @@ async fn upstream(producer: &Producer, request: Request<Body>) -> Outcome {
     }
     parts.uri = uri;
     let request = Request::from_parts(parts, body);
-    match tokio::time::timeout(producer.upstream_timeout, producer.http.request(request)).await {
-        Ok(Ok(response)) => Outcome::Response(response.map(Body::new)),
-        Ok(Err(error)) => {
+    let answer = tokio::select! {
+        answer = producer.http.request(request) => Some(answer),
+        () = async {
+            sent.cancelled().await;
+            tokio::time::sleep(producer.upstream_timeout).await;
+        } => None,
+    };
+    match answer {
+        Some(Ok(response)) => Outcome::Response(response.map(Body::new)),
+        Some(Err(error)) => {
             tracing::warn!(%error, "the upstream failed");
             refuse(
                 StatusCode::BAD_GATEWAY,
@@ -298,7 +312,7 @@ async fn upstream(producer: &Producer, request: Request<Body>) -> Outcome {
                 "the upstream could not be reached or broke off",
             )
         }
-        Err(_) => refuse(
+        None => refuse(
             StatusCode::GATEWAY_TIMEOUT,
             "upstream-timeout",
             "the upstream did not answer in time",

@@ -91,6 +91,13 @@ async fn set_policy(
         json!({ "before": before, "after": policy }),
     )
     .await?;
+    tx.record_event(&NewEvent {
+        kind: "pair.updated",
+        pair: Some(id),
+        detail: json!({ "policy": policy }),
+        ..Default::default()
+    })
+    .await?;
     let pair = tx.find_pair(id).await?;
     operator.tx.commit().await?;
     Ok(Answer(pair))

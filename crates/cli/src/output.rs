@@ -1,0 +1,92 @@
+//! Answers as JSON, or as a table for people.
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for people.
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+impl Output {
+    /// Prints an answer: an object, or a list of them.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn print(self, value: &Value, columns: &[&str]) -> anyhow::Result<()> {
+        match self {
+            Self::Json => println!("{}", serde_json::to_string_pretty(value)?),
+            Self::Table => print!("{}", render(value, columns)),
+        }
+        Ok(())
+    }
+}
+
+fn render(value: &Value, columns: &[&str]) -> String {
+    match value {
+        Value::Array(rows) if rows.is_empty() => "none\n".to_owned(),
+        Value::Array(rows) => table(rows, columns),
+        Value::Object(fields) => {
+            let width = fields.keys().map(String::len).max().unwrap_or(0);
+            let lines = fields
+                .iter()
+                .map(|(name, value)| format!("{name:width$}  {}\n", cell(value)));
+            lines.collect()
+        }
+        other => format!("{}\n", cell(other)),
+    }
+}
+
+fn table(rows: &[Value], columns: &[&str]) -> String {
+    let mut lines: Vec<Vec<String>> =
+        vec![columns.iter().map(|name| name.to_uppercase()).collect()];
+    for row in rows {
+        lines.push(columns.iter().map(|name| cell(&row[name])).collect());
+    }
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|at| {
+            let lengths = lines.iter().map(|line| line[at].chars().count());
+            lengths.max().unwrap_or(0)
+        })
+        .collect();
+    let mut out = String::new();
+    for line in lines {
+        let cells = line.iter().zip(&widths);
+        let text: Vec<String> = cells
+            .map(|(cell, &width)| format!("{cell:width$}"))
+            .collect();
+        out.push_str(text.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        // Control characters of other people's names must not reach a terminal.
+        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_becomes_a_table() {
+        let rows = json!([{ "id": 1, "name": "a\u{1b}[31m" }, { "id": 22, "name": null }]);
+        assert_eq!(
+            render(&rows, &["id", "name"]),
+            "ID  NAME\n1   a[31m\n22  -\n"
+        );
+        assert_eq!(render(&json!([]), &["id"]), "none\n");
+    }
+}
