@@ -4,6 +4,7 @@ use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -39,18 +40,45 @@ impl Postgres {
                 .tool("initdb", &["-A", "trust", "-U", "postgres"])
                 .await?;
         }
+        server.launch().await?;
+        server.create_database().await?;
+        Ok(server)
+    }
+
+    /// Kills the server with SIGKILL and starts it again, as a crash would.
+    ///
+    /// # Errors
+    /// If it does not come back.
+    pub async fn crash(&self) -> anyhow::Result<()> {
+        let pid = std::fs::read_to_string(self.data.join("postmaster.pid"))?;
+        let pid = pid.lines().next().and_then(|line| line.parse().ok());
+        let pid = pid
+            .and_then(rustix::process::Pid::from_raw)
+            .context("postmaster.pid")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+        // Until its children have seen it, their shared memory is in use.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if self.launch().await.is_ok() {
+                return Ok(());
+            }
+        }
+        bail!("PostgreSQL does not come back after a crash")
+    }
+
+    async fn launch(&self) -> anyhow::Result<()> {
+        let folder = self.data.parent().context("a data folder")?;
         let log = folder.join("log");
         let options = format!(
-            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200",
+            self.port,
             folder.display()
         );
         let log_text = log.to_string_lossy();
-        server
-            .tool("pg_ctl", &["-w", "-l", &log_text, "-o", &options, "start"])
+        self.tool("pg_ctl", &["-w", "-l", &log_text, "-o", &options, "start"])
             .await
-            .with_context(|| format!("PostgreSQL does not start; see {}", log.display()))?;
-        server.create_database().await?;
-        Ok(server)
+            .with_context(|| format!("PostgreSQL does not start; see {}", log.display()))
+            .map(drop)
     }
 
     /// The URL for a role that is bound by row-level security.
@@ -66,6 +94,23 @@ impl Postgres {
         self.tool("pg_ctl", &["-w", "-m", "fast", "stop"])
             .await
             .map(drop)
+    }
+
+    /// Stops the server at once, whoever is connected.
+    fn stop_now(&self) {
+        if let Ok(text) = std::fs::read_to_string(self.data.join("postmaster.pid"))
+            && let Some(pid) = text.lines().next().and_then(|line| line.parse().ok())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+            // Its folder may be removed next.
+            for _ in 0..100 {
+                if rustix::process::test_kill_process(pid).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 
     async fn create_database(&self) -> anyhow::Result<()> {
@@ -134,6 +179,12 @@ impl Postgres {
             };
         }
         checked(name, command.output().await?)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop_now();
     }
 }
 

@@ -1,0 +1,144 @@
+//! A process that can be killed and started again.
+
+use std::{fs::File, net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, bail};
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+/// A program of this workspace, running.
+pub struct Process {
+    name: &'static str,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it; its output goes to `log`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(
+        name: &'static str,
+        log: PathBuf,
+        command: impl Fn() -> Command + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        let child = spawn(&command, &log)?;
+        Ok(Self {
+            name,
+            command: Box::new(command),
+            log,
+            child,
+        })
+    }
+
+    /// Kills it with SIGKILL and starts it again.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn crash(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        self.child = spawn(&self.command, &self.log)?;
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid()?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn pid(&self) -> anyhow::Result<rustix::process::Pid> {
+        self.child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw)
+            .with_context(|| format!("{} is gone", self.name))
+    }
+
+    /// The most memory it has had resident, in bytes.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// What it has written.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn log(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+}
+
+fn spawn(command: &dyn Fn() -> Command, log: &PathBuf) -> anyhow::Result<Child> {
+    let out = File::options().create(true).append(true).open(log)?;
+    command()
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .kill_on_drop(true)
+        .spawn()
+        .context("start a process")
+}
+
+/// A program built from this workspace.
+///
+/// # Errors
+/// If it has not been built.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let mut folder = std::env::current_exe()?;
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let path = folder.join(name);
+    if !path.exists() {
+        bail!("{} is not built; use `make test`", path.display());
+    }
+    Ok(path)
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Waits until `ready` says so.
+///
+/// # Errors
+/// If it does not within the time.
+pub async fn until<F: Future<Output = bool>>(
+    what: &str,
+    within: Duration,
+    ready: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let wait = async {
+        while !ready().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(within, wait)
+        .await
+        .with_context(|| format!("{what}: not within {within:?}"))
+}
