@@ -104,7 +104,9 @@ impl Reporter {
     }
 
     async fn send(&self, batch: Vec<(Chain, Vec<Entry>)>) {
-        let mut backoff = Backoff::default();
+        // Short, for until the ledger has them a crash of both ends loses them.
+        let mut backoff = Backoff::up_to(Duration::from_millis(500));
+        let since = Instant::now();
         let verdicts = loop {
             let Ok(client) = self.session.client().await else {
                 return;
@@ -122,6 +124,8 @@ impl Reporter {
                 }
             }
         };
+        tracing::debug!(lanes = batch.len(), waiting = self.count.load(Ordering::Relaxed),
+            took = ?since.elapsed(), "reported tickets");
         for ((chain, entries), verdict) in batch.into_iter().zip(verdicts) {
             self.count.fetch_sub(entries.len(), Ordering::Relaxed);
             match &verdict {

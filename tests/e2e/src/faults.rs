@@ -15,7 +15,10 @@ use armour_api::{Bundle, Page};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{sync::Mutex, task::JoinSet};
 
-use crate::system::System;
+use crate::{process::until, system::System};
+
+/// How long the ends have to report what waited while a fault lasted.
+const SETTLE: Duration = Duration::from_millis(700);
 
 /// What a run is to do.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +99,6 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
         let done = load.done.load(Ordering::Relaxed);
         bar.set_position(done);
         if done >= next_kill && done < plan.exchanges {
-            next_kill += plan.kill_every;
             let kind = turn.fetch_add(1, Ordering::Relaxed) % KINDS.len();
             bar.set_message(format!("killed: {}", KINDS[kind]));
             match kind {
@@ -106,6 +108,15 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
                 _ => system.postgres.crash().await?,
             }
             outcome.kills[kind] += 1;
+            // One fault at a time: a ticket that both ends forget before the
+            // ledger has it is lost to a batched policy by design.
+            system.until_served().await.context("after a fault")?;
+            until("the control plane", Duration::from_secs(30), || async {
+                system.operator.ready().await.is_ok()
+            })
+            .await?;
+            tokio::time::sleep(SETTLE).await;
+            next_kill = load.done.load(Ordering::Relaxed) + plan.kill_every;
         }
         let _ = tokio::time::timeout(Duration::from_millis(20), callers.join_next()).await;
     }
@@ -212,6 +223,7 @@ impl Outcome {
     /// Whether nothing happened that must not.
     pub fn is_clean(&self) -> bool {
         self.run_twice + self.lost + self.wrong + self.false_collisions == 0
+            && self.recorded >= i64::try_from(self.acknowledged).unwrap_or(i64::MAX)
     }
 }
 
