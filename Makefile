@@ -3,8 +3,10 @@
 SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CARGO ?= cargo
+# The agent of development and tests can hand out its state, to be cloned.
+BINARIES := --workspace --bins --features armour-agent/clone-demo
 
-.PHONY: help setup run test lint sqlx openapi
+.PHONY: help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -12,19 +14,53 @@ help: ## Say what there is to make
 setup: ## Install what a bare Debian machine lacks
 	@scripts/setup
 
-run: setup ## Run everything here: PostgreSQL, control plane, upstream, two agents
+setup-test: ## And what tests need besides
+	@scripts/setup test
+
+run: setup console ## Run everything here: PostgreSQL, control plane, console, upstream, two agents
 	$(CARGO) build -p armour-cli -p armour-control-plane -p armour-agent --features armour-agent/clone-demo
 	target/debug/armour dev
 
-test: setup lint ## Run lints and every test
+test: setup-test lint test-rust test-python test-console ## Run lints and every test
+
+test-rust: setup-test
+	$(CARGO) build $(BINARIES)
 	scripts/with-postgres $(CARGO) test --workspace --all-features
+
+test-python: setup-test
+	$(CARGO) build $(BINARIES)
+	tests/.venv/bin/pytest -q tests
+
+test-console: setup-test console
+	$(CARGO) build $(BINARIES)
+	scripts/test-console
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
 
+console: setup ## Build the web console
+	cd web-console && npm run --silent build
+
+screenshots: setup-test console ## Take the screenshots of docs/console anew
+	ARMOUR_SCREENSHOTS=$(CURDIR)/docs/console scripts/test-console
+
+faults: setup ## 100,000 exchanges with loss, crashes and reconnects
+	$(CARGO) build --release $(BINARIES)
+	target/release/faults
+
+clones: setup ## 100 thefts of a running consumer's state
+	$(CARGO) build $(BINARIES)
+	scripts/clones
+
+bench: setup ## Ratios against primitives, vodozemac, ohttp and pgbench
+	scripts/bench
+
 sqlx: setup ## Write the offline data of the SQL statements anew
 	scripts/with-postgres scripts/prepare-sqlx
 
 openapi: ## Write openapi/openapi.json anew
-	ARMOUR_UPDATE_OPENAPI=1 $(CARGO) test -p armour-control-plane --test api openapi_document
+	ARMOUR_UPDATE_OPENAPI=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test api openapi_document
+
+vectors: ## Write tests/vectors anew
+	ARMOUR_UPDATE_VECTORS=1 $(CARGO) test -p armour-protocol --all-features --test vectors

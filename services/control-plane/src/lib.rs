@@ -16,12 +16,18 @@ pub mod state;
 pub mod token;
 pub mod vault;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue},
+    middleware,
+};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     services::{ServeDir, ServeFile},
+    set_header::SetResponseHeaderLayer,
     trace::TraceLayer,
 };
 use utoipa::OpenApi as _;
@@ -30,9 +36,14 @@ use utoipa_axum::router::OpenApiRouter;
 /// Largest request body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
+/// No inline script, no other host, in nobody's frame.
+const CONSOLE_POLICY: &str =
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
 /// The service: API below `/v1`, console files elsewhere.
 pub fn router(app: state::App) -> Router {
-    let (api, document) = api().split_for_parts();
+    let (api, mut document) = api().split_for_parts();
+    name_operations(&mut document);
     let api = api
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -45,8 +56,7 @@ pub fn router(app: state::App) -> Router {
             axum::routing::get(async move || axum::Json(document)),
         );
     let api = match &app.config.console_dir {
-        Some(dir) => api
-            .fallback_service(ServeDir::new(dir).fallback(ServeFile::new(dir.join("index.html")))),
+        Some(dir) => api.fallback_service(console(dir)),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))
@@ -60,21 +70,64 @@ pub fn router(app: state::App) -> Router {
         .with_state(app)
 }
 
+/// The console's files; pages of its own making are all `index.html`.
+fn console(dir: &std::path::Path) -> Router {
+    let files = ServeDir::new(dir).fallback(ServeFile::new(dir.join("index.html")));
+    let header = |name, value| {
+        SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
+    Router::new()
+        .fallback_service(files)
+        .layer(header("content-security-policy", CONSOLE_POLICY))
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("referrer-policy", "no-referrer"))
+}
+
 /// The OpenAPI document, as committed in `openapi/openapi.json`.
 ///
 /// # Errors
 /// If it cannot be written as JSON.
 pub fn openapi() -> Result<String, serde_json::Error> {
-    Ok(api().split_for_parts().1.to_pretty_json()? + "\n")
+    let mut document = api().split_for_parts().1;
+    name_operations(&mut document);
+    Ok(document.to_pretty_json()? + "\n")
 }
 
 fn api() -> OpenApiRouter<state::App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi()).merge(routes::all())
 }
 
+/// Names each operation by method and path: handlers of two resources may have
+/// the same name, an operation's must be unique (OpenAPI 3.1, section 4.8.10).
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let name: Vec<&str> = path
+            .trim_start_matches("/v1/")
+            .split(['/', '-', '{', '}', '.'])
+            .filter(|part| !part.is_empty())
+            .collect();
+        let name = name.join("_");
+        let methods = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in methods {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{name}"));
+            }
+        }
+    }
+}
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Armour", description = "Armour's control plane."),
+    components(schemas(armour_api::Event)),
     modifiers(&Bearer),
     security(("bearer" = []))
 )]

@@ -1,0 +1,64 @@
+import createClient from "openapi-fetch";
+
+import type { components, paths } from "./schema";
+
+export type Pair = components["schemas"]["Pair"];
+export type Endpoint = components["schemas"]["Endpoint"];
+export type Bundle = components["schemas"]["Bundle"];
+export type Collision = components["schemas"]["Collision"];
+export type ArmourEvent = components["schemas"]["Event"];
+export type Problem = components["schemas"]["Problem"];
+
+export type Api = ReturnType<typeof connect>;
+
+/** A client of the API that served this page. */
+export function connect(token: string) {
+  return createClient<paths>({
+    baseUrl: window.location.origin,
+    headers: { authorization: `Bearer ${token}` },
+  });
+}
+
+/** What a refused call says. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Problem | undefined,
+  ) {
+    super(problem?.detail ?? `the control plane answered ${status}`);
+  }
+}
+
+/** The answer of a call, or its refusal thrown. */
+export async function answer<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  const { data, error, response } = await call;
+  if (!response.ok || data === undefined) {
+    throw new Refused(response.status, error as Problem | undefined);
+  }
+  return data;
+}
+
+interface PageOf<T> {
+  items: T[];
+  next?: string | null;
+}
+
+/** Every page of a list. */
+export async function all<T>(
+  page: (cursor: string | undefined) => Promise<{
+    data?: PageOf<T>;
+    error?: unknown;
+    response: Response;
+  }>,
+): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | undefined;
+  do {
+    const found = await answer(page(cursor));
+    items.push(...found.items);
+    cursor = found.next ?? undefined;
+  } while (cursor);
+  return items;
+}

@@ -1,0 +1,9 @@
+/** A time in the reader's zone, with UTC on hover. */
+export function Time(props: { at: string }) {
+  const date = new Date(props.at);
+  return (
+    <time dateTime={props.at} title={date.toISOString()}>
+      {date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })}
+    </time>
+  );
+}
