@@ -29,7 +29,7 @@ test-rust: setup-test
 
 test-python: setup-test
 	$(CARGO) build $(BINARIES)
-	tests/.venv/bin/pytest -q tests
+	scripts/with-postgres tests/.venv/bin/pytest -q tests
 
 test-console: setup-test console
 	$(CARGO) build $(BINARIES)
