@@ -65,7 +65,10 @@ const CONTENTS: [[&[&[u8]]; 2]; 3] = [
     // Opening exchanges are empty.
     [&[b""], &[b""]],
     [&[b"a request"], &[b"a response"]],
-    [&[b"in ", b"three ", b"segments"], &[b"first, ", b"and last"]],
+    [
+        &[b"in ", b"three ", b"segments"],
+        &[b"first, ", b"and last"],
+    ],
 ];
 
 fn vector(suite: Suite) -> Value {
@@ -119,7 +122,10 @@ fn vector(suite: Suite) -> Value {
             _ => chain = Some(Chain::of(&ticket)),
         }
         last = Some(ticket.ticket);
-        assert_eq!(ticket.ticket.share_digest, share_digest(&request.head.share));
+        assert_eq!(
+            ticket.ticket.share_digest,
+            share_digest(&request.head.share)
+        );
         exchanges.push(json!({
             "request": {
                 "ephemerals": request_ephemerals,

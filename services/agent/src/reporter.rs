@@ -29,6 +29,8 @@ pub struct Reporter {
     session: Arc<Session>,
     waiting: Mutex<Lanes>,
     count: AtomicUsize,
+    /// Since when the batch under way has not been taken by the ledger.
+    sending: Mutex<Option<Instant>>,
     wake: Notify,
     idle: Notify,
     /// Bundles that the ledger calls dead.
@@ -52,6 +54,7 @@ impl Reporter {
             session,
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
+            sending: Mutex::new(None),
             wake: Notify::new(),
             idle: Notify::new(),
             dead,
@@ -72,9 +75,11 @@ impl Reporter {
         verdict.await.ok()
     }
 
-    /// Whether so many tickets wait that no more should be accepted.
-    pub fn is_full(&self) -> bool {
+    /// Whether the ledger is so far behind that no more should be accepted: too
+    /// many tickets wait, or one has waited for longer than the lease.
+    pub fn is_behind(&self, lease: Duration) -> bool {
         self.count.load(Ordering::Relaxed) > MOST_WAITING
+            || self.sending().is_some_and(|since| since.elapsed() > lease)
     }
 
     /// Waits until everything is reported, or the time is over.
@@ -96,9 +101,11 @@ impl Reporter {
                 () = self.wake.notified() => {}
             }
             let taken = std::mem::take(&mut *self.lock());
+            *self.sending() = Some(Instant::now());
             for batch in batches(taken) {
                 self.send(batch).await;
             }
+            *self.sending() = None;
             self.idle.notify_waiters();
         }
     }
@@ -152,6 +159,10 @@ impl Reporter {
                 at: Instant::now(),
                 told,
             });
+    }
+
+    fn sending(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Lanes> {

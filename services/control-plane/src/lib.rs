@@ -49,6 +49,7 @@ pub fn router(app: state::App) -> Router {
             app.clone(),
             idempotency::replay,
         ))
+        .layer(middleware::from_fn(limits::body))
         .layer(middleware::from_fn_with_state(app.clone(), limits::rate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route(

@@ -1,8 +1,9 @@
-//! How many requests one caller may make.
+//! How many requests one caller may make, how large and how slow.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::Next,
@@ -11,7 +12,31 @@ use axum::{
 use governor::{DefaultKeyedRateLimiter, Quota};
 use sha2::{Digest, Sha256};
 
-use crate::{problem::ApiError, state::App};
+use crate::{BODY_LIMIT, problem::ApiError, state::App};
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(15);
+
+/// Reads the body before anything else happens: handlers begin their transaction
+/// first, and a slow body must not hold a database connection.
+pub async fn body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(_)) => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the body is cut short or larger than 1 MiB",
+        )
+        .into_response(),
+        Err(_) => ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            "the body took longer than 15 s",
+        )
+        .into_response(),
+    }
+}
 
 /// Counts requests by the SHA-256 of their credentials.
 pub struct Limiter(DefaultKeyedRateLimiter<[u8; 32]>);

@@ -214,3 +214,34 @@ fn base64(bytes: &[u8]) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(bytes)
 }
+
+#[tokio::test]
+async fn a_large_or_slow_body_is_refused_before_it_holds_a_connection() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let large = reqwest::Client::new()
+        .post(format!("{base}/v1/consumers"))
+        .bearer_auth(world.operator_token())
+        .header("content-type", "application/json")
+        .body(vec![b' '; 2 << 20])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(large.status(), 413);
+    // More callers that say nothing than there are database connections.
+    let address = base.strip_prefix("http://").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        use tokio::io::AsyncWriteExt;
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/consumers HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: 20\r\n\r\n{{",
+            world.operator_token()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        silent.push(socket);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.operator.collisions().await.unwrap();
+}

@@ -168,7 +168,8 @@ impl Consumer {
 
     /// Fails closed: no contact for longer than the lease, no traffic.
     fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
-        if self.session.silence() > bundle.grant.lease() || self.reporter.is_full() {
+        let lease = bundle.grant.lease();
+        if self.session.silence() > lease || self.reporter.is_behind(lease) {
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "lease-expired",

@@ -75,7 +75,8 @@ async fn exchange(producer: &Arc<Producer>, request: Request) -> Result<Response
             return Err(gone.refusal.clone());
         }
     };
-    if producer.session.silence() > held.grant.lease() || producer.reporter.is_full() {
+    let lease = held.grant.lease();
+    if producer.session.silence() > lease || producer.reporter.is_behind(lease) {
         return Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "lease-expired",
