@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CARGO ?= cargo
 # The agent of development and tests can hand out its state, to be cloned.
-BINARIES := --workspace --bins --features armour-agent/clone-demo
+BINARIES := --workspace --bins --all-features
 
 .PHONY: help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi vectors screenshots
 

@@ -2,6 +2,7 @@
 //! on the same PostgreSQL, fsync on, in one run. Tickets are signed beforehand.
 
 use std::{
+    ops::Range,
     os::unix::fs::PermissionsExt,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -39,8 +40,8 @@ async fn main() -> anyhow::Result<()> {
         reporters.push(Reporter::new(&base, &operator).await?);
     }
     let before = pgbench(dir.path(), &postgres.url()).await?;
-    let single = drive(&mut reporters, 1, 1).await?;
-    let batched = drive(&mut reporters, 16, 8).await?;
+    let single = drive(&mut reporters, 0..1, 1).await?;
+    let batched = drive(&mut reporters, 1..17, 8).await?;
     let after = pgbench(dir.path(), &postgres.url()).await?;
     let peer = (before + after) / 2.0;
     println!("{CLIENTS} clients, {SECONDS} s each, one PostgreSQL with fsync on\n");
@@ -67,12 +68,20 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Reports until the time is over; exchanges recorded a second.
-async fn drive(reporters: &mut [Reporter], lanes: u32, tickets: usize) -> anyhow::Result<f64> {
+async fn drive(
+    reporters: &mut [Reporter],
+    lanes: Range<u32>,
+    tickets: usize,
+) -> anyhow::Result<f64> {
     // More than can be reported in the time.
-    let calls = 60_000 / CLIENTS / (lanes as usize * tickets).min(8);
+    let calls = 60_000 / CLIENTS / (lanes.len() * tickets).min(8);
     let prepared: Vec<Vec<Vec<TicketReport>>> = reporters
         .iter_mut()
-        .map(|reporter| (0..calls).map(|_| reporter.call(lanes, tickets)).collect())
+        .map(|reporter| {
+            (0..calls)
+                .map(|_| reporter.call(lanes.clone(), tickets))
+                .collect()
+        })
         .collect();
     let since = Instant::now();
     let time = Duration::from_secs(SECONDS);
@@ -136,9 +145,9 @@ impl Reporter {
         })
     }
 
-    /// The next tickets of the first `lanes` lanes.
-    fn call(&mut self, lanes: u32, tickets: usize) -> Vec<TicketReport> {
-        (0..lanes).map(|lane| self.report(lane, tickets)).collect()
+    /// The next tickets of these lanes.
+    fn call(&mut self, lanes: Range<u32>, tickets: usize) -> Vec<TicketReport> {
+        lanes.map(|lane| self.report(lane, tickets)).collect()
     }
 
     fn report(&mut self, lane: u32, tickets: usize) -> TicketReport {
