@@ -202,7 +202,7 @@ impl WaitingLane {
 
 /// A copy of an idle lane's whole state: what a thief of the consumer takes.
 #[cfg(feature = "state-export")]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StolenLane {
     /// Lane number.
     pub lane: u32,

@@ -28,6 +28,15 @@ impl Refusal {
         }
     }
 
+    /// The agent fails closed.
+    pub fn lease_expired() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "lease-expired",
+            "the control plane has been out of reach for longer than the pair's lease",
+        )
+    }
+
     /// The enclave is gone and the agent about to end.
     pub fn stopping() -> Self {
         Self::new(

@@ -166,6 +166,25 @@ async fn without_contact_for_the_lease_agents_fail_closed_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn idle_lanes_send_empty_exchanges_that_the_upstream_never_sees() {
+    let policy = Policy {
+        empty_exchange_interval_ms: 300,
+        ..brisk()
+    };
+    let system = System::start(policy).await.unwrap();
+    let exchanges = async || {
+        let bundles: armour_api::Page<armour_api::Bundle> =
+            system.operator.get("/v1/bundles").await.unwrap();
+        bundles.items[0].exchanges
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (before, served) = (exchanges().await, system.nginx.requests().unwrap());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(exchanges().await >= before + 3);
+    assert_eq!(system.nginx.requests().unwrap(), served);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn upstream_errors_and_upgrades_are_told_apart() {
     let system = System::start(brisk()).await.unwrap();
     let missing = system.get("/no-such-file").await.unwrap_err().to_string();

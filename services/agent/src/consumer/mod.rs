@@ -170,11 +170,7 @@ impl Consumer {
     fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
         let lease = bundle.grant.lease();
         if self.session.silence() > lease || self.reporter.is_behind(lease) {
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "lease-expired",
-                "the control plane has been out of reach for longer than the pair's lease",
-            ));
+            return Err(Refusal::lease_expired());
         }
         Ok(())
     }

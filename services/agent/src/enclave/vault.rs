@@ -280,7 +280,7 @@ impl Vault {
         let bundle = self.bundles.get(&id).ok_or(Failed("bundle-unknown"))?;
         let context = &bundle.context;
         let lanes = bundle.lanes.values().filter_map(|lane| match lane {
-            Lane::Idle(lane) if lane.is_open() => Some(lane.steal().into()),
+            Lane::Idle(lane) if lane.is_open() => Some(lane.steal()),
             _ => None,
         });
         Ok(super::stolen::Stolen {
@@ -310,9 +310,8 @@ impl Vault {
         };
         let mut lanes = HashMap::new();
         for lane in stolen.lanes {
-            let number = lane.lane;
-            let lane = IdleLane::from_stolen(context.clone(), &lane.into())?;
-            lanes.insert(number, Lane::Idle(lane));
+            let idle = IdleLane::from_stolen(context.clone(), &lane)?;
+            lanes.insert(lane.lane, Lane::Idle(idle));
         }
         let bundle = Bundle {
             context,

@@ -77,11 +77,7 @@ async fn exchange(producer: &Arc<Producer>, request: Request) -> Result<Response
     };
     let lease = held.grant.lease();
     if producer.session.silence() > lease || producer.reporter.is_behind(lease) {
-        return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "lease-expired",
-            "the control plane has been out of reach for longer than the pair's lease",
-        ));
+        return Err(Refusal::lease_expired());
     }
     let exchange = accept(producer, &held, ticket, head.to_vec()).await?;
     if held.grant.policy.reporting == Reporting::Strict {
