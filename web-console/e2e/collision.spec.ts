@@ -56,7 +56,7 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(page.getByText("pair.re-armed")).toBeVisible();
   const answer = await page.request.get("http://127.0.0.1:7301/echo?id=again");
   expect(await answer.text()).toBe("again");
-  expect(armour("audit")).toContain("pair.re-arm");
+  expect(armour("audit", "list")).toContain("pair.re-arm");
 
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByLabel("API token of an operator")).toBeVisible();

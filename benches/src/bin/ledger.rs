@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     os::unix::fs::PermissionsExt,
     path::Path,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -19,7 +19,7 @@ use armour_protocol::{
     ticket::{NO_PREVIOUS, Ticket},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use ed25519_dalek::SigningKey;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -136,7 +136,7 @@ impl Reporter {
             .await?;
         enrol(base, operator, Role::Producer, producer.id).await?;
         let (client, key) = enrol(base, operator, Role::Consumer, consumer.id).await?;
-        let grant = client.draw_bundle(pair.id).await?;
+        let grant = client.draw_bundle(pair.id, None).await?;
         Ok(Self {
             client,
             key,
@@ -204,18 +204,8 @@ async fn enrol(
             version: "0".into(),
         })
         .await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = serde_json::json!({
-        "sub": endpoint.id, "tenant": endpoint.tenant_id, "aud": "armour-control-plane",
-        "iat": now, "exp": now + 290,
-    });
-    let der = key.to_pkcs8_der()?;
-    let token = jsonwebtoken::encode(
-        &jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA),
-        &claims,
-        &jsonwebtoken::EncodingKey::from_ed_der(der.as_bytes()),
-    )?;
-    Ok((Client::new(base, token)?, key))
+    let client = Client::new(base, "")?.as_endpoint(endpoint.tenant_id, endpoint.id, key.clone());
+    Ok((client, key))
 }
 
 async fn control_plane(at: &Path, url: String) -> anyhow::Result<(Process, String)> {

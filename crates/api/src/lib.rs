@@ -20,6 +20,30 @@ macro_rules! wire {
     )*};
 }
 
+/// Gives an enumeration the word that stands for it in JSON and in PostgreSQL.
+macro_rules! words {
+    ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
+        impl $name {
+            /// The word that stands for the value.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+            /// The value that a word stands for.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    )*};
+}
+
+mod access;
+mod audit;
+mod platform;
+
+pub use access::*;
+pub use audit::*;
+pub use platform::*;
+
 wire! {
     /// An RFC 9457 problem document.
     pub struct Problem {
@@ -37,7 +61,12 @@ wire! {
     }
 
     /// A customer of the service.
-    pub struct Tenant { pub id: Uuid, pub name: String, pub created_at: DateTime<Utc> }
+    pub struct Tenant {
+        pub id: Uuid,
+        pub name: String,
+        pub created_at: DateTime<Utc>,
+        pub deleted_at: Option<DateTime<Utc>>,
+    }
 
     /// A new tenant.
     #[serde(deny_unknown_fields)]
@@ -46,18 +75,10 @@ wire! {
         pub name: String,
     }
 
-    /// A tenant and its first operator token, which is shown this once.
+    /// A tenant and its first token, an administrator's, which is shown this once.
     pub struct CreatedTenant { pub tenant: Tenant, pub token: String }
 
-    /// An operator's API token, without its secret.
-    pub struct ApiToken {
-        pub id: Uuid,
-        pub name: String,
-        pub created_at: DateTime<Utc>,
-        pub revoked_at: Option<DateTime<Utc>>,
-    }
-
-    /// A new producer, consumer or API token.
+    /// A new producer or consumer.
     #[serde(deny_unknown_fields)]
     pub struct NewNamed {
         /// 1 to 100 characters.
@@ -193,6 +214,10 @@ wire! {
         pub version: String,
         pub created_at: DateTime<Utc>,
         pub last_seen_at: Option<DateTime<Utc>>,
+        /// Since when it has not been heard of for longer than it may be silent.
+        pub lost_at: Option<DateTime<Utc>>,
+        /// The audit entry with which its keys came into the log.
+        pub enrol_seq: i64,
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.
@@ -241,11 +266,19 @@ wire! {
         /// The minted secret, HPKE-sealed to the asking endpoint; absent once
         /// it has been acknowledged and erased.
         pub sealed_secret: Option<String>,
+        /// What the audit log says of the two endpoints' keys; asked for with the
+        /// size of the head that the caller has pinned.
+        pub log: Option<crate::KeyProof>,
     }
 
     /// Asks for a bundle; an earlier one of the same endpoint is superseded.
     #[serde(deny_unknown_fields)]
-    pub struct DrawBundle { pub pair_id: Uuid }
+    pub struct DrawBundle {
+        pub pair_id: Uuid,
+        /// Size of the audit log's head that the endpoint has pinned.
+        #[serde(default)]
+        pub pinned: Option<u64>,
+    }
 
     /// A run of one lane's tickets.
     #[serde(deny_unknown_fields)]
@@ -343,17 +376,6 @@ wire! {
         pub created_at: DateTime<Utc>,
     }
 
-    /// Who did what, in the order of `seq` within the tenant.
-    pub struct AuditEntry {
-        pub seq: i64,
-        /// For example `token:<id>` or `endpoint:<id>`.
-        pub actor: String,
-        pub action: String,
-        pub target: String,
-        pub detail: serde_json::Value,
-        pub created_at: DateTime<Utc>,
-    }
-
     /// A health answer.
     pub struct Health { pub status: String, pub version: String }
 }
@@ -423,22 +445,6 @@ impl Policy {
         }
         Ok(())
     }
-}
-
-/// Gives an enumeration the word that stands for it in JSON and in PostgreSQL.
-macro_rules! words {
-    ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
-        impl $name {
-            /// The word that stands for the value.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-            /// The value that a word stands for.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-    )*};
 }
 
 words! {

@@ -1,15 +1,23 @@
 //! Typed client of Armour's REST API.
 
-use std::time::Duration;
+pub mod dpop;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use armour_api::*;
 use bytes::Bytes;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use tokio::sync::Mutex;
 use uuid::Uuid;
+
+use self::dpop::{Claims, ProofError, Prover};
 
 /// Why a call failed.
 #[derive(Debug, Error)]
@@ -23,6 +31,9 @@ pub enum ClientError {
     /// The control plane cannot be reached, or the connection broke.
     #[error("cannot reach the control plane: {0}")]
     Transport(#[from] reqwest::Error),
+    /// The endpoint's key cannot be used.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
 }
 
 /// A call's result.
@@ -33,7 +44,21 @@ pub type Result<T> = std::result::Result<T, ClientError>;
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    token: String,
+    credentials: Credentials,
+}
+
+#[derive(Clone)]
+enum Credentials {
+    Bearer(String),
+    Endpoint(Arc<EndpointCredentials>),
+}
+
+/// An endpoint, the holder of its key, and the access token of the moment.
+struct EndpointCredentials {
+    tenant: Uuid,
+    endpoint: Uuid,
+    prover: Box<dyn Prover>,
+    token: Mutex<Option<(Instant, String)>>,
 }
 
 impl ClientError {
@@ -49,6 +74,7 @@ impl ClientError {
             Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
             Self::Unexpected(status) => status.is_server_error(),
             Self::Transport(_) => true,
+            Self::Proof(_) => false,
         }
     }
 }
@@ -67,7 +93,7 @@ impl Client {
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
-            token: token.into(),
+            credentials: Credentials::Bearer(token.into()),
         })
     }
 
@@ -75,7 +101,21 @@ impl Client {
     #[must_use]
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self {
-            token: token.into(),
+            credentials: Credentials::Bearer(token.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same control plane as an endpoint whose key the prover holds.
+    #[must_use]
+    pub fn as_endpoint(&self, tenant: Uuid, endpoint: Uuid, prover: impl Prover + 'static) -> Self {
+        Self {
+            credentials: Credentials::Endpoint(Arc::new(EndpointCredentials {
+                tenant,
+                endpoint,
+                prover: Box::new(prover),
+                token: Mutex::new(None),
+            })),
             ..self.clone()
         }
     }
@@ -138,6 +178,28 @@ impl Client {
         self.post("/v1/enrol", enrol).await
     }
 
+    /// Enrols in a tenant by a workload's identity; the client's token is the
+    /// workload's.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn enrol_workload(&self, tenant: Uuid, enrol: &Enrol) -> Result<Endpoint> {
+        self.post(&format!("/v1/enrol/workload/{tenant}"), enrol)
+            .await
+    }
+
+    /// The audit log's latest head, and how it follows from the one of a size.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn log_head(&self, since: Option<u64>) -> Result<LogHead> {
+        let path = match since {
+            Some(size) => format!("/v1/endpoint/log?since={size}"),
+            None => "/v1/endpoint/log".to_owned(),
+        };
+        self.get(&path).await
+    }
+
     /// The calling endpoint and its pairs.
     ///
     /// # Errors
@@ -146,21 +208,29 @@ impl Client {
         self.get("/v1/endpoint").await
     }
 
-    /// Draws a bundle.
+    /// Draws a bundle; with the size of the pinned head also what the audit log
+    /// says of the endpoints' keys.
     ///
     /// # Errors
     /// As above.
-    pub async fn draw_bundle(&self, pair: Uuid) -> Result<BundleGrant> {
-        self.post("/v1/endpoint/bundles", &DrawBundle { pair_id: pair })
-            .await
+    pub async fn draw_bundle(&self, pair: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
+        let ask = DrawBundle {
+            pair_id: pair,
+            pinned,
+        };
+        self.post("/v1/endpoint/bundles", &ask).await
     }
 
-    /// A bundle of the calling endpoint.
+    /// A bundle of the calling endpoint; `pinned` as above.
     ///
     /// # Errors
     /// As above.
-    pub async fn bundle_grant(&self, id: Uuid) -> Result<BundleGrant> {
-        self.get(&format!("/v1/endpoint/bundles/{id}")).await
+    pub async fn bundle_grant(&self, id: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
+        let path = match pinned {
+            Some(size) => format!("/v1/endpoint/bundles/{id}?pinned={size}"),
+            None => format!("/v1/endpoint/bundles/{id}"),
+        };
+        self.get(&path).await
     }
 
     /// Says that the endpoint holds the bundle's secret.
@@ -235,14 +305,12 @@ impl Client {
         path: &str,
         last: Option<i64>,
     ) -> Result<impl Stream<Item = Event> + Send + use<>> {
-        let mut request = self
-            .http
-            .get(format!("{}{path}", self.base))
-            .bearer_auth(&self.token);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = check(request.send().await?).await?;
+        let response = self
+            .authorized(Method::GET, path, |request| match last {
+                Some(last) => request.header("last-event-id", last),
+                None => request,
+            })
+            .await?;
         Ok(response
             .bytes_stream()
             .eventsource()
@@ -285,14 +353,84 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<Response> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
+        self.authorized(method, path, |request| {
+            let request = request.timeout(Duration::from_secs(30));
+            match &body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        })
+        .await
+    }
+
+    /// A `GET` whose answer is read as it comes, however long it takes.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn stream(&self, path: &str) -> Result<Response> {
+        self.authorized(Method::GET, path, |request| request).await
+    }
+
+    /// Sends a request with credentials. An endpoint's access token may have been
+    /// refused (its key was retired, say): then once more with a new one.
+    async fn authorized(
+        &self,
+        method: Method,
+        path: &str,
+        complete: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response> {
+        let url = format!("{}{path}", self.base);
+        let request = || complete(self.http.request(method.clone(), &url));
+        let endpoint = match &self.credentials {
+            Credentials::Bearer(token) if token.is_empty() => {
+                return check(request().send().await?).await;
+            }
+            Credentials::Bearer(token) => {
+                return check(request().bearer_auth(token).send().await?).await;
+            }
+            Credentials::Endpoint(endpoint) => endpoint,
+        };
+        let mut again = true;
+        loop {
+            let token = self.access_token(endpoint).await?;
+            let claims = Claims::new(method.as_str(), &url, Some(&token));
+            let proof = endpoint.prover.prove(claims).await?;
+            let answer = request()
+                .header("authorization", format!("DPoP {token}"))
+                .header("dpop", proof)
+                .send()
+                .await?;
+            if !again || answer.status() != StatusCode::UNAUTHORIZED {
+                return check(answer).await;
+            }
+            again = false;
+            endpoint.token.lock().await.take();
         }
-        check(request.timeout(Duration::from_secs(30)).send().await?).await
+    }
+
+    async fn access_token(&self, endpoint: &EndpointCredentials) -> Result<String> {
+        let mut kept = endpoint.token.lock().await;
+        if let Some((until, token)) = &*kept
+            && *until > Instant::now()
+        {
+            return Ok(token.clone());
+        }
+        let url = format!("{}/v1/endpoint/token", self.base);
+        let proof = endpoint
+            .prover
+            .prove(Claims::new("POST", &url, None))
+            .await?;
+        let ask = TokenRequest {
+            tenant_id: endpoint.tenant,
+            endpoint_id: endpoint.endpoint,
+        };
+        let request = self.http.post(url).header("dpop", proof).json(&ask);
+        let answer = request.timeout(Duration::from_secs(30)).send().await?;
+        let given: AccessToken = check(answer).await?.json().await?;
+        // Half its life, so that clocks and slow calls do not matter.
+        let until = Instant::now() + Duration::from_secs((given.expires_in / 2).into());
+        *kept = Some((until, given.access_token.clone()));
+        Ok(given.access_token)
     }
 }
 

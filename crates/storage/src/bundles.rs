@@ -4,7 +4,10 @@ use armour_api::{Bundle, BundleState, LaneHead, Page, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, StorageError, Tx, error::word, ledger::decode_ticket, page};
+use crate::{
+    PAGE, Result, StorageError, Tx, bundle_secret, bundle_secrets, error::word,
+    ledger::decode_ticket, page,
+};
 
 /// A bundle to be added.
 pub struct NewBundle<'a> {
@@ -18,12 +21,10 @@ pub struct NewBundle<'a> {
     pub producer: Uuid,
     /// Its suite.
     pub suite: u8,
-    /// The version of the master key that wraps the two secrets.
-    pub key_version: i32,
-    /// The secret for the consumer, wrapped.
-    pub sealed_consumer: &'a [u8],
-    /// The secret for the producer, wrapped.
-    pub sealed_producer: &'a [u8],
+    /// The secret, HPKE-sealed to the consumer's endpoint.
+    pub for_consumer: &'a [u8],
+    /// The secret, HPKE-sealed to the producer's endpoint.
+    pub for_producer: &'a [u8],
 }
 
 /// A bundle as the ledger sees it.
@@ -43,12 +44,6 @@ pub struct BundleRow {
     pub state: BundleState,
     /// When it was superseded.
     pub superseded_at: Option<DateTime<Utc>>,
-    /// The version of the master key that wraps the two secrets.
-    pub key_version: i32,
-    /// The wrapped secrets, until they are acknowledged.
-    pub sealed_consumer: Option<Vec<u8>>,
-    /// As above.
-    pub sealed_producer: Option<Vec<u8>>,
 }
 
 struct ListedRow {
@@ -65,39 +60,39 @@ struct ListedRow {
 }
 
 impl Tx {
-    /// Adds a bundle.
+    /// Adds a bundle and stores its two secrets until they are acknowledged.
     ///
     /// # Errors
     /// `Exists` if the endpoint has an active one in the pair.
     pub async fn create_bundle(&mut self, new: &NewBundle<'_>) -> Result<()> {
         sqlx::query!(
             "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
-                 producer_endpoint_id, suite, key_version, sealed_consumer, sealed_producer)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 producer_endpoint_id, suite)
+             VALUES ($1, $2, $3, $4, $5, $6)",
             self.tenant,
             new.id,
             new.pair,
             new.consumer,
             new.producer,
-            i16::from(new.suite),
-            new.key_version,
-            new.sealed_consumer,
-            new.sealed_producer
+            i16::from(new.suite)
         )
         .execute(&mut *self.inner)
         .await?;
-        Ok(())
+        self.put_secret(&bundle_secret(new.id, Role::Consumer), new.for_consumer)
+            .await?;
+        self.put_secret(&bundle_secret(new.id, Role::Producer), new.for_producer)
+            .await
     }
 
-    /// A bundle with its sealed secrets; its row stays locked against changes
-    /// of state until the transaction ends.
+    /// A bundle; its row stays locked against changes of state until the
+    /// transaction ends.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn bundle_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
         let row = sqlx::query!(
             "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
-                    superseded_at, key_version, sealed_consumer, sealed_producer
+                    superseded_at
              FROM bundles WHERE tenant_id = $1 AND bundle_id = $2 FOR SHARE",
             self.tenant,
             id
@@ -112,9 +107,6 @@ impl Tx {
             suite: u8::try_from(row.suite).map_err(|e| StorageError::Corrupt(e.to_string()))?,
             state: word(BundleState::parse, &row.state)?,
             superseded_at: row.superseded_at,
-            key_version: row.key_version,
-            sealed_consumer: row.sealed_consumer,
-            sealed_producer: row.sealed_producer,
         })
     }
 
@@ -123,9 +115,8 @@ impl Tx {
     /// # Errors
     /// If the database refuses.
     pub async fn supersede_bundle(&mut self, pair: Uuid, consumer: Uuid) -> Result<Option<Uuid>> {
-        Ok(sqlx::query_scalar!(
-            "UPDATE bundles SET state = 'superseded', superseded_at = now(),
-                    sealed_consumer = NULL, sealed_producer = NULL
+        let earlier = sqlx::query_scalar!(
+            "UPDATE bundles SET state = 'superseded', superseded_at = now()
              WHERE tenant_id = $1 AND pair_id = $2 AND consumer_endpoint_id = $3
                AND state = 'active' RETURNING bundle_id",
             self.tenant,
@@ -133,7 +124,11 @@ impl Tx {
             consumer
         )
         .fetch_optional(&mut *self.inner)
-        .await?)
+        .await?;
+        if let Some(earlier) = earlier {
+            self.erase_secrets(&bundle_secrets(earlier)).await?;
+        }
+        Ok(earlier)
     }
 
     /// Disconnects bundles of a pair that are not yet: all, of one endpoint,
@@ -147,9 +142,8 @@ impl Tx {
         endpoint: Option<Uuid>,
         bundle: Option<Uuid>,
     ) -> Result<Vec<Uuid>> {
-        Ok(sqlx::query_scalar!(
-            "UPDATE bundles SET state = 'disconnected', disconnected_at = now(),
-                    sealed_consumer = NULL, sealed_producer = NULL
+        let cut = sqlx::query_scalar!(
+            "UPDATE bundles SET state = 'disconnected', disconnected_at = now()
              WHERE tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
                AND ($3::uuid IS NULL OR consumer_endpoint_id = $3 OR producer_endpoint_id = $3)
                AND ($4::uuid IS NULL OR bundle_id = $4)
@@ -160,7 +154,10 @@ impl Tx {
             bundle
         )
         .fetch_all(&mut *self.inner)
-        .await?)
+        .await?;
+        let names: Vec<String> = cut.iter().flat_map(|id| bundle_secrets(*id)).collect();
+        self.erase_secrets(&names).await?;
+        Ok(cut)
     }
 
     /// Erases the secret sealed to one side.
@@ -168,18 +165,7 @@ impl Tx {
     /// # Errors
     /// If the database refuses.
     pub async fn erase_sealed_secret(&mut self, id: Uuid, role: Role) -> Result<()> {
-        sqlx::query!(
-            "UPDATE bundles SET
-                sealed_consumer = CASE WHEN $3 = 'consumer' THEN NULL ELSE sealed_consumer END,
-                sealed_producer = CASE WHEN $3 = 'producer' THEN NULL ELSE sealed_producer END
-             WHERE tenant_id = $1 AND bundle_id = $2",
-            self.tenant,
-            id,
-            role.as_str()
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(())
+        self.erase_secrets(&[bundle_secret(id, role)]).await
     }
 
     /// One bundle.

@@ -44,16 +44,36 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
+    /// One collision.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_collision(&mut self, id: Uuid) -> Result<Collision> {
+        let mut found = self.collision_rows(None, Some(id)).await?;
+        found.pop().ok_or(StorageError::NotFound)
+    }
+
     /// Collisions, latest first.
     ///
     /// # Errors
     /// If the database does not answer.
     pub async fn list_collisions(&mut self, before: Option<Uuid>) -> Result<Page<Collision>> {
+        let rows = self.collision_rows(before, None).await?;
+        Ok(page(rows, |collision| collision.id.to_string()))
+    }
+
+    async fn collision_rows(
+        &mut self,
+        before: Option<Uuid>,
+        id: Option<Uuid>,
+    ) -> Result<Vec<Collision>> {
         let rows = sqlx::query!(
             "SELECT * FROM collisions WHERE tenant_id = $1
-               AND ($2::uuid IS NULL OR collision_id < $2) ORDER BY collision_id DESC LIMIT $3",
+               AND ($2::uuid IS NULL OR collision_id < $2)
+               AND ($3::uuid IS NULL OR collision_id = $3) ORDER BY collision_id DESC LIMIT $4",
             self.tenant,
             before,
+            id,
             PAGE + 1
         )
         .fetch_all(&mut *self.inner)
@@ -61,8 +81,7 @@ impl Tx {
         let number = |value: i64| {
             u64::try_from(value).map_err(|error| StorageError::Corrupt(error.to_string()))
         };
-        let collisions = rows
-            .into_iter()
+        rows.into_iter()
             .map(|row| {
                 Ok(Collision {
                     id: row.collision_id,
@@ -78,7 +97,6 @@ impl Tx {
                     detected_at: row.detected_at,
                 })
             })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(page(collisions, |collision| collision.id.to_string()))
+            .collect()
     }
 }

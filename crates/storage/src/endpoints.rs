@@ -25,6 +25,8 @@ pub struct NewEndpoint<'a> {
     pub address: Option<&'a str>,
     /// The agent's version.
     pub version: &'a str,
+    /// The audit entry that holds its keys.
+    pub enrol_seq: i64,
 }
 
 struct EndpointRow {
@@ -40,6 +42,8 @@ struct EndpointRow {
     state: String,
     created_at: DateTime<Utc>,
     last_seen_at: Option<DateTime<Utc>>,
+    lost_at: Option<DateTime<Utc>>,
+    enrol_seq: i64,
 }
 
 impl Tx {
@@ -50,8 +54,8 @@ impl Tx {
     pub async fn create_endpoint(&mut self, new: &NewEndpoint<'_>) -> Result<Endpoint> {
         sqlx::query!(
             "INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
-                                    kem_key, address, version, last_seen_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now())",
+                                    kem_key, address, version, enrol_seq, last_seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())",
             self.tenant,
             new.id,
             new.role.as_str(),
@@ -60,7 +64,8 @@ impl Tx {
             new.signing_key,
             new.kem_key,
             new.address,
-            new.version
+            new.version,
+            new.enrol_seq
         )
         .execute(&mut *self.inner)
         .await?;
@@ -122,19 +127,75 @@ impl Tx {
         .into_endpoint()
     }
 
-    /// Notes that an endpoint was heard of.
+    /// Notes that an endpoint was heard of. Returns whether it had been lost.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn touch_endpoint(&mut self, id: Uuid) -> Result<()> {
-        sqlx::query!(
-            "UPDATE endpoints SET last_seen_at = now() WHERE tenant_id = $1 AND endpoint_id = $2",
+    pub async fn touch_endpoint(&mut self, id: Uuid) -> Result<bool> {
+        let lost = sqlx::query_scalar!(
+            r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL
+               FROM (SELECT lost_at FROM endpoints
+                     WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE) AS before
+               WHERE e.tenant_id = $1 AND e.endpoint_id = $2
+               RETURNING before.lost_at IS NOT NULL AS "lost!""#,
             self.tenant,
             id
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(lost.unwrap_or(false))
+    }
+
+    /// Marks endpoints that were not heard of since a time as lost; returns those
+    /// that were not marked before, with their names.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn mark_lost_endpoints(
+        &mut self,
+        silent_since: DateTime<Utc>,
+    ) -> Result<Vec<(Uuid, String)>> {
+        let rows = sqlx::query!(
+            "UPDATE endpoints SET lost_at = now()
+             WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL AND last_seen_at < $2
+             RETURNING endpoint_id, name",
+            self.tenant,
+            silent_since
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.endpoint_id, row.name))
+            .collect())
+    }
+
+    /// Revokes every endpoint.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revoke_all_endpoints(&mut self) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET state = 'revoked' WHERE tenant_id = $1",
+            self.tenant
         )
         .execute(&mut *self.inner)
         .await?;
         Ok(())
+    }
+
+    /// Number of the audit entry that holds an endpoint's keys.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn enrol_entry(&mut self, id: Uuid) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            "SELECT enrol_seq FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.tenant,
+            id
+        )
+        .fetch_one(&mut *self.inner)
+        .await?)
     }
 
     /// Revokes an endpoint. Returns whether that changed it.
@@ -169,6 +230,8 @@ impl EndpointRow {
             version: self.version,
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
+            lost_at: self.lost_at,
+            enrol_seq: self.enrol_seq,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::{keyring::KeyringError, limits::Counted};
+
 /// The layer's result.
 pub type Result<T> = std::result::Result<T, StorageError>;
 
@@ -20,6 +22,24 @@ pub enum StorageError {
     /// The database cannot be reached or refused.
     #[error("database: {0}")]
     Database(sqlx::Error),
+    /// The tenant's key was shredded: nothing of it can be opened or sealed.
+    #[error("the tenant's key was shredded")]
+    Shredded,
+    /// A secret is still under a master key that was retired.
+    #[error("master key version {0} is retired")]
+    Retired(i32),
+    /// A master key is another one than the database was made with.
+    #[error("the key given as master key version {0} is not the one this database knows")]
+    WrongKey(i32),
+    /// The master key that seals is not loaded.
+    #[error("master key version {0} is active, but not loaded")]
+    NoKey(i32),
+    /// Sealing or opening failed.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The tenant has as many as it may.
+    #[error("the quota of {1} {name} is used up", name = .0.as_str())]
+    OverQuota(Counted, u32),
     /// Migrations do not apply.
     #[error("migrations: {0}")]
     Migration(String),

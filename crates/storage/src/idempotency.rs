@@ -1,8 +1,14 @@
 //! Answers kept for repeated creating calls.
 
 use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
 
 use crate::{Result, Tx};
+
+/// Name of the secret that holds the answer kept for a key.
+pub(crate) fn answer(key: &str) -> String {
+    format!("idempotency:{key}")
+}
 
 /// What a key is to a call.
 #[derive(Debug)]
@@ -13,12 +19,12 @@ pub enum Replay {
     Pending,
     /// The key was used for another call.
     Other,
-    /// The first call's answer, sealed.
+    /// The first call's answer.
     Answer {
         /// HTTP status.
         status: i32,
-        /// Sealed body.
-        response: Vec<u8>,
+        /// Its body.
+        response: Zeroizing<Vec<u8>>,
     },
 }
 
@@ -38,7 +44,7 @@ impl Tx {
         let claimed = sqlx::query!(
             "INSERT INTO idempotency_keys AS k (tenant_id, key, fingerprint) VALUES ($1, $2, $3)
              ON CONFLICT (tenant_id, key) DO UPDATE
-               SET fingerprint = $3, status = NULL, response = NULL, created_at = now()
+               SET fingerprint = $3, status = NULL, created_at = now()
                WHERE k.created_at < $5 OR (k.status IS NULL AND k.created_at < $4)",
             self.tenant,
             key,
@@ -52,15 +58,17 @@ impl Tx {
             return Ok(Replay::First);
         }
         let row = sqlx::query!(
-            "SELECT fingerprint, status, response FROM idempotency_keys
+            "SELECT fingerprint, status FROM idempotency_keys
              WHERE tenant_id = $1 AND key = $2",
             self.tenant,
             key
         )
         .fetch_one(&mut *self.inner)
         .await?;
-        Ok(match (row.status, row.response) {
-            _ if row.fingerprint != fingerprint => Replay::Other,
+        if row.fingerprint != fingerprint {
+            return Ok(Replay::Other);
+        }
+        Ok(match (row.status, self.secret(&answer(key)).await?) {
             (Some(status), Some(response)) => Replay::Answer { status, response },
             _ => Replay::Pending,
         })
@@ -73,17 +81,16 @@ impl Tx {
     pub async fn settle_idempotency_key(
         &mut self,
         key: &str,
-        answer: Option<(i32, &[u8])>,
+        first: Option<(i32, &[u8])>,
     ) -> Result<()> {
-        match answer {
+        match first {
             Some((status, response)) => {
+                self.put_secret(&answer(key), response).await?;
                 sqlx::query!(
-                    "UPDATE idempotency_keys SET status = $3, response = $4
-                 WHERE tenant_id = $1 AND key = $2",
+                    "UPDATE idempotency_keys SET status = $3 WHERE tenant_id = $1 AND key = $2",
                     self.tenant,
                     key,
-                    status,
-                    response
+                    status
                 )
                 .execute(&mut *self.inner)
                 .await?

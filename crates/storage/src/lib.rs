@@ -3,24 +3,43 @@
 //! A [`Store`] hands out transactions that are bound to one tenant by
 //! row-level security: a statement that forgets its tenant sees nothing.
 
+mod audit;
 mod bundles;
 mod collisions;
 mod endpoints;
 mod error;
+mod events;
 mod idempotency;
-mod journal;
+mod issuers;
+pub mod keyring;
+mod keys;
 mod ledger;
+mod limits;
 mod pairs;
 mod parties;
+mod secrets;
+mod sessions;
 mod tenants;
 mod tokens;
+mod webhooks;
 
+pub use audit::{Actor, AuditFilter, retain_from};
 pub use bundles::{BundleRow, NewBundle};
 pub use endpoints::NewEndpoint;
 pub use error::{Result, StorageError};
+pub use events::{EVENTS_CHANNEL, NewEvent};
 pub use idempotency::Replay;
-pub use journal::{Actor, EVENTS_CHANNEL, NewEvent};
+pub use issuers::client_secret;
+pub use keyring::{Keyring, KeyringError};
+pub use keys::PublicSigningKey;
 pub use ledger::{LedgerReport, LedgerVerdict, decode_ticket};
+pub use limits::{Counted, RateLease};
+pub use secrets::{bundle_secret, bundle_secrets};
+pub use sessions::{NewSession, SessionRow, SessionScope, id_token};
+pub use tokens::{NewToken, TokenRow};
+pub use webhooks::{Attempt, DueDelivery};
+
+use std::sync::Arc;
 
 use sqlx::{PgPool, Postgres, Transaction, postgres::PgPoolOptions};
 use uuid::Uuid;
@@ -34,26 +53,39 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    keyring: Arc<Keyring>,
 }
 
 /// A transaction that sees one tenant's rows, or with none the platform's.
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
     tenant: Uuid,
+    keyring: Arc<Keyring>,
 }
+
+/// The tenant that stands for the platform itself.
+pub const PLATFORM: Uuid = Uuid::nil();
 
 impl Store {
     /// Connects; waits up to `wait` for a connection whenever one is needed.
     ///
     /// # Errors
     /// If the URL is wrong or the database cannot be reached.
-    pub async fn connect(url: &str, connections: u32, wait: std::time::Duration) -> Result<Self> {
+    pub async fn connect(
+        url: &str,
+        connections: u32,
+        wait: std::time::Duration,
+        keyring: Keyring,
+    ) -> Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(wait)
             .connect(url)
             .await?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            keyring: Arc::new(keyring),
+        })
     }
 
     /// Applies the migrations that are missing.
@@ -103,22 +135,36 @@ impl Store {
         )
         .fetch_one(&mut *inner)
         .await?;
-        Ok(Tx { inner, tenant })
+        Ok(Tx {
+            inner,
+            tenant,
+            keyring: self.keyring.clone(),
+        })
     }
 
-    /// Begins a transaction for the platform's administrators, who see only
-    /// that tenants exist.
+    /// The master keys that are loaded.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Begins a transaction for the platform's administrators, who see that
+    /// tenants exist, and of rows only the platform's own.
     ///
     /// # Errors
     /// If no connection is to be had.
     pub async fn platform(&self) -> Result<Tx> {
         let mut inner = self.pool.begin().await?;
-        sqlx::query!("SELECT set_config('armour.platform', 'on', true)")
-            .fetch_one(&mut *inner)
-            .await?;
+        sqlx::query!(
+            "SELECT set_config('armour.platform', 'on', true) AS platform,
+                    set_config('armour.tenant', $1, true) AS tenant",
+            PLATFORM.to_string()
+        )
+        .fetch_one(&mut *inner)
+        .await?;
         Ok(Tx {
             inner,
-            tenant: Uuid::nil(),
+            tenant: PLATFORM,
+            keyring: self.keyring.clone(),
         })
     }
 
@@ -145,6 +191,29 @@ impl Tx {
     /// If the database refuses or does not answer.
     pub async fn commit(self) -> Result<()> {
         Ok(self.inner.commit().await?)
+    }
+
+    /// Undoes the transaction's work and lets go of its locks.
+    ///
+    /// # Errors
+    /// If the database does not answer; then it is undone all the same.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+
+    /// Binds a transaction of the platform's to a tenant instead.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn bind(&mut self, tenant: Uuid) -> Result<()> {
+        sqlx::query!(
+            "SELECT set_config('armour.tenant', $1, true)",
+            tenant.to_string()
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        self.tenant = tenant;
+        Ok(())
     }
 
     /// The tenant the transaction is bound to.

@@ -3,10 +3,10 @@
 use armour_api::{Page, Tenant};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, Tx, page};
+use crate::{PAGE, PLATFORM, Result, Tx, page};
 
 impl Tx {
-    /// Adds a tenant and binds the transaction to it.
+    /// Adds a tenant with its journal and keys, and binds the transaction to it.
     ///
     /// # Errors
     /// `Exists` if the name is taken.
@@ -14,20 +14,32 @@ impl Tx {
         let tenant = sqlx::query_as!(
             Tenant,
             "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)
-             RETURNING tenant_id AS id, name, created_at",
+             RETURNING tenant_id AS id, name, created_at, deleted_at",
             id,
             name
         )
         .fetch_one(&mut *self.inner)
         .await?;
-        sqlx::query!(
-            "SELECT set_config('armour.tenant', $1, true)",
-            id.to_string()
+        self.bind(id).await?;
+        self.open_journal().await?;
+        Ok(tenant)
+    }
+
+    /// Marks a tenant as deleted, as the platform; its name may be given again.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such tenant that is not deleted.
+    pub async fn delete_tenant(&mut self, id: Uuid) -> Result<()> {
+        sqlx::query_scalar!(
+            "UPDATE tenants SET deleted_at = now(), name = name || ' (deleted ' || tenant_id || ')'
+             WHERE tenant_id = $1 AND tenant_id <> $2 AND deleted_at IS NULL
+             RETURNING tenant_id",
+            id,
+            PLATFORM
         )
         .fetch_one(&mut *self.inner)
         .await?;
-        self.tenant = id;
-        Ok(tenant)
+        Ok(())
     }
 
     /// One tenant.
@@ -37,10 +49,27 @@ impl Tx {
     pub async fn find_tenant(&mut self, id: Uuid) -> Result<Tenant> {
         Ok(sqlx::query_as!(
             Tenant,
-            "SELECT tenant_id AS id, name, created_at FROM tenants WHERE tenant_id = $1",
-            id
+            "SELECT tenant_id AS id, name, created_at, deleted_at FROM tenants
+             WHERE tenant_id = $1 AND tenant_id <> $2",
+            id,
+            PLATFORM
         )
         .fetch_one(&mut *self.inner)
+        .await?)
+    }
+
+    /// The tenant after this one, those that were deleted left out; for workers,
+    /// as the platform.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn tenant_after(&mut self, id: Uuid) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT tenant_id FROM tenants WHERE tenant_id > $1 AND deleted_at IS NULL
+             ORDER BY tenant_id LIMIT 1",
+            id
+        )
+        .fetch_optional(&mut *self.inner)
         .await?)
     }
 
@@ -51,9 +80,11 @@ impl Tx {
     pub async fn list_tenants(&mut self, after: Option<Uuid>) -> Result<Page<Tenant>> {
         let rows = sqlx::query_as!(
             Tenant,
-            "SELECT tenant_id AS id, name, created_at FROM tenants
-             WHERE $1::uuid IS NULL OR tenant_id > $1 ORDER BY tenant_id LIMIT $2",
+            "SELECT tenant_id AS id, name, created_at, deleted_at FROM tenants
+             WHERE tenant_id <> $2 AND ($1::uuid IS NULL OR tenant_id > $1)
+             ORDER BY tenant_id LIMIT $3",
             after,
+            PLATFORM,
             PAGE + 1
         )
         .fetch_all(&mut *self.inner)

@@ -6,6 +6,7 @@ pub mod consumer;
 pub mod enclave;
 mod grant;
 mod http_client;
+mod log;
 pub mod options;
 mod problem;
 pub mod producer;

@@ -17,6 +17,22 @@ pub struct Common {
     /// File of a one-use enrolment token; needed at the first start only.
     #[arg(long, env = "ARMOUR_ENROL_TOKEN_FILE")]
     pub enrol_token_file: Option<PathBuf>,
+    /// File of a token of this workload's own identity, for example a projected
+    /// Kubernetes service account's, to enrol with instead; read anew at each try.
+    #[arg(
+        long,
+        env = "ARMOUR_ENROL_IDENTITY_FILE",
+        requires = "tenant",
+        conflicts_with = "enrol_token_file"
+    )]
+    pub enrol_identity_file: Option<PathBuf>,
+    /// The tenant to enrol in by the workload's identity.
+    #[arg(long, env = "ARMOUR_TENANT")]
+    pub tenant: Option<Uuid>,
+    /// The key of the tenant's audit log, 32 bytes in base64. Without it the key
+    /// that the control plane tells at enrolment is taken and kept.
+    #[arg(long, env = "ARMOUR_LOG_KEY")]
+    pub log_key: Option<String>,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,

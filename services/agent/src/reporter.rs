@@ -11,6 +11,7 @@ use std::{
 };
 
 use armour_api::{ReportVerdict, TicketReport};
+use armour_client::ClientError;
 use armour_protocol::{ledger::Chain, ticket::SignedTicket};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -115,12 +116,11 @@ impl Reporter {
         let mut backoff = Backoff::up_to(Duration::from_millis(500));
         let since = Instant::now();
         let verdicts = loop {
-            let Ok(client) = self.session.client().await else {
-                return;
-            };
             let reports = batch.iter().map(|(chain, entries)| report(chain, entries));
-            match client.report(reports.collect()).await {
+            match self.session.client().report(reports.collect()).await {
                 Ok(verdicts) => break verdicts,
+                // The enclave is gone, and so is this agent in a moment.
+                Err(ClientError::Proof(_)) => return,
                 Err(error) if error.is_passing() => {
                     tracing::warn!(%error, "tickets are not reported yet");
                     backoff.wait().await;

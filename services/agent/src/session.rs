@@ -1,4 +1,4 @@
-//! The agent's standing with the control plane: enrolment, tokens, heartbeats,
+//! The agent's standing with the control plane: enrolment, grants, heartbeats,
 //! events and the lease.
 
 use std::{
@@ -6,26 +6,20 @@ use std::{
     io::Write,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{BundleStatus, EndpointSelf, Enrol, Event, Role};
-use armour_client::Client;
+use armour_api::{BundleGrant, BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Role};
+use armour_client::{Client, ClientError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{
-    backoff::Backoff,
-    enclave::{Enclave, EnclaveError},
-    options::Common,
-};
-
-/// A token is used for this long; it lives twice as long.
-const TOKEN_USE: Duration = Duration::from_secs(60);
+use crate::{backoff::Backoff, enclave::Enclave, grant::Grant, log::Log, options::Common};
 
 /// Who this agent is; kept in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,12 +31,21 @@ struct Identity {
 
 /// An enrolled endpoint's connection to the control plane.
 pub struct Session {
-    base: Client,
-    enclave: Enclave,
-    identity: Identity,
-    token: Mutex<Option<(Instant, String)>>,
+    client: Client,
+    log: Log,
     contact: Mutex<Instant>,
     beat: Notify,
+}
+
+/// Why there is no grant.
+#[derive(Debug, Error)]
+pub enum GrantError {
+    /// The control plane refused or is out of reach.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What it granted does not hold.
+    #[error("the control plane's grant is not to be trusted: {0}")]
+    Untrusted(String),
 }
 
 /// What a role does with news from the control plane.
@@ -81,11 +84,11 @@ impl Session {
         if identity.role != role {
             bail!("{} belongs to a {}", file.display(), identity.role.as_str());
         }
+        let client = base.as_endpoint(identity.tenant, identity.id, enclave.clone());
+        let log = Log::open(&common.data_dir, common.log_key.as_deref(), &client).await?;
         Ok(Arc::new(Self {
-            base,
-            enclave: enclave.clone(),
-            identity,
-            token: Mutex::new(None),
+            client,
+            log,
             contact: Mutex::new(Instant::now()),
             beat: Notify::new(),
         }))
@@ -96,48 +99,33 @@ impl Session {
     /// # Errors
     /// If no HTTP client can be made.
     #[cfg(feature = "clone-demo")]
-    pub fn stolen(
-        enclave: &Enclave,
-        binding: &crate::enclave::ipc::Binding,
-    ) -> anyhow::Result<Arc<Self>> {
+    pub fn stolen() -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            base: Client::new("http://127.0.0.1:9", "")?,
-            enclave: enclave.clone(),
-            identity: Identity {
-                id: Uuid::from_bytes(binding.consumer),
-                tenant: Uuid::from_bytes(binding.tenant),
-                role: Role::Consumer,
-            },
-            token: Mutex::new(None),
+            client: Client::new("http://127.0.0.1:9", "")?,
+            log: Log::none(),
             contact: Mutex::new(Instant::now()),
             beat: Notify::new(),
         }))
     }
 
-    /// A client with a valid token.
+    /// A client that calls as this endpoint.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A grant, once the audit log has vouched for the keys in it.
     ///
     /// # Errors
-    /// If the enclave is gone.
-    pub async fn client(&self) -> Result<Client, EnclaveError> {
-        let kept = lock(&self.token).clone();
-        if let Some((since, token)) = kept
-            && since.elapsed() < TOKEN_USE
-        {
-            return Ok(self.base.with_token(token));
-        }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let token = self
-            .enclave
-            .token(
-                self.identity.tenant.into_bytes(),
-                self.identity.id.into_bytes(),
-                now,
-            )
+    /// As [`GrantError`] says.
+    pub async fn grant(
+        &self,
+        ask: impl AsyncFnOnce(&Client, u64) -> Result<BundleGrant, ClientError>,
+    ) -> Result<Grant, GrantError> {
+        let grant = self
+            .log
+            .vouched(async |pinned| ask(&self.client, pinned).await)
             .await?;
-        *lock(&self.token) = Some((Instant::now(), token.clone()));
-        Ok(self.base.with_token(token))
+        Grant::try_from(grant).map_err(|error| GrantError::Untrusted(format!("{error:#}")))
     }
 
     /// The endpoint and its pairs, asked for until there is an answer.
@@ -147,7 +135,7 @@ impl Session {
     pub async fn own(&self) -> anyhow::Result<EndpointSelf> {
         let mut backoff = Backoff::default();
         loop {
-            match self.client().await?.endpoint().await {
+            match self.client.endpoint().await {
                 Ok(own) => {
                     *lock(&self.contact) = Instant::now();
                     return Ok(own);
@@ -176,11 +164,7 @@ impl Session {
         let mut backoff = Backoff::default();
         loop {
             let sent = Instant::now();
-            let answer = match self.client().await {
-                Ok(client) => client.heartbeat(watcher.bundles()).await,
-                Err(_) => return,
-            };
-            match answer {
+            match self.client.heartbeat(watcher.bundles()).await {
                 Ok(ack) => {
                     // The lease runs from when we asked, not from the answer.
                     *lock(&self.contact) = sent;
@@ -193,6 +177,8 @@ impl Session {
                         () = self.beat.notified() => {}
                     }
                 }
+                // The enclave is gone, and so is this agent in a moment.
+                Err(ClientError::Proof(_)) => return,
                 Err(error) => {
                     tracing::warn!(%error, silent_for = ?self.silence(), "no heartbeat");
                     backoff.wait().await;
@@ -207,10 +193,7 @@ impl Session {
         let mut last = None;
         let mut backoff = Backoff::default();
         loop {
-            let Ok(client) = self.client().await else {
-                return;
-            };
-            match client.events("/v1/endpoint/events", last).await {
+            match self.client.events("/v1/endpoint/events", last).await {
                 Ok(events) => {
                     self.hurry();
                     backoff = Backoff::default();
@@ -220,6 +203,7 @@ impl Session {
                         watcher.event(event).await;
                     }
                 }
+                Err(ClientError::Proof(_)) => return,
                 Err(error) => tracing::warn!(%error, "no events"),
             }
             backoff.wait().await;
@@ -234,11 +218,6 @@ async fn enrol(
     enclave: &Enclave,
     base: &Client,
 ) -> anyhow::Result<Identity> {
-    let Some(token_file) = &common.enrol_token_file else {
-        bail!("not enrolled yet: give an enrolment token with --enrol-token-file");
-    };
-    let token = std::fs::read_to_string(token_file)
-        .with_context(|| format!("read {}", token_file.display()))?;
     let (signing_key, kem_key) = enclave.identity().await?;
     let enrol = Enrol {
         name: common.name.clone(),
@@ -247,10 +226,9 @@ async fn enrol(
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let client = base.with_token(token.trim());
     let mut backoff = Backoff::default();
     let endpoint = loop {
-        match client.enrol(&enrol).await {
+        match try_to_enrol(common, base, &enrol).await? {
             Ok(endpoint) => break endpoint,
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "cannot enrol yet");
@@ -267,8 +245,34 @@ async fn enrol(
     })
 }
 
+async fn try_to_enrol(
+    common: &Common,
+    base: &Client,
+    enrol: &Enrol,
+) -> anyhow::Result<Result<Endpoint, ClientError>> {
+    let read = |file: &Path| {
+        let text = std::fs::read_to_string(file);
+        text.with_context(|| format!("read {}", file.display()))
+    };
+    match (&common.enrol_token_file, &common.enrol_identity_file) {
+        (Some(file), _) => {
+            let client = base.with_token(read(file)?.trim());
+            Ok(client.enrol(enrol).await)
+        }
+        (None, Some(file)) => {
+            let client = base.with_token(read(file)?.trim());
+            let tenant = common.tenant.context("give the tenant with --tenant")?;
+            Ok(client.enrol_workload(tenant, enrol).await)
+        }
+        (None, None) => bail!(
+            "not enrolled yet: give an enrolment token with --enrol-token-file, or the \
+             workload's own with --enrol-identity-file"
+        ),
+    }
+}
+
 /// Writes a file whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("new");
     let mut file = std::fs::File::create(&partial)?;
     file.write_all(bytes)?;

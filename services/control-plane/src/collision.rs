@@ -68,13 +68,9 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
         detail: detail.clone(),
     })
     .await?;
-    tx.audit(
-        Actor::Endpoint(found.reporter),
-        "collision.detect",
-        found.bundle.id,
-        detail,
-    )
-    .await?;
+    let reporter = Actor::Endpoint(found.reporter);
+    tx.audit(&reporter, "collision.detect", found.bundle.id, detail)
+        .await?;
     // A superseded bundle in use means that either it or its successor is a
     // thief's: both go. Otherwise the one bundle does.
     let successors = found.kind == CollisionKind::Superseded;
@@ -84,7 +80,7 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     };
     disconnect(
         tx,
-        Actor::Endpoint(found.reporter),
+        &reporter,
         Scope {
             pair: Some(found.bundle.pair),
             endpoint: consumer,
@@ -114,7 +110,7 @@ pub struct Scope {
 /// If the database refuses.
 pub async fn disconnect(
     tx: &mut Tx,
-    actor: Actor,
+    actor: &Actor,
     scope: Scope,
     reason: &str,
 ) -> ApiResult<Vec<Uuid>> {

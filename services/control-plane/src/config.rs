@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use anyhow::{Context as _, bail};
+use armour_storage::Keyring;
+use chrono::Duration;
 use clap::Parser;
+use zeroize::Zeroizing;
 
 /// Armour's control plane.
 #[derive(Debug, Clone, Parser)]
@@ -17,12 +21,23 @@ pub struct Config {
     /// Most database connections.
     #[arg(long, env = "ARMOUR_DATABASE_CONNECTIONS", default_value_t = 16)]
     pub database_connections: u32,
-    /// File with the master key: 64 hexadecimal digits.
+    /// Where people and endpoints reach this service, for example
+    /// https://armour.example.com; `http://<listen>` if absent.
+    #[arg(long, env = "ARMOUR_PUBLIC_URL")]
+    pub public_url: Option<url::Url>,
+    /// File with a master key: 64 hexadecimal digits.
     #[arg(long, env = "ARMOUR_MASTER_KEY_FILE")]
-    pub master_key_file: PathBuf,
-    /// The master key's version.
+    pub master_key_file: Option<PathBuf>,
+    /// The version of the key in that file.
     #[arg(long, env = "ARMOUR_MASTER_KEY_VERSION", default_value_t = 1)]
     pub master_key_version: i32,
+    /// Folder with a file for each version of the master key, named by its number,
+    /// as a Kubernetes Secret is mounted.
+    #[arg(long, env = "ARMOUR_MASTER_KEYS_DIR")]
+    pub master_keys_dir: Option<PathBuf>,
+    /// Master keys as `version:key`, with commas between.
+    #[arg(long, env = "ARMOUR_MASTER_KEYS", hide_env_values = true)]
+    pub master_keys: Option<String>,
     /// File with the platform administrator's token, at least 32 characters.
     #[arg(long, env = "ARMOUR_PLATFORM_TOKEN_FILE")]
     pub platform_token_file: PathBuf,
@@ -32,7 +47,86 @@ pub struct Config {
     /// Apply missing migrations at the start.
     #[arg(long, env = "ARMOUR_MIGRATE")]
     pub migrate: bool,
-    /// Requests a second that one caller may make.
+    /// Requests a second that one caller may make of this replica.
     #[arg(long, env = "ARMOUR_RATE_LIMIT", default_value_t = 2000)]
     pub rate_limit: u32,
+    /// Networks that issuers and webhooks may be in though they are not public,
+    /// for example 10.1.0.0/16; only there plain HTTP is allowed.
+    #[arg(long, env = "ARMOUR_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<ipnet::IpNet>,
+    /// Seconds without a call after which a person's session ends.
+    #[arg(long, env = "ARMOUR_SESSION_IDLE", default_value_t = 1800)]
+    pub session_idle_s: u32,
+    /// Seconds after which a person's session ends in any case.
+    #[arg(long, env = "ARMOUR_SESSION_LIFE", default_value_t = 43_200)]
+    pub session_life_s: u32,
+    /// Days that audit entries are kept, to the month; for ever if absent.
+    #[arg(long, env = "ARMOUR_AUDIT_RETENTION_DAYS")]
+    pub audit_retention_days: Option<u32>,
+    /// Seconds without a heartbeat after which an endpoint counts as lost.
+    #[arg(long, env = "ARMOUR_ENDPOINT_LOST_AFTER", default_value_t = 90)]
+    pub endpoint_lost_after_s: u32,
+    /// Days after which the key that signs access tokens is replaced.
+    #[arg(long, env = "ARMOUR_SIGNING_KEY_DAYS", default_value_t = 30)]
+    pub signing_key_days: u32,
+    /// Milliseconds before a failed webhook delivery is tried again for the first
+    /// time; the pauses grow from there.
+    #[arg(long, env = "ARMOUR_WEBHOOK_RETRY_MS", default_value_t = 5000)]
+    pub webhook_retry_ms: u32,
+}
+
+impl Config {
+    /// How long a session may be idle.
+    pub fn session_idle(&self) -> Duration {
+        Duration::seconds(self.session_idle_s.into())
+    }
+
+    /// Every master key that was given, by version.
+    ///
+    /// # Errors
+    /// If one cannot be read, or there is none.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        let mut ring = Keyring::new();
+        if let Some(file) = &self.master_key_file {
+            ring.add(self.master_key_version, &read_secret(file)?)
+                .with_context(|| file.display().to_string())?;
+        }
+        if let Some(dir) = &self.master_keys_dir {
+            let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+            for entry in entries {
+                let path = entry?.path();
+                // A mounted Secret has hidden entries of Kubernetes' own besides.
+                let name = path.file_name().and_then(|name| name.to_str());
+                if let Some(version) = name.and_then(|name| name.parse().ok()) {
+                    ring.add(version, &read_secret(&path)?)
+                        .with_context(|| path.display().to_string())?;
+                }
+            }
+        }
+        for given in self.master_keys.iter().flat_map(|text| text.split(',')) {
+            let parsed = given.trim().split_once(':');
+            let (version, key) = parsed.context("ARMOUR_MASTER_KEYS must be version:key,…")?;
+            let version = version.parse().context("ARMOUR_MASTER_KEYS: a version")?;
+            ring.add(version, key).context("ARMOUR_MASTER_KEYS")?;
+        }
+        if ring.versions().next().is_none() {
+            bail!(
+                "give a master key with --master-key-file, --master-keys-dir or ARMOUR_MASTER_KEYS"
+            );
+        }
+        if ring.versions().any(|version| version < 1) {
+            bail!("versions of the master key are numbers from 1 on");
+        }
+        Ok(ring)
+    }
+}
+
+/// Reads a file that holds a secret, without the white space around it.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_secret(path: &std::path::Path) -> anyhow::Result<Zeroizing<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }

@@ -18,6 +18,9 @@ pub struct Json<T>(pub T);
 /// The `{id}` of the path. What is not a UUID names nothing.
 pub struct Id(pub Uuid);
 
+/// Several UUIDs of the path, in its order.
+pub struct Ids<const N: usize>(pub [Uuid; N]);
+
 /// The query string.
 pub struct Params<T>(pub T);
 
@@ -48,6 +51,18 @@ impl FromRequestParts<App> for Id {
             .await
             .map_err(|_| ApiError::not_found("no such resource"))?;
         Ok(Self(id))
+    }
+}
+
+impl<const N: usize> FromRequestParts<App> for Ids<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &App) -> ApiResult<Self> {
+        let none = || ApiError::not_found("no such resource");
+        let Path(ids) = Path::<Vec<Uuid>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| none())?;
+        Ok(Self(ids.try_into().map_err(|_| none())?))
     }
 }
 

@@ -2,7 +2,7 @@
 //! answer. One layer for all routes; the answer is kept sealed, since it may
 //! hold a secret that is shown only once.
 
-use armour_storage::Replay;
+use armour_storage::{Replay, StorageError};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -17,7 +17,7 @@ use crate::{
     BODY_LIMIT, auth,
     problem::{ApiError, ApiResult},
     state::App,
-    token,
+    token::Kind,
 };
 
 const HEADER: &str = "idempotency-key";
@@ -41,9 +41,9 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
         .filter(|key| (1..=255).contains(&key.len()))
         .ok_or_else(|| ApiError::invalid("Idempotency-Key must have 1 to 255 ASCII characters"))?
         .to_owned();
-    // Keys belong to a tenant's operator; the other calls check for themselves
+    // Keys belong to a tenant's member; the other calls check for themselves
     // whether they repeat (a draw supersedes, a report is compared).
-    let Some(token) = auth::bearer(&parts).ok().and_then(token::parse) else {
+    let Ok(token) = auth::credential(&parts) else {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
     let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| {
@@ -61,11 +61,16 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
         .finalize();
     // Only who holds a live token may claim keys.
     let mut tx = app.store.tenant(token.tenant).await?;
-    let known = tx
-        .api_token_hash(token.id)
-        .await
-        .is_ok_and(|hash| hash == token.hash);
-    if !known {
+    let known = match token.kind {
+        Kind::Api => tx.find_api_token(token.id).await.map(|row| row.hash),
+        Kind::Session => {
+            let idle_since = Utc::now() - app.config.session_idle();
+            let row = tx.live_session(token.id, Utc::now(), idle_since).await;
+            row.map(|row| row.hash)
+        }
+        Kind::Enrolment => Err(StorageError::NotFound),
+    };
+    if !known.is_ok_and(|hash| hash == token.hash) {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     }
     let now = Utc::now();
@@ -78,7 +83,6 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
         )
         .await?;
     tx.commit().await?;
-    let row = format!("idempotency:{key}");
     match claim {
         Replay::Other => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -90,10 +94,6 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
             "the first call with this Idempotency-Key is still under way",
         )),
         Replay::Answer { status, response } => {
-            let body = app
-                .vault
-                .unwrap(token.tenant, &row, app.vault.version(), &response)
-                .map_err(ApiError::internal)?;
             let status = u16::try_from(status)
                 .ok()
                 .and_then(|status| StatusCode::from_u16(status).ok())
@@ -108,7 +108,7 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
                     HeaderValue::from_static("true"),
                 ),
             ];
-            Ok((status, headers, body.to_vec()).into_response())
+            Ok((status, headers, response.to_vec()).into_response())
         }
         Replay::First => {
             let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -118,11 +118,7 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
                 .map_err(ApiError::internal)?;
             let mut tx = app.store.tenant(token.tenant).await?;
             if parts.status.is_success() {
-                let sealed = app
-                    .vault
-                    .wrap(token.tenant, &row, &body)
-                    .map_err(ApiError::internal)?;
-                let answer = (i32::from(parts.status.as_u16()), &sealed[..]);
+                let answer = (i32::from(parts.status.as_u16()), &body[..]);
                 tx.settle_idempotency_key(&key, Some(answer)).await?;
             } else {
                 tx.settle_idempotency_key(&key, None).await?;

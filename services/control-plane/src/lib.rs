@@ -6,15 +6,17 @@
 pub mod auth;
 pub mod collision;
 pub mod config;
+mod egress;
 mod extract;
 mod hub;
 mod idempotency;
 mod limits;
+mod oidc;
 pub mod problem;
 mod routes;
 pub mod state;
 pub mod token;
-pub mod vault;
+pub mod workers;
 
 use axum::{
     Router,

@@ -1,7 +1,7 @@
 //! Starts the control plane and drains it on SIGTERM or SIGINT.
 
 use anyhow::Context as _;
-use armour_control_plane::{config::Config, router, state::App};
+use armour_control_plane::{config::Config, router, state::App, workers};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +16,7 @@ async fn main() -> anyhow::Result<()> {
     let listen = config.listen;
     let app = App::start(config).await?;
     let stopping = app.stopping.clone();
+    let workers = workers::start(&app);
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
@@ -27,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
             stopping.cancel();
         })
         .await?;
+    workers.join_all().await;
     app.store.close().await;
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct ApiError {
     status: StatusCode,
     kind: &'static str,
     detail: String,
+    /// How to authenticate instead (RFC 9110, section 11.6.1).
+    challenge: &'static str,
 }
 
 /// A handler's result.
@@ -30,7 +32,13 @@ impl ApiError {
             status,
             kind,
             detail: detail.into(),
+            challenge: "Bearer",
         }
+    }
+
+    /// What is wrong, for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// 400: the request is not understood.
@@ -41,6 +49,18 @@ impl ApiError {
     /// 401: no or no valid credentials.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+    }
+
+    /// 401 of a kind, with the challenge of another scheme than Bearer.
+    pub fn unauthenticated_by(
+        kind: &'static str,
+        detail: impl Into<String>,
+        challenge: &'static str,
+    ) -> Self {
+        Self {
+            challenge,
+            ..Self::new(StatusCode::UNAUTHORIZED, kind, detail)
+        }
     }
 
     /// 403: valid credentials that may not do this.
@@ -74,6 +94,11 @@ impl From<StorageError> for ApiError {
         match error {
             StorageError::NotFound => Self::not_found("no such resource"),
             StorageError::Exists(_) => Self::conflict("already-exists", "it exists already"),
+            StorageError::OverQuota(..) => {
+                Self::new(StatusCode::FORBIDDEN, "over-quota", error.to_string())
+            }
+            // A deleted tenant has nothing more.
+            StorageError::Shredded => Self::not_found("no such resource"),
             StorageError::Database(cause) => {
                 tracing::error!(%cause, "database");
                 Self::new(
@@ -104,7 +129,10 @@ impl IntoResponse for ApiError {
         );
         match self.status {
             StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static(self.challenge),
+                );
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -4,11 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_storage::Store;
+use chrono::Utc;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
+use url::Url;
 
-use crate::{config::Config, hub::Hub, limits::Limiter, vault::Vault};
+use crate::{
+    auth::{denial::Notes, signing::SigningKeys},
+    config::{Config, read_secret},
+    egress::Egress,
+    hub::Hub,
+    limits::{Flood, Rates},
+    oidc::Providers,
+};
 
 /// The service's state; cheap to clone.
 #[derive(Clone)]
@@ -17,25 +25,26 @@ pub struct App {
     pub store: Store,
     /// What it was started with.
     pub config: Arc<Config>,
-    /// Wraps secrets at rest.
-    pub vault: Arc<Vault>,
     /// Cancelled when the service drains, so that streams end.
     pub stopping: CancellationToken,
     pub(crate) platform_hash: [u8; 32],
     pub(crate) hub: Hub,
-    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) flood: Arc<Flood>,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) notes: Arc<Notes>,
+    pub(crate) signing: Arc<SigningKeys>,
+    pub(crate) egress: Egress,
+    pub(crate) providers: Arc<Providers>,
 }
 
 impl App {
     /// Reads keys, connects and, if asked to, migrates.
     ///
     /// # Errors
-    /// If a key is missing or malformed, the database cannot be reached, or its
-    /// role is not bound by row-level security.
+    /// If a key is missing, malformed or another than the database knows, the
+    /// database cannot be reached, or its role is not bound by row-level security.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let master = read_secret(&config.master_key_file)?;
-        let vault = Vault::new(config.master_key_version, &master)
-            .context("the master key must be 64 hexadecimal digits")?;
+        let keyring = config.keyring()?;
         let platform = read_secret(&config.platform_token_file)?;
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
@@ -44,6 +53,7 @@ impl App {
             &config.database_url,
             config.database_connections,
             Duration::from_secs(5),
+            keyring,
         )
         .await
         .context("connect to the database")?;
@@ -53,21 +63,63 @@ impl App {
         if config.migrate {
             store.migrate().await?;
         }
+        prepare(&store).await?;
         let stopping = CancellationToken::new();
         Ok(Self {
             hub: Hub::start(store.clone(), stopping.clone()),
-            limiter: Arc::new(Limiter::new(config.rate_limit)),
+            flood: Arc::new(Flood::new(config.rate_limit)),
+            rates: Arc::default(),
+            notes: Arc::default(),
+            signing: Arc::default(),
+            egress: Egress::new(&config.egress_allow)?,
+            providers: Arc::default(),
             platform_hash: Sha256::digest(platform.as_bytes()).into(),
-            vault: Arc::new(vault),
             config: Arc::new(config),
             store,
             stopping,
         })
     }
+
+    /// Where the service is reached, if that was given.
+    pub fn public_url(&self) -> Option<&Url> {
+        self.config.public_url.as_ref()
+    }
+
+    /// Where the service is reached, given or not.
+    ///
+    /// # Errors
+    /// If the address makes no URL; it always does.
+    pub fn base_url(&self) -> Result<Url, url::ParseError> {
+        match &self.config.public_url {
+            Some(url) => Ok(url.clone()),
+            None => Url::parse(&format!("http://{}/", self.config.listen)),
+        }
+    }
 }
 
-fn read_secret(path: &std::path::Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let text = Zeroizing::new(text);
-    Ok(Zeroizing::new(text.trim().to_owned()))
+/// What has to be in the database before the first call; any replica does it.
+async fn prepare(store: &Store) -> anyhow::Result<()> {
+    store.agree_on_keys().await?;
+    store.open_platform_journal().await?;
+    store
+        .keep_audit_partitions(Utc::now().date_naive(), None)
+        .await
+        .context("make the audit log's partitions")?;
+    let mut tx = store.platform().await?;
+    tx.lock_signing_keys().await?;
+    let now = Utc::now();
+    if tx.public_signing_keys(now).await?.is_empty() {
+        let kid = crate::auth::signing::add(&mut tx, now)
+            .await
+            .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
+        tx.audit(
+            &armour_storage::Actor::Service,
+            "signing-key.create",
+            kid,
+            serde_json::json!({}),
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }

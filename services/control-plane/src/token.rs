@@ -4,14 +4,17 @@
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An operator's API calls.
-    Operator,
+    /// API calls.
+    Api,
     /// One enrolment.
     Enrolment,
+    /// A person's session, in a cookie.
+    Session,
 }
 
 /// A token, read. Its secret is only ever compared by hash.
@@ -28,15 +31,15 @@ pub struct Token {
 
 /// Makes a token; returns its text, to be shown once, and what to store.
 pub fn mint(kind: Kind, tenant: Uuid) -> (String, Token) {
-    let mut secret = [0u8; 32];
-    rand::rng().fill_bytes(&mut secret);
+    let mut secret = Zeroizing::new([0u8; 32]);
+    rand::rng().fill_bytes(&mut *secret);
     let id = Uuid::now_v7();
     let text = format!(
         "armour_{}_{}_{}_{}",
         kind.word(),
         tenant.simple(),
         id.simple(),
-        hex::encode(secret)
+        hex::encode(*secret)
     );
     let hash = Sha256::digest(text.as_bytes()).into();
     (
@@ -53,11 +56,10 @@ pub fn mint(kind: Kind, tenant: Uuid) -> (String, Token) {
 /// Reads a token's text; `None` if it has another form.
 pub fn parse(text: &str) -> Option<Token> {
     let mut parts = text.strip_prefix("armour_")?.split('_');
-    let kind = match parts.next()? {
-        "op" => Kind::Operator,
-        "enrol" => Kind::Enrolment,
-        _ => return None,
-    };
+    let word = parts.next()?;
+    let kind = [Kind::Api, Kind::Enrolment, Kind::Session]
+        .into_iter()
+        .find(|kind| kind.word() == word)?;
     let tenant = Uuid::try_parse(parts.next()?).ok()?;
     let id = Uuid::try_parse(parts.next()?).ok()?;
     let secret = parts.next()?;
@@ -72,8 +74,9 @@ pub fn parse(text: &str) -> Option<Token> {
 impl Kind {
     fn word(self) -> &'static str {
         match self {
-            Self::Operator => "op",
+            Self::Api => "op",
             Self::Enrolment => "enrol",
+            Self::Session => "sess",
         }
     }
 }

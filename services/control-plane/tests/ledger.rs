@@ -10,7 +10,12 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
     let base = replica(&database().await).await;
     let world = World::new(&base, Policy::default()).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
-    let bundle = consumer.draw_bundle(world.pair.id).await.unwrap().bundle.id;
+    let bundle = consumer
+        .draw_bundle(world.pair.id, None)
+        .await
+        .unwrap()
+        .bundle
+        .id;
     let honest = history(&world.consumer.key, bundle, 0, &[], 10, 1);
     let one = |verdicts: Vec<ReportVerdict>| verdicts.into_iter().next().unwrap();
     for cut in [&honest[..3], &honest[..3], &honest[1..6], &honest[4..5]] {
@@ -56,14 +61,19 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
     assert_eq!((collisions.len(), collisions[0].n), (1, 2));
     assert!(
         consumer
-            .draw_bundle(world.pair.id)
+            .draw_bundle(world.pair.id, None)
             .await
             .unwrap_err()
             .is("pair-disconnected")
     );
     world.operator.re_arm(world.pair.id, "drill").await.unwrap();
     assert_ne!(
-        consumer.draw_bundle(world.pair.id).await.unwrap().bundle.id,
+        consumer
+            .draw_bundle(world.pair.id, None)
+            .await
+            .unwrap()
+            .bundle
+            .id,
         bundle
     );
 }
@@ -75,7 +85,12 @@ async fn two_replicas_find_one_collision() {
     for round in 0..10 {
         let world = World::new(&a, Policy::default()).await;
         let consumer = world.consumer.client(&a);
-        let bundle = consumer.draw_bundle(world.pair.id).await.unwrap().bundle.id;
+        let bundle = consumer
+            .draw_bundle(world.pair.id, None)
+            .await
+            .unwrap()
+            .bundle
+            .id;
         let honest = history(&world.consumer.key, bundle, 0, &[], 3, 1);
         let forked = history(&world.consumer.key, bundle, 0, &honest[..round % 3], 3, 2);
         let mut calls = Vec::new();
@@ -120,13 +135,23 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
     };
     let world = World::new(&base, policy).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
-    let old = consumer.draw_bundle(world.pair.id).await.unwrap().bundle.id;
+    let old = consumer
+        .draw_bundle(world.pair.id, None)
+        .await
+        .unwrap()
+        .bundle
+        .id;
     let tickets = history(&world.consumer.key, old, 0, &[], 6, 1);
     producer
         .report(vec![report(&tickets[..2], 0)])
         .await
         .unwrap();
-    let new = consumer.draw_bundle(world.pair.id).await.unwrap().bundle.id;
+    let new = consumer
+        .draw_bundle(world.pair.id, None)
+        .await
+        .unwrap()
+        .bundle
+        .id;
     // Within the grace, and late but about something that happened before it.
     let verdict = producer
         .report(vec![report(&tickets[2..3], 0)])

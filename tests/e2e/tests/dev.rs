@@ -134,8 +134,19 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
     );
     assert_eq!(ok(&data, &["enrolment-tokens", "list"]).lines().count(), 4);
     assert_eq!(ok(&data, &["endpoints", "list"]).lines().count(), 3);
-    let token: serde_json::Value =
-        serde_json::from_str(&ok(&data, &["api-tokens", "create", "ci", "-o", "json"])).unwrap();
+    let token: serde_json::Value = serde_json::from_str(&ok(
+        &data,
+        &[
+            "api-tokens",
+            "create",
+            "ci",
+            "--role",
+            "operator",
+            "-o",
+            "json",
+        ],
+    ))
+    .unwrap();
     ok(
         &data,
         &["api-tokens", "revoke", token["id"].as_str().unwrap()],
@@ -161,7 +172,9 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
         )
         .contains("disconnected")
     );
-    assert!(ok(&data, &["audit"]).contains("collision.detect"));
+    assert!(ok(&data, &["audit", "list", "--action", "collision."]).contains("collision.detect"));
+    manage(&data);
+    prove(&data);
     ok(&data, &["health"]);
     let (success, missing) = armour(
         &data,
@@ -181,4 +194,111 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
     if let Err(error) = gone.await {
         panic!("{error:#}\n{}", dev.log().unwrap());
     }
+}
+
+/// Who may act, who is told, how much there may be.
+fn manage(data: &Path) {
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let arguments = [arguments, &["-o", "json"]].concat();
+        serde_json::from_str(&ok(data, &arguments)).unwrap()
+    };
+    assert_eq!(json(&["whoami"])["role"], "tenant-admin");
+    let auditor = json(&["api-tokens", "create", "eyes", "--role", "auditor"]);
+    let id = auditor["id"].as_str().unwrap();
+    json(&["api-tokens", "rotate", id, "--overlap", "60"]);
+    assert!(ok(data, &["api-tokens", "list"]).contains("auditor"));
+    let issuer = [
+        "issuers",
+        "create",
+        "staff",
+        "--kind",
+        "people",
+        "--url",
+        "https://login.example.com",
+        "--audience",
+        "armour",
+        "--role",
+        "armour-operators=operator",
+    ];
+    let issuer = json(&issuer);
+    assert_eq!(issuer["role_map"]["armour-operators"], "operator");
+    assert!(ok(data, &["issuers", "list"]).contains("login.example.com"));
+    ok(data, &["issuers", "delete", issuer["id"].as_str().unwrap()]);
+    assert_eq!(ok(data, &["sessions", "list"]), "none\n");
+    let hook = json(&[
+        "webhooks",
+        "create",
+        "http://127.0.0.1:9/",
+        "--kind",
+        "endpoint.lost",
+    ]);
+    let hook = hook["webhook"]["id"].as_str().unwrap();
+    assert!(ok(data, &["webhooks", "list"]).contains("endpoint.lost"));
+    assert_eq!(ok(data, &["webhooks", "deliveries", hook]), "none\n");
+    ok(data, &["webhooks", "delete", hook]);
+    assert!(ok(data, &["quotas"]).contains("pairs"));
+    let (_, keys) = armour(data, &["keys", "list"]);
+    assert!(keys.contains("active"), "{keys}");
+    let tenant = json(&["tenants", "list"]);
+    let other = tenant
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["name"] == "other")
+        .unwrap();
+    let other = other["id"].as_str().unwrap();
+    assert!(
+        ok(
+            data,
+            &["tenants", "quotas", other, "--set", r#"{"pairs": 3}"#]
+        )
+        .contains('3')
+    );
+    let (success, refused) = armour(data, &["tenants", "delete", other, "--confirm", "dev"]);
+    assert!(
+        !success && refused.contains("is called \"other\""),
+        "{refused}"
+    );
+    ok(data, &["tenants", "delete", other, "--confirm", "other"]);
+}
+
+/// The log and a real collision, checked without a server.
+fn prove(data: &Path) {
+    let head: serde_json::Value =
+        serde_json::from_str(&ok(data, &["audit", "head", "-o", "json"])).unwrap();
+    let key = head["log_key"].as_str().unwrap();
+    let log = data.join("log.ndjson").display().to_string();
+    ok(data, &["audit", "export", &log]);
+    let offline = Path::new("/nonexistent");
+    let shown = ok(offline, &["audit", "verify", &log, "--log-key", key]);
+    assert!(shown.contains("verified"), "{shown}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replace("collision.detect", "collision.forget")).unwrap();
+    let (success, refused) = armour(offline, &["audit", "verify", &log, "--log-key", key]);
+    assert!(!success && refused.contains("was altered"), "{refused}");
+
+    let collisions: serde_json::Value =
+        serde_json::from_str(&ok(data, &["collisions", "-o", "json"])).unwrap();
+    let fork = collisions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["kind"] == "fork")
+        .unwrap();
+    let file = data.join("evidence.json").display().to_string();
+    ok(
+        data,
+        &["evidence", "get", fork["id"].as_str().unwrap(), &file],
+    );
+    let shown = ok(offline, &["evidence", "verify", &file, "--log-key", key]);
+    assert!(shown.contains("PROVEN"), "{shown}");
+    let mut forged: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    forged["collision"]["reported"] = forged["collision"]["recorded"].clone();
+    std::fs::write(&file, forged.to_string()).unwrap();
+    let (success, refused) = armour(offline, &["evidence", "verify", &file, "--log-key", key]);
+    assert!(
+        !success && refused.contains("contradict nothing"),
+        "{refused}"
+    );
 }

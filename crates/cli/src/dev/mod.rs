@@ -135,7 +135,9 @@ impl Dev {
     }
 
     fn control_plane(&self, data: &Path, postgres: &Postgres) -> anyhow::Result<Starter> {
-        secret(&data.join("master-key"))?;
+        let keys = data.join("master-keys");
+        std::fs::create_dir_all(&keys)?;
+        secret(&keys.join("1"))?;
         secret(&data.join("platform-token"))?;
         let program = program("armour-control-plane")?;
         let console = self.console_dir.canonicalize().ok();
@@ -148,9 +150,11 @@ impl Dev {
             command
                 .env("ARMOUR_LISTEN", listen.to_string())
                 .env("ARMOUR_DATABASE_URL", &url)
-                .env("ARMOUR_MASTER_KEY_FILE", data.join("master-key"))
+                .env("ARMOUR_MASTER_KEYS_DIR", data.join("master-keys"))
                 .env("ARMOUR_PLATFORM_TOKEN_FILE", data.join("platform-token"))
                 .env("ARMOUR_MIGRATE", "true")
+                // Issuers and webhooks of a trial are on this machine too.
+                .env("ARMOUR_EGRESS_ALLOW", "127.0.0.0/8,::1/128")
                 .env_remove("ARMOUR_CONSOLE_DIR");
             if let Some(console) = &console {
                 command.env("ARMOUR_CONSOLE_DIR", console);
@@ -210,7 +214,11 @@ impl Dev {
             "
 Armour is up, for local use only.
 
-  console          {base}/  (sign in with the token in {token})
+  WARNING: whoever reads the data folder is the local operator, an administrator of
+  the tenant \"dev\" and of the platform: no login, no TLS, and issuers and webhooks
+  on this machine are allowed. Never let others reach these ports.
+
+  console          {base}/  (sign in as the local operator with the token in {token})
   API              {base}/v1/openapi.json
   protected calls  http://{consumer}/  ->  agents  ->  nginx on 127.0.0.1:{upstream}
   pair             {pair}

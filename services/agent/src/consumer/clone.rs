@@ -85,7 +85,7 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
     let binding = theft.stolen.binding.clone();
     let lanes: Vec<u32> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
     enclave.import(theft.stolen).await?;
-    let session = Session::stolen(&enclave, &binding)?;
+    let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
     let pair = Pair {
         id: Uuid::from_bytes(binding.pair),

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_client::ClientError;
-
 use super::{Consumer, Current, bundle::Bundle, exchange, lock};
-use crate::{backoff::Backoff, grant::Grant, session::Watcher};
+use crate::{
+    backoff::Backoff,
+    session::{GrantError, Watcher},
+};
 
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
@@ -56,16 +57,15 @@ pub async fn run(consumer: Arc<Consumer>) {
 struct Disconnected;
 
 async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
-    let client = consumer.session.client().await?;
     let pair = lock(&consumer.pair).id;
-    let grant = client
-        .draw_bundle(pair)
-        .await
-        .map_err(|error| match error {
-            ClientError::Problem(_) if error.is("pair-disconnected") => Disconnected.into(),
-            error => anyhow::Error::from(error),
-        })?;
-    let grant = Grant::try_from(grant)?;
+    let drawn = consumer
+        .session
+        .grant(async |client, pinned| client.draw_bundle(pair, Some(pinned)).await)
+        .await;
+    let grant = drawn.map_err(|error| match error {
+        GrantError::Client(error) if error.is("pair-disconnected") => Disconnected.into(),
+        error => anyhow::Error::from(error),
+    })?;
     let sealed = grant
         .sealed_secret
         .clone()
@@ -80,6 +80,7 @@ async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
         .install(grant.binding.clone(), sealed)
         .await?;
     let bundle = Bundle::new(grant, producer.trim_end_matches('/').to_owned());
+    let client = consumer.session.client();
     client.acknowledge_bundle(bundle.id()).await?;
     Ok(bundle)
 }

@@ -254,9 +254,7 @@ impl Watcher for Consumer {
                     lane: head.lane,
                     n: head.n,
                 };
-                if let Ok(client) = self.session.client().await
-                    && let Err(error) = client.disown(&word).await
-                {
+                if let Err(error) = self.session.client().disown(&word).await {
                     tracing::warn!(%error, "cannot disown yet");
                 }
             }
@@ -269,10 +267,7 @@ impl Watcher for Consumer {
             ("pair.re-armed", _) => self.changed.notify_waiters(),
             ("pair.updated", _) => {
                 let id = lock(&self.pair).id;
-                let Ok(client) = self.session.client().await else {
-                    return;
-                };
-                if let Ok(own) = client.endpoint().await
+                if let Ok(own) = self.session.client().endpoint().await
                     && let Some(pair) = own.pairs.into_iter().find(|pair| pair.id == id)
                 {
                     *lock(&self.pair) = pair;

@@ -12,6 +12,8 @@ use std::{
     },
 };
 
+use armour_client::dpop::{Claims, ProofError, Prover};
+use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -82,29 +84,6 @@ impl Enclave {
                 signing_key,
                 kem_key,
             } => Ok((signing_key, kem_key)),
-            _ => Err(EnclaveError::Gone),
-        }
-    }
-
-    /// A token for the control plane.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn token(
-        &self,
-        tenant: [u8; 16],
-        endpoint: [u8; 16],
-        now: u64,
-    ) -> Result<String, EnclaveError> {
-        match self
-            .call(Call::Token {
-                tenant,
-                endpoint,
-                now,
-            })
-            .await?
-        {
-            Reply::Token(token) => Ok(token),
             _ => Err(EnclaveError::Gone),
         }
     }
@@ -239,6 +218,26 @@ impl Enclave {
             Reply::Failed(code) => Err(EnclaveError::Refused(code)),
             reply => Ok(reply),
         }
+    }
+}
+
+/// The endpoint's key is in the enclave alone.
+impl Prover for Enclave {
+    fn prove(&self, claims: Claims) -> BoxFuture<'_, Result<String, ProofError>> {
+        let call = Call::Proof {
+            jti: claims.jti.into_bytes(),
+            htm: claims.htm,
+            htu: claims.htu,
+            iat: claims.iat,
+            ath: claims.ath,
+        };
+        Box::pin(async move {
+            match self.call(call).await {
+                Ok(Reply::Proof(proof)) => Ok(proof),
+                Ok(_) => Err(ProofError(EnclaveError::Gone.to_string())),
+                Err(error) => Err(ProofError(error.to_string())),
+            }
+        })
     }
 }
 

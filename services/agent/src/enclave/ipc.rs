@@ -48,11 +48,13 @@ pub struct LaneId {
 pub enum Call {
     /// The endpoint's public keys.
     Identity,
-    /// A token for the control plane, valid from `now` (seconds since 1970).
-    Token {
-        tenant: [u8; 16],
-        endpoint: [u8; 16],
-        now: u64,
+    /// A DPoP proof for the control plane (RFC 9449, section 4.2).
+    Proof {
+        jti: [u8; 16],
+        htm: String,
+        htu: String,
+        iat: u64,
+        ath: Option<String>,
     },
     /// Take a bundle's sealed secret.
     Install { binding: Binding, envelope: Vec<u8> },
@@ -124,8 +126,8 @@ pub enum Reply {
         signing_key: [u8; 32],
         kem_key: [u8; 32],
     },
-    /// A signed token.
-    Token(String),
+    /// A signed proof.
+    Proof(String),
     /// A message's key.
     Keyed(Keyed),
     /// What the head was.

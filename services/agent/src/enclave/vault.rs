@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use armour_client::dpop;
 use armour_protocol::{
     Error, Suite,
     bundle::{BundleContext, BundleSecret},
@@ -12,17 +13,11 @@ use armour_protocol::{
     schedule::Transcript,
     ticket::TicketHash,
 };
-use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::EncodePrivateKey};
-use serde::Serialize;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::ipc::{Accepted, Binding, Call, Keyed, LaneId, OneTimeKey, Reply};
-
-/// Life of a token for the control plane, in seconds.
-const TOKEN_LIFE: u64 = 120;
-/// `aud` of a token for the control plane.
-const AUDIENCE: &str = "armour-control-plane";
 
 /// The endpoint's long-term keys.
 pub struct Keys {
@@ -51,15 +46,6 @@ enum Lane {
     Answering(AnsweringLane),
 }
 
-#[derive(Serialize)]
-struct Claims {
-    sub: Uuid,
-    tenant: Uuid,
-    aud: &'static str,
-    iat: u64,
-    exp: u64,
-}
-
 /// Why a call failed, by its code.
 struct Failed(&'static str);
 
@@ -84,11 +70,24 @@ impl Vault {
                 signing_key: self.keys.signing.verifying_key().to_bytes(),
                 kem_key: self.keys.kem_public,
             }),
-            Call::Token {
-                tenant,
-                endpoint,
-                now,
-            } => self.token(tenant, endpoint, now),
+            Call::Proof {
+                jti,
+                htm,
+                htu,
+                iat,
+                ath,
+            } => {
+                let claims = dpop::Claims {
+                    jti: Uuid::from_bytes(jti),
+                    htm,
+                    htu,
+                    iat,
+                    ath,
+                };
+                dpop::sign(&self.keys.signing, &claims)
+                    .map(Reply::Proof)
+                    .map_err(|_| Failed("proof"))
+            }
             Call::Install { binding, envelope } => self.install(&binding, &envelope),
             Call::Erase { bundle } => {
                 self.bundles.remove(&bundle);
@@ -110,26 +109,6 @@ impl Vault {
             Call::Import { stolen } => self.import(stolen),
         }
         .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
-    }
-
-    fn token(&self, tenant: [u8; 16], endpoint: [u8; 16], now: u64) -> Result<Reply, Failed> {
-        let claims = Claims {
-            sub: Uuid::from_bytes(endpoint),
-            tenant: Uuid::from_bytes(tenant),
-            aud: AUDIENCE,
-            iat: now,
-            exp: now.saturating_add(TOKEN_LIFE),
-        };
-        let der = self
-            .keys
-            .signing
-            .to_pkcs8_der()
-            .map_err(|_| Failed("token"))?;
-        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
-        let key = jsonwebtoken::EncodingKey::from_ed_der(der.as_bytes());
-        jsonwebtoken::encode(&header, &claims, &key)
-            .map(Reply::Token)
-            .map_err(|_| Failed("token"))
     }
 
     fn install(&mut self, binding: &Binding, sealed: &[u8]) -> Result<Reply, Failed> {

@@ -17,7 +17,7 @@ use crate::{
     enclave::{Enclave, EnclaveError},
     grant::Grant,
     problem::Refusal,
-    session::Session,
+    session::{GrantError, Session},
 };
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
@@ -205,18 +205,18 @@ impl Bundles {
                 since: Instant::now(),
             })))
         };
-        let client = self
+        let granted = self
             .session
-            .client()
-            .await
-            .map_err(|_| Refusal::stopping())?;
-        let grant = match client.bundle_grant(id).await {
-            Ok(grant) => Grant::try_from(grant),
-            Err(error) if error.is("not-found") => return gone(unknown(), None),
-            Err(error) => Err(error.into()),
+            .grant(async |client, pinned| client.bundle_grant(id, Some(pinned)).await)
+            .await;
+        let granted = match granted {
+            Err(GrantError::Client(error)) if error.is("not-found") => {
+                return gone(unknown(), None);
+            }
+            granted => granted,
         };
-        let mut grant = grant.map_err(|error| {
-            tracing::warn!(error = format!("{error:#}"), bundle = %id, "cannot ask about a bundle");
+        let mut grant = granted.map_err(|error| {
+            tracing::warn!(%error, bundle = %id, "cannot ask about a bundle");
             Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "control-plane",
@@ -241,7 +241,7 @@ impl Bundles {
         }
         // Until this is through the control plane keeps its copy, which only
         // this endpoint can open.
-        if let Err(error) = client.acknowledge_bundle(id).await {
+        if let Err(error) = self.session.client().acknowledge_bundle(id).await {
             tracing::warn!(%error, bundle = %id, "cannot acknowledge a bundle");
         }
         tracing::info!(bundle = %id, "took a bundle");

@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::Operator,
+    auth::Member,
     collision::{Scope, disconnect as cut},
     extract::{Id, Json, Params, check_text},
     problem::ApiResult,
@@ -35,11 +35,11 @@ struct Filter {
 #[utoipa::path(get, path = "/v1/bundles", tag = "bundles", params(Filter),
     responses((status = 200, body = Page<Bundle>), (status = "4XX", body = Problem)))]
 async fn list(
-    mut operator: Operator,
+    mut member: Member,
     Params(filter): Params<Filter>,
 ) -> ApiResult<Answer<Page<Bundle>>> {
     Ok(Answer(
-        operator
+        member
             .tx
             .list_bundles(filter.pair_id, filter.cursor)
             .await?,
@@ -49,17 +49,17 @@ async fn list(
 /// One bundle.
 #[utoipa::path(get, path = "/v1/bundles/{id}", tag = "bundles", params(("id" = Uuid, Path)),
     responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
-async fn get(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Bundle>> {
-    Ok(Answer(operator.tx.find_bundle(id).await?))
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
+    Ok(Answer(member.tx.find_bundle(id).await?))
 }
 
 /// The ledger's heads of a bundle's lanes.
 #[utoipa::path(get, path = "/v1/bundles/{id}/lanes", tag = "bundles",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<LaneHead>), (status = "4XX", body = Problem)))]
-async fn lanes(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
-    operator.tx.find_bundle(id).await?;
-    Ok(Answer(operator.tx.lane_heads(id).await?))
+async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
+    member.tx.find_bundle(id).await?;
+    Ok(Answer(member.tx.lane_heads(id).await?))
 }
 
 /// Disconnects one bundle; its consumer may draw another.
@@ -67,21 +67,21 @@ async fn lanes(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Vec<LaneH
     params(("id" = Uuid, Path)), request_body = Reason,
     responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
 async fn disconnect(
-    mut operator: Operator,
+    mut member: Member,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<Answer<Bundle>> {
     check_text("reason", &reason.reason, 500)?;
-    let actor = operator.actor();
-    let pair = operator.tx.find_bundle(id).await?.pair_id;
-    operator.tx.lock_pair(pair).await?;
+    let actor = member.actor();
+    let pair = member.tx.find_bundle(id).await?.pair_id;
+    member.tx.lock_pair(pair).await?;
     let scope = Scope {
         pair: None,
         endpoint: None,
         bundle: Some(id),
     };
-    cut(&mut operator.tx, actor, scope, &reason.reason).await?;
-    let bundle = operator.tx.find_bundle(id).await?;
-    operator.tx.commit().await?;
+    cut(&mut member.tx, &actor, scope, &reason.reason).await?;
+    let bundle = member.tx.find_bundle(id).await?;
+    member.tx.commit().await?;
     Ok(Answer(bundle))
 }

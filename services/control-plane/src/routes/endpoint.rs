@@ -1,41 +1,117 @@
 //! `/v1/endpoint/…`: what endpoints ask: themselves, bundles, heartbeats.
 
 use armour_api::{
-    BundleGrant, BundleState, BundleStatus, Disown, DrawBundle, Endpoint, EndpointSelf, Heartbeat,
-    HeartbeatAck, PairState, Problem, Role,
+    AccessToken, BundleGrant, BundleState, BundleStatus, Disown, DrawBundle, Endpoint,
+    EndpointSelf, EndpointState, EnrolProof, Heartbeat, HeartbeatAck, KeyProof, LogHead, PairState,
+    Problem, TokenRequest,
 };
 use armour_protocol::{
     Suite,
     bundle::{BundleContext, BundleSecret},
     envelope,
 };
-use armour_storage::{BundleRow, NewBundle, NewEvent, StorageError};
-use axum::{Json as Answer, extract::State, http::StatusCode};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use armour_storage::{Actor, BundleRow, NewBundle, NewEvent, StorageError, Tx, bundle_secret};
+use axum::{
+    Json as Answer,
+    extract::State,
+    http::{StatusCode, request::Parts},
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use chrono::Utc;
 use ed25519_dalek::VerifyingKey;
 use rand::Rng;
+use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::audit::{Since, consistent, log_head};
 use crate::{
-    auth::Caller,
+    auth::{self, Caller, Route, denial::Denied, dpop, signing},
     collision::{Found, declare},
-    extract::{Id, Json},
+    extract::{Id, Json, Params},
     problem::{ApiError, ApiResult},
     state::App,
 };
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(token))
         .routes(routes!(own))
+        .routes(routes!(log))
         .routes(routes!(heartbeat))
         .routes(routes!(draw))
         .routes(routes!(grant))
         .routes(routes!(acknowledge))
         .routes(routes!(disown))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Pinned {
+    /// Size of the audit log's head that the endpoint has pinned.
+    pinned: Option<u64>,
+}
+
+/// Gives an access token to the holder of an endpoint's key, to which the token is
+/// bound (RFC 9449, section 5).
+#[utoipa::path(post, path = "/v1/endpoint/token", tag = "endpoint", request_body = TokenRequest,
+    params(("DPoP" = String, Header, description = "A proof with the endpoint's Ed25519 key")),
+    security(()),
+    responses((status = 200, body = AccessToken), (status = "4XX", body = Problem)))]
+async fn token(
+    State(app): State<App>,
+    parts: Parts,
+    Json(ask): Json<TokenRequest>,
+) -> ApiResult<Answer<AccessToken>> {
+    let now = Utc::now();
+    let proof = dpop::check(&parts, app.public_url(), None, now)?;
+    let mut tx = app.store.tenant(ask.tenant_id).await?;
+    let endpoint = tx.find_endpoint(ask.endpoint_id).await;
+    drop(tx);
+    let endpoint = match endpoint {
+        Ok(endpoint) => endpoint,
+        Err(StorageError::NotFound) => return Err(dpop::invalid("it is of no known endpoint")),
+        Err(error) => return Err(error.into()),
+    };
+    let route = Route::of(&parts);
+    let denied = Denied {
+        tenant: ask.tenant_id,
+        actor: Actor::Endpoint(endpoint.id),
+        route: &route,
+    };
+    let key = STANDARD
+        .decode(&endpoint.signing_key)
+        .map_err(ApiError::internal)?;
+    if URL_SAFE_NO_PAD.encode(key) != proof.key {
+        denied.note(&app, "a proof with another key").await;
+        return Err(dpop::invalid("it is of no known endpoint"));
+    }
+    auth::spend(&app, ask.tenant_id, &proof).await?;
+    if endpoint.state == EndpointState::Revoked {
+        denied.note(&app, "the endpoint was revoked").await;
+        return Err(auth::revoked());
+    }
+    let claims = signing::Claims {
+        iss: signing::AUDIENCE.into(),
+        aud: signing::AUDIENCE.into(),
+        sub: endpoint.id,
+        tenant: ask.tenant_id,
+        iat: now.timestamp(),
+        exp: now.timestamp() + signing::LIFE,
+        cnf: signing::Confirmation {
+            jkt: proof.thumbprint,
+        },
+    };
+    Ok(Answer(AccessToken {
+        access_token: app.signing.sign(&app.store, &claims).await?,
+        token_type: "DPoP".into(),
+        expires_in: signing::LIFE as u32,
+    }))
 }
 
 /// The calling endpoint and its pairs.
@@ -53,6 +129,14 @@ async fn own(mut caller: Caller) -> ApiResult<Answer<EndpointSelf>> {
     }))
 }
 
+/// The audit log's latest head, and how it follows from one that the endpoint has
+/// pinned.
+#[utoipa::path(get, path = "/v1/endpoint/log", tag = "endpoint", params(Since),
+    responses((status = 200, body = LogHead), (status = "4XX", body = Problem)))]
+async fn log(mut caller: Caller, Params(since): Params<Since>) -> ApiResult<Answer<LogHead>> {
+    Ok(Answer(log_head(&mut caller.tx, since.since).await?))
+}
+
 /// A sign of life. The answer tells the state of the bundles asked about and,
 /// to their consumer, the ledger's lane heads: it must own every one of them.
 #[utoipa::path(post, path = "/v1/endpoint/heartbeat", tag = "endpoint", request_body = Heartbeat,
@@ -64,7 +148,17 @@ async fn heartbeat(
     if beat.bundles.len() > 1000 {
         return Err(ApiError::invalid("at most 1000 bundles a heartbeat"));
     }
-    caller.tx.touch_endpoint(caller.endpoint.id).await?;
+    if caller.tx.touch_endpoint(caller.endpoint.id).await? {
+        caller
+            .tx
+            .record_event(&NewEvent {
+                kind: "endpoint.back",
+                endpoint: Some(caller.endpoint.id),
+                detail: json!({ "name": caller.endpoint.name }),
+                ..NewEvent::default()
+            })
+            .await?;
+    }
     let mut bundles = Vec::with_capacity(beat.bundles.len());
     for id in beat.bundles {
         let bundle = match caller.tx.find_bundle(id).await {
@@ -103,7 +197,6 @@ async fn heartbeat(
 #[utoipa::path(post, path = "/v1/endpoint/bundles", tag = "endpoint", request_body = DrawBundle,
     responses((status = 201, body = BundleGrant), (status = "4XX", body = Problem)))]
 async fn draw(
-    State(app): State<App>,
     mut caller: Caller,
     Json(ask): Json<DrawBundle>,
 ) -> ApiResult<(StatusCode, Answer<BundleGrant>)> {
@@ -112,7 +205,7 @@ async fn draw(
     if tx.lock_pair(ask.pair_id).await? == PairState::Disconnected {
         return Err(ApiError::conflict(
             "pair-disconnected",
-            "the pair is disconnected; an operator must re-arm it",
+            "the pair is disconnected; an member must re-arm it",
         ));
     }
     let pair = tx.find_pair(ask.pair_id).await?;
@@ -140,21 +233,20 @@ async fn draw(
         consumer_key: verifying_key(&consumer.signing_key)?,
         producer_key: verifying_key(&producer.signing_key)?,
     };
-    let (sealed_consumer, sealed_producer) = mint(&app, &context, consumer, &producer)?;
+    let (for_consumer, for_producer) = mint(&context, consumer, &producer)?;
     tx.create_bundle(&NewBundle {
         id,
         pair: pair.id,
         consumer: consumer.id,
         producer: producer.id,
         suite: pair.policy.suite,
-        key_version: app.vault.version(),
-        sealed_consumer: &sealed_consumer,
-        sealed_producer: &sealed_producer,
+        for_consumer: &for_consumer,
+        for_producer: &for_producer,
     })
     .await?;
     if let Some(earlier) = superseded {
         tx.audit(
-            actor,
+            &actor,
             "bundle.supersede",
             earlier,
             json!({ "successor": id }),
@@ -170,7 +262,7 @@ async fn draw(
         .await?;
     }
     tx.audit(
-        actor,
+        &actor,
         "bundle.mint",
         id,
         json!({ "pair_id": pair.id, "supersedes": superseded }),
@@ -184,7 +276,7 @@ async fn draw(
     })
     .await?;
     let bundle = tx.bundle_for_share(id).await?;
-    let grant = grant_of(&app, &mut caller, &bundle).await?;
+    let grant = grant_of(&mut caller, &bundle, ask.pinned).await?;
     caller.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(grant)))
 }
@@ -192,15 +284,15 @@ async fn draw(
 /// A bundle of the calling endpoint, with the secret sealed to it until that
 /// is acknowledged.
 #[utoipa::path(get, path = "/v1/endpoint/bundles/{id}", tag = "endpoint",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), Pinned),
     responses((status = 200, body = BundleGrant), (status = "4XX", body = Problem)))]
 async fn grant(
-    State(app): State<App>,
     mut caller: Caller,
     Id(id): Id,
+    Params(pinned): Params<Pinned>,
 ) -> ApiResult<Answer<BundleGrant>> {
     let bundle = own_bundle(&mut caller, id).await?;
-    Ok(Answer(grant_of(&app, &mut caller, &bundle).await?))
+    Ok(Answer(grant_of(&mut caller, &bundle, pinned.pinned).await?))
 }
 
 /// The endpoint holds the secret: the control plane erases its copy.
@@ -216,7 +308,7 @@ async fn acknowledge(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
         .await?;
     caller
         .tx
-        .audit(actor, "bundle.acknowledge", id, json!({}))
+        .audit(&actor, "bundle.acknowledge", id, json!({}))
         .await?;
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -253,10 +345,9 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Mints a bundle's secret. Only what is sealed to the two endpoints, wrapped
-/// under the tenant's key, leaves this function.
+/// Mints a bundle's secret. Only what is sealed to the two endpoints leaves this
+/// function.
 fn mint(
-    app: &App,
     context: &BundleContext,
     consumer: &Endpoint,
     producer: &Endpoint,
@@ -265,16 +356,11 @@ fn mint(
     let mut bytes = Zeroizing::new([0u8; 32]);
     rng.fill_bytes(&mut *bytes);
     let secret = BundleSecret::from_bytes(*bytes);
-    let bundle = Uuid::from_bytes(context.bundle);
     let mut seal = |endpoint: &Endpoint| -> ApiResult<Vec<u8>> {
         let key = STANDARD
             .decode(&endpoint.kem_key)
             .map_err(ApiError::internal)?;
-        let sealed =
-            envelope::seal(&key, context, &secret, &mut rng).map_err(ApiError::internal)?;
-        app.vault
-            .wrap(endpoint.tenant_id, &row(bundle, endpoint.role), &sealed)
-            .map_err(ApiError::internal)
+        envelope::seal(&key, context, &secret, &mut rng).map_err(ApiError::internal)
     };
     Ok((seal(consumer)?, seal(producer)?))
 }
@@ -290,26 +376,22 @@ async fn own_bundle(caller: &mut Caller, id: Uuid) -> ApiResult<BundleRow> {
     Ok(caller.tx.bundle_for_share(id).await?)
 }
 
-async fn grant_of(app: &App, caller: &mut Caller, row_: &BundleRow) -> ApiResult<BundleGrant> {
+async fn grant_of(
+    caller: &mut Caller,
+    row: &BundleRow,
+    pinned: Option<u64>,
+) -> ApiResult<BundleGrant> {
     let tx = &mut caller.tx;
-    let bundle = tx.find_bundle(row_.id).await?;
-    let pair = tx.find_pair(row_.pair).await?;
-    let consumer = tx.find_endpoint(row_.consumer).await?;
-    let producer = tx.find_endpoint(row_.producer).await?;
-    let role = caller.endpoint.role;
-    let boxed = match role {
-        Role::Consumer => &row_.sealed_consumer,
-        Role::Producer => &row_.sealed_producer,
-    };
-    let sealed_secret = match boxed {
+    let bundle = tx.find_bundle(row.id).await?;
+    let pair = tx.find_pair(row.pair).await?;
+    let consumer = tx.find_endpoint(row.consumer).await?;
+    let producer = tx.find_endpoint(row.producer).await?;
+    let secret = tx
+        .secret(&bundle_secret(row.id, caller.endpoint.role))
+        .await?;
+    let log = match pinned {
         None => None,
-        Some(boxed) => {
-            let opened = app
-                .vault
-                .unwrap(tx.tenant_id(), &row(row_.id, role), row_.key_version, boxed)
-                .map_err(ApiError::internal)?;
-            Some(STANDARD.encode(&*opened))
-        }
+        Some(pinned) => Some(key_proof(tx, Some(pinned), &[row.consumer, row.producer]).await?),
     };
     Ok(BundleGrant {
         bundle,
@@ -318,7 +400,30 @@ async fn grant_of(app: &App, caller: &mut Caller, row_: &BundleRow) -> ApiResult
         consumer_signing_key: consumer.signing_key,
         producer_signing_key: producer.signing_key,
         producer_address: producer.address,
-        sealed_secret,
+        sealed_secret: secret.map(|secret| STANDARD.encode(&*secret)),
+        log,
+    })
+}
+
+/// What the audit log says of endpoints' keys, and how it follows from the head
+/// that the caller knows.
+pub(super) async fn key_proof(
+    tx: &mut Tx,
+    known: Option<u64>,
+    endpoints: &[Uuid],
+) -> ApiResult<KeyProof> {
+    let head = tx.latest_head().await?;
+    let mut keys = Vec::new();
+    for endpoint in endpoints {
+        let seq = tx.enrol_entry(*endpoint).await?;
+        let (entry, _) = tx.find_audit(seq).await?;
+        let inclusion = tx.prove_inclusion(seq, head.size).await?;
+        keys.push(EnrolProof { entry, inclusion });
+    }
+    Ok(KeyProof {
+        consistency: consistent(tx, known, head.size).await?,
+        head,
+        keys,
     })
 }
 
@@ -328,9 +433,4 @@ pub(super) fn verifying_key(text: &str) -> ApiResult<VerifyingKey> {
         .try_into()
         .map_err(|_| ApiError::internal("a stored key"))?;
     VerifyingKey::from_bytes(&bytes).map_err(ApiError::internal)
-}
-
-/// The identity of the row that a wrapped secret belongs to.
-fn row(bundle: Uuid, role: Role) -> String {
-    format!("bundle:{bundle}:{}", role.as_str())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    auth::Operator,
+    auth::Member,
     collision::{Scope, disconnect},
     extract::{Cursor, Id, Json, Params, check_text},
     problem::ApiResult,
@@ -25,17 +25,17 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", params(Cursor),
     responses((status = 200, body = Page<Endpoint>), (status = "4XX", body = Problem)))]
 async fn list(
-    mut operator: Operator,
+    mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Endpoint>>> {
-    Ok(Answer(operator.tx.list_endpoints(cursor.cursor).await?))
+    Ok(Answer(member.tx.list_endpoints(cursor.cursor).await?))
 }
 
 /// One endpoint.
 #[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
-async fn get(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
-    Ok(Answer(operator.tx.find_endpoint(id).await?))
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
+    Ok(Answer(member.tx.find_endpoint(id).await?))
 }
 
 /// Revokes an endpoint and disconnects its bundles.
@@ -43,17 +43,17 @@ async fn get(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Endpoint>> 
     params(("id" = uuid::Uuid, Path)), request_body = Reason,
     responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
 async fn revoke(
-    mut operator: Operator,
+    mut member: Member,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<Answer<Endpoint>> {
     check_text("reason", &reason.reason, 500)?;
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
     tx.find_endpoint(id).await?;
     if tx.revoke_endpoint(id).await? {
         tx.audit(
-            actor,
+            &actor,
             "endpoint.revoke",
             id,
             json!({ "reason": reason.reason }),
@@ -71,9 +71,9 @@ async fn revoke(
             endpoint: Some(id),
             bundle: None,
         };
-        disconnect(tx, actor, scope, "endpoint revoked").await?;
+        disconnect(tx, &actor, scope, "endpoint revoked").await?;
     }
     let endpoint = tx.find_endpoint(id).await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok(Answer(endpoint))
 }

@@ -3,7 +3,7 @@
 use armour_api::{
     CreatedSecret, Endpoint, Enrol, EnrolmentToken, NewEnrolmentToken, Page, Problem, Role,
 };
-use armour_storage::{Actor, NewEndpoint, NewEvent, StorageError};
+use armour_storage::{Actor, Counted, NewEndpoint, NewEvent, StorageError, Tx};
 use axum::{Json as Answer, extract::State, http::StatusCode, http::request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{Duration, Utc};
@@ -12,17 +12,19 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{self, Operator},
-    extract::{Cursor, Json, Params, check_text},
+    auth::{self, Member, Route, denial::Denied},
+    extract::{Cursor, Id, Json, Params, check_text},
+    oidc::workload,
     problem::{ApiError, ApiResult},
     state::App,
-    token::{self, Kind},
+    token::{self, Kind, Token},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(enrol))
+        .routes(routes!(enrol_workload))
 }
 
 /// Creates an enrolment token: one use, expiring, shown this once.
@@ -30,23 +32,23 @@ pub fn routes() -> OpenApiRouter<App> {
     request_body = NewEnrolmentToken,
     responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
 async fn create(
-    mut operator: Operator,
+    mut member: Member,
     Json(new): Json<NewEnrolmentToken>,
 ) -> ApiResult<(StatusCode, Answer<CreatedSecret>)> {
     let seconds = new.expires_in_s.unwrap_or(3600);
     if !(60..=604_800).contains(&seconds) {
         return Err(ApiError::invalid("expires_in_s must be from 60 to 604800"));
     }
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
     let (text, token) = token::mint(Kind::Enrolment, tx.tenant_id());
     let expires = Utc::now() + Duration::seconds(seconds.into());
     tx.create_enrolment_token(token.id, new.role, new.party_id, &token.hash, expires)
         .await?;
     let detail = json!({ "role": new.role, "party_id": new.party_id, "expires_at": expires });
-    tx.audit(actor, "enrolment-token.create", token.id, detail)
+    tx.audit(&actor, "enrolment-token.create", token.id, detail)
         .await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok((
         StatusCode::CREATED,
         Answer(CreatedSecret {
@@ -60,11 +62,11 @@ async fn create(
 #[utoipa::path(get, path = "/v1/enrolment-tokens", tag = "enrolment", params(Cursor),
     responses((status = 200, body = Page<EnrolmentToken>), (status = "4XX", body = Problem)))]
 async fn list(
-    mut operator: Operator,
+    mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<EnrolmentToken>>> {
     Ok(Answer(
-        operator.tx.list_enrolment_tokens(cursor.cursor).await?,
+        member.tx.list_enrolment_tokens(cursor.cursor).await?,
     ))
 }
 
@@ -76,26 +78,94 @@ async fn enrol(
     parts: Parts,
     Json(new): Json<Enrol>,
 ) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
-    let invalid = || ApiError::unauthenticated("the enrolment token is not valid, or was used");
     let token = token::parse(auth::bearer(&parts)?)
         .filter(|token| token.kind == Kind::Enrolment)
-        .ok_or_else(invalid)?;
-    check_text("name", &new.name, 100)?;
-    check_text("version", &new.version, 50)?;
-    let signing_key = key("signing_key", &new.signing_key)?;
-    let kem_key = key("kem_key", &new.kem_key)?;
-    ed25519_dalek::VerifyingKey::from_bytes(&signing_key)
-        .ok()
-        .filter(|key| !key.is_weak())
-        .ok_or_else(|| ApiError::invalid("signing_key is not an Ed25519 public key"))?;
+        .ok_or_else(spent)?;
+    let keys = Keys::read(&new)?;
     let mut tx = app.store.tenant(token.tenant).await?;
-    let (role, party) = tx
+    let (role, party) = match tx
         .spend_enrolment_token(token.id, &token.hash, Utc::now())
         .await
-        .map_err(|error| match error {
-            StorageError::NotFound => invalid(),
-            other => other.into(),
-        })?;
+    {
+        Ok(admitted) => admitted,
+        Err(StorageError::NotFound) => {
+            drop(tx);
+            note_spent(&app, &parts, &token).await?;
+            return Err(spent());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let admission = Admission {
+        actor: Actor::Enrolment(token.id),
+        role,
+        party,
+    };
+    let endpoint = admit(&mut tx, &admission, &new, &keys).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(endpoint)))
+}
+
+/// Enrols a workload in a tenant; the bearer token is one of an issuer that the
+/// tenant trusts, a Kubernetes service account's for example.
+#[utoipa::path(post, path = "/v1/enrol/workload/{id}", tag = "enrolment",
+    params(("id" = Uuid, Path, description = "The tenant")), request_body = Enrol,
+    responses((status = 201, body = Endpoint), (status = "4XX", body = Problem),
+              (status = 502, body = Problem)))]
+async fn enrol_workload(
+    State(app): State<App>,
+    parts: Parts,
+    Id(tenant): Id,
+    Json(new): Json<Enrol>,
+) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
+    let keys = Keys::read(&new)?;
+    let workload = workload::identify(&app, tenant, auth::bearer(&parts)?).await?;
+    let admission = Admission {
+        actor: Actor::Workload {
+            issuer: workload.issuer,
+            subject: workload.subject,
+        },
+        role: workload.rule.role,
+        party: workload.rule.party_id,
+    };
+    let mut tx = app.store.tenant(tenant).await?;
+    let endpoint = admit(&mut tx, &admission, &new, &keys).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(endpoint)))
+}
+
+/// Who vouches for an agent, and what it may become.
+struct Admission {
+    actor: Actor,
+    role: Role,
+    party: Uuid,
+}
+
+struct Keys {
+    signing: [u8; 32],
+    kem: [u8; 32],
+}
+
+impl Keys {
+    fn read(new: &Enrol) -> ApiResult<Self> {
+        check_text("name", &new.name, 100)?;
+        check_text("version", &new.version, 50)?;
+        let signing = key("signing_key", &new.signing_key)?;
+        ed25519_dalek::VerifyingKey::from_bytes(&signing)
+            .ok()
+            .filter(|key| !key.is_weak())
+            .ok_or_else(|| ApiError::invalid("signing_key is not an Ed25519 public key"))?;
+        let kem = key("kem_key", &new.kem_key)?;
+        Ok(Self { signing, kem })
+    }
+}
+
+async fn admit(
+    tx: &mut Tx,
+    admission: &Admission,
+    new: &Enrol,
+    keys: &Keys,
+) -> ApiResult<Endpoint> {
+    let role = admission.role;
     match (role, &new.address) {
         (Role::Producer, Some(address)) => check_address(address)?,
         (Role::Producer, None) => {
@@ -106,26 +176,32 @@ async fn enrol(
         }
         (Role::Consumer, None) => {}
     }
+    tx.check_quota(Counted::Endpoints).await?;
+    let id = Uuid::now_v7();
+    // The entry that agents will ask for proof of: whose keys these are.
+    let detail = json!({
+        "role": role,
+        "party_id": admission.party,
+        "name": new.name,
+        "signing_key": STANDARD.encode(keys.signing),
+        "kem_key": STANDARD.encode(keys.kem),
+    });
+    let enrol_seq = tx
+        .audit(&admission.actor, "endpoint.enrol", id, detail)
+        .await?;
     let endpoint = tx
         .create_endpoint(&NewEndpoint {
-            id: Uuid::now_v7(),
+            id,
             role,
-            party,
+            party: admission.party,
             name: &new.name,
-            signing_key: &signing_key,
-            kem_key: &kem_key,
+            signing_key: &keys.signing,
+            kem_key: &keys.kem,
             address: new.address.as_deref(),
             version: &new.version,
+            enrol_seq,
         })
         .await?;
-    let detail = json!({ "role": role, "party_id": party, "signing_key": new.signing_key });
-    tx.audit(
-        Actor::Enrolment(token.id),
-        "endpoint.enrol",
-        endpoint.id,
-        detail,
-    )
-    .await?;
     tx.record_event(&NewEvent {
         kind: "endpoint.enrolled",
         endpoint: Some(endpoint.id),
@@ -133,8 +209,29 @@ async fn enrol(
         ..Default::default()
     })
     .await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Answer(endpoint)))
+    Ok(endpoint)
+}
+
+fn spent() -> ApiError {
+    ApiError::unauthenticated("the enrolment token is not valid, or was used")
+}
+
+/// A token that exists, but is used, expired or wrong, is somebody's attempt.
+async fn note_spent(app: &App, parts: &Parts, token: &Token) -> ApiResult<()> {
+    let mut tx = app.store.tenant(token.tenant).await?;
+    let known = tx.knows_enrolment_token(token.id).await?;
+    drop(tx);
+    if known {
+        let denied = Denied {
+            tenant: token.tenant,
+            actor: Actor::Enrolment(token.id),
+            route: &Route::of(parts),
+        };
+        denied
+            .note(app, "the enrolment token was used, has expired or is wrong")
+            .await;
+    }
+    Ok(())
 }
 
 fn key(field: &str, text: &str) -> ApiResult<[u8; 32]> {

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{Caller, Operator},
+    auth::{Caller, Member},
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(operator_events))
+        .routes(routes!(member_events))
         .routes(routes!(endpoint_events))
 }
 
@@ -36,12 +36,12 @@ pub fn routes() -> OpenApiRouter<App> {
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
     responses((status = 200, content_type = "text/event-stream", body = String),
               (status = "4XX", body = Problem)))]
-async fn operator_events(
+async fn member_events(
     State(app): State<App>,
-    operator: Operator,
+    member: Member,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
-    stream(app, operator.tx, headers, |_: &Event| true).await
+    stream(app, member.tx, headers, |_: &Event| true).await
 }
 
 /// The events that concern the calling endpoint.

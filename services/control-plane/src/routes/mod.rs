@@ -9,10 +9,14 @@ mod endpoints;
 mod enrolment;
 mod events;
 mod health;
+mod issuers;
 mod pairs;
 mod parties;
+mod people;
+mod platform;
 mod reports;
 mod tenants;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -22,7 +26,10 @@ use crate::state::App;
 pub fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(health::routes())
+        .merge(platform::routes())
         .merge(tenants::routes())
+        .merge(people::routes())
+        .merge(issuers::routes())
         .merge(api_tokens::routes())
         .merge(parties::routes())
         .merge(pairs::routes())
@@ -31,6 +38,7 @@ pub fn all() -> OpenApiRouter<App> {
         .merge(bundles::routes())
         .merge(collisions::routes())
         .merge(audit::routes())
+        .merge(webhooks::routes())
         .merge(events::routes())
         .merge(endpoint::routes())
         .merge(reports::routes())

@@ -1,14 +1,14 @@
 //! `/v1/pairs`: who may call whom, and under which policy.
 
 use armour_api::{NewPair, Page, Pair, PairState, Policy, Problem, Reason};
-use armour_storage::NewEvent;
+use armour_storage::{Counted, NewEvent};
 use axum::{Json as Answer, http::StatusCode};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::Operator,
+    auth::Member,
     collision::{Scope, disconnect as cut},
     extract::{Cursor, Id, Json, Params, check_text},
     problem::{ApiError, ApiResult},
@@ -28,12 +28,13 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/v1/pairs", tag = "pairs", request_body = NewPair,
     responses((status = 201, body = Pair), (status = "4XX", body = Problem)))]
 async fn create(
-    mut operator: Operator,
+    mut member: Member,
     Json(new): Json<NewPair>,
 ) -> ApiResult<(StatusCode, Answer<Pair>)> {
     new.policy.check().map_err(ApiError::invalid)?;
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
+    tx.check_quota(Counted::Pairs).await?;
     let pair = tx
         .create_pair(
             Uuid::now_v7(),
@@ -42,7 +43,7 @@ async fn create(
             &new.policy,
         )
         .await?;
-    tx.audit(actor, "pair.create", pair.id, json!({ "pair": pair }))
+    tx.audit(&actor, "pair.create", pair.id, json!({ "pair": pair }))
         .await?;
     tx.record_event(&NewEvent {
         kind: "pair.created",
@@ -50,42 +51,39 @@ async fn create(
         ..Default::default()
     })
     .await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(pair)))
 }
 
 /// Lists pairs.
 #[utoipa::path(get, path = "/v1/pairs", tag = "pairs", params(Cursor),
     responses((status = 200, body = Page<Pair>), (status = "4XX", body = Problem)))]
-async fn list(
-    mut operator: Operator,
-    Params(cursor): Params<Cursor>,
-) -> ApiResult<Answer<Page<Pair>>> {
-    Ok(Answer(operator.tx.list_pairs(None, cursor.cursor).await?))
+async fn list(mut member: Member, Params(cursor): Params<Cursor>) -> ApiResult<Answer<Page<Pair>>> {
+    Ok(Answer(member.tx.list_pairs(None, cursor.cursor).await?))
 }
 
 /// One pair.
 #[utoipa::path(get, path = "/v1/pairs/{id}", tag = "pairs", params(("id" = Uuid, Path)),
     responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
-async fn get(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Pair>> {
-    Ok(Answer(operator.tx.find_pair(id).await?))
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Pair>> {
+    Ok(Answer(member.tx.find_pair(id).await?))
 }
 
 /// Replaces a pair's policy; endpoints follow it from their next bundle on.
 #[utoipa::path(put, path = "/v1/pairs/{id}/policy", tag = "pairs", params(("id" = Uuid, Path)),
     request_body = Policy, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn set_policy(
-    mut operator: Operator,
+    mut member: Member,
     Id(id): Id,
     Json(policy): Json<Policy>,
 ) -> ApiResult<Answer<Pair>> {
     policy.check().map_err(ApiError::invalid)?;
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
     let before = tx.find_pair(id).await?.policy;
     tx.set_pair_policy(id, &policy).await?;
     tx.audit(
-        actor,
+        &actor,
         "pair.policy",
         id,
         json!({ "before": before, "after": policy }),
@@ -99,7 +97,7 @@ async fn set_policy(
     })
     .await?;
     let pair = tx.find_pair(id).await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok(Answer(pair))
 }
 
@@ -108,22 +106,22 @@ async fn set_policy(
     params(("id" = Uuid, Path)), request_body = Reason,
     responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn disconnect(
-    mut operator: Operator,
+    mut member: Member,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<Answer<Pair>> {
     check_text("reason", &reason.reason, 500)?;
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
     tx.lock_pair(id).await?;
     let scope = Scope {
         pair: Some(id),
         endpoint: None,
         bundle: None,
     };
-    cut(tx, actor, scope, &reason.reason).await?;
+    cut(tx, &actor, scope, &reason.reason).await?;
     let pair = tx.find_pair(id).await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok(Answer(pair))
 }
 
@@ -131,13 +129,13 @@ async fn disconnect(
 #[utoipa::path(post, path = "/v1/pairs/{id}/re-arm", tag = "pairs", params(("id" = Uuid, Path)),
     request_body = Reason, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn re_arm(
-    mut operator: Operator,
+    mut member: Member,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<Answer<Pair>> {
     check_text("reason", &reason.reason, 500)?;
-    let actor = operator.actor();
-    let tx = &mut operator.tx;
+    let actor = member.actor();
+    let tx = &mut member.tx;
     if tx.lock_pair(id).await? == PairState::Active {
         return Err(ApiError::conflict(
             "pair-active",
@@ -145,8 +143,13 @@ async fn re_arm(
         ));
     }
     tx.set_pair_state(id, PairState::Active).await?;
-    tx.audit(actor, "pair.re-arm", id, json!({ "reason": reason.reason }))
-        .await?;
+    tx.audit(
+        &actor,
+        "pair.re-arm",
+        id,
+        json!({ "reason": reason.reason }),
+    )
+    .await?;
     tx.record_event(&NewEvent {
         kind: "pair.re-armed",
         pair: Some(id),
@@ -155,6 +158,6 @@ async fn re_arm(
     })
     .await?;
     let pair = tx.find_pair(id).await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok(Answer(pair))
 }

@@ -1,13 +1,14 @@
 //! `/v1/producers` and `/v1/consumers`: the same act for two roles.
 
 use armour_api::{NewNamed, Page, Party, Problem, Role};
+use armour_storage::Counted;
 use axum::{Json as Answer, http::StatusCode};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::Operator,
+    auth::Member,
     extract::{Cursor, Id, Json, Params, check_text},
     problem::ApiResult,
     state::App,
@@ -26,19 +27,19 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Registers a producer.
 #[utoipa::path(post, path = "/v1/producers", tag = "producers", request_body = NewNamed,
     responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
-async fn create_producer(operator: Operator, new: Json<NewNamed>) -> ApiResult<Created> {
-    create(operator, Role::Producer, new).await
+async fn create_producer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
+    create(member, Role::Producer, new).await
 }
 
 /// Lists producers.
 #[utoipa::path(get, path = "/v1/producers", tag = "producers", params(Cursor),
     responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
 async fn list_producers(
-    mut operator: Operator,
+    mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Party>>> {
     Ok(Answer(
-        operator
+        member
             .tx
             .list_parties(Role::Producer, cursor.cursor)
             .await?,
@@ -48,26 +49,26 @@ async fn list_producers(
 /// One producer.
 #[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
     responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
-async fn get_producer(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(operator.tx.find_party(Role::Producer, id).await?))
+async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.find_party(Role::Producer, id).await?))
 }
 
 /// Registers a consumer.
 #[utoipa::path(post, path = "/v1/consumers", tag = "consumers", request_body = NewNamed,
     responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
-async fn create_consumer(operator: Operator, new: Json<NewNamed>) -> ApiResult<Created> {
-    create(operator, Role::Consumer, new).await
+async fn create_consumer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
+    create(member, Role::Consumer, new).await
 }
 
 /// Lists consumers.
 #[utoipa::path(get, path = "/v1/consumers", tag = "consumers", params(Cursor),
     responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
 async fn list_consumers(
-    mut operator: Operator,
+    mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Party>>> {
     Ok(Answer(
-        operator
+        member
             .tx
             .list_parties(Role::Consumer, cursor.cursor)
             .await?,
@@ -77,26 +78,23 @@ async fn list_consumers(
 /// One consumer.
 #[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
     responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
-async fn get_consumer(mut operator: Operator, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(operator.tx.find_party(Role::Consumer, id).await?))
+async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.find_party(Role::Consumer, id).await?))
 }
 
-async fn create(
-    mut operator: Operator,
-    role: Role,
-    Json(new): Json<NewNamed>,
-) -> ApiResult<Created> {
+async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> ApiResult<Created> {
     check_text("name", &new.name, 100)?;
-    let actor = operator.actor();
-    let party = operator
+    let actor = member.actor();
+    member.tx.check_quota(Counted::Parties).await?;
+    let party = member
         .tx
         .create_party(role, Uuid::now_v7(), &new.name)
         .await?;
     let action = format!("{}.create", role.as_str());
-    operator
+    member
         .tx
-        .audit(actor, &action, party.id, json!({ "name": party.name }))
+        .audit(&actor, &action, party.id, json!({ "name": party.name }))
         .await?;
-    operator.tx.commit().await?;
+    member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(party)))
 }

@@ -54,28 +54,49 @@ async fn report(
         let report = &body.reports[index];
         (report.bundle_id, report.lane, report.first)
     });
-    let mut verdicts = vec![ReportVerdict::Accepted; body.reports.len()];
-    let mut collisions = Vec::new();
-    for index in order {
-        let report = &body.reports[index];
-        verdicts[index] = match judge(&mut caller, report).await? {
-            Judged::Plain(verdict) => verdict,
-            Judged::Collision(found) => {
-                collisions.push(found);
-                ReportVerdict::Collision
-            }
-        };
-    }
     let tenant = caller.tx.tenant_id();
-    caller.tx.commit().await?;
-    // A transaction of its own: the locks of the reports have to be free, and
-    // what they recorded stays recorded.
-    for found in collisions {
-        let mut tx = app.store.tenant(tenant).await?;
-        declare(&mut tx, &found).await?;
-        tx.commit().await?;
+    let mut verdicts = vec![ReportVerdict::Accepted; body.reports.len()];
+    loop {
+        let mut collisions = Vec::new();
+        for &index in &order {
+            let judged = judge(&mut caller, &body.reports[index]).await?;
+            let verdict = match judged {
+                Judged::Plain(verdict) => verdict,
+                Judged::Collision(found) => {
+                    collisions.push((index, found));
+                    ReportVerdict::Collision
+                }
+            };
+            // What was found a collision before stays one, though its bundle is
+            // disconnected by now.
+            if verdicts[index] != ReportVerdict::Collision {
+                verdicts[index] = verdict;
+            }
+        }
+        // Tickets of a superseded bundle are evidence only while they are new: if
+        // they were recorded and we died before the collision was, it would be
+        // missed. So it is declared first, and the reports are judged again.
+        let superseded = collisions
+            .iter()
+            .any(|(_, found)| found.kind == CollisionKind::Superseded);
+        if superseded {
+            // What was recorded is undone, and its locks let go of.
+            caller.tx.rollback().await?;
+        } else {
+            caller.tx.commit().await?;
+        }
+        // Transactions of their own: the locks of the reports have to be free. A
+        // fork is found again whenever it is reported again.
+        for (_, found) in &collisions {
+            let mut tx = app.store.tenant(tenant).await?;
+            declare(&mut tx, found).await?;
+            tx.commit().await?;
+        }
+        if !superseded {
+            return Ok(Answer(ReportedTickets { verdicts }));
+        }
+        caller.tx = app.store.tenant(tenant).await?;
     }
-    Ok(Answer(ReportedTickets { verdicts }))
 }
 
 enum Judged {

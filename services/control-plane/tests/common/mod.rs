@@ -7,20 +7,16 @@
 )]
 
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
-use armour_client::Client;
-use armour_control_plane::{
-    auth::{AUDIENCE, Claims},
-    config::Config,
-    router,
-    state::App,
-};
+use armour_client::{Client, dpop};
+use armour_control_plane::{config::Config, router, state::App, workers};
 use armour_protocol::{
     Suite, envelope,
     ledger::Chain,
     ticket::{NO_PREVIOUS, SignedTicket, Ticket},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use clap::Parser;
+use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
 pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
@@ -39,24 +35,42 @@ pub async fn database() -> String {
     format!("{base}/{name}")
 }
 
+/// Two master keys of the tests, by version.
+pub const MASTER_KEYS: [&str; 2] = [
+    "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
+    "c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3",
+];
+
 /// Starts a replica; returns its address.
 pub async fn replica(database_url: &str) -> String {
-    let dir = tempfile::tempdir().expect("tempdir").keep();
-    std::fs::write(dir.join("master"), "5a".repeat(32)).expect("write");
-    std::fs::write(dir.join("platform"), PLATFORM).expect("write");
-    let app = App::start(Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        database_url: database_url.into(),
-        database_connections: 16,
-        master_key_file: dir.join("master"),
-        master_key_version: 1,
-        platform_token_file: dir.join("platform"),
-        console_dir: None,
-        migrate: true,
-        rate_limit: 100_000,
-    })
-    .await
-    .expect("start");
+    replica_with(database_url, &[]).await
+}
+
+/// Starts a replica with more options, workers included; returns its address.
+pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
+    let app = app_with(database_url, more).await.expect("start");
+    // They end with the test's runtime.
+    workers::start(&app).detach_all();
+    serve(app).await
+}
+
+/// A replica's state, with options as on the command line.
+pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> {
+    let dir = tempfile::tempdir()?.keep();
+    std::fs::write(dir.join("platform"), PLATFORM)?;
+    let platform = dir.join("platform").display().to_string();
+    let mut line = vec!["control-plane", "--database-url", database_url, "--migrate"];
+    line.extend(["--platform-token-file", &platform, "--rate-limit", "100000"]);
+    let first = format!("1:{}", MASTER_KEYS[0]);
+    if !more.contains(&"--master-keys") {
+        line.extend(["--master-keys", &first]);
+    }
+    line.extend(more);
+    App::start(Config::try_parse_from(line)?).await
+}
+
+/// Serves a replica; returns its address.
+pub async fn serve(app: App) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("bind");
@@ -74,27 +88,31 @@ pub struct TestEndpoint {
 }
 
 impl TestEndpoint {
-    /// A client that signs as this endpoint.
+    /// A client that proves itself as this endpoint.
     pub fn client(&self, base: &str) -> Client {
-        Client::new(base, self.token(60)).expect("client")
+        Client::new(base, "")
+            .expect("client")
+            .as_endpoint(self.tenant, self.id, self.key.clone())
     }
 
-    pub fn token(&self, life: u64) -> String {
-        let now = chrono::Utc::now().timestamp() as u64;
-        let claims = Claims {
-            sub: self.id,
-            tenant: self.tenant,
-            aud: AUDIENCE.into(),
-            iat: now,
-            exp: now + life,
-        };
-        let der = self.key.to_pkcs8_der().expect("der");
-        jsonwebtoken::encode(
-            &jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA),
-            &claims,
-            &jsonwebtoken::EncodingKey::from_ed_der(der.as_bytes()),
-        )
-        .expect("token")
+    /// An access token, bound to the endpoint's key.
+    pub async fn access_token(&self, base: &str) -> String {
+        let url = format!("{base}/v1/endpoint/token");
+        let answer = reqwest::Client::new()
+            .post(&url)
+            .header("dpop", self.proof("POST", &url, None))
+            .json(&serde_json::json!({ "tenant_id": self.tenant, "endpoint_id": self.id }))
+            .send()
+            .await
+            .expect("ask for a token");
+        assert_eq!(answer.status(), 200);
+        let token: armour_api::AccessToken = answer.json().await.expect("a token");
+        token.access_token
+    }
+
+    /// A DPoP proof.
+    pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+        dpop::sign(&self.key, &dpop::Claims::new(method, url, token)).expect("proof")
     }
 }
 

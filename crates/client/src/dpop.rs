@@ -1,0 +1,89 @@
+//! DPoP proofs (RFC 9449, section 4.2): an endpoint shows that it holds its key.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use futures::future::BoxFuture;
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, OctetKeyPairParameters,
+        OctetKeyPairType,
+    },
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// What a proof says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// Never used before.
+    pub jti: Uuid,
+    /// The request's method.
+    pub htm: String,
+    /// The request's URL without its query.
+    pub htu: String,
+    /// Now, in seconds since 1970.
+    pub iat: u64,
+    /// Hash of the access token, base64url.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ath: Option<String>,
+}
+
+/// The key cannot be used.
+#[derive(Debug, Clone, Error)]
+#[error("the endpoint's key cannot be used: {0}")]
+pub struct ProofError(pub String);
+
+/// Whatever holds an endpoint's key.
+pub trait Prover: Send + Sync {
+    /// Signs a proof as [`sign`] does.
+    fn prove(&self, claims: Claims) -> BoxFuture<'_, Result<String, ProofError>>;
+}
+
+impl Claims {
+    /// Claims for a request made now; with an access token once there is one.
+    pub fn new(method: &str, url: &str, access_token: Option<&str>) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        Self {
+            jti: Uuid::new_v4(),
+            htm: method.to_owned(),
+            htu: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+            iat: now,
+            ath: access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token))),
+        }
+    }
+}
+
+/// Signs a proof with an Ed25519 key.
+///
+/// # Errors
+/// If the key cannot be encoded.
+pub fn sign(key: &SigningKey, claims: &Claims) -> Result<String, ProofError> {
+    let failed = |error: &dyn ToString| ProofError(error.to_string());
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some("dpop+jwt".into());
+    header.jwk = Some(Jwk {
+        common: CommonParameters::default(),
+        algorithm: AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            key_type: OctetKeyPairType::OctetKeyPair,
+            curve: EllipticCurve::Ed25519,
+            x: URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        }),
+    });
+    let der = key.to_pkcs8_der().map_err(|error| failed(&error))?;
+    let key = EncodingKey::from_ed_der(der.as_bytes());
+    jsonwebtoken::encode(&header, claims, &key).map_err(|error| failed(&error))
+}
+
+/// A key in this process's own memory.
+impl Prover for SigningKey {
+    fn prove(&self, claims: Claims) -> BoxFuture<'_, Result<String, ProofError>> {
+        Box::pin(std::future::ready(sign(self, &claims)))
+    }
+}

@@ -1,0 +1,96 @@
+//! Events for those who watch.
+
+use armour_api::Event;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{PAGE, Result, Tx};
+
+/// The channel on which a tenant's id is notified when it has new events.
+pub const EVENTS_CHANNEL: &str = "armour_events";
+
+/// An event to be recorded.
+#[derive(Debug, Default)]
+pub struct NewEvent {
+    /// For example `bundle.disconnected`.
+    pub kind: &'static str,
+    /// The pair concerned.
+    pub pair: Option<Uuid>,
+    /// The bundle concerned.
+    pub bundle: Option<Uuid>,
+    /// The endpoint concerned.
+    pub endpoint: Option<Uuid>,
+    /// More, for people.
+    pub detail: Value,
+}
+
+impl Tx {
+    /// Records an event, and for each webhook that wants it a delivery. Its
+    /// number is the tenant's next: the journal's row is locked, so that the
+    /// order of numbers is the order of commits and a reader that resumes after a
+    /// number misses none.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn record_event(&mut self, event: &NewEvent) -> Result<i64> {
+        let seq = sqlx::query_scalar!(
+            "UPDATE journals SET event_seq = event_seq + 1 WHERE tenant_id = $1
+             RETURNING event_seq",
+            self.tenant
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO events (tenant_id, seq, kind, pair_id, bundle_id, endpoint_id, detail)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            self.tenant,
+            seq,
+            event.kind,
+            event.pair,
+            event.bundle,
+            event.endpoint,
+            event.detail
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        self.enqueue_deliveries(seq, event.kind).await?;
+        sqlx::query!(
+            "SELECT pg_notify($1, $2)",
+            EVENTS_CHANNEL,
+            self.tenant.to_string()
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(seq)
+    }
+
+    /// Events after a number, in order, at most a page.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn events_after(&mut self, seq: i64) -> Result<Vec<Event>> {
+        Ok(sqlx::query_as!(
+            Event,
+            "SELECT seq, kind, pair_id, bundle_id, endpoint_id, detail, created_at
+             FROM events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            self.tenant,
+            seq,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?)
+    }
+
+    /// The number of the tenant's latest event.
+    ///
+    /// # Errors
+    /// `NotFound` if the tenant does not exist.
+    pub async fn latest_event(&mut self) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            "SELECT event_seq FROM journals WHERE tenant_id = $1",
+            self.tenant
+        )
+        .fetch_one(&mut *self.inner)
+        .await?)
+    }
+}

@@ -1,0 +1,359 @@
+//! Who is calling: the platform's administrator, a tenant's person or API token,
+//! or an endpoint that proves that it holds its key.
+
+pub mod denial;
+pub mod dpop;
+pub mod roles;
+pub mod session;
+pub mod signing;
+
+use armour_api::{AccessRole, Endpoint, EndpointState};
+use armour_storage::{Actor, StorageError, Tx};
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::{Method, StatusCode, header, request::Parts},
+};
+use chrono::{DateTime, Duration, Utc};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use self::denial::Denied;
+use crate::{
+    limits::{self, Class},
+    problem::{ApiError, ApiResult},
+    state::App,
+    token::{self, Kind, Token},
+};
+
+/// How stale `last_used_at` may be.
+const TOUCH_AFTER: Duration = Duration::seconds(60);
+
+/// The platform's administrator.
+pub struct Platform;
+
+/// A tenant's person or API token, with a transaction bound to the tenant.
+pub struct Member {
+    /// Bound to the tenant.
+    pub tx: Tx,
+    /// Who it is.
+    pub who: Who,
+}
+
+/// Who a member is.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// As in audit entries.
+    pub actor: Actor,
+    /// For people to read.
+    pub name: String,
+    /// What they may do.
+    pub role: AccessRole,
+    /// Their session, if it is one.
+    pub session: Option<Uuid>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What calls that change something have to send along.
+    pub csrf: Option<String>,
+}
+
+/// An endpoint, with a transaction bound to its tenant.
+pub struct Caller {
+    /// Bound to the tenant.
+    pub tx: Tx,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+}
+
+impl Member {
+    /// The actor of audit entries.
+    pub fn actor(&self) -> Actor {
+        self.who.actor.clone()
+    }
+}
+
+impl Caller {
+    /// The actor of audit entries.
+    pub fn actor(&self) -> Actor {
+        Actor::Endpoint(self.endpoint.id)
+    }
+}
+
+/// Method and path of the route that matched.
+pub struct Route {
+    method: Method,
+    path: String,
+}
+
+impl FromRequestParts<App> for Platform {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let route = Route::of(parts);
+        let text = bearer(parts)?;
+        let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        if bool::from(hash.ct_eq(&app.platform_hash)) {
+            return match route.allows(AccessRole::PlatformAdmin) {
+                true => Ok(Self),
+                false => Err(forbidden()),
+            };
+        }
+        // A tenant's token is told apart from none, and the attempt noted.
+        match token::parse(text) {
+            Some(token) => {
+                authenticate(parts, app, token, &route).await?;
+                Err(forbidden())
+            }
+            None => Err(invalid()),
+        }
+    }
+}
+
+impl FromRequestParts<App> for Member {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let route = Route::of(parts);
+        let token = credential(parts)?;
+        let (tx, who) = authenticate(parts, app, token, &route).await?;
+        limits::spend(parts, app, tx.tenant_id(), Class::Members).await?;
+        Ok(Self { tx, who })
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let route = Route::of(parts);
+        let text = match parts.headers.get(header::AUTHORIZATION) {
+            None if session::cookie(parts).is_some() => return Err(not_an_endpoint()),
+            None => return Err(no_endpoint_token()),
+            Some(value) => value.to_str().map_err(|_| invalid())?,
+        };
+        let access_token = match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => token.trim().to_owned(),
+            _ => {
+                return match bearer(parts).ok().and_then(token::parse) {
+                    Some(token) => {
+                        authenticate(parts, app, token, &route).await?;
+                        Err(not_an_endpoint())
+                    }
+                    None => Err(no_endpoint_token()),
+                };
+            }
+        };
+        let now = Utc::now();
+        let claims = app.signing.verify(&app.store, &access_token).await?;
+        let proof = dpop::check(parts, app.public_url(), Some(&access_token), now)?;
+        let denied = Denied {
+            tenant: claims.tenant,
+            actor: Actor::Endpoint(claims.sub),
+            route: &route,
+        };
+        if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
+            // Somebody has the token, but not the key.
+            denied.note(app, "access token without its key").await;
+            return Err(dpop::invalid(
+                "it is not of the key that the token is bound to",
+            ));
+        }
+        spend(app, claims.tenant, &proof).await?;
+        limits::spend(parts, app, claims.tenant, Class::Endpoints).await?;
+        let mut tx = app.store.tenant(claims.tenant).await?;
+        let endpoint = tx.find_endpoint(claims.sub).await.map_err(hide)?;
+        if endpoint.state == EndpointState::Revoked {
+            drop(tx);
+            denied.note(app, "the endpoint was revoked").await;
+            return Err(revoked());
+        }
+        if !route.allows(AccessRole::Endpoint) {
+            drop(tx);
+            denied.note(app, "the role may not").await;
+            return Err(forbidden());
+        }
+        Ok(Self { tx, endpoint })
+    }
+}
+
+/// Takes a proof, which works once for all replicas.
+///
+/// # Errors
+/// 401 if it was taken before.
+pub async fn spend(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
+    // A transaction of its own: also what fails afterwards has used the proof.
+    let mut tx = app.store.tenant(tenant).await?;
+    let first = tx.spend_proof(&proof.hash, proof.remember_until).await?;
+    tx.commit().await?;
+    match first {
+        true => Ok(()),
+        false => Err(dpop::invalid("it was used before")),
+    }
+}
+
+/// 403: the endpoint's keys are no longer trusted.
+pub fn revoked() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "endpoint-revoked",
+        "the endpoint was revoked",
+    )
+}
+
+/// The bearer token of a request.
+///
+/// # Errors
+/// 401 if there is none.
+pub fn bearer(parts: &Parts) -> ApiResult<&str> {
+    let value = parts
+        .headers
+        .get(header::AUTHORIZATION)
+        .ok_or_else(|| ApiError::unauthenticated("an Authorization header is needed"))?;
+    let text = value.to_str().map_err(|_| invalid())?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(invalid()),
+    }
+}
+
+/// A member's credential: an API token, or else the cookie of a session.
+///
+/// # Errors
+/// 401 if there is none that could be one.
+pub fn credential(parts: &Parts) -> ApiResult<Token> {
+    let token = match session::cookie(parts) {
+        Some(cookie) if !parts.headers.contains_key(header::AUTHORIZATION) => cookie,
+        _ => token::parse(bearer(parts)?)
+            .filter(|token| token.kind != Kind::Session)
+            .ok_or_else(invalid)?,
+    };
+    Ok(token)
+}
+
+/// Checks a member's credential and role.
+async fn authenticate(
+    parts: &Parts,
+    app: &App,
+    token: Token,
+    route: &Route,
+) -> ApiResult<(Tx, Who)> {
+    let mut tx = app.store.tenant(token.tenant).await?;
+    let who = match token.kind {
+        Kind::Api => api_token(app, &mut tx, &token, route).await?,
+        Kind::Session => session::check(parts, app, &mut tx, &token, route).await?,
+        Kind::Enrolment => return Err(ApiError::forbidden("an enrolment token only enrols")),
+    };
+    if !route.allows(who.role) {
+        let denied = Denied {
+            tenant: token.tenant,
+            actor: who.actor.clone(),
+            route,
+        };
+        drop(tx);
+        denied.note(app, "the role may not").await;
+        return Err(ApiError::forbidden(format!(
+            "the role {} may not do this",
+            who.role.as_str()
+        )));
+    }
+    Ok((tx, who))
+}
+
+async fn api_token(app: &App, tx: &mut Tx, token: &Token, route: &Route) -> ApiResult<Who> {
+    let now = Utc::now();
+    let row = tx.find_api_token(token.id).await.map_err(hide)?;
+    let right = bool::from(row.hash.ct_eq(&token.hash));
+    if !right || !row.is_live(now) {
+        let denied = Denied {
+            tenant: token.tenant,
+            actor: Actor::Token(token.id),
+            route,
+        };
+        let why = match right {
+            true => "the token was revoked or has expired",
+            false => "a wrong secret",
+        };
+        denied.note(app, why).await;
+        return Err(invalid());
+    }
+    if row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER) {
+        touch(app, token.tenant, token.id, now);
+    }
+    Ok(Who {
+        actor: Actor::Token(token.id),
+        name: row.name,
+        role: row.role,
+        session: None,
+        expires_at: row.expires_at,
+        csrf: None,
+    })
+}
+
+/// Notes the use apart from the call: most calls only read.
+fn touch(app: &App, tenant: Uuid, id: Uuid, now: DateTime<Utc>) {
+    let store = app.store.clone();
+    tokio::spawn(async move {
+        let noted = async {
+            let mut tx = store.tenant(tenant).await?;
+            tx.touch_api_token(id, now).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note the use of a token");
+        }
+    });
+}
+
+impl Route {
+    /// The route of a request.
+    pub fn of(parts: &Parts) -> Self {
+        let path = parts.extensions.get::<MatchedPath>();
+        Self {
+            method: parts.method.clone(),
+            path: path.map_or_else(String::new, |path| path.as_str().to_owned()),
+        }
+    }
+
+    /// Whether calls of it change nothing.
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
+    fn allows(&self, role: AccessRole) -> bool {
+        roles::allows(role, self.method.as_str(), &self.path)
+    }
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+pub(crate) fn invalid() -> ApiError {
+    ApiError::unauthenticated("the credentials are not valid")
+}
+
+fn forbidden() -> ApiError {
+    ApiError::forbidden("these credentials may not do this")
+}
+
+fn not_an_endpoint() -> ApiError {
+    ApiError::forbidden("this needs an endpoint's access token")
+}
+
+fn no_endpoint_token() -> ApiError {
+    ApiError::unauthenticated_by(
+        "unauthenticated",
+        "this needs an endpoint's access token with a DPoP proof",
+        "DPoP algs=\"EdDSA\"",
+    )
+}
+
+/// Unknown credentials are invalid ones: what exists is not told.
+pub(crate) fn hide(error: StorageError) -> ApiError {
+    match error {
+        StorageError::NotFound => invalid(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,60 @@
+//! Work in the background. No replica leads: what is to be done is claimed from
+//! PostgreSQL, and whoever dies in the middle leaves it to another.
+
+pub mod rotation;
+mod upkeep;
+pub mod webhooks;
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::{problem::ApiResult, state::App};
+
+/// Starts the workers; they end when the service drains.
+pub fn start(app: &App) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    workers.spawn(every(
+        app.clone(),
+        Duration::from_millis(500),
+        "webhooks",
+        webhooks::run,
+    ));
+    workers.spawn(every(
+        app.clone(),
+        Duration::from_secs(1),
+        "rotation",
+        rotation::run,
+    ));
+    workers.spawn(every(
+        app.clone(),
+        Duration::from_secs(5),
+        "lost endpoints",
+        upkeep::find_lost,
+    ));
+    workers.spawn(every(
+        app.clone(),
+        Duration::from_secs(60),
+        "upkeep",
+        upkeep::run,
+    ));
+    workers
+}
+
+/// Does something again and again; a failure is told and tried again.
+async fn every<F, Fut>(app: App, pause: Duration, name: &'static str, work: F)
+where
+    F: Fn(App) -> Fut,
+    Fut: Future<Output = ApiResult<()>>,
+{
+    let stopping = app.stopping.clone();
+    loop {
+        if let Err(error) = work(app.clone()).await {
+            tracing::warn!(worker = name, error = error.detail(), "trying again later");
+        }
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Endpoints that fell silent, and what nobody needs any more.
+
+use armour_storage::{NewEvent, PLATFORM, retain_from};
+use chrono::{Duration, Utc};
+use serde_json::json;
+
+use crate::{auth::signing, problem::ApiResult, state::App};
+
+/// Marks endpoints that were not heard of for too long, and tells of each once.
+pub async fn find_lost(app: App) -> ApiResult<()> {
+    let after = Duration::seconds(app.config.endpoint_lost_after_s.into());
+    let mut at = PLATFORM;
+    while let Some(tenant) = app.store.platform().await?.tenant_after(at).await? {
+        at = tenant;
+        let mut tx = app.store.tenant(tenant).await?;
+        // Of two replicas' updates of a row the second finds it marked.
+        let lost = tx.mark_lost_endpoints(Utc::now() - after).await?;
+        for (endpoint, name) in &lost {
+            tx.record_event(&NewEvent {
+                kind: "endpoint.lost",
+                endpoint: Some(*endpoint),
+                detail: json!({ "name": name, "silent_for_s": after.num_seconds() }),
+                ..NewEvent::default()
+            })
+            .await?;
+        }
+        if !lost.is_empty() {
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
+pub async fn run(app: App) -> ApiResult<()> {
+    let now = Utc::now();
+    let retain = app.config.audit_retention_days;
+    let retain = retain.map(|days| retain_from(now, days));
+    let dropped = app
+        .store
+        .keep_audit_partitions(now.date_naive(), retain)
+        .await?;
+    if dropped > 0 {
+        let mut tx = app.store.platform().await?;
+        let detail = json!({ "months": dropped, "before": retain });
+        tx.audit(
+            &armour_storage::Actor::Service,
+            "audit.retain",
+            "audit",
+            detail,
+        )
+        .await?;
+        tx.commit().await?;
+    }
+    sign_with_a_fresh_key(&app).await?;
+    let mut at = Some(PLATFORM);
+    while let Some(tenant) = at {
+        let mut tx = app.store.tenant(tenant).await?;
+        tx.sweep(now, now - app.config.session_idle()).await?;
+        tx.commit().await?;
+        at = app.store.platform().await?.tenant_after(tenant).await?;
+    }
+    Ok(())
+}
+
+async fn sign_with_a_fresh_key(app: &App) -> ApiResult<()> {
+    let now = Utc::now();
+    let mut tx = app.store.platform().await?;
+    // Of several replicas one makes it; the others then see it.
+    tx.lock_signing_keys().await?;
+    let keys = tx.public_signing_keys(now).await?;
+    let life = Duration::days(app.config.signing_key_days.into());
+    if keys.first().is_none_or(|key| key.activates_at + life < now) {
+        let kid = signing::add(&mut tx, now).await?;
+        let detail = json!({ "because": "the earlier one is old" });
+        tx.audit(
+            &armour_storage::Actor::Service,
+            "signing-key.create",
+            kid,
+            detail,
+        )
+        .await?;
+    }
+    let gone = tx.delete_retired_signing_keys(now).await?;
+    let names: Vec<String> = gone.iter().map(|kid| signing::secret(kid)).collect();
+    tx.erase_secrets(&names).await?;
+    tx.commit().await?;
+    Ok(())
+}
