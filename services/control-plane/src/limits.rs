@@ -135,12 +135,27 @@ struct Held {
     until: Instant,
 }
 
-/// Spends one request of the tenant's rate.
+/// Spends one request of the tenant's rate, from what this replica has leased.
+/// Returns whether it could.
+///
+/// # Errors
+/// 429 `rate-limited` if none is left in the window.
+pub fn spend_held(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<bool> {
+    match app.rates.take_held(tenant, class) {
+        Some(state) => tell(parts, state).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Spends one request of the tenant's rate, leasing more if need be.
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
 pub async fn spend(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<()> {
-    let state = app.rates.spend(&app.store, tenant, class).await?;
+    tell(parts, app.rates.spend(&app.store, tenant, class).await?)
+}
+
+fn tell(parts: &Parts, state: RateState) -> ApiResult<()> {
     if let Some(told) = parts.extensions.get::<Told>() {
         *lock(&told.0) = Some(state);
     }

@@ -115,8 +115,14 @@ impl FromRequestParts<App> for Member {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let route = Route::of(parts);
         let token = credential(parts)?;
-        let (tx, who) = authenticate(parts, app, token, &route).await?;
-        limits::spend(parts, app, tx.tenant_id(), Class::Members).await?;
+        let (mut tx, who) = authenticate(parts, app, token, &route).await?;
+        let tenant = tx.tenant_id();
+        if !limits::spend_held(parts, app, tenant, Class::Members)? {
+            // Leasing more takes a transaction of its own.
+            tx.rollback().await?;
+            limits::spend(parts, app, tenant, Class::Members).await?;
+            tx = app.store.tenant(tenant).await?;
+        }
         Ok(Self { tx, who })
     }
 }
@@ -238,46 +244,67 @@ async fn authenticate(
     route: &Route,
 ) -> ApiResult<(Tx, Who)> {
     let mut tx = app.store.tenant(token.tenant).await?;
-    let who = match token.kind {
-        Kind::Api => api_token(app, &mut tx, &token, route).await?,
-        Kind::Session => session::check(parts, app, &mut tx, &token, route).await?,
-        Kind::Enrolment => return Err(ApiError::forbidden("an enrolment token only enrols")),
+    let checked = match token.kind {
+        Kind::Api => api_token(app, &mut tx, &token).await,
+        Kind::Session => session::check(parts, app, &mut tx, &token, route).await,
+        Kind::Enrolment => Err(ApiError::forbidden("an enrolment token only enrols").into()),
     };
-    if !route.allows(who.role) {
+    let refusal = match checked {
+        Ok(who) if route.allows(who.role) => return Ok((tx, who)),
+        Ok(who) => Refusal {
+            error: ApiError::forbidden(format!("the role {} may not do this", who.role.as_str())),
+            noted: Some((who.actor, "the role may not")),
+        },
+        Err(refusal) => refusal,
+    };
+    // Noted in a transaction of its own. None is begun while another is held: with
+    // every connection held by somebody who waits for one, nobody would go on.
+    drop(tx);
+    if let Some((actor, why)) = refusal.noted {
         let denied = Denied {
             tenant: token.tenant,
-            actor: who.actor.clone(),
+            actor,
             route,
         };
-        drop(tx);
-        denied.note(app, "the role may not").await;
-        return Err(ApiError::forbidden(format!(
-            "the role {} may not do this",
-            who.role.as_str()
-        )));
+        denied.note(app, why).await;
     }
-    Ok((tx, who))
+    Err(refusal.error)
 }
 
-async fn api_token(app: &App, tx: &mut Tx, token: &Token, route: &Route) -> ApiResult<Who> {
+/// Why a credential is not accepted, and what the audit log is told of it.
+struct Refusal {
+    error: ApiError,
+    noted: Option<(Actor, &'static str)>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, noted: None }
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        hide(error).into()
+    }
+}
+
+async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Who, Refusal> {
     let now = Utc::now();
-    let row = tx.find_api_token(token.id).await.map_err(hide)?;
+    let row = tx.find_api_token(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {
-        let denied = Denied {
-            tenant: token.tenant,
-            actor: Actor::Token(token.id),
-            route,
-        };
         let why = match right {
             true => "the token was revoked or has expired",
             false => "a wrong secret",
         };
-        denied.note(app, why).await;
-        return Err(invalid());
+        return Err(Refusal {
+            error: invalid(),
+            noted: Some((Actor::Token(token.id), why)),
+        });
     }
     if row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER) {
-        touch(app, token.tenant, token.id, now);
+        touch(app, token.tenant, Used::Token(token.id), now);
     }
     Ok(Who {
         actor: Actor::Token(token.id),
@@ -289,17 +316,27 @@ async fn api_token(app: &App, tx: &mut Tx, token: &Token, route: &Route) -> ApiR
     })
 }
 
-/// Notes the use apart from the call: most calls only read.
-fn touch(app: &App, tenant: Uuid, id: Uuid, now: DateTime<Utc>) {
+/// What a credential's use leaves behind.
+#[derive(Debug, Clone, Copy)]
+enum Used {
+    Token(Uuid),
+    Session(Uuid),
+}
+
+/// Notes a use apart from the call: most calls only read.
+fn touch(app: &App, tenant: Uuid, used: Used, now: DateTime<Utc>) {
     let store = app.store.clone();
     tokio::spawn(async move {
         let noted = async {
             let mut tx = store.tenant(tenant).await?;
-            tx.touch_api_token(id, now).await?;
+            match used {
+                Used::Token(id) => tx.touch_api_token(id, now).await?,
+                Used::Session(id) => tx.touch_session(id, now).await?,
+            }
             tx.commit().await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "cannot note the use of a token");
+            tracing::warn!(%error, "cannot note the use of a credential");
         }
     });
 }

@@ -7,7 +7,7 @@ use chrono::Utc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Route, Who, hide, invalid};
+use super::{Refusal, Route, Used, Who, invalid, touch};
 use crate::{
     problem::{ApiError, ApiResult},
     state::App,
@@ -67,24 +67,19 @@ pub(super) async fn check(
     tx: &mut Tx,
     token: &Token,
     route: &Route,
-) -> ApiResult<Who> {
+) -> Result<Who, Refusal> {
     let now = Utc::now();
     let idle_since = now - app.config.session_idle();
-    let row = tx
-        .live_session(token.id, now, idle_since)
-        .await
-        .map_err(hide)?;
+    let row = tx.live_session(token.id, now, idle_since).await?;
     if !bool::from(row.hash.ct_eq(&token.hash)) {
-        return Err(invalid());
+        return Err(invalid().into());
     }
     let csrf = csrf_token(&token.hash);
     if !route.is_safe() {
         check_origin(parts, &csrf)?;
     }
     if now - row.last_used_at > app.config.session_idle() / 20 {
-        let mut tx = app.store.tenant(token.tenant).await?;
-        tx.touch_session(token.id, now).await?;
-        tx.commit().await?;
+        touch(app, token.tenant, Used::Session(token.id), now);
     }
     Ok(Who {
         actor: Actor::Person {

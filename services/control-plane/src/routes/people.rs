@@ -211,9 +211,9 @@ async fn back_channel_logout(
     form: Result<Form<LogoutForm>, axum::extract::rejection::FormRejection>,
 ) -> ApiResult<Response> {
     let [tenant, issuer] = ids.0;
+    let issuer = people_issuer(&app, tenant, issuer).await?;
     let Form(form) =
         form.map_err(|error| ApiError::new(error.status(), "invalid-body", error.body_text()))?;
-    let issuer = people_issuer(&app, tenant, issuer).await?;
     let claims = app
         .providers
         .check(&app.egress, &issuer, &form.logout_token)

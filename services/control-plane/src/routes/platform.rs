@@ -67,6 +67,7 @@ async fn retire(
     let Ok(Path(version)) = version else {
         return Err(ApiError::not_found("no such version"));
     };
+    let left = rotation::count(&app, Secrets::Under(version)).await?;
     let mut tx = app.store.platform().await?;
     let known = tx.list_key_versions().await?;
     match known.iter().find(|key| key.version == version) {
@@ -80,7 +81,10 @@ async fn retire(
         Some(key) if key.state == KeyState::Retired => return Ok(StatusCode::NO_CONTENT),
         Some(_) => {}
     }
-    let left = rotation::count(&app, Secrets::Under(version)).await?;
+    let rotations = tx.list_rotations().await?;
+    if rotations.iter().any(|one| one.finished_at.is_none()) {
+        return Err(rotation_running());
+    }
     if left > 0 {
         return Err(ApiError::conflict(
             "key-in-use",
@@ -92,6 +96,10 @@ async fn retire(
         .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn rotation_running() -> ApiError {
+    ApiError::conflict("rotation-running", "another rotation is not finished yet")
 }
 
 /// Begins a rotation: the version seals from now on, and workers seal anew what is
@@ -115,14 +123,8 @@ async fn rotate(
     let total = rotation::count(&app, Secrets::NotUnder(new.to_version)).await?;
     let mut tx = app.store.platform().await?;
     let running = tx.list_rotations().await?;
-    if running
-        .iter()
-        .any(|rotation| rotation.finished_at.is_none())
-    {
-        return Err(ApiError::conflict(
-            "rotation-running",
-            "another rotation is not finished yet",
-        ));
+    if running.iter().any(|one| one.finished_at.is_none()) {
+        return Err(rotation_running());
     }
     tx.activate_key_version(new.to_version).await?;
     let id = Uuid::now_v7();

@@ -116,6 +116,81 @@ impl TestEndpoint {
     }
 }
 
+/// How a test's request authenticates.
+#[derive(Clone, Copy)]
+pub enum As<'a> {
+    Nobody,
+    Bearer(&'a str),
+    Endpoint(&'a TestEndpoint),
+}
+
+/// Sends a request; status, headers, body.
+pub async fn call(
+    who: As<'_>,
+    method: &str,
+    url: &str,
+    body: Option<&serde_json::Value>,
+) -> (u16, reqwest::header::HeaderMap, String) {
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("client");
+    let mut request = http.request(method.parse().expect("method"), url);
+    match who {
+        As::Nobody => {}
+        As::Bearer(token) => request = request.bearer_auth(token),
+        As::Endpoint(endpoint) => {
+            let base = url.split("/v1/").next().expect("base");
+            let token = endpoint.access_token(base).await;
+            request = request
+                .header("dpop", endpoint.proof(method, url, Some(&token)))
+                .header("authorization", format!("DPoP {token}"));
+        }
+    }
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let answer = request.send().await.expect("an answer");
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let streams = headers
+        .get("content-type")
+        .is_some_and(|kind| kind == "text/event-stream");
+    // A stream of events does not end.
+    let text = match streams {
+        true => String::new(),
+        false => answer.text().await.expect("a body"),
+    };
+    (status, headers, text)
+}
+
+/// The OpenAPI document's routes: method and path.
+pub fn routes() -> Vec<(String, String)> {
+    let document: serde_json::Value =
+        serde_json::from_str(&armour_control_plane::openapi().expect("document")).expect("json");
+    let paths = document["paths"].as_object().expect("paths");
+    let routes = paths.iter().flat_map(|(path, operations)| {
+        let operations = operations.as_object().expect("operations");
+        operations
+            .keys()
+            .map(|method| (method.to_uppercase(), path.clone()))
+    });
+    routes.collect()
+}
+
+/// The database itself, as the service's role, bound to a tenant.
+pub async fn bound(database_url: &str, tenant: Uuid) -> sqlx::PgConnection {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(database_url)
+        .await
+        .expect("connect");
+    sqlx::query("SELECT set_config('armour.tenant', $1, false)")
+        .bind(tenant.to_string())
+        .execute(&mut connection)
+        .await
+        .expect("bind");
+    connection
+}
+
 /// A tenant with one pair and an endpoint on each side.
 pub struct World {
     pub base: String,
@@ -194,6 +269,24 @@ pub async fn enrol(operator: &Client, tenant: Uuid, role: Role, party: Uuid) -> 
         key,
         kem_secret: *kem_secret,
     }
+}
+
+/// Enrols an endpoint with keys of its own; the client's token is an enrolment
+/// token.
+pub async fn enrol_with(
+    client: &Client,
+    role: Role,
+) -> Result<armour_api::Endpoint, armour_client::ClientError> {
+    let key = SigningKey::generate(&mut rand::rng());
+    let (_, kem_key) = envelope::generate(&mut rand::rng());
+    let enrol = Enrol {
+        name: "test".into(),
+        signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
+        kem_key: STANDARD.encode(kem_key),
+        address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
+        version: "0".into(),
+    };
+    client.enrol(&enrol).await
 }
 
 /// A history of signed tickets; `branch` tells forks apart.

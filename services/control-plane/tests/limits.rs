@@ -1,0 +1,139 @@
+//! Quotas and rates: told, kept to, and the same for all replicas.
+
+mod common;
+
+use std::time::Duration;
+
+use armour_api::{Policy, Quotas, Role};
+use armour_client::Client;
+use common::{As, PLATFORM, World, call, database, enrol, replica};
+use serde_json::json;
+
+async fn set(base: &str, world: &World, quotas: &Quotas) {
+    let url = format!("{base}/v1/tenants/{}/quotas", world.tenant);
+    let body = json!(quotas);
+    let (status, _, text) = call(As::Bearer(PLATFORM), "PUT", &url, Some(&body)).await;
+    assert_eq!(status, 200, "{text}");
+}
+
+#[tokio::test]
+async fn a_tenant_has_no_more_than_its_quotas() {
+    let database = database().await;
+    let (one, two) = (replica(&database).await, replica(&database).await);
+    let world = World::new(&one, Policy::default()).await;
+    let quotas = Quotas {
+        parties: 5,
+        endpoints: 2,
+        pairs: 1,
+        api_tokens: 2,
+        webhooks: 0,
+        issuers: 0,
+        ..Quotas::default()
+    };
+    set(&one, &world, &quotas).await;
+    let own: Quotas = world.operator.get("/v1/quotas").await.unwrap();
+    assert_eq!(own, quotas);
+    // Of many calls at the same time on two replicas just as many succeed as fit.
+    let other = Client::new(&two, world.operator_token()).unwrap();
+    let calls = (0..20).map(|n| {
+        let client = if n % 2 == 0 { &world.operator } else { &other };
+        let name = format!("more {n}");
+        async move { client.create_party(Role::Consumer, &name).await }
+    });
+    let done = futures::future::join_all(calls).await;
+    assert_eq!(done.iter().filter(|result| result.is_ok()).count(), 3);
+    for refused in done.iter().filter_map(|result| result.as_ref().err()) {
+        assert!(refused.is("over-quota"), "{refused}");
+    }
+    let token = world
+        .operator
+        .create_enrolment_token(Role::Consumer, world.pair.consumer_id)
+        .await
+        .unwrap();
+    let extra = common::enrol_with(&world.operator.with_token(token.token), Role::Consumer).await;
+    assert!(extra.is_err_and(|error| error.is("over-quota")));
+    let tries = [
+        (
+            "/v1/webhooks",
+            json!({ "url": "https://example.com/", "kinds": ["*"] }),
+        ),
+        (
+            "/v1/issuers",
+            json!({ "kind": "workload", "name": "x", "url": "https://example.com", "audience": "x" }),
+        ),
+    ];
+    for (path, body) in tries {
+        let token = world.operator_token();
+        let (status, _, text) = call(
+            As::Bearer(&token),
+            "POST",
+            &format!("{one}{path}"),
+            Some(&body),
+        )
+        .await;
+        assert!(
+            status == 403 && text.contains("over-quota"),
+            "{path}: {text}"
+        );
+    }
+    // Another tenant is not touched.
+    let free = World::new(&one, Policy::default()).await;
+    enrol(
+        &free.operator,
+        free.tenant,
+        Role::Consumer,
+        free.pair.consumer_id,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn two_replicas_keep_to_one_rate() {
+    let database = database().await;
+    let (one, two) = (replica(&database).await, replica(&database).await);
+    let world = World::new(&one, Policy::default()).await;
+    let most = 60;
+    let quotas = Quotas {
+        requests: most,
+        ..Quotas::default()
+    };
+    set(&one, &world, &quotas).await;
+    // At the beginning of a window, so that all calls are in the same one.
+    let into = chrono::Utc::now().timestamp_millis() % 10_000;
+    let next = u64::try_from(10_050 - into).unwrap();
+    tokio::time::sleep(Duration::from_millis(next)).await;
+    let token = world.operator_token();
+    let (mut served, mut refused, mut least) = (0, 0, u32::MAX);
+    for n in 0..2 * most {
+        let base = if n % 2 == 0 { &one } else { &two };
+        let url = format!("{base}/v1/whoami");
+        let (status, headers, text) = call(As::Bearer(&token), "GET", &url, None).await;
+        assert_eq!(
+            headers["ratelimit-policy"],
+            format!("\"tenant\";q={most};w=10")
+        );
+        let left = headers["ratelimit"].to_str().unwrap();
+        let left = left.strip_prefix("\"tenant\";r=").unwrap();
+        least = least.min(left.split(';').next().unwrap().parse().unwrap());
+        match status {
+            200 => served += 1,
+            429 => {
+                refused += 1;
+                let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+                assert!((1..=11).contains(&wait));
+                assert!(text.contains("rate-limited"), "{text}");
+            }
+            other => panic!("{other} {text}"),
+        }
+    }
+    println!("{most} allowed in 10 s; two replicas served {served}, refused {refused}");
+    // Just as many: what one replica has leased and not used, it uses itself.
+    assert_eq!((served, refused, least), (most, most, 0));
+    // Endpoints have a rate of their own, and another tenant too.
+    world.consumer.client(&one).endpoint().await.unwrap();
+    World::new(&one, Policy::default()).await;
+    // The next window is a new one.
+    tokio::time::sleep(Duration::from_millis(10_000)).await;
+    let url = format!("{one}/v1/whoami");
+    assert_eq!(call(As::Bearer(&token), "GET", &url, None).await.0, 200);
+}
