@@ -1,20 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Page, expect, test } from "@playwright/test";
+import { expect, test } from "@playwright/test";
 
-const data = process.env.ARMOUR_DATA_DIR ?? "";
-const screenshots = process.env.ARMOUR_SCREENSHOTS;
-
-function armour(...args: string[]): string {
-  return execFileSync("../target/debug/armour", args, { encoding: "utf8", env: process.env });
-}
-
-async function shoot(page: Page, name: string) {
-  if (screenshots) {
-    await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
-  }
-}
+import { armour, data, shoot } from "./system";
 
 test("a collision is seen as it happens, and the pair re-armed", async ({ page }) => {
   const complaints: string[] = [];
@@ -27,12 +15,13 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
 
   const response = await page.goto("/");
   expect(response?.headers()["content-security-policy"]).toContain("default-src 'self'");
-  await page.getByLabel("API token of an operator").fill("armour_op_wrong");
+  await page.getByText("Sign in with an API token").click();
+  await page.getByLabel("API token").fill("armour_op_wrong");
   await page.getByRole("button", { name: "Sign in" }).click();
   await expect(page.getByRole("alert")).toContainText("does not know this token");
 
   const token = readFileSync(join(data, "operator-token"), "utf8");
-  await page.getByLabel("API token of an operator").fill(token);
+  await page.getByLabel("API token").fill(token);
   await page.keyboard.press("Enter");
   const row = page.getByRole("row").filter({ hasText: "laptop" });
   await expect(row).toContainText("active");
@@ -59,6 +48,6 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   expect(armour("audit", "list")).toContain("pair.re-arm");
 
   await page.getByRole("button", { name: "Sign out" }).click();
-  await expect(page.getByLabel("API token of an operator")).toBeVisible();
+  await expect(page.getByText("Sign in with an API token")).toBeVisible();
   expect(complaints).toEqual([]);
 });

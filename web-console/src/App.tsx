@@ -1,33 +1,58 @@
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 
-import { connect } from "./api/client";
+import { Refused, answer } from "./api/client";
+import { type SignedIn, forget, resume } from "./auth";
 import { Overview } from "./pages/Overview";
 import { SignIn } from "./pages/SignIn";
 
-const KEPT = "armour-token";
-
-/** Signed in with an operator's token, which this tab alone keeps. */
+/** Signed in, by a session or an API token, or on the way there. */
 export function App() {
-  const [token, setToken] = useState(() => sessionStorage.getItem(KEPT) ?? "");
-  const [refused, setRefused] = useState(false);
+  const [signedIn, setSignedIn] = useState<SignedIn>();
+  const [asking, setAsking] = useState(true);
+  const [said, setSaid] = useState("");
 
-  const signIn = useCallback((given: string) => {
-    sessionStorage.setItem(KEPT, given);
-    setRefused(false);
-    setToken(given);
+  useEffect(() => {
+    resume()
+      .then(setSignedIn)
+      .catch((error: unknown) => {
+        // Nobody is signed in, or no longer: nothing to tell.
+        if (!(error instanceof Refused && error.status === 401)) {
+          setSaid(error instanceof Error ? error.message : String(error));
+        }
+        forget();
+      })
+      .finally(() => setAsking(false));
   }, []);
-  const signOut = useCallback(() => {
-    sessionStorage.removeItem(KEPT);
-    setToken("");
-  }, []);
-  const onRefused = useCallback(() => {
-    setRefused(true);
-    signOut();
-  }, [signOut]);
 
-  const api = useMemo(() => connect(token), [token]);
-  if (token === "") {
-    return <SignIn signIn={signIn} refused={refused} />;
+  const leave = useCallback((why: string) => {
+    forget();
+    setSaid(why);
+    setSignedIn(undefined);
+  }, []);
+  const refused = useCallback(() => leave("You are no longer signed in."), [leave]);
+  const signOut = useCallback(async () => {
+    if (signedIn?.credentials.kind !== "session") {
+      leave("");
+      return;
+    }
+    try {
+      const { redirect } = await answer(signedIn.api.POST("/v1/logout"));
+      if (redirect) {
+        // The issuer's own session ends there.
+        window.location.assign(redirect);
+        return;
+      }
+      leave("You are signed out.");
+    } catch (error) {
+      leave(error instanceof Error ? error.message : String(error));
+    }
+  }, [signedIn, leave]);
+
+  if (asking) {
+    return <p className="hint">Loading…</p>;
   }
-  return <Overview api={api} token={token} signOut={signOut} refused={onRefused} />;
+  if (signedIn === undefined) {
+    return <SignIn signedIn={setSignedIn} said={said} />;
+  }
+  return <Overview me={signedIn} signOut={() => void signOut()} refused={refused} />;
 }

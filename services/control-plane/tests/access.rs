@@ -1,6 +1,8 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
 mod common;
 
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};

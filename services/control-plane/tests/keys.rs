@@ -1,6 +1,8 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Quotas and rates: told, kept to, and the same for all replicas.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
 mod common;
 
 use std::time::Duration;

@@ -8,15 +8,15 @@ export type Bundle = components["schemas"]["Bundle"];
 export type Collision = components["schemas"]["Collision"];
 export type ArmourEvent = components["schemas"]["Event"];
 export type Problem = components["schemas"]["Problem"];
+export type Whoami = components["schemas"]["Whoami"];
+export type Session = components["schemas"]["Session"];
+export type SignInChoice = components["schemas"]["SignInChoice"];
 
 export type Api = ReturnType<typeof connect>;
 
 /** A client of the API that served this page. */
-export function connect(token: string) {
-  return createClient<paths>({
-    baseUrl: window.location.origin,
-    headers: { authorization: `Bearer ${token}` },
-  });
+export function connect(headers: Record<string, string>) {
+  return createClient<paths>({ baseUrl: window.location.origin, headers });
 }
 
 /** What a refused call says. */

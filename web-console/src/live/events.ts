@@ -1,16 +1,17 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
 import type { ArmourEvent } from "../api/client";
+import { type Credentials, headersOf } from "../auth";
 
 const RETRY_MS = 1000;
 
 /**
- * Follows `/v1/events` until aborted. `EventSource` cannot send the token, so
- * the stream is read by `fetch`; after a break it goes on after the last event
+ * Follows `/v1/events` until aborted. `EventSource` cannot send a token, so the
+ * stream is read by `fetch`; after a break it goes on after the last event
  * seen. `live` is told whether the stream stands.
  */
 export async function follow(
-  token: string,
+  credentials: Credentials,
   signal: AbortSignal,
   live: (standing: boolean) => void,
   seen: (event: ArmourEvent) => void,
@@ -18,7 +19,7 @@ export async function follow(
   let last: string | undefined;
   while (!signal.aborted) {
     try {
-      const headers: Record<string, string> = { authorization: `Bearer ${token}` };
+      const headers = headersOf(credentials);
       if (last !== undefined) {
         headers["last-event-id"] = last;
       }

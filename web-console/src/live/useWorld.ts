@@ -11,6 +11,7 @@ import {
   all,
   answer,
 } from "../api/client";
+import type { SignedIn } from "../auth";
 import { follow } from "./events";
 
 const MOST_EVENTS = 200;
@@ -33,7 +34,8 @@ export interface Live {
 }
 
 /** The tenant's state, read anew whenever an event says that it changed. */
-export function useWorld(api: Api, token: string, refused: () => void): Live {
+export function useWorld(me: SignedIn, refused: () => void): Live {
+  const { api, credentials } = me;
   const [world, setWorld] = useState<World>();
   const [events, setEvents] = useState<ArmourEvent[]>([]);
   const [staleSince, setStaleSince] = useState<Date>();
@@ -69,7 +71,7 @@ export function useWorld(api: Api, token: string, refused: () => void): Live {
     void refresh();
     const timer = setInterval(() => void refresh(), REFRESH_MS);
     void follow(
-      token,
+      credentials,
       stop.signal,
       (standing) => setStaleSince((since) => (standing ? undefined : (since ?? new Date()))),
       (event) => {
@@ -81,7 +83,7 @@ export function useWorld(api: Api, token: string, refused: () => void): Live {
       stop.abort();
       clearInterval(timer);
     };
-  }, [token, refresh]);
+  }, [credentials, refresh]);
 
   return { world, events, staleSince, error, refresh: () => void refresh() };
 }

@@ -1,10 +1,11 @@
 import { useRef, useState } from "react";
 
 import { type Api, type Pair, answer } from "../api/client";
+import type { SignedIn } from "../auth";
 import { type Health, health } from "../live/health";
 import type { World } from "../live/useWorld";
 
-export function Pairs(props: { api: Api; world: World; refresh: () => void }) {
+export function Pairs(props: { me: SignedIn; world: World; refresh: () => void }) {
   const { pairs } = props.world;
   return (
     <section aria-labelledby="pairs">
@@ -39,7 +40,7 @@ export function Pairs(props: { api: Api; world: World; refresh: () => void }) {
   );
 }
 
-function Row(props: { pair: Pair; api: Api; world: World; refresh: () => void }) {
+function Row(props: { pair: Pair; me: SignedIn; world: World; refresh: () => void }) {
   const { pair, world } = props;
   const now = Date.now();
   const of = (party: string) =>
@@ -65,7 +66,12 @@ function Row(props: { pair: Pair; api: Api; world: World; refresh: () => void })
       <td className="number">{bundle ? bundle.exchanges.toLocaleString() : "–"}</td>
       <td className="number">{pair.policy.suite}</td>
       <td>{pair.policy.reporting}</td>
-      <td>{pair.state === "disconnected" && <ReArm {...props} />}</td>
+      <td>
+        {/* Of an auditor the control plane would refuse it. */}
+        {pair.state === "disconnected" && props.me.who.role !== "auditor" && (
+          <ReArm pair={pair} api={props.me.api} refresh={props.refresh} />
+        )}
+      </td>
     </tr>
   );
 }

@@ -1,0 +1,112 @@
+"""A control plane of the tests' own, on a database of its own, and calls to it.
+Runs below scripts/with-postgres.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+ROOT = Path(__file__).parent.parent
+PLATFORM = "platform-token-of-the-python-tests-0123456789"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class ControlPlane:
+    def __init__(self, base: str):
+        self.base = base
+
+    def call(self, method: str, path: str, token: str, body=None):
+        request = urllib.request.Request(self.base + path, method=method)
+        if token:
+            request.add_header("authorization", f"Bearer {token}")
+        data = None
+        if body is not None:
+            request.add_header("content-type", "application/json")
+            data = json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=10) as answer:
+            text = answer.read()
+            return json.loads(text) if text else None
+
+    def tenant(self, name: str) -> dict:
+        return self.call("POST", "/v1/tenants", PLATFORM, {"name": name})
+
+
+def raw(key) -> str:
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def new_keys(name: str, address: str | None = None):
+    """An Ed25519 key, and what to enrol it with."""
+    key = Ed25519PrivateKey.generate()
+    return key, {
+        "name": name,
+        "signing_key": raw(key),
+        "kem_key": raw(X25519PrivateKey.generate()),
+        "address": address,
+        "version": "0",
+    }
+
+
+@contextlib.contextmanager
+def control_plane(folder: Path, **more: str):
+    postgres = os.environ.get("ARMOUR_TEST_POSTGRES")
+    assert postgres, "run by `make test-python`"
+    port = free_port()
+    (folder / "master").write_text("5a" * 32)
+    (folder / "platform").write_text(PLATFORM)
+    name = f"py_{uuid.uuid4().hex}"
+    subprocess.run(["psql", "-q", postgres, "-c", f"CREATE DATABASE {name}"], check=True)
+    environment = {
+        **os.environ,
+        "ARMOUR_LISTEN": f"127.0.0.1:{port}",
+        "ARMOUR_DATABASE_URL": postgres.rsplit("/", 1)[0] + "/" + name,
+        "ARMOUR_MASTER_KEY_FILE": str(folder / "master"),
+        "ARMOUR_PLATFORM_TOKEN_FILE": str(folder / "platform"),
+        "ARMOUR_MIGRATE": "true",
+        "ARMOUR_RATE_LIMIT": "100000",
+        **more,
+    }
+    server = subprocess.Popen(
+        [ROOT / "target/debug/armour-control-plane"],
+        env=environment, stderr=open(folder / "log", "wb"))
+    plane = ControlPlane(f"http://127.0.0.1:{port}")
+    try:
+        for _ in range(200):
+            try:
+                plane.call("GET", "/v1/health/ready", "")
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield plane
+        assert server.poll() is None, "the control plane is still there"
+        assert b"panicked" not in (folder / "log").read_bytes()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def until(what: str, seconds: float, done):
+    """Waits until `done()` is something; returns that."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = done()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds} s")

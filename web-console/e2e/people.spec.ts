@@ -1,0 +1,211 @@
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Browser, type Page, expect, test } from "@playwright/test";
+
+import { startProvider } from "./provider.mjs";
+import { armour, data, shoot } from "./system";
+
+const CONSOLE = "http://127.0.0.1:7300";
+const PORT = 7390;
+const PROVIDER = `http://127.0.0.1:${PORT}`;
+
+let provider: Awaited<ReturnType<typeof startProvider>> | undefined;
+let tenant: string;
+
+test.beforeAll(async () => {
+  // After a failure this runs again, in a worker that knows nothing of the first.
+  const earlier = JSON.parse(armour("issuers", "list", "-o", "json")) as { id: string }[];
+  for (const issuer of earlier) {
+    armour("issuers", "delete", issuer.id);
+  }
+  const clientSecret = randomBytes(24).toString("hex");
+  const file = join(data, "client-secret");
+  writeFileSync(file, clientSecret, { mode: 0o600 });
+  const made = JSON.parse(
+    armour(
+      ...["issuers", "create", "Staff login", "--kind", "people", "--url", PROVIDER],
+      ...["--audience", "armour", "--client-secret-file", file],
+      ...["--role", "armour-admins=tenant-admin", "--role", "armour-auditors=auditor"],
+      ...["--scope", "profile", "--scope", "groups", "-o", "json"],
+    ),
+  ) as { id: string };
+  tenant = (JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string }).tenant_id;
+  provider = await startProvider({
+    port: PORT,
+    clientId: "armour",
+    clientSecret,
+    console: CONSOLE,
+    backChannel: `${CONSOLE}/v1/auth/back-channel-logout/${tenant}/${made.id}`,
+  });
+});
+
+test.afterAll(async () => {
+  await provider?.stop();
+});
+
+/** Signs in with the provider's own pages. */
+async function signIn(page: Page, login: string) {
+  await page.goto(`/?tenant=${tenant}`);
+  await page.getByRole("link", { name: "Sign in with Staff login" }).click();
+  await page.getByPlaceholder("Enter any login").fill(login);
+  await page.getByPlaceholder("and password").fill("any");
+  await page.getByRole("button", { name: "Sign-in" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
+}
+
+/** Another browser, with cookies of its own. */
+async function another(browser: Browser): Promise<Page> {
+  const context = await browser.newContext({ baseURL: CONSOLE });
+  return context.newPage();
+}
+
+test("a person signs in, acts in their own name, and signs out here and there", async ({
+  page,
+}) => {
+  await signIn(page, "ada");
+  await expect(page.getByText("ada")).toBeVisible();
+  await expect(page.locator("header")).toContainText("tenant-admin");
+  await expect(page.getByRole("status")).toHaveText("Live");
+  const row = page.getByRole("row").filter({ hasText: "laptop" });
+  await expect(row).toContainText("active");
+
+  // The cookie is out of reach of scripts and for this host alone.
+  const cookies = await page.context().cookies();
+  const cookie = cookies.find((one) => one.name === "__Host-armour-session");
+  expect(cookie).toMatchObject({ httpOnly: true, secure: true, sameSite: "Lax", path: "/" });
+  expect(await page.evaluate(() => document.cookie)).not.toContain("armour");
+
+  // A call that changes something needs the page's own token besides.
+  const post = (csrf: string) =>
+    page.evaluate(async (token) => {
+      const headers: Record<string, string> = { "content-type": "application/json" };
+      if (token) {
+        headers["x-csrf-token"] = token;
+      }
+      const body = JSON.stringify({ name: `of a person ${Math.random()}` });
+      return (await fetch("/v1/consumers", { method: "POST", headers, body })).status;
+    }, csrf);
+  expect(await post("")).toBe(403);
+  const who = (await (await page.request.get("/v1/whoami")).json()) as { csrf_token: string };
+  expect(await post(who.csrf_token)).toBe(201);
+  expect(armour("audit", "list", "--action", "consumer.create")).toMatch(/person:[0-9a-f-]+:ada/);
+
+  await page.getByRole("link", { name: "Sessions" }).click();
+  await expect(page.getByRole("row").filter({ hasText: "this one" })).toContainText("ada");
+  await shoot(page, "sessions");
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  // At the provider: its own session ends too, if the person wants that.
+  await page.getByRole("button", { name: "Yes, sign me out" }).click();
+  await expect(page).toHaveURL(`${CONSOLE}/`);
+  await expect(page.getByText("Sign in with Staff login")).toBeVisible();
+  expect((await page.request.get("/v1/whoami")).status()).toBe(401);
+  expect(armour("sessions", "list")).toContain("ada");
+  expect(armour("audit", "list", "--action", "session.")).toContain("session.end");
+});
+
+test("a logout at the provider ends the session here", async ({ page }) => {
+  await signIn(page, "grace");
+  await expect(page.locator("header")).toContainText("auditor");
+  await page.goto(`${PROVIDER}/session/end`);
+  await page.getByRole("button", { name: "Yes, sign me out" }).click();
+  await expect
+    .poll(async () => (await page.request.get(`${CONSOLE}/v1/whoami`)).status())
+    .toBe(401);
+  const entries = armour("audit", "list", "--action", "session.end", "-o", "json");
+  expect(entries).toContain('"by": "the issuer"');
+});
+
+test("an auditor reads and changes nothing; who is in no group is not let in", async ({
+  browser,
+}) => {
+  const page = await another(browser);
+  await signIn(page, "grace");
+  await expect(page.locator("header")).toContainText("auditor");
+  const who = (await (await page.request.get("/v1/whoami")).json()) as { csrf_token: string };
+  const refused = await page.request.post("/v1/consumers", {
+    headers: { "x-csrf-token": who.csrf_token },
+    data: { name: "x" },
+  });
+  expect(refused.status()).toBe(403);
+  expect(await refused.text()).toContain("the role auditor may not");
+  // Only their own sessions.
+  const sessions = (await (await page.request.get("/v1/sessions")).json()) as {
+    items: { name: string }[];
+  };
+  expect(new Set(sessions.items.map((one) => one.name))).toEqual(new Set(["grace"]));
+
+  const stranger = await another(browser);
+  await signIn(stranger, "mallory");
+  await expect(stranger.locator("body")).toContainText("none of your groups has a role here");
+  expect((await stranger.request.get("/v1/whoami")).status()).toBe(401);
+  expect(armour("audit", "list", "--action", "sign-in.deny")).toContain("sign-in.deny");
+  await page.context().close();
+  await stranger.context().close();
+});
+
+test("an administrator ends another's session, and its page says so", async ({ browser }) => {
+  const theirs = await another(browser);
+  await signIn(theirs, "grace");
+  await expect(theirs.getByRole("status")).toHaveText("Live");
+  const mine = await another(browser);
+  await signIn(mine, "ada");
+  await mine.getByRole("link", { name: "Sessions" }).click();
+  const rows = mine.getByRole("row").filter({ hasText: "grace" }).filter({ hasText: "active" });
+  // Those of other tests too.
+  await expect(rows.first()).toBeVisible();
+  while ((await rows.count()) > 0) {
+    await rows.first().getByRole("button", { name: "End" }).click();
+    await mine.waitForTimeout(200);
+  }
+  await expect(theirs.getByText("You are no longer signed in.")).toBeVisible({ timeout: 15_000 });
+  await theirs.context().close();
+  await mine.context().close();
+});
+
+test("a sign-in that another browser began, or was tampered with, is refused", async ({
+  page,
+  browser,
+}) => {
+  // An attacker's own answer, planted in a victim's browser (login CSRF).
+  const attacker = await another(browser);
+  let planted = "";
+  attacker.on("request", (request) => {
+    if (request.url().includes("/v1/auth/callback")) {
+      planted = request.url();
+    }
+  });
+  await signIn(attacker, "ada");
+  await expect.poll(() => planted).toContain("code=");
+  const answer = await page.goto(planted);
+  expect(answer?.status()).toBe(400);
+  expect(await answer?.text()).toContain("sign-in-stale");
+  expect((await page.request.get("/v1/whoami")).status()).toBe(401);
+  // Of this browser's own sign-in another state is no answer.
+  await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuer(page)}`, {
+    maxRedirects: 0,
+  });
+  const tampered = planted.replace(/state=[^&]+/, "state=other");
+  expect((await page.request.get(tampered, { maxRedirects: 0 })).status()).toBe(400);
+  // Nor are we made to send anybody elsewhere.
+  for (const elsewhere of ["https://example.com/", "//example.com/", "/\\example.com"]) {
+    const query = new URLSearchParams({
+      tenant,
+      issuer: await issuer(page),
+      return_to: elsewhere,
+    });
+    const refused = await page.request.get(`/v1/auth/login?${query.toString()}`, {
+      maxRedirects: 0,
+    });
+    expect(refused.status()).toBe(400);
+  }
+  await attacker.context().close();
+});
+
+async function issuer(page: Page): Promise<string> {
+  const choices = (await (await page.request.get(`/v1/auth/choices?tenant=${tenant}`)).json()) as {
+    issuer_id: string;
+  }[];
+  return choices[0]?.issuer_id ?? "";
+}

@@ -1,0 +1,7 @@
+export function startProvider(options: {
+  port: number;
+  clientId: string;
+  clientSecret: string;
+  console: string;
+  backChannel: string;
+}): Promise<{ url: string; stop: () => Promise<void> }>;
