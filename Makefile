@@ -6,7 +6,7 @@ CARGO ?= cargo
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi vectors screenshots
+.PHONY: help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -61,6 +61,12 @@ sqlx: setup ## Write the offline data of the SQL statements anew
 
 openapi: ## Write openapi/openapi.json anew
 	ARMOUR_UPDATE_OPENAPI=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test api openapi_document
+
+roles: ## Write the table of docs/roles.md anew
+	ARMOUR_UPDATE_ROLES=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test roles documented
+
+rotation: ## Seal 100,000 secrets anew under traffic while a replica dies
+	ARMOUR_ROTATED_SECRETS=100000 scripts/with-postgres $(CARGO) test -p armour-control-plane --test keys rotation -- --nocapture
 
 vectors: ## Write tests/vectors anew
 	ARMOUR_UPDATE_VECTORS=1 $(CARGO) test -p armour-protocol --all-features --test vectors

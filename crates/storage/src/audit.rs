@@ -354,22 +354,6 @@ impl Tx {
 }
 
 impl Store {
-    /// Opens the platform's own journal, once.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn open_platform_journal(&self) -> Result<()> {
-        let mut tx = self.platform().await?;
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('armour_platform_journal'))")
-            .fetch_one(&mut *tx.inner)
-            .await?;
-        match tx.log_public_key().await {
-            Err(StorageError::NotFound) => tx.open_journal().await?,
-            other => drop(other?),
-        }
-        tx.commit().await
-    }
-
     /// Makes the audit log's partitions of the month of `today` and the two after
     /// it, and drops those that end before `retain_from`.
     ///

@@ -5,7 +5,7 @@ use armour_api::{KeyRotation, KeyState, KeyVersion, SigningKey};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{Result, StorageError, Store, Tx, error::word};
+use crate::{Actor, Result, StorageError, Store, Tx, error::word};
 
 /// A signing key's public half, for those who check signatures.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct PublicSigningKey {
 
 impl Store {
     /// Makes the database agree with the loaded master keys: new versions are
-    /// noted, the first one of all becomes active.
+    /// noted, the first one of all becomes active and opens the platform's journal.
     ///
     /// # Errors
     /// `WrongKey` if a version's key is another than the one noted, `NoKey` if
@@ -32,9 +32,10 @@ impl Store {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('armour_key_versions'))")
             .fetch_one(&mut *tx.inner)
             .await?;
+        let mut added = Vec::new();
         for version in self.keyring.versions() {
             let value = self.keyring.check_value(version)?;
-            sqlx::query!(
+            let done = sqlx::query!(
                 "INSERT INTO key_versions (version, check_value, state) VALUES ($1, $2, 'standby')
                  ON CONFLICT DO NOTHING",
                 version,
@@ -42,6 +43,9 @@ impl Store {
             )
             .execute(&mut *tx.inner)
             .await?;
+            if done.rows_affected() == 1 {
+                added.push(version);
+            }
             let noted = sqlx::query_scalar!(
                 "SELECT check_value FROM key_versions WHERE version = $1",
                 version
@@ -62,6 +66,14 @@ impl Store {
         let active = tx.active_key_version().await?;
         if !self.keyring.holds(active) {
             return Err(StorageError::NoKey(active));
+        }
+        if matches!(tx.log_public_key().await, Err(StorageError::NotFound)) {
+            tx.open_journal().await?;
+        }
+        for version in added {
+            let detail = serde_json::json!({ "active": version == active });
+            tx.audit(&Actor::Service, "master-key.add", version, detail)
+                .await?;
         }
         tx.commit().await
     }

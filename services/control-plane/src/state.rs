@@ -99,12 +99,11 @@ impl App {
 
 /// What has to be in the database before the first call; any replica does it.
 async fn prepare(store: &Store) -> anyhow::Result<()> {
-    store.agree_on_keys().await?;
-    store.open_platform_journal().await?;
     store
         .keep_audit_partitions(Utc::now().date_naive(), None)
         .await
         .context("make the audit log's partitions")?;
+    store.agree_on_keys().await?;
     let mut tx = store.platform().await?;
     tx.lock_signing_keys().await?;
     let now = Utc::now();

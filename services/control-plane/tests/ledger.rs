@@ -172,6 +172,11 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         .unwrap()
         .remove(0);
     assert_eq!(verdict, ReportVerdict::Collision);
+    // The ticket that shows it is not recorded as a plain one: if we had died before
+    // the collision was declared, the next report would have found it again.
+    let path = format!("/v1/bundles/{old}/lanes");
+    let lanes: Vec<armour_api::LaneHead> = world.operator.get(&path).await.unwrap();
+    assert_eq!(lanes[0].n, 3);
     for id in [old, new] {
         let bundle: armour_api::Bundle = world
             .operator

@@ -80,13 +80,7 @@ async fn a_tenant_has_no_more_than_its_quotas() {
     }
     // Another tenant is not touched.
     let free = World::new(&one, Policy::default()).await;
-    enrol(
-        &free.operator,
-        free.tenant,
-        Role::Consumer,
-        free.pair.consumer_id,
-    )
-    .await;
+    enrol(&free.operator, Role::Consumer, free.pair.consumer_id).await;
 }
 
 #[tokio::test]

@@ -7,14 +7,14 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context as _, anyhow};
-use armour_transparency::{export::Verifier, head::public_key};
+use anyhow::Context as _;
+use armour_transparency::export::Verifier;
 use clap::{Args, Subcommand};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::Call;
+use super::{Call, trust::Trust};
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -53,10 +53,8 @@ pub enum Audit {
 pub struct Verify {
     /// The export.
     file: PathBuf,
-    /// The log's key as you know it, 32 bytes in base64. Without it the export is
-    /// checked against the key that it names itself.
-    #[arg(long)]
-    log_key: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Call {
@@ -118,10 +116,7 @@ impl Verify {
     /// # Errors
     /// The first thing that is wrong.
     pub fn run(&self, output: Output) -> anyhow::Result<()> {
-        let trusted = match &self.log_key {
-            None => None,
-            Some(key) => Some(public_key(key.trim()).map_err(|why| anyhow!("--log-key: {why}"))?),
-        };
+        let trusted = self.trust.key()?;
         let file = File::open(&self.file).with_context(|| self.file.display().to_string())?;
         let bar = progress("checked", 0)?;
         let mut lines = BufReader::new(file).lines();

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use armour_transparency::{evidence, head::public_key};
+use armour_transparency::evidence;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Call;
+use super::{Call, trust::Trust};
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -25,9 +25,8 @@ pub enum Evidence {
 pub struct Verify {
     /// The evidence.
     file: PathBuf,
-    /// The log's key as you know it, 32 bytes in base64.
-    #[arg(long)]
-    log_key: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Call {
@@ -51,10 +50,7 @@ impl Verify {
     /// # Errors
     /// What does not hold.
     pub fn run(&self, output: Output) -> anyhow::Result<()> {
-        let trusted = match &self.log_key {
-            None => None,
-            Some(key) => Some(public_key(key.trim()).map_err(|why| anyhow!("--log-key: {why}"))?),
-        };
+        let trusted = self.trust.key()?;
         let bytes = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
         let evidence: armour_api::Evidence =
             serde_json::from_slice(&bytes).context("the file is not a collision's evidence")?;

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod evidence;
 mod keys;
+mod trust;
 mod webhooks;
 
 use std::path::{Path, PathBuf};

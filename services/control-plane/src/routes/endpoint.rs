@@ -149,6 +149,12 @@ async fn heartbeat(
         return Err(ApiError::invalid("at most 1000 bundles a heartbeat"));
     }
     if caller.tx.touch_endpoint(caller.endpoint.id).await? {
+        let actor = caller.actor();
+        let id = caller.endpoint.id;
+        caller
+            .tx
+            .audit(&actor, "endpoint.back", id, json!({}))
+            .await?;
         caller
             .tx
             .record_event(&NewEvent {

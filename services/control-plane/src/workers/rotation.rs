@@ -17,8 +17,8 @@ pub async fn run(app: App) -> ApiResult<()> {
 
 /// One batch. Returns whether there is more to do.
 ///
-/// The rotation's row is held meanwhile, and lets go of itself if we die: then the
-/// batch is undone or done whole, and somebody else goes on from there.
+/// The batch, the progress and the claim are one transaction: if we die it is undone
+/// whole, and somebody else goes on from there.
 async fn step(app: &App) -> ApiResult<bool> {
     let mut tx = app.store.platform().await?;
     let Some((rotation, at)) = tx.claim_rotation().await? else {
@@ -31,12 +31,10 @@ async fn step(app: &App) -> ApiResult<bool> {
         );
         return Ok(false);
     }
-    let mut of_tenant = app.store.tenant(at).await?;
-    let done = of_tenant.reseal(rotation.to_version, BATCH).await?;
-    let left = of_tenant
-        .count_secrets_not_under(rotation.to_version)
-        .await?;
-    of_tenant.commit().await?;
+    tx.bind(at).await?;
+    let done = tx.reseal(rotation.to_version, BATCH).await?;
+    let left = tx.count_secrets_not_under(rotation.to_version).await?;
+    tx.bind(PLATFORM).await?;
     let done = i64::try_from(done).unwrap_or(0);
     if left > 0 {
         tx.advance_rotation(rotation.id, at, done, false).await?;

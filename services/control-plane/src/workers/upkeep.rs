@@ -1,6 +1,6 @@
 //! Endpoints that fell silent, and what nobody needs any more.
 
-use armour_storage::{NewEvent, PLATFORM, retain_from};
+use armour_storage::{Actor, NewEvent, PLATFORM, retain_from};
 use chrono::{Duration, Utc};
 use serde_json::json;
 
@@ -16,13 +16,16 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
         // Of two replicas' updates of a row the second finds it marked.
         let lost = tx.mark_lost_endpoints(Utc::now() - after).await?;
         for (endpoint, name) in &lost {
+            let detail = json!({ "name": name, "silent_for_s": after.num_seconds() });
             tx.record_event(&NewEvent {
                 kind: "endpoint.lost",
                 endpoint: Some(*endpoint),
-                detail: json!({ "name": name, "silent_for_s": after.num_seconds() }),
+                detail: detail.clone(),
                 ..NewEvent::default()
             })
             .await?;
+            tx.audit(&Actor::Service, "endpoint.lost", endpoint, detail)
+                .await?;
         }
         if !lost.is_empty() {
             tx.commit().await?;
@@ -43,13 +46,8 @@ pub async fn run(app: App) -> ApiResult<()> {
     if dropped > 0 {
         let mut tx = app.store.platform().await?;
         let detail = json!({ "months": dropped, "before": retain });
-        tx.audit(
-            &armour_storage::Actor::Service,
-            "audit.retain",
-            "audit",
-            detail,
-        )
-        .await?;
+        tx.audit(&Actor::Service, "audit.retain", "audit", detail)
+            .await?;
         tx.commit().await?;
     }
     sign_with_a_fresh_key(&app).await?;
@@ -73,13 +71,8 @@ async fn sign_with_a_fresh_key(app: &App) -> ApiResult<()> {
     if keys.first().is_none_or(|key| key.activates_at + life < now) {
         let kid = signing::add(&mut tx, now).await?;
         let detail = json!({ "because": "the earlier one is old" });
-        tx.audit(
-            &armour_storage::Actor::Service,
-            "signing-key.create",
-            kid,
-            detail,
-        )
-        .await?;
+        tx.audit(&Actor::Service, "signing-key.create", kid, detail)
+            .await?;
     }
     let gone = tx.delete_retired_signing_keys(now).await?;
     let names: Vec<String> = gone.iter().map(|kid| signing::secret(kid)).collect();

@@ -224,8 +224,8 @@ impl World {
             policy,
         };
         let pair = operator.create_pair(&new).await.expect("pair");
-        let consumer = enrol(&operator, tenant, Role::Consumer, consumer.id).await;
-        let producer = enrol(&operator, tenant, Role::Producer, producer.id).await;
+        let consumer = enrol(&operator, Role::Consumer, consumer.id).await;
+        let producer = enrol(&operator, Role::Producer, producer.id).await;
         Self {
             base: base.into(),
             tenant,
@@ -244,11 +244,22 @@ impl World {
     }
 }
 
-pub async fn enrol(operator: &Client, tenant: Uuid, role: Role, party: Uuid) -> TestEndpoint {
+pub async fn enrol(operator: &Client, role: Role, party: Uuid) -> TestEndpoint {
     let token = operator
         .create_enrolment_token(role, party)
         .await
         .expect("token");
+    enrol_with(&operator.with_token(token.token), role)
+        .await
+        .expect("enrol")
+}
+
+/// Enrols an endpoint with keys of its own; the client's token is an enrolment
+/// token.
+pub async fn enrol_with(
+    client: &Client,
+    role: Role,
+) -> Result<TestEndpoint, armour_client::ClientError> {
     let key = SigningKey::generate(&mut rand::rng());
     let (kem_secret, kem_key) = envelope::generate(&mut rand::rng());
     let enrol = Enrol {
@@ -258,35 +269,13 @@ pub async fn enrol(operator: &Client, tenant: Uuid, role: Role, party: Uuid) -> 
         address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
         version: "0".into(),
     };
-    let endpoint = operator
-        .with_token(token.token)
-        .enrol(&enrol)
-        .await
-        .expect("enrol");
-    TestEndpoint {
+    let endpoint = client.enrol(&enrol).await?;
+    Ok(TestEndpoint {
         id: endpoint.id,
-        tenant,
+        tenant: endpoint.tenant_id,
         key,
         kem_secret: *kem_secret,
-    }
-}
-
-/// Enrols an endpoint with keys of its own; the client's token is an enrolment
-/// token.
-pub async fn enrol_with(
-    client: &Client,
-    role: Role,
-) -> Result<armour_api::Endpoint, armour_client::ClientError> {
-    let key = SigningKey::generate(&mut rand::rng());
-    let (_, kem_key) = envelope::generate(&mut rand::rng());
-    let enrol = Enrol {
-        name: "test".into(),
-        signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
-        kem_key: STANDARD.encode(kem_key),
-        address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
-        version: "0".into(),
-    };
-    client.enrol(&enrol).await
+    })
 }
 
 /// A history of signed tickets; `branch` tells forks apart.
