@@ -9,10 +9,26 @@ use crate::{PAGE, Result, Tx};
 /// The channel on which a tenant's id is notified when it has new events.
 pub const EVENTS_CHANNEL: &str = "armour_events";
 
+/// Every kind of event there is.
+pub const EVENT_KINDS: [&str; 12] = [
+    "bundle.disconnected",
+    "bundle.minted",
+    "bundle.superseded",
+    "collision.detected",
+    "endpoint.back",
+    "endpoint.enrolled",
+    "endpoint.lost",
+    "endpoint.revoked",
+    "pair.created",
+    "pair.disconnected",
+    "pair.re-armed",
+    "pair.updated",
+];
+
 /// An event to be recorded.
 #[derive(Debug, Default)]
 pub struct NewEvent {
-    /// For example `bundle.disconnected`.
+    /// One of [`EVENT_KINDS`].
     pub kind: &'static str,
     /// The pair concerned.
     pub pair: Option<Uuid>,
@@ -33,6 +49,7 @@ impl Tx {
     /// # Errors
     /// If the database refuses.
     pub async fn record_event(&mut self, event: &NewEvent) -> Result<i64> {
+        debug_assert!(EVENT_KINDS.contains(&event.kind), "{}", event.kind);
         let seq = sqlx::query_scalar!(
             "UPDATE journals SET event_seq = event_seq + 1 WHERE tenant_id = $1
              RETURNING event_seq",

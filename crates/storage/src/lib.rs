@@ -27,7 +27,7 @@ pub use audit::{Actor, AuditFilter, retain_from};
 pub use bundles::{BundleRow, NewBundle};
 pub use endpoints::NewEndpoint;
 pub use error::{Result, StorageError};
-pub use events::{EVENTS_CHANNEL, NewEvent};
+pub use events::{EVENT_KINDS, EVENTS_CHANNEL, NewEvent};
 pub use idempotency::Replay;
 pub use issuers::client_secret;
 pub use keyring::{Keyring, KeyringError};

@@ -122,6 +122,20 @@ impl Tx {
         Ok(())
     }
 
+    /// Deletes every webhook, what it has not been told yet included.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn delete_all_webhooks(&mut self) -> Result<()> {
+        sqlx::query!("DELETE FROM webhooks WHERE tenant_id = $1", self.tenant)
+            .execute(&mut *self.inner)
+            .await?;
+        sqlx::query!("DELETE FROM work_hints WHERE tenant_id = $1", self.tenant)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
     /// A delivery for each webhook that wants events of the kind.
     pub(crate) async fn enqueue_deliveries(&mut self, seq: i64, kind: &str) -> Result<()> {
         let webhooks = sqlx::query_scalar!(

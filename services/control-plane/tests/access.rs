@@ -242,6 +242,45 @@ async fn a_stolen_access_token_is_useless() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_the_credentials_that_opened_it() {
+    use futures::StreamExt;
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    let made: CreatedSecret = world
+        .operator
+        .post(
+            "/v1/api-tokens",
+            &json!({ "name": "watch", "role": "auditor" }),
+        )
+        .await
+        .unwrap();
+    let watcher = Client::new(&base, &made.token).unwrap();
+    let of_token = watcher.events("/v1/events", Some(0)).await.unwrap();
+    let endpoint = world.consumer.client(&base);
+    let of_endpoint = endpoint
+        .events("/v1/endpoint/events", Some(0))
+        .await
+        .unwrap();
+    let url = format!("{base}/v1/api-tokens/{}", made.id);
+    let token = world.operator_token();
+    assert_eq!(call(As::Bearer(&token), "DELETE", &url, None).await.0, 204);
+    let path = format!("/v1/endpoints/{}/revoke", world.consumer.id);
+    let _: Value = world
+        .operator
+        .post(&path, &json!({ "reason": "test" }))
+        .await
+        .unwrap();
+    let ended = async {
+        of_token.collect::<Vec<_>>().await;
+        of_endpoint.collect::<Vec<_>>().await;
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), ended)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_session_is_of_its_page_alone_and_ends() {
     let database = database().await;
     let base = replica(&database).await;

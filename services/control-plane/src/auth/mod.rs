@@ -8,7 +8,7 @@ pub mod session;
 pub mod signing;
 
 use armour_api::{AccessRole, Endpoint, EndpointState};
-use armour_storage::{Actor, StorageError, Tx};
+use armour_storage::{Actor, Result as StorageResult, StorageError, Tx};
 use axum::{
     extract::{FromRequestParts, MatchedPath},
     http::{Method, StatusCode, header, request::Parts},
@@ -69,6 +69,25 @@ impl Member {
     /// The actor of audit entries.
     pub fn actor(&self) -> Actor {
         self.who.actor.clone()
+    }
+}
+
+impl Who {
+    /// Whether the credential is still good.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone altogether.
+    pub async fn is_live(&self, tx: &mut Tx) -> StorageResult<bool> {
+        let now = Utc::now();
+        match (&self.actor, self.session) {
+            (_, Some(session)) => {
+                // A page that only watches is in use all the same.
+                let row = tx.live_session(session, now, DateTime::UNIX_EPOCH).await?;
+                Ok(row.expires_at > now)
+            }
+            (Actor::Token(id), None) => Ok(tx.find_api_token(*id).await?.is_live(now)),
+            _ => Ok(false),
+        }
     }
 }
 

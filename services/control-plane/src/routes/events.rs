@@ -3,8 +3,8 @@
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
-use armour_api::{Event, Problem};
-use armour_storage::Tx;
+use armour_api::{EndpointState, Event, Problem};
+use armour_storage::{Result as StorageResult, StorageError, Tx};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{Caller, Member},
+    auth::{Caller, Member, Who},
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -41,7 +41,8 @@ async fn member_events(
     member: Member,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
-    stream(app, member.tx, headers, |_: &Event| true).await
+    let reader = Reader::Member(member.who);
+    stream(app, member.tx, reader, headers, |_: &Event| true).await
 }
 
 /// The events that concern the calling endpoint.
@@ -68,15 +69,40 @@ async fn endpoint_events(
             _ => break,
         };
     }
-    stream(app, caller.tx, headers, move |event: &Event| {
+    let reader = Reader::Endpoint(id);
+    stream(app, caller.tx, reader, headers, move |event: &Event| {
         event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
     })
     .await
 }
 
+/// Who reads a stream. One that lasts longer than its reader's credentials would
+/// tell what nobody may see any more.
+enum Reader {
+    Member(Who),
+    Endpoint(Uuid),
+}
+
+impl Reader {
+    async fn may_go_on(&self, tx: &mut Tx) -> StorageResult<bool> {
+        let found = match self {
+            Self::Member(who) => who.is_live(tx).await,
+            Self::Endpoint(id) => tx
+                .find_endpoint(*id)
+                .await
+                .map(|endpoint| endpoint.state == EndpointState::Active),
+        };
+        match found {
+            Err(StorageError::NotFound) => Ok(false),
+            found => found,
+        }
+    }
+}
+
 async fn stream(
     app: App,
     mut tx: Tx,
+    reader: Reader,
     headers: HeaderMap,
     concerns: impl Fn(&Event) -> bool + Send + 'static,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
@@ -97,11 +123,16 @@ async fn stream(
         yield Ok(sse::Event::default().comment("armour"));
         loop {
             let found = match app.store.tenant(tenant).await {
-                Ok(mut tx) => tx.events_after(last).await,
+                Ok(mut tx) => match reader.may_go_on(&mut tx).await {
+                    Ok(true) => tx.events_after(last).await.map(Some),
+                    Ok(false) => Ok(None),
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             let found = match found {
-                Ok(found) => found,
+                Ok(Some(found)) => found,
+                Ok(None) => return,
                 Err(error) => {
                     // The reader comes again with the last number it saw.
                     tracing::warn!(%error, "an event stream ends");

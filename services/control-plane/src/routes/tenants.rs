@@ -100,6 +100,7 @@ async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<St
         bundle: None,
     };
     disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
+    tx.delete_all_webhooks().await?;
     tx.audit(&Actor::Platform, "tenant.delete", id, detail)
         .await?;
     // After the last entry: without its key the log takes no more.

@@ -2,7 +2,7 @@
 //! Webhooks.
 
 use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, Problem, Webhook};
-use armour_storage::Counted;
+use armour_storage::{Counted, EVENT_KINDS};
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::Rng;
@@ -39,8 +39,14 @@ async fn create(
     if new.kinds.is_empty() || new.kinds.len() > 50 {
         return Err(ApiError::invalid("kinds must name 1 to 50 kinds of events"));
     }
-    for kind in &new.kinds {
-        check_text("a kind", kind, 100)?;
+    // One that is misspelt would never be told of.
+    let known = |kind: &&String| *kind == "*" || EVENT_KINDS.contains(&kind.as_str());
+    if let Some(unknown) = new.kinds.iter().find(|kind| !known(kind)) {
+        check_text("a kind", unknown, 100)?;
+        return Err(ApiError::invalid(format!(
+            "there are no events {unknown}; there are * and {}",
+            EVENT_KINDS.join(", ")
+        )));
     }
     app.egress
         .check(&new.url)
