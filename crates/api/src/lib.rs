@@ -38,10 +38,12 @@ macro_rules! words {
 
 mod access;
 mod audit;
+mod overview;
 mod platform;
 
 pub use access::*;
 pub use audit::*;
+pub use overview::*;
 pub use platform::*;
 
 wire! {
@@ -140,7 +142,14 @@ wire! {
         pub state: PairState,
         pub policy: Policy,
         pub created_at: DateTime<Utc>,
+        /// Grows with each change; the number in its `ETag`.
+        pub revision: i32,
     }
+
+    /// In which order pairs are listed.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum PairSort { Newest, Oldest, Consumer, ConsumerDescending, Producer, ProducerDescending }
 
     /// A new pair.
     #[serde(deny_unknown_fields)]
@@ -450,6 +459,11 @@ impl Policy {
 words! {
     Role { Consumer = "consumer", Producer = "producer" }
     PairState { Active = "active", Disconnected = "disconnected" }
+    PairSort {
+        Newest = "newest", Oldest = "oldest", Consumer = "consumer",
+        ConsumerDescending = "consumer-descending", Producer = "producer",
+        ProducerDescending = "producer-descending",
+    }
     EndpointState { Active = "active", Revoked = "revoked" }
     BundleState { Active = "active", Superseded = "superseded", Disconnected = "disconnected" }
     CollisionKind { Fork = "fork", Superseded = "superseded", Disowned = "disowned" }

@@ -1,7 +1,9 @@
 //! The ledger: lanes advance by compare-and-swap, and every report is compared
 //! with what is recorded.
 
+use armour_api::RecordedTicket;
 use armour_protocol::{
+    Suite,
     ledger::{Chain, ENTRY_LEN, Verdict, judge},
     ticket::{SignedTicket, TicketHash},
 };
@@ -13,6 +15,8 @@ use crate::{Result, StorageError, Tx};
 pub struct LedgerReport {
     /// The bundle.
     pub bundle: Uuid,
+    /// The endpoint that reports.
+    pub reporter: Uuid,
     /// Its chain of tickets.
     pub chain: Chain,
     /// The chain's tickets, in order.
@@ -143,19 +147,82 @@ impl Tx {
             return Ok(false);
         }
         sqlx::query!(
-            "INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n, previous, entries)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n, previous,
+                                      entries, reporter_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             self.tenant,
             report.bundle,
             lane,
             first_n,
             last_n,
             &first.ticket.previous.0[..],
-            &report.chain.entries[from * ENTRY_LEN..]
+            &report.chain.entries[from * ENTRY_LEN..],
+            report.reporter
         )
         .execute(&mut *self.inner)
         .await?;
         Ok(true)
+    }
+
+    /// Tickets of one lane before a number, latest first, at most so many.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn lane_tickets(
+        &mut self,
+        bundle: Uuid,
+        suite: Suite,
+        lane: u32,
+        before: Option<i64>,
+        most: usize,
+    ) -> Result<Vec<RecordedTicket>> {
+        let rows = sqlx::query!(
+            "SELECT first_n, previous, entries, reporter_id, recorded_at FROM ticket_runs
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
+               AND ($4::bigint IS NULL OR first_n < $4)
+             ORDER BY first_n DESC LIMIT $5",
+            self.tenant,
+            bundle,
+            i64::from(lane),
+            before,
+            most as i64
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let before = before
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(u64::MAX);
+        let mut tickets = Vec::new();
+        for row in rows {
+            let run = Chain {
+                suite,
+                bundle: *bundle.as_bytes(),
+                lane,
+                first: u64::try_from(row.first_n).map_err(corrupt)?,
+                previous: TicketHash(
+                    row.previous
+                        .try_into()
+                        .map_err(|_| corrupt("a hash of another length"))?,
+                ),
+                entries: row.entries,
+            };
+            let of_run = run.tickets().map_err(corrupt)?;
+            for signed in of_run.iter().rev().filter(|t| t.ticket.n < before) {
+                tickets.push(RecordedTicket {
+                    lane,
+                    n: signed.ticket.n,
+                    hash: hex::encode(signed.ticket.hash().0),
+                    previous: hex::encode(signed.ticket.previous.0),
+                    reporter_id: row.reporter_id,
+                    recorded_at: row.recorded_at,
+                });
+            }
+            if tickets.len() >= most {
+                break;
+            }
+        }
+        tickets.truncate(most);
+        Ok(tickets)
     }
 
     /// The head of one lane.

@@ -1,11 +1,12 @@
 //! Pairs of consumer and producer.
 
-use armour_api::{Page, Pair, PairState, Policy, Role};
+use armour_api::{Page, Pair, PairSort, PairState, Policy, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{PAGE, Result, StorageError, Tx, error::word, page};
 
+#[derive(sqlx::FromRow)]
 struct PairRow {
     pair_id: Uuid,
     consumer_id: Uuid,
@@ -15,6 +16,22 @@ struct PairRow {
     state: String,
     policy: serde_json::Value,
     created_at: DateTime<Utc>,
+    revision: i32,
+}
+
+/// Which pairs to list.
+#[derive(Debug)]
+pub struct PairQuery<'a> {
+    /// Part of the consumer's or the producer's name, in any case.
+    pub search: Option<&'a str>,
+    /// Only in this state.
+    pub state: Option<PairState>,
+    /// In which order.
+    pub sort: PairSort,
+    /// After this pair: what it is sorted by, and its id.
+    pub after: Option<&'a (String, Uuid)>,
+    /// How many at the most.
+    pub most: i64,
 }
 
 impl Tx {
@@ -53,7 +70,7 @@ impl Tx {
         sqlx::query_as!(
             PairRow,
             "SELECT pair_id, consumer_id, producer_id, c.name AS consumer_name,
-                    p.name AS producer_name, state, policy, pairs.created_at
+                    p.name AS producer_name, state, policy, pairs.created_at, revision
              FROM pairs
              JOIN parties c ON (c.tenant_id, c.party_id) = (pairs.tenant_id, consumer_id)
              JOIN parties p ON (p.tenant_id, p.party_id) = (pairs.tenant_id, producer_id)
@@ -78,7 +95,7 @@ impl Tx {
         let rows = sqlx::query_as!(
             PairRow,
             "SELECT pair_id, consumer_id, producer_id, c.name AS consumer_name,
-                    p.name AS producer_name, state, policy, pairs.created_at
+                    p.name AS producer_name, state, policy, pairs.created_at, revision
              FROM pairs
              JOIN parties c ON (c.tenant_id, c.party_id) = (pairs.tenant_id, consumer_id)
              JOIN parties p ON (p.tenant_id, p.party_id) = (pairs.tenant_id, producer_id)
@@ -97,6 +114,70 @@ impl Tx {
             .map(PairRow::into_pair)
             .collect::<Result<Vec<_>>>()?;
         Ok(page(pairs, |pair| pair.id.to_string()))
+    }
+
+    /// Pairs as people look for them. Sorted by what an index has in order, so that a
+    /// page costs the same wherever it is.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn search_pairs(&mut self, query: &PairQuery<'_>) -> Result<Vec<Pair>> {
+        // Put together from the fixed parts below; what comes from outside is bound.
+        let (key, ascending) = match query.sort {
+            PairSort::Newest => ("pairs.pair_id", false),
+            PairSort::Oldest => ("pairs.pair_id", true),
+            PairSort::Consumer => ("c.name", true),
+            PairSort::ConsumerDescending => ("c.name", false),
+            PairSort::Producer => ("p.name", true),
+            PairSort::ProducerDescending => ("p.name", false),
+        };
+        let (beyond, order) = if ascending {
+            (">", "ASC")
+        } else {
+            ("<", "DESC")
+        };
+        let mut sql = sqlx::QueryBuilder::<sqlx::Postgres>::new(
+            "SELECT pair_id, consumer_id, producer_id, c.name AS consumer_name,
+                    p.name AS producer_name, state, policy, pairs.created_at, revision
+             FROM pairs
+             JOIN parties c ON (c.tenant_id, c.party_id) = (pairs.tenant_id, consumer_id)
+             JOIN parties p ON (p.tenant_id, p.party_id) = (pairs.tenant_id, producer_id)
+             WHERE c.role = 'consumer' AND p.role = 'producer' AND pairs.tenant_id = ",
+        );
+        sql.push_bind(self.tenant)
+            .push(" AND c.tenant_id = ")
+            .push_bind(self.tenant)
+            .push(" AND p.tenant_id = ")
+            .push_bind(self.tenant);
+        if let Some(state) = query.state {
+            sql.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(search) = query.search {
+            let pattern = format!("%{}%", literally(search));
+            sql.push(" AND (c.name ILIKE ")
+                .push_bind(pattern.clone())
+                .push(" OR p.name ILIKE ")
+                .push_bind(pattern)
+                .push(")");
+        }
+        if let Some((value, id)) = query.after {
+            match query.sort {
+                PairSort::Newest | PairSort::Oldest => {
+                    sql.push(format!(" AND {key} {beyond} ")).push_bind(*id);
+                }
+                _ => {
+                    sql.push(format!(" AND ({key}, pair_id) {beyond} ("))
+                        .push_bind(value.clone())
+                        .push(", ")
+                        .push_bind(*id)
+                        .push(")");
+                }
+            }
+        }
+        sql.push(format!(" ORDER BY {key} {order}, pair_id {order} LIMIT "))
+            .push_bind(query.most);
+        let rows: Vec<PairRow> = sql.build_query_as().fetch_all(&mut *self.inner).await?;
+        rows.into_iter().map(PairRow::into_pair).collect()
     }
 
     /// Locks a pair's row until the transaction ends; returns its state.
@@ -120,7 +201,8 @@ impl Tx {
     /// If the database refuses.
     pub async fn set_pair_state(&mut self, id: Uuid, state: PairState) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE pairs SET state = $3 WHERE tenant_id = $1 AND pair_id = $2 AND state <> $3",
+            "UPDATE pairs SET state = $3, revision = revision + 1
+             WHERE tenant_id = $1 AND pair_id = $2 AND state <> $3",
             self.tenant,
             id,
             state.as_str()
@@ -136,7 +218,8 @@ impl Tx {
     /// `NotFound`.
     pub async fn set_pair_policy(&mut self, id: Uuid, policy: &Policy) -> Result<()> {
         sqlx::query_scalar!(
-            "UPDATE pairs SET policy = $3 WHERE tenant_id = $1 AND pair_id = $2 RETURNING pair_id",
+            "UPDATE pairs SET policy = $3, revision = revision + 1
+             WHERE tenant_id = $1 AND pair_id = $2 RETURNING pair_id",
             self.tenant,
             id,
             serde_json::json!(policy)
@@ -145,6 +228,18 @@ impl Tx {
         .await?;
         Ok(())
     }
+}
+
+/// A text as a pattern of LIKE that only it fits.
+fn literally(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 impl PairRow {
@@ -159,6 +254,7 @@ impl PairRow {
             policy: serde_json::from_value(self.policy)
                 .map_err(|error| StorageError::Corrupt(error.to_string()))?,
             created_at: self.created_at,
+            revision: self.revision,
         })
     }
 }

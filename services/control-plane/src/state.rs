@@ -8,6 +8,7 @@ use chrono::Utc;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     auth::{denial::Notes, signing::SigningKeys},
@@ -25,6 +26,8 @@ pub struct App {
     pub store: Store,
     /// What it was started with.
     pub config: Arc<Config>,
+    /// This process among the replicas.
+    pub replica: Uuid,
     /// Cancelled when the service drains, so that streams end.
     pub stopping: CancellationToken,
     pub(crate) platform_hash: [u8; 32],
@@ -71,6 +74,7 @@ impl App {
             rates: Arc::default(),
             notes: Arc::default(),
             signing: Arc::default(),
+            replica: Uuid::now_v7(),
             egress: Egress::new(&config.egress_allow)?,
             providers: Arc::default(),
             platform_hash: Sha256::digest(platform.as_bytes()).into(),

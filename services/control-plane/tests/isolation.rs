@@ -111,15 +111,20 @@ async fn numbers_names_and_cursors_tell_nothing_of_others() {
         fresh.operator.get("/v1/audit").await.unwrap();
     assert_eq!(page.items.last().unwrap().seq, 1);
     // A foreign cursor is a place in the order, and no more.
-    let path = format!("/v1/pairs?cursor={}", a.pair.id);
-    let page: armour_api::Page<armour_api::Pair> = b.operator.get(&path).await.unwrap();
-    assert!(page.items.iter().all(|pair| pair.id == b.pair.id));
+    let path = format!("/v1/consumers?cursor={}", a.pair.consumer_id);
+    let page: armour_api::Page<armour_api::Party> = b.operator.get(&path).await.unwrap();
+    assert!(
+        page.items
+            .iter()
+            .all(|party| party.id != a.pair.consumer_id)
+    );
 }
 
 #[tokio::test]
 async fn every_table_is_the_tenants_own() {
     // What belongs to the platform, and to no tenant.
-    const PLATFORM: [&str; 4] = [
+    const PLATFORM: [&str; 5] = [
+        "replicas",
         "_sqlx_migrations",
         "key_versions",
         "key_rotations",
@@ -361,6 +366,7 @@ fn fill(path: &str, theirs: &Theirs) -> String {
         "/v1/bundles" => format!("?pair_id={}&cursor={}", theirs.id, Uuid::max()),
         "/v1/audit" => format!("?target={}", theirs.id),
         "/v1/audit/consistency" => "?first=1".into(),
+        "/v1/bundles/{id}/tickets" => "?lane=0".into(),
         "/v1/auth/choices" => format!("?tenant={}", theirs.id),
         "/v1/auth/login" => format!("?tenant={0}&issuer={0}", theirs.id),
         _ => String::new(),

@@ -96,6 +96,7 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
         state: PairState::Active,
         policy: theft.policy.clone(),
         created_at: Utc::now(),
+        revision: 0,
     };
     let grant = Grant {
         consumer_key: VerifyingKey::from_bytes(&binding.consumer_key)?,

@@ -37,6 +37,8 @@ pub async fn run(consumer: Arc<Consumer>) {
                 {
                     return;
                 }
+                // The control plane is told at once that it is obeyed.
+                consumer.session.hurry();
             }
             Err(error) if error.is::<Disconnected>() => {
                 set(&consumer, Current::None(DISCONNECTED));

@@ -107,7 +107,11 @@ impl Watcher for Producer {
     async fn event(&self, event: Event) {
         use armour_api::BundleState::{Disconnected, Superseded};
         match (event.kind.as_str(), event.bundle_id) {
-            ("bundle.disconnected", Some(id)) => self.bundles.set_state(id, Disconnected).await,
+            ("bundle.disconnected", Some(id)) => {
+                self.bundles.set_state(id, Disconnected).await;
+                // The control plane is told at once that it is obeyed.
+                self.session.hurry();
+            }
             ("bundle.superseded", Some(id)) => self.bundles.set_state(id, Superseded).await,
             _ => {}
         }

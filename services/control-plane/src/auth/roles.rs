@@ -60,6 +60,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("GET", "/v1/platform/signing-keys", PLATFORM),
     ("POST", "/v1/platform/signing-keys", PLATFORM),
     ("GET", "/v1/platform/audit", PLATFORM),
+    ("GET", "/v1/platform/system", PLATFORM),
     // Who may act.
     ("GET", "/v1/whoami", READERS),
     ("POST", "/v1/logout", READERS),
@@ -87,6 +88,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
         ADMINS,
     ),
     ("GET", "/v1/quotas", READERS),
+    ("GET", "/v1/overview", READERS),
     // What is run.
     ("GET", "/v1/producers", READERS),
     ("POST", "/v1/producers", OPERATORS),
@@ -108,6 +110,8 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("GET", "/v1/bundles", READERS),
     ("GET", "/v1/bundles/{id}", READERS),
     ("GET", "/v1/bundles/{id}/lanes", READERS),
+    ("GET", "/v1/bundles/{id}/tickets", READERS),
+    ("GET", "/v1/bundles/{id}/obediences", READERS),
     ("POST", "/v1/bundles/{id}/disconnect", OPERATORS),
     // What happened.
     ("GET", "/v1/collisions", READERS),

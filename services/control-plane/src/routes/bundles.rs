@@ -1,6 +1,7 @@
 //! `/v1/bundles`: as operators see them.
 
-use armour_api::{Bundle, LaneHead, Page, Problem, Reason};
+use armour_api::{Bundle, LaneHead, Obedience, Page, Problem, Reason, RecordedTicket};
+use armour_protocol::Suite;
 use axum::Json as Answer;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,7 +11,7 @@ use crate::{
     auth::Member,
     collision::{Scope, disconnect as cut},
     extract::{Id, Json, Params, check_text},
-    problem::ApiResult,
+    problem::{ApiError, ApiResult},
     state::App,
 };
 
@@ -19,6 +20,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(lanes))
+        .routes(routes!(tickets))
+        .routes(routes!(obediences))
         .routes(routes!(disconnect))
 }
 
@@ -60,6 +63,47 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
 async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
     member.tx.find_bundle(id).await?;
     Ok(Answer(member.tx.lane_heads(id).await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfLane {
+    /// The lane.
+    lane: u32,
+    /// `next` of the page before.
+    cursor: Option<i64>,
+}
+
+/// Tickets of one of a bundle's lanes, latest first.
+#[utoipa::path(get, path = "/v1/bundles/{id}/tickets", tag = "bundles",
+    params(("id" = Uuid, Path), OfLane),
+    responses((status = 200, body = Page<RecordedTicket>), (status = "4XX", body = Problem)))]
+async fn tickets(
+    mut member: Member,
+    Id(id): Id,
+    Params(of): Params<OfLane>,
+) -> ApiResult<Answer<Page<RecordedTicket>>> {
+    const MOST: usize = 200;
+    let bundle = member.tx.find_bundle(id).await?;
+    let suite = Suite::from_u8(bundle.suite).map_err(ApiError::internal)?;
+    let mut items = member
+        .tx
+        .lane_tickets(id, suite, of.lane, of.cursor, MOST + 1)
+        .await?;
+    let more = items.len() > MOST;
+    items.truncate(MOST);
+    let next = items.last().filter(|_| more).map(|last| last.n.to_string());
+    Ok(Answer(Page { items, next }))
+}
+
+/// When endpoints obeyed a bundle's disconnect: their first sign of life after it
+/// that no longer named the bundle.
+#[utoipa::path(get, path = "/v1/bundles/{id}/obediences", tag = "bundles",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Vec<Obedience>), (status = "4XX", body = Problem)))]
+async fn obediences(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Obedience>>> {
+    member.tx.find_bundle(id).await?;
+    Ok(Answer(member.tx.obediences(id).await?))
 }
 
 /// Disconnects one bundle; its consumer may draw another.

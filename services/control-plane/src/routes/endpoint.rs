@@ -165,6 +165,10 @@ async fn heartbeat(
             })
             .await?;
     }
+    caller
+        .tx
+        .note_obedience(caller.endpoint.id, &beat.bundles)
+        .await?;
     let mut bundles = Vec::with_capacity(beat.bundles.len());
     for id in beat.bundles {
         let bundle = match caller.tx.find_bundle(id).await {

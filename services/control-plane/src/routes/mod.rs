@@ -10,6 +10,7 @@ mod enrolment;
 mod events;
 mod health;
 mod issuers;
+mod overview;
 mod pairs;
 mod parties;
 mod people;
@@ -26,6 +27,7 @@ use crate::state::App;
 pub fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(health::routes())
+        .merge(overview::routes())
         .merge(platform::routes())
         .merge(tenants::routes())
         .merge(people::routes())

@@ -1,8 +1,13 @@
 //! `/v1/pairs`: who may call whom, and under which policy.
 
-use armour_api::{NewPair, Page, Pair, PairState, Policy, Problem, Reason};
-use armour_storage::{Counted, NewEvent};
-use axum::{Json as Answer, http::StatusCode};
+use armour_api::{NewPair, Page, Pair, PairSort, PairState, Policy, Problem, Reason};
+use armour_storage::{Counted, NewEvent, PairQuery};
+use axum::{
+    Json as Answer,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -10,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     auth::Member,
     collision::{Scope, disconnect as cut},
-    extract::{Cursor, Id, Json, Params, check_text},
+    extract::{Id, Json, Params, check_text},
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -55,38 +60,95 @@ async fn create(
     Ok((StatusCode::CREATED, Answer(pair)))
 }
 
-/// Lists pairs.
-#[utoipa::path(get, path = "/v1/pairs", tag = "pairs", params(Cursor),
-    responses((status = 200, body = Page<Pair>), (status = "4XX", body = Problem)))]
-async fn list(mut member: Member, Params(cursor): Params<Cursor>) -> ApiResult<Answer<Page<Pair>>> {
-    Ok(Answer(member.tx.list_pairs(None, cursor.cursor).await?))
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// `next` of the page before, of the same order.
+    cursor: Option<String>,
+    /// Part of the consumer's or the producer's name, in any case.
+    search: Option<String>,
+    /// Only in this state.
+    state: Option<PairState>,
+    /// In which order; the newest first if absent.
+    sort: Option<PairSort>,
+    /// How many at the most, 1 to 500; 100 if absent.
+    limit: Option<u16>,
 }
 
-/// One pair.
+/// Lists pairs.
+#[utoipa::path(get, path = "/v1/pairs", tag = "pairs", params(Filter),
+    responses((status = 200, body = Page<Pair>), (status = "4XX", body = Problem)))]
+async fn list(mut member: Member, Params(filter): Params<Filter>) -> ApiResult<Answer<Page<Pair>>> {
+    let limit = filter.limit.unwrap_or(100);
+    if !(1..=500).contains(&limit) {
+        return Err(ApiError::invalid("limit must be from 1 to 500"));
+    }
+    if let Some(search) = &filter.search {
+        check_text("search", search, 100)?;
+    }
+    let after = filter.cursor.as_deref().map(read_cursor).transpose()?;
+    let sort = filter.sort.unwrap_or(PairSort::Newest);
+    let mut pairs = member
+        .tx
+        .search_pairs(&PairQuery {
+            search: filter.search.as_deref(),
+            state: filter.state,
+            sort,
+            after: after.as_ref(),
+            most: i64::from(limit) + 1,
+        })
+        .await?;
+    let more = pairs.len() > limit.into();
+    pairs.truncate(limit.into());
+    let next = pairs.last().filter(|_| more).map(|last| {
+        let key = match sort {
+            PairSort::Newest | PairSort::Oldest => "",
+            PairSort::Consumer | PairSort::ConsumerDescending => &last.consumer_name,
+            PairSort::Producer | PairSort::ProducerDescending => &last.producer_name,
+        };
+        write_cursor(key, last.id)
+    });
+    Ok(Answer(Page { items: pairs, next }))
+}
+
+/// One pair; its `ETag` changes with each change of it.
 #[utoipa::path(get, path = "/v1/pairs/{id}", tag = "pairs", params(("id" = Uuid, Path)),
     responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
-async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Pair>> {
-    Ok(Answer(member.tx.find_pair(id).await?))
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged> {
+    Ok(tagged(member.tx.find_pair(id).await?))
 }
 
-/// Replaces a pair's policy; endpoints follow it from their next bundle on.
-#[utoipa::path(put, path = "/v1/pairs/{id}/policy", tag = "pairs", params(("id" = Uuid, Path)),
+/// Replaces a pair's policy; endpoints follow it from their next bundle on. With
+/// `If-Match` only if nobody has changed the pair since.
+#[utoipa::path(put, path = "/v1/pairs/{id}/policy", tag = "pairs",
+    params(("id" = Uuid, Path),
+           ("If-Match" = Option<String>, Header, description = "The pair's `ETag` as read")),
     request_body = Policy, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn set_policy(
     mut member: Member,
     Id(id): Id,
+    headers: HeaderMap,
     Json(policy): Json<Policy>,
-) -> ApiResult<Answer<Pair>> {
+) -> ApiResult<Tagged> {
     policy.check().map_err(ApiError::invalid)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    let before = tx.find_pair(id).await?.policy;
+    tx.lock_pair(id).await?;
+    let before = tx.find_pair(id).await?;
+    let expected = headers.get(header::IF_MATCH);
+    if expected.is_some_and(|tag| tag != "*" && *tag != *etag(&before)) {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "changed-meanwhile",
+            "somebody has changed the pair since you read it; read it again",
+        ));
+    }
     tx.set_pair_policy(id, &policy).await?;
     tx.audit(
         &actor,
         "pair.policy",
         id,
-        json!({ "before": before, "after": policy }),
+        json!({ "before": before.policy, "after": policy }),
     )
     .await?;
     tx.record_event(&NewEvent {
@@ -98,7 +160,33 @@ async fn set_policy(
     .await?;
     let pair = tx.find_pair(id).await?;
     member.tx.commit().await?;
-    Ok(Answer(pair))
+    Ok(tagged(pair))
+}
+
+type Tagged = ([(HeaderName, String); 1], Answer<Pair>);
+
+fn tagged(pair: Pair) -> Tagged {
+    ([(header::ETAG, etag(&pair))], Answer(pair))
+}
+
+/// A strong validator (RFC 9110, section 8.8.3).
+fn etag(pair: &Pair) -> String {
+    format!("\"{}\"", pair.revision)
+}
+
+fn write_cursor(key: &str, id: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode([id.as_bytes(), key.as_bytes()].concat())
+}
+
+fn read_cursor(text: &str) -> ApiResult<(String, Uuid)> {
+    let wrong = || ApiError::invalid("cursor must be the next of a page before");
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+    let (id, key) = bytes.split_first_chunk::<16>().ok_or_else(wrong)?;
+    let key = std::str::from_utf8(key).map_err(|_| wrong())?;
+    if key.contains('\0') {
+        return Err(wrong());
+    }
+    Ok((key.to_owned(), Uuid::from_bytes(*id)))
 }
 
 /// Disconnects a pair and all of its bundles.

@@ -2,6 +2,7 @@
 
 use armour_api::{
     AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, Problem, SigningKey,
+    System,
 };
 use armour_storage::{Actor, AuditFilter};
 use axum::{
@@ -32,6 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rotation_))
         .routes(routes!(signing_keys, rotate_signing_key))
         .routes(routes!(audit))
+        .routes(routes!(system))
 }
 
 /// The keys that sign endpoints' access tokens, as a JSON Web Key Set (RFC 7517).
@@ -179,6 +181,14 @@ async fn rotate_signing_key(
     let keys = tx.list_signing_keys().await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(keys)))
+}
+
+/// Replicas, the database, and what waits.
+#[utoipa::path(get, path = "/v1/platform/system", tag = "platform",
+    responses((status = 200, body = System), (status = "4XX", body = Problem)))]
+async fn system(_: Platform, State(app): State<App>) -> ApiResult<Answer<System>> {
+    let mut tx = app.store.platform().await?;
+    Ok(Answer(tx.system(Utc::now()).await?))
 }
 
 /// Lists what was done to the platform itself, latest first.

@@ -209,6 +209,7 @@ async fn check(
     }
     Ok(Some(LedgerReport {
         bundle: bundle.id,
+        reporter: caller.endpoint.id,
         chain,
         tickets,
     }))

@@ -38,6 +38,12 @@ pub fn start(app: &App) -> JoinSet<()> {
         "upkeep",
         upkeep::run,
     ));
+    workers.spawn(every(
+        app.clone(),
+        Duration::from_secs(15),
+        "presence",
+        upkeep::be_present,
+    ));
     workers
 }
 

@@ -34,6 +34,15 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
     Ok(())
 }
 
+/// Says that this replica is there.
+pub async fn be_present(app: App) -> ApiResult<()> {
+    let mut tx = app.store.platform().await?;
+    tx.touch_replica(app.replica, env!("CARGO_PKG_VERSION"))
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
 pub async fn run(app: App) -> ApiResult<()> {
     let now = Utc::now();

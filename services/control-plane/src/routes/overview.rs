@@ -1,0 +1,19 @@
+//! `/v1/overview`: the tenant at a glance.
+
+use armour_api::{Overview, Problem};
+use axum::Json as Answer;
+use chrono::Utc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{auth::Member, problem::ApiResult, state::App};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(overview))
+}
+
+/// The tenant at a glance.
+#[utoipa::path(get, path = "/v1/overview", tag = "overview",
+    responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
+async fn overview(mut member: Member) -> ApiResult<Answer<Overview>> {
+    Ok(Answer(member.tx.overview(Utc::now()).await?))
+}
