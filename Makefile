@@ -6,7 +6,7 @@ CARGO ?= cargo
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: console-load help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -44,6 +44,10 @@ console: setup ## Build the web console
 
 screenshots: setup-test console ## Take the screenshots of docs/console anew
 	ARMOUR_SCREENSHOTS=$(CURDIR)/docs/console scripts/test-console
+
+console-load: setup-test console ## Scroll a list of 100,000 pairs; API and frame times
+	$(CARGO) build --release $(BINARIES)
+	scripts/test-console --config playwright.load.config.ts
 
 faults: setup ## 100,000 exchanges with loss, crashes and reconnects
 	$(CARGO) build --release $(BINARIES)

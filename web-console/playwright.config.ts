@@ -23,6 +23,8 @@ export default defineConfig({
   outputDir: "../target/playwright",
   use: {
     baseURL: "http://127.0.0.1:7300",
+    // What still moves in has not its full contrast yet.
+    contextOptions: { reducedMotion: "reduce" },
     viewport: { width: 1100, height: 800 },
     launchOptions: {
       executablePath: "/usr/bin/chromium",

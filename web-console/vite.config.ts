@@ -1,7 +1,18 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  // The content security policy allows no inline script or style.
-  build: { assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  build: {
+    // The content security policy allows no inline script.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rollupOptions: {
+      onwarn(warning, warn) {
+        // "use client" is for servers that render; here nothing else does.
+        if (warning.code !== "MODULE_LEVEL_DIRECTIVE") {
+          warn(warning);
+        }
+      },
+    },
+  },
   server: { proxy: { "/v1": "http://127.0.0.1:7100" } },
 });

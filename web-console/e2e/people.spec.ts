@@ -67,8 +67,8 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   await expect(page.getByText("ada")).toBeVisible();
   await expect(page.locator("header")).toContainText("tenant-admin");
   await expect(page.getByRole("status")).toHaveText("Live");
-  const row = page.getByRole("row").filter({ hasText: "laptop" });
-  await expect(row).toContainText("active");
+  await page.getByRole("link", { name: "Pairs" }).click();
+  await expect(page.getByRole("row").filter({ hasText: "laptop" })).toBeVisible();
 
   // The cookie is out of reach of scripts and for this host alone.
   const cookies = await page.context().cookies();
@@ -91,7 +91,7 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   expect(await post(who.csrf_token)).toBe(201);
   expect(armour("audit", "list", "--action", "consumer.create")).toMatch(/person:[0-9a-f-]+:ada/);
 
-  await page.getByRole("link", { name: "Sessions" }).click();
+  await page.getByRole("link", { name: "Access" }).click();
   await expect(page.getByRole("row").filter({ hasText: "this one" })).toContainText("ada");
   await shoot(page, "sessions");
 
@@ -151,13 +151,15 @@ test("an administrator ends another's session, and its page says so", async ({ b
   await expect(theirs.getByRole("status")).toHaveText("Live");
   const mine = await another(browser);
   await signIn(mine, "ada");
-  await mine.getByRole("link", { name: "Sessions" }).click();
+  await mine.getByRole("link", { name: "Access" }).click();
   const rows = mine.getByRole("row").filter({ hasText: "grace" }).filter({ hasText: "active" });
   // Those of other tests too.
   await expect(rows.first()).toBeVisible();
-  while ((await rows.count()) > 0) {
+  for (let left = await rows.count(); left > 0; left--) {
     await rows.first().getByRole("button", { name: "End" }).click();
-    await mine.waitForTimeout(200);
+    await mine.getByRole("dialog").getByRole("button", { name: "End" }).click();
+    await expect(mine.getByRole("dialog")).toHaveCount(0);
+    await expect(rows).toHaveCount(left - 1);
   }
   await expect(theirs.getByText("You are no longer signed in.")).toBeVisible({ timeout: 15_000 });
   await theirs.context().close();

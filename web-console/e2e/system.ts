@@ -1,20 +1,80 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { Page } from "@playwright/test";
+import AxeBuilder from "@axe-core/playwright";
+import { type Page, expect } from "@playwright/test";
 
 /** The data folder of the system under test. */
 export const data = process.env.ARMOUR_DATA_DIR ?? "";
 
 const screenshots = process.env.ARMOUR_SCREENSHOTS;
+/** Where the control plane under test listens. */
+const LISTEN = "127.0.0.1:7300";
 
 /** Runs an operator's command. */
 export function armour(...args: string[]): string {
   return execFileSync("../target/debug/armour", args, { encoding: "utf8", env: process.env });
 }
 
-/** Keeps a screenshot, if they are asked for. */
+/** Keeps a screenshot in light and dark, if they are asked for. */
 export async function shoot(page: Page, name: string) {
-  if (screenshots) {
-    await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
+  if (!screenshots) {
+    return;
   }
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(screenshots, `${name}-${colorScheme}.png`) });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+/** Signs in as the local operator, or with another token that is in the data folder. */
+export async function signInWithToken(page: Page, file = "operator-token") {
+  await page.goto("/");
+  await page.getByRole("button", { name: "Sign in with an API token" }).click();
+  await page.getByLabel("API token").fill(readFileSync(join(data, file), "utf8"));
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
+}
+
+/** Kills the control plane under test; `armour dev` starts it again. */
+export function killControlPlane() {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const program = readlinkSync(`/proc/${pid}/exe`);
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      if (program.endsWith("/armour-control-plane") && environment.includes(`=${LISTEN}\0`)) {
+        process.kill(Number(pid), "SIGKILL");
+        return;
+      }
+    } catch {
+      // Another user's process, or one that is gone.
+    }
+  }
+  throw new Error("no control plane is running");
+}
+
+/** What the page complains of, but for refusals that a test provokes. */
+export function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/status of (401|403|412)/.test(message.text())) {
+      complaints.push(message.text());
+    }
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  return complaints;
+}
+
+/** No violation of WCAG 2.2 AA that a machine can find, in light and in dark. */
+export async function expectAccessible(page: Page) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    const { violations } = await new AxeBuilder({ page })
+      .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])
+      .analyze();
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(" ")}`);
+    expect(found, `${page.url()} in ${colorScheme}`).toEqual([]);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
 }

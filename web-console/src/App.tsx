@@ -1,19 +1,25 @@
+import { Loader, Center } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 
 import { Refused, answer } from "./api/client";
 import { type SignedIn, forget, resume } from "./auth";
-import { Overview } from "./pages/Overview";
+import { MeProvider } from "./me";
 import { SignIn } from "./pages/SignIn";
+import { router } from "./router";
+import { t } from "./strings";
 
 /** Signed in, by a session or an API token, or on the way there. */
 export function App() {
-  const [signedIn, setSignedIn] = useState<SignedIn>();
+  const [me, setMe] = useState<SignedIn>();
   const [asking, setAsking] = useState(true);
   const [said, setSaid] = useState("");
+  const queries = useQueryClient();
 
   useEffect(() => {
     resume()
-      .then(setSignedIn)
+      .then(setMe)
       .catch((error: unknown) => {
         // Nobody is signed in, or no longer: nothing to tell.
         if (!(error instanceof Refused && error.status === 401)) {
@@ -24,35 +30,58 @@ export function App() {
       .finally(() => setAsking(false));
   }, []);
 
-  const leave = useCallback((why: string) => {
-    forget();
-    setSaid(why);
-    setSignedIn(undefined);
-  }, []);
-  const refused = useCallback(() => leave("You are no longer signed in."), [leave]);
+  const leave = useCallback(
+    (why: string) => {
+      forget();
+      // Nothing of one person is shown to the next.
+      queries.clear();
+      setSaid(why);
+      setMe(undefined);
+    },
+    [queries],
+  );
+  // Whatever call is told that nobody is signed in ends the page.
+  useEffect(() => {
+    const watch = queries.getQueryCache().subscribe((event) => {
+      const error: unknown = event.query.state.error;
+      if (event.type === "updated" && error instanceof Refused && error.status === 401) {
+        leave(t.noLonger);
+      }
+    });
+    return watch;
+  }, [queries, leave]);
+
   const signOut = useCallback(async () => {
-    if (signedIn?.credentials.kind !== "session") {
+    if (me?.credentials.kind !== "session") {
       leave("");
       return;
     }
     try {
-      const { redirect } = await answer(signedIn.api.POST("/v1/logout"));
+      const { redirect } = await answer(me.api.POST("/v1/logout"));
       if (redirect) {
         // The issuer's own session ends there.
         window.location.assign(redirect);
         return;
       }
-      leave("You are signed out.");
+      leave(t.signedOut);
     } catch (error) {
       leave(error instanceof Error ? error.message : String(error));
     }
-  }, [signedIn, leave]);
+  }, [me, leave]);
 
   if (asking) {
-    return <p className="hint">Loading…</p>;
+    return (
+      <Center h="100vh">
+        <Loader aria-label={t.loading} />
+      </Center>
+    );
   }
-  if (signedIn === undefined) {
-    return <SignIn signedIn={setSignedIn} said={said} />;
+  if (me === undefined) {
+    return <SignIn signedIn={setMe} said={said} />;
   }
-  return <Overview me={signedIn} signOut={() => void signOut()} refused={refused} />;
+  return (
+    <MeProvider value={me}>
+      <RouterProvider router={router} context={{ signOut: () => void signOut() }} />
+    </MeProvider>
+  );
 }

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod collision;
 pub mod config;
+mod console;
 mod egress;
 mod extract;
 mod hub;
@@ -18,18 +19,11 @@ pub mod state;
 pub mod token;
 pub mod workers;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue},
-    middleware,
-};
+use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
-    services::{ServeDir, ServeFile},
-    set_header::SetResponseHeaderLayer,
     trace::TraceLayer,
 };
 use utoipa::OpenApi as _;
@@ -37,10 +31,6 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// Largest request body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
-
-/// No inline script, no other host, in nobody's frame.
-const CONSOLE_POLICY: &str =
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// The service: API below `/v1`, console files elsewhere.
 pub fn router(app: state::App) -> Router {
@@ -59,7 +49,7 @@ pub fn router(app: state::App) -> Router {
             axum::routing::get(async move || axum::Json(document)),
         );
     let api = match &app.config.console_dir {
-        Some(dir) => api.fallback_service(console(dir)),
+        Some(dir) => api.fallback_service(console::router(dir)),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))
@@ -71,22 +61,6 @@ pub fn router(app: state::App) -> Router {
                 .layer(CatchPanicLayer::custom(problem::panicked)),
         )
         .with_state(app)
-}
-
-/// The console's files; pages of its own making are all `index.html`.
-fn console(dir: &std::path::Path) -> Router {
-    let files = ServeDir::new(dir).fallback(ServeFile::new(dir.join("index.html")));
-    let header = |name, value| {
-        SetResponseHeaderLayer::overriding(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )
-    };
-    Router::new()
-        .fallback_service(files)
-        .layer(header("content-security-policy", CONSOLE_POLICY))
-        .layer(header("x-content-type-options", "nosniff"))
-        .layer(header("referrer-policy", "no-referrer"))
 }
 
 /// The OpenAPI document, as committed in `openapi/openapi.json`.
@@ -130,7 +104,7 @@ fn name_operations(document: &mut utoipa::openapi::OpenApi) {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Armour", description = "Armour's control plane."),
-    components(schemas(armour_api::Event)),
+    components(schemas(armour_api::Event, armour_api::PairSort)),
     modifiers(&Bearer),
     security(("bearer" = []))
 )]

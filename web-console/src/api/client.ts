@@ -10,6 +10,14 @@ export type ArmourEvent = components["schemas"]["Event"];
 export type Problem = components["schemas"]["Problem"];
 export type Whoami = components["schemas"]["Whoami"];
 export type Session = components["schemas"]["Session"];
+export type ApiToken = components["schemas"]["ApiToken"];
+export type Issuer = components["schemas"]["Issuer"];
+export type Webhook = components["schemas"]["Webhook"];
+export type Delivery = components["schemas"]["Delivery"];
+export type AuditEntry = components["schemas"]["AuditEntry"];
+export type Policy = components["schemas"]["Policy"];
+export type Party = components["schemas"]["Party"];
+export type RecordedTicket = components["schemas"]["RecordedTicket"];
 export type SignInChoice = components["schemas"]["SignInChoice"];
 
 export type Api = ReturnType<typeof connect>;
@@ -40,7 +48,15 @@ export async function answer<T>(
   return data;
 }
 
-interface PageOf<T> {
+/** An act whose answer has no body. */
+export async function done(call: Promise<{ error?: unknown; response: Response }>): Promise<void> {
+  const { error, response } = await call;
+  if (!response.ok) {
+    throw new Refused(response.status, error as Problem | undefined);
+  }
+}
+
+export interface PageOf<T> {
   items: T[];
   next?: string | null;
 }

@@ -1,49 +1,56 @@
-import type { Collision, Pair } from "../api/client";
-import { Time } from "./Time";
+import { Stack, Table, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 
-const MEANING: Record<Collision["kind"], string> = {
-  fork: "Two different successors of one ticket were signed with the consumer’s key.",
-  superseded: "A superseded bundle was used after its grace.",
-  disowned: "The ledger held a ticket that the consumer never issued.",
-};
+import { answer } from "../api/client";
+import { useMe } from "../me";
+import { Answered } from "../parts/Said";
+import { Time } from "../parts/Time";
+import { t } from "../strings";
 
-export function Collisions(props: { collisions: Collision[]; pairs: Pair[] }) {
-  const name = (id: string) => {
-    const pair = props.pairs.find((candidate) => candidate.id === id);
-    return pair ? `${pair.consumer_name} → ${pair.producer_name}` : id;
-  };
+export function Collisions() {
+  const { api } = useMe();
+  const query = useQuery({
+    queryKey: ["collisions"],
+    queryFn: async () => (await answer(api.GET("/v1/collisions"))).items,
+  });
   return (
-    <section aria-labelledby="collisions" aria-live="polite">
-      <h2 id="collisions">Collisions</h2>
-      {props.collisions.length === 0 && <p>None: nobody else has used a consumer’s state.</p>}
-      <ul className="collisions">
-        {props.collisions.slice(0, 10).map((collision) => (
-          <li key={collision.id} data-testid="collision">
-            <strong>{name(collision.pair_id)}</strong>{" "}
-            <span className="badge silent">{collision.kind}</span>{" "}
-            <Time at={collision.detected_at} />
-            <p>
-              {MEANING[collision.kind]} Lane {collision.lane}, exchange {collision.n}. Every ticket of
-              bundle <code>{collision.bundle_id}</code> is dead.
-            </p>
-            {collision.recorded && collision.reported && (
-              <details>
-                <summary>Evidence: both signed tickets</summary>
-                <dl>
-                  <dt>Recorded</dt>
-                  <dd>
-                    <code>{collision.recorded}</code>
-                  </dd>
-                  <dt>Reported</dt>
-                  <dd>
-                    <code>{collision.reported}</code>
-                  </dd>
-                </dl>
-              </details>
-            )}
-          </li>
-        ))}
-      </ul>
-    </section>
+    <Stack>
+      <Title order={2}>{t.pages.collisions}</Title>
+      <Answered query={query} empty={t.collisions.none}>
+        {(collisions) => (
+          <div className="scroll">
+            <Table>
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t.collisions.at}</Table.Th>
+                  <Table.Th>{t.collisions.kind}</Table.Th>
+                  <Table.Th>{t.collisions.where}</Table.Th>
+                  <Table.Th>{t.bundle.title}</Table.Th>
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {collisions.map((one) => (
+                  <Table.Tr key={one.id} data-testid="collision">
+                    <Table.Td>
+                      <Time at={one.detected_at} />
+                    </Table.Td>
+                    <Table.Td>{t.collisions[one.kind]}</Table.Td>
+                    <Table.Td>
+                      {t.bundle.lane(one.lane)}, {one.n}
+                    </Table.Td>
+                    <Table.Td>
+                      <Link to="/bundles/$id" params={{ id: one.bundle_id }}>
+                        <code>{one.bundle_id}</code>
+                      </Link>
+                    </Table.Td>
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          </div>
+        )}
+      </Answered>
+    </Stack>
   );
 }

@@ -1,141 +1,195 @@
-import { useRef, useState } from "react";
+import { Button, Group, Select, Stack, Text, TextInput, Title } from "@mantine/core";
+import { useDebouncedCallback } from "@mantine/hooks";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useRef, useState } from "react";
 
-import { type Api, type Pair, answer } from "../api/client";
-import type { SignedIn } from "../auth";
-import { type Health, health } from "../live/health";
-import type { World } from "../live/useWorld";
+import { type Pair, answer } from "../api/client";
+import { mayOperate, useMe } from "../me";
+import { NewPair } from "../parts/NewPair";
+import { Problem } from "../parts/Said";
+import { State } from "../parts/State";
+import { Time } from "../parts/Time";
+import type { PairsSearch } from "../router";
+import { t } from "../strings";
 
-export function Pairs(props: { me: SignedIn; world: World; refresh: () => void }) {
-  const { pairs } = props.world;
+const PAGE = 200;
+const ROW = 44;
+const SORTS = [
+  ["newest", `${t.pairs.created} ↓`],
+  ["oldest", `${t.pairs.created} ↑`],
+  ["consumer", `${t.pairs.consumer} ↑`],
+  ["consumer-descending", `${t.pairs.consumer} ↓`],
+  ["producer", `${t.pairs.producer} ↑`],
+  ["producer-descending", `${t.pairs.producer} ↓`],
+] as const;
+type Sort = (typeof SORTS)[number][0];
+
+export function Pairs() {
+  const me = useMe();
+  const search = useSearch({ from: "/pairs" });
+  const navigate = useNavigate({ from: "/pairs" });
+  const change = (changes: PairsSearch) =>
+    void navigate({ search: (now) => ({ ...now, ...changes }), replace: true });
+  const look = useDebouncedCallback((text: string) => change({ search: text || undefined }), 250);
+  const [typed, setTyped] = useState(search.search ?? "");
   return (
-    <section aria-labelledby="pairs">
-      <h2 id="pairs">Pairs</h2>
-      {pairs.length === 0 ? (
-        <p>
-          No pairs yet. Create one with <code>armour pairs create</code>.
-        </p>
-      ) : (
-        <div className="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Consumer</th>
-                <th scope="col">Producer</th>
-                <th scope="col">State</th>
-                <th scope="col">Exchanges</th>
-                <th scope="col">Suite</th>
-                <th scope="col">Reports</th>
-                <th scope="col">Act</th>
-              </tr>
-            </thead>
-            <tbody>
-              {pairs.map((pair) => (
-                <Row key={pair.id} pair={pair} {...props} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </section>
+    <Stack>
+      <Group justify="space-between">
+        <Title order={2}>{t.pages.pairs}</Title>
+        {mayOperate(me) && <NewPair />}
+      </Group>
+      <Group align="end">
+        <TextInput
+          label={t.pairs.search}
+          type="search"
+          maxLength={100}
+          value={typed}
+          onChange={(event) => {
+            setTyped(event.currentTarget.value);
+            look(event.currentTarget.value.trim());
+          }}
+        />
+        <Select
+          label={t.pairs.state}
+          data={["active", "disconnected"]}
+          placeholder={t.pairs.any}
+          clearable
+          value={search.state ?? null}
+          onChange={(state) => change({ state: state ?? undefined })}
+        />
+        <Select
+          label={t.pairs.sort}
+          data={SORTS.map(([value, label]) => ({ value, label }))}
+          allowDeselect={false}
+          value={search.sort ?? "newest"}
+          onChange={(sort) => change({ sort: sort ?? undefined })}
+        />
+      </Group>
+      <List search={search} />
+    </Stack>
   );
 }
 
-function Row(props: { pair: Pair; me: SignedIn; world: World; refresh: () => void }) {
-  const { pair, world } = props;
-  const now = Date.now();
-  const of = (party: string) =>
-    health(
-      world.endpoints.filter((endpoint) => endpoint.party_id === party),
-      pair,
-      now,
-    );
-  const bundle = world.bundles.find(
-    (candidate) => candidate.pair_id === pair.id && candidate.state === "active",
-  );
-  return (
-    <tr data-state={pair.state}>
-      <th scope="row">
-        {pair.consumer_name} <Badge health={of(pair.consumer_id)} />
-      </th>
-      <td>
-        {pair.producer_name} <Badge health={of(pair.producer_id)} />
-      </td>
-      <td>
-        <span className={`state ${pair.state}`}>{pair.state}</span>
-      </td>
-      <td className="number">{bundle ? bundle.exchanges.toLocaleString() : "–"}</td>
-      <td className="number">{pair.policy.suite}</td>
-      <td>{pair.policy.reporting}</td>
-      <td>
-        {/* Of an auditor the control plane would refuse it. */}
-        {pair.state === "disconnected" && props.me.who.role !== "auditor" && (
-          <ReArm pair={pair} api={props.me.api} refresh={props.refresh} />
-        )}
-      </td>
-    </tr>
-  );
-}
-
-function Badge(props: { health: Health }) {
-  const text = { healthy: "healthy", silent: "silent", none: "no endpoint" }[props.health];
-  return <span className={`badge ${props.health}`}>{text}</span>;
-}
-
-function ReArm(props: { pair: Pair; api: Api; refresh: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const [reason, setReason] = useState("");
-  const [error, setError] = useState<string>();
-  const reArm = async () => {
-    try {
-      await answer(
-        props.api.POST("/v1/pairs/{id}/re-arm", {
-          params: { path: { id: props.pair.id } },
-          body: { reason },
+/** Rows as they are scrolled to; only those in sight are in the page. */
+function List(props: { search: PairsSearch }) {
+  const me = useMe();
+  const { search, state, sort } = props.search;
+  const query = useInfiniteQuery({
+    queryKey: ["pairs", search, state, sort],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      answer(
+        me.api.GET("/v1/pairs", {
+          params: {
+            query: {
+              limit: PAGE,
+              ...(pageParam ? { cursor: pageParam } : {}),
+              ...(search ? { search } : {}),
+              ...(state ? { state: state as Pair["state"] } : {}),
+              ...(sort ? { sort: sort as Sort } : {}),
+            },
+          },
         }),
-      );
-      dialog.current?.close();
-      props.refresh();
-    } catch (failure) {
-      setError(failure instanceof Error ? failure.message : String(failure));
+      ),
+    getNextPageParam: (last) => last.next ?? undefined,
+  });
+  const pairs = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const scroll = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: pairs.length,
+    getScrollElement: () => scroll.current,
+    estimateSize: () => ROW,
+    overscan: 12,
+  });
+  const shown = rows.getVirtualItems();
+  const last = shown.at(-1)?.index ?? 0;
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
+  useEffect(() => {
+    // The next page is there before one comes to it.
+    if (hasNextPage && !isFetchingNextPage && last > pairs.length - PAGE / 2) {
+      void fetchNextPage();
     }
-  };
+  }, [last, pairs.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
+
+  if (query.data === undefined) {
+    return query.error ? (
+      <Problem error={query.error} again={() => void query.refetch()} />
+    ) : (
+      <Text aria-busy="true">{t.loading}</Text>
+    );
+  }
+  if (pairs.length === 0) {
+    return <Text c="dimmed">{search || state ? t.pairs.nothingFound : t.pairs.none}</Text>;
+  }
   return (
     <>
-      <button type="button" onClick={() => dialog.current?.showModal()}>
-        Re-arm…
-      </button>
-      <dialog ref={dialog} aria-labelledby={`re-arm-${props.pair.id}`}>
-        <form
-          method="dialog"
-          onSubmit={(event) => {
-            event.preventDefault();
-            void reArm();
-          }}
+      <Problem error={query.error} />
+      <div
+        ref={scroll}
+        className="rows"
+        role="table"
+        aria-label={t.pages.pairs}
+        aria-rowcount={hasNextPage ? -1 : pairs.length + 1}
+        tabIndex={0}
+      >
+        <div role="row" className="row head" aria-rowindex={1}>
+          <span role="columnheader">{t.pairs.consumer}</span>
+          <span role="columnheader">{t.pairs.producer}</span>
+          <span role="columnheader">{t.pairs.state}</span>
+          <span role="columnheader">{t.pairs.suite}</span>
+          <span role="columnheader">{t.pairs.reporting}</span>
+          <span role="columnheader">{t.pairs.created}</span>
+        </div>
+        <div role="rowgroup" style={{ height: rows.getTotalSize(), position: "relative" }}>
+          {shown.map((item) => {
+            const pair = pairs[item.index];
+            return (
+              pair && (
+                <div
+                  key={pair.id}
+                  role="row"
+                  aria-rowindex={item.index + 2}
+                  className="row"
+                  style={{
+                    position: "absolute",
+                    top: 0,
+                    left: 0,
+                    right: 0,
+                    height: ROW,
+                    transform: `translateY(${item.start}px)`,
+                  }}
+                >
+                  <span role="cell">
+                    <Link to="/pairs/$id" params={{ id: pair.id }}>
+                      {pair.consumer_name}
+                    </Link>
+                  </span>
+                  <span role="cell">{pair.producer_name}</span>
+                  <span role="cell">
+                    <State state={pair.state} />
+                  </span>
+                  <span role="cell">{pair.policy.suite}</span>
+                  <span role="cell">{pair.policy.reporting}</span>
+                  <span role="cell">
+                    <Time at={pair.created_at} />
+                  </span>
+                </div>
+              )
+            );
+          })}
+        </div>
+      </div>
+      {hasNextPage && (
+        <Button
+          variant="default"
+          loading={isFetchingNextPage}
+          onClick={() => void fetchNextPage()}
         >
-          <h3 id={`re-arm-${props.pair.id}`}>
-            Re-arm {props.pair.consumer_name} and {props.pair.producer_name}
-          </h3>
-          <p>A new secret is minted. Find out first how the consumer’s state was copied.</p>
-          <label>
-            Reason, kept in the audit log
-            <input
-              required
-              maxLength={500}
-              value={reason}
-              onChange={(event) => setReason(event.target.value)}
-            />
-          </label>
-          {error && <p role="alert">{error}</p>}
-          <div className="actions">
-            <button type="button" onClick={() => dialog.current?.close()}>
-              Cancel
-            </button>
-            <button type="submit" className="primary">
-              Re-arm
-            </button>
-          </div>
-        </form>
-      </dialog>
+          {t.more}
+        </Button>
+      )}
     </>
   );
 }

@@ -1,16 +1,21 @@
+import { Anchor, Button, Container, Divider, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type FormEvent, useEffect, useState } from "react";
 
 import { Refused, type SignInChoice, answer, connect } from "../api/client";
 import { type SignedIn, knownTenant, rememberTenant, withToken } from "../auth";
+import { t } from "../strings";
 
 export function SignIn(props: { signedIn: (me: SignedIn) => void; said: string }) {
   return (
-    <main className="sign-in">
-      <h1>Armour</h1>
-      {props.said && <p role="status">{props.said}</p>}
-      <People />
-      <Token signedIn={props.signedIn} />
-    </main>
+    <Container component="main" size="xs" pt="12vh">
+      <Stack gap="lg">
+        <Title order={1}>{t.product}</Title>
+        {props.said && <Text role="status">{props.said}</Text>}
+        <People />
+        <Divider />
+        <Token signedIn={props.signedIn} />
+      </Stack>
+    </Container>
   );
 }
 
@@ -23,22 +28,19 @@ function People() {
   const look = async (id: string) => {
     setError("");
     try {
-      const found = await answer(
-        connect({}).GET("/v1/auth/choices", { params: { query: { tenant: id } } }),
-      );
+      const query = { tenant: id };
+      setChoices(await answer(connect({}).GET("/v1/auth/choices", { params: { query } })));
       rememberTenant(id);
-      setChoices(found);
     } catch (failure) {
       setChoices(undefined);
-      setError(failure instanceof Refused ? "This is not a tenant’s id." : String(failure));
+      setError(failure instanceof Refused ? t.signIn.notATenant : String(failure));
     }
   };
   useEffect(() => {
-    if (tenant !== "") {
-      void look(tenant);
+    const known = knownTenant();
+    if (known !== "") {
+      void look(known);
     }
-    // Looked for once with what is known; later by the form.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
 
   return (
@@ -48,41 +50,46 @@ function People() {
         void look(tenant.trim());
       }}
     >
-      <label htmlFor="tenant">Tenant</label>
-      <input
-        id="tenant"
-        autoComplete="organization"
-        placeholder="00000000-0000-0000-0000-000000000000"
-        value={tenant}
-        onChange={(event) => {
-          setTenant(event.target.value);
-          setChoices(undefined);
-        }}
-      />
-      {error && <p role="alert">{error}</p>}
-      {choices === undefined ? (
-        <button type="submit">Continue</button>
-      ) : (
-        choices.map((choice) => (
-          <a
-            key={choice.issuer_id}
-            className="button primary"
-            href={`/v1/auth/login?${new URLSearchParams({
-              tenant: tenant.trim(),
-              issuer: choice.issuer_id,
-            }).toString()}`}
-          >
-            Sign in with {choice.name}
-          </a>
-        ))
-      )}
-      {choices?.length === 0 && <p>Nobody can sign in to this tenant.</p>}
+      <Stack>
+        <TextInput
+          label={t.signIn.tenant}
+          description={t.signIn.tenantHint}
+          error={error || undefined}
+          autoComplete="organization"
+          value={tenant}
+          onChange={(event) => {
+            setTenant(event.currentTarget.value);
+            setChoices(undefined);
+          }}
+        />
+        {choices === undefined ? (
+          <Button type="submit" variant="default">
+            {t.signIn.continue}
+          </Button>
+        ) : choices.length === 0 ? (
+          <Text>{t.signIn.nobody}</Text>
+        ) : (
+          choices.map((choice) => (
+            <Button
+              key={choice.issuer_id}
+              component="a"
+              href={`/v1/auth/login?${new URLSearchParams({
+                tenant: tenant.trim(),
+                issuer: choice.issuer_id,
+              }).toString()}`}
+            >
+              {t.signIn.with(choice.name)}
+            </Button>
+          ))
+        )}
+      </Stack>
     </form>
   );
 }
 
 /** Or with an API token. */
 function Token(props: { signedIn: (me: SignedIn) => void }) {
+  const [shown, setShown] = useState(false);
   const [token, setToken] = useState("");
   const [error, setError] = useState("");
   const submit = async (event: FormEvent) => {
@@ -93,29 +100,34 @@ function Token(props: { signedIn: (me: SignedIn) => void }) {
     try {
       props.signedIn(await withToken(token.trim()));
     } catch (failure) {
-      const unknown = failure instanceof Refused && failure.status === 401;
-      setError(unknown ? "The control plane does not know this token." : String(failure));
+      const unknown = failure instanceof Refused && [401, 403].includes(failure.status);
+      setError(unknown ? t.signIn.unknown : String(failure));
     }
   };
+  if (!shown) {
+    return (
+      <Anchor component="button" type="button" onClick={() => setShown(true)}>
+        {t.signIn.withToken}
+      </Anchor>
+    );
+  }
   return (
-    <details>
-      <summary>Sign in with an API token</summary>
-      <form onSubmit={(event) => void submit(event)}>
-        <label htmlFor="token">API token</label>
-        <input
-          id="token"
+    <form onSubmit={(event) => void submit(event)}>
+      <Stack>
+        <TextInput
+          label={t.signIn.token}
+          description={t.signIn.dev}
           type="password"
           autoComplete="off"
+          error={error ? <span role="alert">{error}</span> : undefined}
           value={token}
-          onChange={(event) => setToken(event.target.value)}
+          onChange={(event) => setToken(event.currentTarget.value)}
+          autoFocus
         />
-        <button type="submit">Sign in</button>
-        {error && <p role="alert">{error}</p>}
-        <p className="hint">
-          <code>armour dev</code> keeps one in the file <code>operator-token</code> of its data
-          folder.
-        </p>
-      </form>
-    </details>
+        <Button type="submit" variant="default">
+          {t.signIn.submit}
+        </Button>
+      </Stack>
+    </form>
   );
 }

@@ -1,0 +1,257 @@
+import { type Page, expect, test } from "@playwright/test";
+
+import {
+  armour,
+  complaintsOf,
+  expectAccessible,
+  killControlPlane,
+  shoot,
+  signInWithToken,
+} from "./system";
+
+/** Opens a page by its link, as people do. */
+async function open(page: Page, name: string) {
+  await page.getByRole("navigation").getByRole("link", { name }).click();
+  await expect(page.getByRole("heading", { level: 2, name })).toBeVisible();
+}
+
+test("the overview shows figures, and events as they happen", async ({ page }) => {
+  const complaints = complaintsOf(page);
+  await signInWithToken(page);
+  await expect(page.getByText("Active pairs")).toBeVisible();
+  await expect(page.getByText("Exchanges a second")).toBeVisible();
+  armour("pairs", "list");
+  const pair = (JSON.parse(armour("pairs", "list", "-o", "json")) as { id: string }[])[0];
+  armour("pairs", "policy", pair?.id ?? "", '{"max_lanes": 17}');
+  await expect(page.getByText("pair.updated").first()).toBeVisible();
+  await shoot(page, "overview");
+  await expectAccessible(page);
+  expect(complaints).toEqual([]);
+});
+
+test("pairs are created by a guide, found, and their policy edited by one at a time", async ({
+  page,
+  browser,
+}) => {
+  const complaints = complaintsOf(page);
+  await signInWithToken(page);
+  await open(page, "Pairs");
+  const name = `till ${Date.now()}`;
+  await page.getByRole("button", { name: "New pair" }).click();
+  const dialog = page.getByRole("dialog");
+  await expectAccessible(page);
+  await dialog.getByLabel("Consumer’s name").fill(name);
+  await dialog.getByLabel("Producer’s name").fill("files");
+  await dialog.getByRole("button", { name: "Create" }).click();
+  // It ends in commands that can be run as they are.
+  const commands = dialog.getByTestId("secret");
+  await expect(commands).toHaveCount(2);
+  await expect(commands.nth(1)).toContainText("armour-agent consumer --control-plane http");
+  await expect(commands.nth(1)).toContainText(/echo armour_enrol_[0-9a-f_]+ > enrolment/);
+  await shoot(page, "new-pair");
+  await dialog.getByRole("button", { name: "Close" }).last().click();
+
+  await page.getByLabel("Search names").fill(name.toUpperCase());
+  await expect(page).toHaveURL(/search=/);
+  await expect(page.getByRole("row")).toHaveCount(2);
+  await page.getByRole("link", { name }).click();
+  await expect(page.getByRole("heading", { level: 2 })).toContainText(name);
+  await expect(page.getByText("No bundle has been drawn yet.")).toBeVisible();
+
+  // Somebody else edits it meanwhile, on a page that hears of nothing.
+  const other = await (await browser.newContext()).newPage();
+  await other.route("**/v1/events", (route) => route.abort());
+  await signInWithToken(other);
+  await other.goto(page.url());
+  await expect(other.getByLabel("Lease without contact, ms")).toHaveValue("60000");
+  await page.getByLabel("Lease without contact, ms").fill("70000");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText("pair.policy")).toBeVisible();
+  await other.getByLabel("Lease without contact, ms").fill("80000");
+  const refused = other.waitForResponse((answer) => answer.status() === 412);
+  await other.getByRole("button", { name: "Save" }).click();
+  await refused;
+  await expect(other.getByRole("alert").filter({ hasText: "changed this pair" })).toBeVisible();
+  await expect(other.getByLabel("Lease without contact, ms")).toHaveValue("70000");
+  await other.context().close();
+  await shoot(page, "pair");
+  await expectAccessible(page);
+
+  await page.getByRole("button", { name: "Disconnect…" }).click();
+  await dialog.getByLabel("Reason").fill("the till was sold");
+  await dialog.getByLabel("to confirm").fill(name);
+  await dialog.getByRole("button", { name: "Disconnect" }).click();
+  await expect(page.getByText("“the till was sold”")).toBeVisible();
+  await expect(page.getByText("disconnected", { exact: true })).toBeVisible();
+  expect(complaints).toEqual([]);
+});
+
+test("a bundle's lanes are drawn, ticket by ticket", async ({ page }) => {
+  for (let call = 0; call < 12; call++) {
+    expect((await page.request.get("http://127.0.0.1:7301/echo?id=x")).ok()).toBe(true);
+  }
+  await signInWithToken(page);
+  await open(page, "Pairs");
+  await page.getByRole("link", { name: "laptop" }).click();
+  await page.getByRole("row").filter({ hasText: "active" }).getByRole("link").click();
+  await expect(page.getByRole("heading", { level: 2 })).toContainText("laptop → files");
+  await expect.poll(() => page.getByTestId("ticket").count()).toBeGreaterThan(5);
+  await page.getByTestId("ticket").first().hover();
+  await expect(page.getByText(/Ticket \d+ · [0-9a-f]{16}… · recorded by the/)).toBeVisible();
+  await shoot(page, "bundle");
+  await expectAccessible(page);
+});
+
+test("endpoints are seen, and agents enrolled", async ({ page }) => {
+  await signInWithToken(page);
+  await open(page, "Endpoints");
+  await expect(page.getByRole("row").filter({ hasText: "healthy" })).toHaveCount(2);
+  await page.getByRole("button", { name: "Enrol an agent" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("combobox", { name: "Of" }).click();
+  await page.getByRole("option", { name: "files (producer)" }).click();
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await expect(dialog.getByTestId("secret")).toContainText("armour_enrol_");
+  await dialog.getByRole("button", { name: "Close" }).last().click();
+  await shoot(page, "endpoints");
+  await expectAccessible(page);
+});
+
+test("the audit log is filtered, checked in the browser, followed and exported", async ({
+  page,
+}) => {
+  const complaints = complaintsOf(page);
+  await signInWithToken(page);
+  await open(page, "Audit");
+  await page.getByRole("button", { name: "Check the log" }).click();
+  await expect(page.getByText(/The latest head, of \d+ entries, is signed/)).toBeVisible();
+  const pair = (JSON.parse(armour("pairs", "list", "-o", "json")) as { id: string }[])[0];
+  for (const lanes of [19, 20]) {
+    armour("pairs", "policy", pair?.id ?? "", `{"max_lanes": ${lanes}}`);
+  }
+  await page.getByLabel("Action").fill("pair.policy");
+  await expect(page).toHaveURL(/action=pair.policy/);
+  await page.getByRole("row").nth(1).getByRole("link").click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByTestId("proof")).toContainText("is in the signed tree");
+  await expect(dialog.locator(".diff-new")).not.toHaveCount(0);
+  await shoot(page, "audit-entry");
+  await expectAccessible(page);
+  await dialog.getByRole("button", { name: "Close" }).click();
+  // An answer that was tampered with on the way does not pass.
+  await page.route("**/proof**", async (route) => {
+    const answer = await route.fetch();
+    const proof = (await answer.json()) as { entry: { actor: string } };
+    proof.entry.actor = "token:somebody-else";
+    await route.fulfill({ response: answer, json: proof });
+  });
+  await page.getByRole("row").nth(2).getByRole("link").click();
+  await expect(dialog.getByTestId("proof")).toContainText("is NOT what");
+  await dialog.getByRole("button", { name: "Close" }).click();
+
+  await page.getByLabel("Action").fill("consumer.create");
+  await page.getByRole("switch", { name: "Follow" }).check();
+  await expect(page).toHaveURL(/action=consumer.create/);
+  const name = `followed ${Date.now()}`;
+  const made = JSON.parse(armour("consumers", "create", name, "-o", "json")) as { id: string };
+  // Nobody reloads the page.
+  await expect(page.getByRole("row").filter({ hasText: made.id })).toBeVisible();
+  await shoot(page, "audit");
+  await expectAccessible(page);
+
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const file = await (await download).path();
+  expect(armour("audit", "verify", file)).toContain("verified  true");
+  expect(complaints).toEqual([]);
+});
+
+test("tokens, issuers and webhooks are managed", async ({ page }) => {
+  const complaints = complaintsOf(page);
+  await signInWithToken(page);
+  await open(page, "Access");
+  const dialog = page.getByRole("dialog");
+  await page.getByRole("tab", { name: "API tokens" }).click();
+  await page.getByRole("button", { name: "New API token" }).click();
+  const name = `ci ${Date.now()}`;
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await expect(dialog.getByTestId("secret")).toContainText("armour_op_");
+  await dialog.getByRole("button", { name: "Close" }).last().click();
+  const row = page.getByRole("row").filter({ hasText: name });
+  await expect(row).toContainText("operator");
+  await shoot(page, "access");
+  await expectAccessible(page);
+  await row.getByRole("button", { name: "Revoke" }).click();
+  await dialog.getByLabel("to confirm").fill(name);
+  await dialog.getByRole("button", { name: "Revoke" }).click();
+  await expect(row).toHaveCount(0);
+
+  await page.getByRole("tab", { name: "Webhooks" }).click();
+  await page.getByRole("button", { name: "New webhook" }).click();
+  await dialog.getByLabel("URL").fill("http://127.0.0.1:9/hook");
+  await dialog.getByLabel("Kinds of events").fill("pair.created, pair.creatd");
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await expect(dialog.getByRole("alert")).toContainText("there are no events pair.creatd");
+  await dialog.getByLabel("Kinds of events").fill("pair.updated");
+  await dialog.getByRole("button", { name: "Create" }).click();
+  await expect(dialog.getByTestId("secret")).toContainText("whsec_");
+  await dialog.getByRole("button", { name: "Close" }).last().click();
+  const pair = (JSON.parse(armour("pairs", "list", "-o", "json")) as { id: string }[]).at(-1);
+  armour("pairs", "policy", pair?.id ?? "", '{"max_lanes": 18}');
+  await page.getByRole("button", { name: "Deliveries" }).click();
+  await expect(dialog.getByRole("row").filter({ hasText: "pair.updated" })).toContainText(
+    /pending.*(refused|error)/,
+    { timeout: 10_000 },
+  );
+  await expectAccessible(page);
+  await dialog.getByRole("button", { name: "Tell again" }).first().click();
+  const again = page.getByRole("dialog", { name: "Tell again" });
+  await again.getByRole("button", { name: "Tell again" }).click();
+  await expect(again).toHaveCount(0);
+  expect(armour("audit", "list", "--action", "webhook.replay")).toContain("webhook.replay");
+  expect(complaints.filter((text) => !text.includes("400"))).toEqual([]);
+});
+
+test("the platform's administrator sees the service, and nothing of tenants", async ({ page }) => {
+  await signInWithToken(page, "platform-token");
+  await expect(page.getByRole("heading", { name: "Replicas" })).toBeVisible();
+  await expect(page.getByText(/PostgreSQL \d+/)).toBeVisible();
+  await expect(page.getByRole("row").filter({ hasText: "dev" })).toBeVisible();
+  await expect(page.getByRole("navigation").getByRole("link")).toHaveCount(1);
+  await shoot(page, "system");
+  await expectAccessible(page);
+});
+
+test("a stream that is cut is told of, and everything works by keyboard", async ({ page }) => {
+  await page.goto("/");
+  await expectAccessible(page);
+  await signInWithToken(page);
+  await expect(page.getByRole("status")).toHaveText("Live");
+  killControlPlane();
+  await expect(page.getByRole("status")).toContainText("Stale since");
+  await expect(page.getByRole("status")).toHaveText("Live", { timeout: 15_000 });
+  // From the top of the page to a pair, without a mouse.
+  await page.reload();
+  await expect(page.getByRole("status")).toHaveText("Live");
+  await page.keyboard.press("Tab");
+  await expect(page.getByText("Skip to the page")).toBeFocused();
+  const pairs = page.getByRole("navigation").getByRole("link", { name: "Pairs" });
+  for (let step = 0; step < 12; step++) {
+    if (await pairs.evaluate((link) => link === document.activeElement)) {
+      break;
+    }
+    await page.keyboard.press("Tab");
+  }
+  await expect(pairs).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { level: 2, name: "Pairs" })).toBeVisible();
+  // And on a narrow screen.
+  await page.setViewportSize({ width: 360, height: 640 });
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect(width).toBeLessThanOrEqual(360);
+  await page.getByRole("button", { name: "Armour" }).click();
+  await page.getByRole("navigation").getByRole("link", { name: "Endpoints" }).click();
+  await expect(page.getByRole("heading", { level: 2, name: "Endpoints" })).toBeVisible();
+  await shoot(page, "narrow");
+});

@@ -1,0 +1,141 @@
+import {
+  AppShell,
+  Badge,
+  Burger,
+  Button,
+  Group,
+  NavLink,
+  Text,
+  Title,
+  useComputedColorScheme,
+  useMantineColorScheme,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { Link, Outlet, useRouteContext, useRouterState } from "@tanstack/react-router";
+
+import { Suspense, lazy } from "react";
+
+import { LiveProvider, useLive } from "../live/useLive";
+import { useMe } from "../me";
+import { Time } from "../parts/Time";
+import { t } from "../strings";
+
+const System = lazy(() => import("./System").then((page) => ({ default: page.System })));
+
+const PAGES = [
+  ["/", t.pages.overview],
+  ["/pairs", t.pages.pairs],
+  ["/endpoints", t.pages.endpoints],
+  ["/collisions", t.pages.collisions],
+  ["/audit", t.pages.audit],
+  ["/access", t.pages.access],
+] as const;
+
+/** Around every page: where one is, who one is, and whether what is shown is live. */
+export function Frame() {
+  return (
+    <LiveProvider>
+      <Shell />
+    </LiveProvider>
+  );
+}
+
+function Shell() {
+  const me = useMe();
+  const { signOut } = useRouteContext({ from: "__root__" });
+  const [opened, { toggle, close }] = useDisclosure(false);
+  const here = useRouterState({ select: (state) => state.location.pathname });
+  const platform = me.who.role === "platform-admin";
+  const pages = platform ? ([["/system", t.pages.system]] as const) : PAGES;
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 200, breakpoint: "sm", collapsed: { mobile: !opened } }}
+      padding="md"
+    >
+      <a className="skip" href="#page">
+        {t.skip}
+      </a>
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group wrap="nowrap">
+            <Burger opened={opened} onClick={toggle} hiddenFrom="sm" size="sm" aria-label={t.product} />
+            <Title order={1} size="h3">
+              {t.product}
+            </Title>
+          </Group>
+          <Group wrap="nowrap" gap="sm">
+            {!platform && <Standing />}
+            <Text size="sm" visibleFrom="sm">
+              {me.who.name}
+            </Text>
+            <Badge variant="default" tt="none" visibleFrom="xs" className="quiet">
+              {me.who.role}
+            </Badge>
+            <Scheme />
+            <Button size="xs" variant="default" onClick={signOut}>
+              {t.signOut}
+            </Button>
+          </Group>
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p="xs" component="nav" aria-label={t.product}>
+        {pages.map(([to, label]) => {
+          const active = platform || (to === "/" ? here === "/" : here.startsWith(to));
+          return (
+            <NavLink
+              key={to}
+              component={Link}
+              to={to}
+              label={label}
+              active={active}
+              {...(active ? { "aria-current": "page" as const } : {})}
+              onClick={close}
+            />
+          );
+        })}
+      </AppShell.Navbar>
+      <AppShell.Main id="page" tabIndex={-1}>
+        {platform ? (
+          // The other pages are of a tenant, and nobody's here.
+          <Suspense fallback={t.loading}>
+            <System />
+          </Suspense>
+        ) : (
+          <Outlet />
+        )}
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+/** Whether what is shown is live, or since when not. */
+function Standing() {
+  const { staleSince } = useLive();
+  return (
+    <Text size="sm" role="status" className={staleSince ? "bad" : "good"} fw={600}>
+      {staleSince ? (
+        <>
+          {t.staleSince} <Time at={staleSince.toISOString()} />
+        </>
+      ) : (
+        t.live
+      )}
+    </Text>
+  );
+}
+
+function Scheme() {
+  const { setColorScheme } = useMantineColorScheme();
+  const now = useComputedColorScheme("light");
+  return (
+    <Button
+      size="xs"
+      variant="default"
+      aria-label={t.colourScheme}
+      onClick={() => setColorScheme(now === "light" ? "dark" : "light")}
+    >
+      {now === "light" ? "☾" : "☀"}
+    </Button>
+  );
+}

@@ -1,0 +1,168 @@
+import { Group, Paper, SimpleGrid, Stack, Table, Text, TextInput, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { all, answer } from "../api/client";
+import type { components } from "../api/schema";
+import { useMe } from "../me";
+import { Act } from "../parts/Act";
+import { Answered } from "../parts/Said";
+import { Secret } from "../parts/Secret";
+import { Time } from "../parts/Time";
+import { t } from "../strings";
+
+type Tenant = components["schemas"]["Tenant"];
+
+export function System() {
+  const { api } = useMe();
+  const system = useQuery({
+    queryKey: ["system"],
+    refetchInterval: 5_000,
+    queryFn: () => answer(api.GET("/v1/platform/system")),
+  });
+  const keys = useQuery({
+    queryKey: ["master-keys"],
+    queryFn: () => answer(api.GET("/v1/platform/master-keys")),
+  });
+  return (
+    <Stack>
+      <Title order={2}>{t.pages.system}</Title>
+      <Answered query={system}>
+        {(now) => (
+          <SimpleGrid cols={{ base: 1, md: 2 }}>
+            <Card title={t.system.replicas}>
+              <Table>
+                <Table.Tbody>
+                  {now.replicas.map((replica) => (
+                    <Table.Tr key={replica.id}>
+                      <Table.Th scope="row">
+                        <code>{replica.id}</code>
+                      </Table.Th>
+                      <Table.Td>{replica.version}</Table.Td>
+                      <Table.Td>
+                        {t.system.since} <Time at={replica.started_at} />
+                      </Table.Td>
+                    </Table.Tr>
+                  ))}
+                </Table.Tbody>
+              </Table>
+            </Card>
+            <Card title={t.system.database}>
+              <Text>
+                PostgreSQL {now.database_version}, {(now.database_bytes / 2 ** 20).toFixed(1)} MiB
+              </Text>
+              <Text>
+                {t.system.migrations}: {now.migrations.join(", ")}
+              </Text>
+              <Text>
+                {t.system.waiting}:{" "}
+                {now.waiting_since ? (
+                  <>
+                    {now.tenants_waiting} <Time at={now.waiting_since} />
+                  </>
+                ) : (
+                  t.system.nothingWaits
+                )}
+              </Text>
+            </Card>
+          </SimpleGrid>
+        )}
+      </Answered>
+      <Card title={t.system.keys}>
+        <Answered query={keys}>
+          {(versions) => (
+            <Table>
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t.system.version}</Table.Th>
+                  <Table.Th>{t.system.state}</Table.Th>
+                  <Table.Th>{t.system.loaded}</Table.Th>
+                  <Table.Th>{t.system.since}</Table.Th>
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {versions.map((key) => (
+                  <Table.Tr key={key.version}>
+                    <Table.Th scope="row">{key.version}</Table.Th>
+                    <Table.Td>{key.state}</Table.Td>
+                    <Table.Td>{key.loaded ? t.system.yes : t.system.no}</Table.Td>
+                    <Table.Td>
+                      <Time at={key.created_at} />
+                    </Table.Td>
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          )}
+        </Answered>
+      </Card>
+      <Tenants />
+    </Stack>
+  );
+}
+
+function Tenants() {
+  const { api } = useMe();
+  const [name, setName] = useState("");
+  const query = useQuery({
+    queryKey: ["tenants"],
+    queryFn: () =>
+      all<Tenant>((cursor) =>
+        api.GET("/v1/tenants", { params: { query: cursor === undefined ? {} : { cursor } } }),
+      ),
+  });
+  return (
+    <Card title={t.system.tenants}>
+      <Group justify="flex-end">
+        <Act
+          label={t.system.createTenant}
+          submit={t.create}
+          button={{ variant: "filled" }}
+          act={async () => {
+            const { token } = await answer(api.POST("/v1/tenants", { body: { name } }));
+            return <Secret label={name} text={token} />;
+          }}
+        >
+          <TextInput
+            label={t.access.name}
+            required
+            maxLength={100}
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+            data-autofocus
+          />
+        </Act>
+      </Group>
+      <Answered query={query}>
+        {(tenants) => (
+          <Table>
+            <Table.Tbody>
+              {tenants.map((tenant) => (
+                <Table.Tr key={tenant.id}>
+                  <Table.Th scope="row">{tenant.name}</Table.Th>
+                  <Table.Td>
+                    <code>{tenant.id}</code>
+                  </Table.Td>
+                  <Table.Td>
+                    <Time at={tenant.created_at} />
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        )}
+      </Answered>
+    </Card>
+  );
+}
+
+function Card(props: { title: string; children: React.ReactNode }) {
+  return (
+    <Paper withBorder p="md">
+      <Title order={3} size="h4" mb="sm">
+        {props.title}
+      </Title>
+      {props.children}
+    </Paper>
+  );
+}

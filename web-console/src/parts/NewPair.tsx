@@ -1,0 +1,109 @@
+import { Select, Stack, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+
+import { type Api, type Party, type Policy, all, answer } from "../api/client";
+import { useMe } from "../me";
+import { t } from "../strings";
+import { Act } from "./Act";
+import { Secret } from "./Secret";
+
+/** Guides from two names to the commands that enrol the two agents. */
+export function NewPair() {
+  const { api } = useMe();
+  const [consumer, setConsumer] = useState("");
+  const [producer, setProducer] = useState("");
+  const [suite, setSuite] = useState("1");
+  const [reporting, setReporting] = useState<"batched" | "strict">("batched");
+
+  const create = async () => {
+    const consumerId = await party(api, "consumer", consumer.trim());
+    const producerId = await party(api, "producer", producer.trim());
+    await answer(
+      api.POST("/v1/pairs", {
+        body: {
+          consumer_id: consumerId,
+          producer_id: producerId,
+          // What is left out has its default.
+          policy: { suite: Number(suite), reporting } as Policy,
+        },
+      }),
+    );
+    const commands = await Promise.all([
+      command(api, "producer", producerId, "--upstream http://127.0.0.1:8080"),
+      command(api, "consumer", consumerId, ""),
+    ]);
+    return (
+      <Stack>
+        <Text>{t.pairs.enrol}</Text>
+        {commands.map(([side, text]) => (
+          <Secret key={side} label={side} text={text} />
+        ))}
+      </Stack>
+    );
+  };
+
+  return (
+    <Act label={t.pairs.new} submit={t.create} act={create} button={{ variant: "filled" }}>
+      <TextInput
+        label={t.pairs.newConsumer}
+        description={t.pairs.newHint}
+        required
+        maxLength={100}
+        value={consumer}
+        onChange={(event) => setConsumer(event.currentTarget.value)}
+        data-autofocus
+      />
+      <TextInput
+        label={t.pairs.newProducer}
+        description={t.pairs.newHint}
+        required
+        maxLength={100}
+        value={producer}
+        onChange={(event) => setProducer(event.currentTarget.value)}
+      />
+      <Select
+        label={t.pairs.suite}
+        allowDeselect={false}
+        data={[
+          { value: "1", label: "1: X25519" },
+          { value: "2", label: "2: X25519 + ML-KEM-768" },
+        ]}
+        value={suite}
+        onChange={(value) => setSuite(value ?? "1")}
+      />
+      <Select
+        label={t.pairs.reporting}
+        allowDeselect={false}
+        data={["batched", "strict"]}
+        value={reporting}
+        onChange={(value) => setReporting(value === "strict" ? "strict" : "batched")}
+      />
+    </Act>
+  );
+}
+
+type Side = "consumer" | "producer";
+
+/** The id of the party of a name, registered if there is none. */
+async function party(api: Api, side: Side, name: string): Promise<string> {
+  const path = `/v1/${side}s` as const;
+  const known = await all<Party>((cursor) =>
+    api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
+  );
+  const found = known.find((one) => one.name === name);
+  return (found ?? (await answer(api.POST(path, { body: { name } })))).id;
+}
+
+async function command(api: Api, side: Side, id: string, rest: string): Promise<[Side, string]> {
+  const { token } = await answer(
+    api.POST("/v1/enrolment-tokens", { body: { role: side, party_id: id } }),
+  );
+  return [
+    side,
+    [
+      `(umask 077 && echo ${token} > enrolment)`,
+      `armour-agent ${side} --control-plane ${window.location.origin} --data-dir ./agent \\`,
+      `    --enrol-token-file enrolment ${rest}`.trimEnd(),
+    ].join("\n"),
+  ];
+}
