@@ -27,9 +27,8 @@ pub fn router(dir: &Path) -> Router {
     let files = ServeDir::new(dir)
         .append_index_html_on_directories(false)
         .fallback(pages);
-    let header = |name, value| {
-        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
-    };
+    let header =
+        |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
     Router::new()
         .route("/index.html", get(page).with_state(index))
         .fallback_service(files)
