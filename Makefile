@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CARGO ?= cargo
+# Where set-up puts a Node.js if the machine's is too old.
+export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 

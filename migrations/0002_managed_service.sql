@@ -27,7 +27,10 @@ CREATE TABLE journals (
     -- Hashes of the complete subtrees from the left, 32 bytes each.
     frontier   bytea NOT NULL DEFAULT '',
     -- Ed25519 public key that signs tree heads; its secret is in `secrets`.
-    log_key    bytea NOT NULL CHECK (octet_length(log_key) = 32)
+    log_key    bytea NOT NULL CHECK (octet_length(log_key) = 32),
+    -- The latest head's time and signature: they outlive its entry.
+    head_at    timestamptz,
+    head_signature bytea CHECK (octet_length(head_signature) = 64)
 );
 
 -- What the tenant's key is derived with. Without it nothing of the tenant's that
@@ -151,9 +154,11 @@ ALTER TABLE api_tokens
     ADD COLUMN expires_at timestamptz,
     ADD COLUMN last_used_at timestamptz;
 
--- Entry of the audit log that holds the endpoint's keys.
+-- The audit entry that holds the endpoint's keys, and a copy of it that outlives the
+-- log's retention: agents ask for its proof as long as the endpoint lives.
 ALTER TABLE endpoints
     ADD COLUMN enrol_seq bigint NOT NULL,
+    ADD COLUMN enrol_entry jsonb NOT NULL,
     ADD COLUMN lost_at timestamptz;
 
 CREATE TABLE issuers (

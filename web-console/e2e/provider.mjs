@@ -1,6 +1,15 @@
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
+// The provider uses what Debian 12's Node.js does not have yet.
+URL.parse ??= (text, base) => {
+  try {
+    return new URL(text, base);
+  } catch {
+    return null;
+  }
+};
+
 /** Who there is, and in which groups. */
 const GROUPS = {
   ada: ["staff", "armour-admins"],

@@ -55,7 +55,7 @@ pub type Signed = (AuditEntry, [u8; 64]);
 
 impl Tx {
     /// Writes an audit entry in this transaction, adds it to the tree and signs
-    /// the tree's new head. Returns the entry's number.
+    /// the tree's new head. Returns the entry.
     ///
     /// # Errors
     /// If the database refuses, or the log's key cannot be opened.
@@ -65,7 +65,7 @@ impl Tx {
         action: &str,
         target: impl ToString,
         detail: Value,
-    ) -> Result<i64> {
+    ) -> Result<AuditEntry> {
         // The row's lock makes the order of entries that of commits.
         let log = sqlx::query!(
             "SELECT audit_size, frontier, clock_timestamp() AS \"now!\" FROM journals
@@ -124,14 +124,17 @@ impl Tx {
         .execute(&mut *self.inner)
         .await?;
         sqlx::query!(
-            "UPDATE journals SET audit_size = $2, frontier = $3 WHERE tenant_id = $1",
+            "UPDATE journals SET audit_size = $2, frontier = $3, head_at = $4, head_signature = $5
+             WHERE tenant_id = $1",
             self.tenant,
             entry.seq,
-            edge.to_bytes()
+            edge.to_bytes(),
+            entry.created_at,
+            &signature[..]
         )
         .execute(&mut *self.inner)
         .await?;
-        Ok(entry.seq)
+        Ok(entry)
     }
 
     /// Audit entries, latest first.
@@ -227,20 +230,27 @@ impl Tx {
         .await?)
     }
 
-    /// The latest head: that of the latest entry.
+    /// The latest head: that of the latest entry, whether that is still kept or not.
     ///
     /// # Errors
-    /// `NotFound` if no entry is left.
+    /// `NotFound` if there has been no entry.
     pub async fn latest_head(&mut self) -> Result<SignedHead> {
-        let size = self.audit_size().await?;
-        let (entry, signature) = self.find_audit(number(size)?).await?;
+        let row = sqlx::query!(
+            "SELECT audit_size, frontier, head_at, head_signature FROM journals
+             WHERE tenant_id = $1",
+            self.tenant
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        let edge = Frontier::new(count(row.audit_size)?, &row.frontier).map_err(corrupt)?;
         let head = TreeHead {
             tenant: self.tenant,
-            size,
-            root: self.root(size).await?,
-            at: entry.created_at,
+            size: edge.size(),
+            root: edge.root(),
+            at: row.head_at.ok_or(StorageError::NotFound)?,
         };
-        Ok(head.to_wire(&signature))
+        let signature = row.head_signature.ok_or(StorageError::NotFound)?;
+        Ok(head.to_wire(&fixed(signature)?))
     }
 
     /// The root of the tree of the first `size` entries.
@@ -404,10 +414,6 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
 
 fn count(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(corrupt)
-}
-
-fn number(count: u64) -> Result<i64> {
-    i64::try_from(count).map_err(corrupt)
 }
 
 fn corrupt(error: impl ToString) -> StorageError {

@@ -1,11 +1,11 @@
 //! Endpoints: enrolled agents and their public keys.
 
-use armour_api::{Endpoint, EndpointState, Page, Role};
+use armour_api::{AuditEntry, Endpoint, EndpointState, Page, Role};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, Tx, error::word, page};
+use crate::{PAGE, Result, StorageError, Tx, error::word, page};
 
 /// An endpoint to be added.
 pub struct NewEndpoint<'a> {
@@ -26,7 +26,7 @@ pub struct NewEndpoint<'a> {
     /// The agent's version.
     pub version: &'a str,
     /// The audit entry that holds its keys.
-    pub enrol_seq: i64,
+    pub enrol_entry: &'a AuditEntry,
 }
 
 struct EndpointRow {
@@ -54,8 +54,9 @@ impl Tx {
     pub async fn create_endpoint(&mut self, new: &NewEndpoint<'_>) -> Result<Endpoint> {
         sqlx::query!(
             "INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
-                                    kem_key, address, version, enrol_seq, last_seen_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())",
+                                    kem_key, address, version, enrol_seq, enrol_entry,
+                                    last_seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())",
             self.tenant,
             new.id,
             new.role.as_str(),
@@ -65,7 +66,8 @@ impl Tx {
             new.kem_key,
             new.address,
             new.version,
-            new.enrol_seq
+            new.enrol_entry.seq,
+            serde_json::json!(new.enrol_entry)
         )
         .execute(&mut *self.inner)
         .await?;
@@ -79,7 +81,9 @@ impl Tx {
     pub async fn find_endpoint(&mut self, id: Uuid) -> Result<Endpoint> {
         sqlx::query_as!(
             EndpointRow,
-            "SELECT * FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq
+             FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.tenant,
             id
         )
@@ -95,7 +99,9 @@ impl Tx {
     pub async fn list_endpoints(&mut self, after: Option<Uuid>) -> Result<Page<Endpoint>> {
         let rows = sqlx::query_as!(
             EndpointRow,
-            "SELECT * FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq
+             FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
              ORDER BY endpoint_id LIMIT $3",
             self.tenant,
             after,
@@ -117,7 +123,9 @@ impl Tx {
     pub async fn latest_producer_endpoint(&mut self, producer: Uuid) -> Result<Endpoint> {
         sqlx::query_as!(
             EndpointRow,
-            "SELECT * FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq
+             FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
              ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
             self.tenant,
             producer
@@ -184,18 +192,20 @@ impl Tx {
         Ok(())
     }
 
-    /// Number of the audit entry that holds an endpoint's keys.
+    /// The audit entry that holds an endpoint's keys, whether the log still keeps it
+    /// or not.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn enrol_entry(&mut self, id: Uuid) -> Result<i64> {
-        Ok(sqlx::query_scalar!(
-            "SELECT enrol_seq FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+    pub async fn enrol_entry(&mut self, id: Uuid) -> Result<AuditEntry> {
+        let entry = sqlx::query_scalar!(
+            "SELECT enrol_entry FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.tenant,
             id
         )
         .fetch_one(&mut *self.inner)
-        .await?)
+        .await?;
+        serde_json::from_value(entry).map_err(|error| StorageError::Corrupt(error.to_string()))
     }
 
     /// Revokes an endpoint. Returns whether that changed it.

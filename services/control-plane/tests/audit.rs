@@ -170,6 +170,20 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let leaf = entry::leaf(world.tenant, &proof.entry).unwrap();
     let (steps, root) = (hashes(&proof.inclusion), hash(&proof.root));
     check_inclusion(leaf, 19, proof.size, &steps, &root).unwrap();
+    // Endpoints whose keys came into the log long ago are still vouched for.
+    let client = world.consumer.client(&base);
+    let first = client.log_head(None).await.unwrap();
+    let mut pin = Pin::first(&first.log_key, first.head).unwrap();
+    let grant = client
+        .draw_bundle(world.pair.id, Some(pin.head.size))
+        .await
+        .unwrap();
+    let claimed = Claimed {
+        endpoint: grant.bundle.producer_endpoint_id,
+        role: Role::Producer,
+        signing_key: &grant.producer_signing_key,
+    };
+    pin.follow(grant.log.as_ref().unwrap(), &[claimed]).unwrap();
     // The service writes on, and trees still follow from those of before.
     world
         .operator
@@ -184,6 +198,29 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let (old, new) = (hash(&proof.first_root), hash(&proof.root));
     let steps = hashes(&proof.consistency);
     check_consistency((5, &old), (proof.size, &new), &steps).unwrap();
+    // And of a tenant that was idle for so long that no entry is left.
+    for statement in [
+        "SELECT armour_audit_partition('2025-01-15')",
+        "UPDATE audit_entries SET created_at = '2025-01-20 00:00+00'",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        store
+            .keep_audit_partitions(today, Some(from))
+            .await
+            .unwrap(),
+        1
+    );
+    let head: LogHead = world.operator.get("/v1/audit/head").await.unwrap();
+    TreeHead::check(&head.head, &public_key(&head.log_key).unwrap()).unwrap();
+    client
+        .draw_bundle(world.pair.id, Some(pin.head.size))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -220,8 +257,9 @@ async fn a_swapped_key_is_not_vouched_for() {
     assert!(why.contains("holds another key"), "{why}");
     // And makes the entry agree: then it is not the one that the tree holds.
     sqlx::query(
-        "UPDATE audit_entries SET detail = jsonb_set(detail, '{signing_key}', to_jsonb($1::text))
-         WHERE action = 'endpoint.enrol' AND detail->>'role' = 'producer'",
+        "UPDATE endpoints
+         SET enrol_entry = jsonb_set(enrol_entry, '{detail,signing_key}', to_jsonb($1::text))
+         WHERE role = 'producer'",
     )
     .bind(&grant.producer_signing_key)
     .execute(&mut bound(&database, world.tenant).await)

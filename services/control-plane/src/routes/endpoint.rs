@@ -425,9 +425,8 @@ pub(super) async fn key_proof(
     let head = tx.latest_head().await?;
     let mut keys = Vec::new();
     for endpoint in endpoints {
-        let seq = tx.enrol_entry(*endpoint).await?;
-        let (entry, _) = tx.find_audit(seq).await?;
-        let inclusion = tx.prove_inclusion(seq, head.size).await?;
+        let entry = tx.enrol_entry(*endpoint).await?;
+        let inclusion = tx.prove_inclusion(entry.seq, head.size).await?;
         keys.push(EnrolProof { entry, inclusion });
     }
     Ok(KeyProof {

@@ -186,7 +186,7 @@ async fn admit(
         "signing_key": STANDARD.encode(keys.signing),
         "kem_key": STANDARD.encode(keys.kem),
     });
-    let enrol_seq = tx
+    let enrol_entry = tx
         .audit(&admission.actor, "endpoint.enrol", id, detail)
         .await?;
     let endpoint = tx
@@ -199,7 +199,7 @@ async fn admit(
             kem_key: &keys.kem,
             address: new.address.as_deref(),
             version: &new.version,
-            enrol_seq,
+            enrol_entry: &enrol_entry,
         })
         .await?;
     tx.record_event(&NewEvent {
