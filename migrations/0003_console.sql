@@ -9,6 +9,9 @@ CREATE INDEX pairs_producer ON pairs (tenant_id, producer_id);
 ALTER TABLE ticket_runs ADD COLUMN reporter_id uuid, ADD COLUMN recorded_at timestamptz;
 ALTER TABLE ticket_runs ALTER COLUMN recorded_at SET DEFAULT now();
 
+-- What went wrong last at an endpoint, as it says itself.
+ALTER TABLE endpoints ADD COLUMN last_error text, ADD COLUMN last_error_at timestamptz;
+
 -- An endpoint's first sign of life after a disconnect that no longer names the bundle.
 CREATE TABLE obediences (
     tenant_id   uuid NOT NULL,

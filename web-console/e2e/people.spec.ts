@@ -138,7 +138,7 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
 
   const stranger = await another(browser);
   await signIn(stranger, "mallory");
-  await expect(stranger.locator("body")).toContainText("none of your groups has a role here");
+  await expect(stranger.getByRole("alert")).toContainText("none of your groups has a role here");
   expect((await stranger.request.get("/v1/whoami")).status()).toBe(401);
   expect(armour("audit", "list", "--action", "sign-in.deny")).toContain("sign-in.deny");
   await page.context().close();
@@ -180,9 +180,11 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   });
   await signIn(attacker, "ada");
   await expect.poll(() => planted).toContain("code=");
-  const answer = await page.goto(planted);
-  expect(answer?.status()).toBe(400);
-  expect(await answer?.text()).toContain("sign-in-stale");
+  await page.goto(planted);
+  await expect(page.getByRole("alert")).toContainText("This browser began no such sign-in");
+  const program = await page.request.get(planted, { maxRedirects: 0 });
+  expect(program.status()).toBe(400);
+  expect(await program.text()).toContain("sign-in-stale");
   expect((await page.request.get("/v1/whoami")).status()).toBe(401);
   // Of this browser's own sign-in another state is no answer.
   await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuer(page)}`, {

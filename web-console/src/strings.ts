@@ -40,6 +40,15 @@ export const t = {
     withToken: "Sign in with an API token",
     submit: "Sign in",
     unknown: "The control plane does not know this token.",
+    failed: "Signing in failed. Try again, or ask your administrator.",
+    failures: {
+      "not-admitted":
+        "You are known, but none of your groups has a role here. Ask your administrator.",
+      "sign-in-stale":
+        "This browser began no such sign-in, or took longer than ten minutes. Begin again.",
+      "sign-in-refused": "Your issuer refused to sign you in.",
+      "issuer-unreachable": "Your issuer cannot be reached now. Try again later.",
+    } as Record<string, string>,
     dev: "armour dev keeps one in the file operator-token of its data folder.",
   },
   overview: {
@@ -128,6 +137,8 @@ export const t = {
     seen: "Last heard of",
     version: "Version",
     fingerprint: "Key’s fingerprint",
+    error: "Last error",
+    noError: "none",
     address: "Address",
     enrol: "Enrol an agent",
     party: "Of",

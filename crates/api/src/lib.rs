@@ -227,6 +227,9 @@ wire! {
         pub lost_at: Option<DateTime<Utc>>,
         /// The audit entry with which its keys came into the log.
         pub enrol_seq: i64,
+        /// What went wrong last, as the endpoint says itself.
+        pub last_error: Option<String>,
+        pub last_error_at: Option<DateTime<Utc>>,
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.
@@ -332,6 +335,10 @@ wire! {
     pub struct Heartbeat {
         /// Bundles that the endpoint holds.
         pub bundles: Vec<Uuid>,
+        /// What went wrong since the sign of life before, if anything; 300 characters
+        /// of it are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub error: Option<String>,
     }
 
     /// A bundle's state and, for its consumer, the ledger's lane heads.

@@ -258,9 +258,8 @@ impl Client {
     ///
     /// # Errors
     /// As above.
-    pub async fn heartbeat(&self, bundles: Vec<Uuid>) -> Result<HeartbeatAck> {
-        self.post("/v1/endpoint/heartbeat", &Heartbeat { bundles })
-            .await
+    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatAck> {
+        self.post("/v1/endpoint/heartbeat", beat).await
     }
 
     /// Says that a recorded ticket is not the consumer's own.

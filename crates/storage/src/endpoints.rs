@@ -44,6 +44,8 @@ struct EndpointRow {
     last_seen_at: Option<DateTime<Utc>>,
     lost_at: Option<DateTime<Utc>>,
     enrol_seq: i64,
+    last_error: Option<String>,
+    last_error_at: Option<DateTime<Utc>>,
 }
 
 impl Tx {
@@ -82,7 +84,7 @@ impl Tx {
         sqlx::query_as!(
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
              FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.tenant,
             id
@@ -100,7 +102,7 @@ impl Tx {
         let rows = sqlx::query_as!(
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
              FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
              ORDER BY endpoint_id LIMIT $3",
             self.tenant,
@@ -124,7 +126,7 @@ impl Tx {
         sqlx::query_as!(
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
              FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
              ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
             self.tenant,
@@ -152,6 +154,23 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(lost.unwrap_or(false))
+    }
+
+    /// Notes what went wrong at an endpoint.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn note_endpoint_error(&mut self, id: Uuid, error: &str) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET last_error = $3, last_error_at = now()
+             WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.tenant,
+            id,
+            error
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
     }
 
     /// Marks endpoints that were not heard of since a time as lost; returns those
@@ -242,6 +261,8 @@ impl EndpointRow {
             last_seen_at: self.last_seen_at,
             lost_at: self.lost_at,
             enrol_seq: self.enrol_seq,
+            last_error: self.last_error,
+            last_error_at: self.last_error_at,
         })
     }
 }

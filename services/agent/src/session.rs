@@ -10,7 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{BundleGrant, BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Role};
+use armour_api::{
+    BundleGrant, BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role,
+};
 use armour_client::{Client, ClientError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
@@ -35,6 +37,8 @@ pub struct Session {
     log: Log,
     contact: Mutex<Instant>,
     beat: Notify,
+    /// What went wrong since the control plane was told last.
+    error: Mutex<Option<String>>,
 }
 
 /// Why there is no grant.
@@ -91,6 +95,7 @@ impl Session {
             log,
             contact: Mutex::new(Instant::now()),
             beat: Notify::new(),
+            error: Mutex::default(),
         }))
     }
 
@@ -105,6 +110,7 @@ impl Session {
             log: Log::none(),
             contact: Mutex::new(Instant::now()),
             beat: Notify::new(),
+            error: Mutex::default(),
         }))
     }
 
@@ -154,6 +160,11 @@ impl Session {
         lock(&self.contact).elapsed()
     }
 
+    /// Has the control plane told, with the next heartbeat, what went wrong.
+    pub fn note(&self, error: impl std::fmt::Display) {
+        *lock(&self.error) = Some(error.to_string());
+    }
+
     /// Sends the next heartbeat now.
     pub fn hurry(&self) {
         self.beat.notify_one();
@@ -164,7 +175,16 @@ impl Session {
         let mut backoff = Backoff::default();
         loop {
             let sent = Instant::now();
-            match self.client.heartbeat(watcher.bundles()).await {
+            let error = lock(&self.error).take();
+            let beat = Heartbeat {
+                bundles: watcher.bundles(),
+                error: error.clone(),
+            };
+            let answer = self.client.heartbeat(&beat).await;
+            if let (Err(_), Some(untold)) = (&answer, error) {
+                lock(&self.error).get_or_insert(untold);
+            }
+            match answer {
                 Ok(ack) => {
                     // The lease runs from when we asked, not from the answer.
                     *lock(&self.contact) = sent;

@@ -36,6 +36,11 @@ impl ApiError {
         }
     }
 
+    /// The stable kind of problem.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// What is wrong, for people.
     pub fn detail(&self) -> &str {
         &self.detail

@@ -6,7 +6,8 @@
 mod common;
 
 use armour_api::{
-    Bundle, NewPair, Obedience, Overview, Page, Pair, Policy, RecordedTicket, Role, System,
+    Bundle, Endpoint, Heartbeat, NewPair, Obedience, Overview, Page, Pair, Policy, RecordedTicket,
+    Role, System,
 };
 use armour_client::Client;
 use common::{As, PLATFORM, World, call, database, history, replica_with, report};
@@ -192,8 +193,8 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
         .await
         .unwrap();
     // The consumer still names it; the producer does not.
-    consumer.heartbeat(vec![id]).await.unwrap();
-    producer.heartbeat(vec![]).await.unwrap();
+    consumer.heartbeat(&beat(vec![id])).await.unwrap();
+    producer.heartbeat(&beat(vec![])).await.unwrap();
     let obeyed = async || -> Vec<Obedience> {
         let path = format!("/v1/bundles/{id}/obediences");
         world.operator.get(&path).await.unwrap()
@@ -201,8 +202,8 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
     let first = obeyed().await;
     assert_eq!(first.len(), 1);
     assert_eq!(first[0].endpoint_id, world.producer.id);
-    consumer.heartbeat(vec![]).await.unwrap();
-    producer.heartbeat(vec![]).await.unwrap();
+    consumer.heartbeat(&beat(vec![])).await.unwrap();
+    producer.heartbeat(&beat(vec![])).await.unwrap();
     let both = obeyed().await;
     assert_eq!(both.len(), 2);
     assert_eq!(both[0], first[0]);
@@ -212,6 +213,17 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
     assert_eq!(overview.exchanges, 450);
     assert!(overview.obeyed_after_ms_median.unwrap() > 0.0);
     assert!(overview.collisions.is_empty());
+    let told = Heartbeat {
+        bundles: vec![],
+        error: Some(format!("the upstream failed\n{}", "x".repeat(400))),
+    };
+    producer.heartbeat(&told).await.unwrap();
+    producer.heartbeat(&beat(vec![])).await.unwrap();
+    let path = format!("/v1/endpoints/{}", world.producer.id);
+    let endpoint: Endpoint = world.operator.get(&path).await.unwrap();
+    let error = endpoint.last_error.unwrap();
+    assert!(error.starts_with("the upstream failedx") && error.len() == 300);
+    assert!(endpoint.last_error_at.is_some());
     let platform = Client::new(&base, PLATFORM).unwrap();
     // This replica tells of itself once its workers run.
     for _ in 0..50 {
@@ -224,4 +236,11 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("no replica is told of");
+}
+
+fn beat(bundles: Vec<uuid::Uuid>) -> Heartbeat {
+    Heartbeat {
+        bundles,
+        error: None,
+    }
 }

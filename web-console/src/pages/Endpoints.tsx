@@ -46,6 +46,7 @@ export function Endpoints() {
                   <Table.Th>{t.endpoints.seen}</Table.Th>
                   <Table.Th>{t.endpoints.version}</Table.Th>
                   <Table.Th>{t.endpoints.fingerprint}</Table.Th>
+                  <Table.Th>{t.endpoints.error}</Table.Th>
                   <Table.Th />
                 </Table.Tr>
               </Table.Thead>
@@ -73,6 +74,15 @@ export function Endpoints() {
                       <Tooltip label={fingerprint}>
                         <code tabIndex={0}>{fingerprint.slice(0, 16)}…</code>
                       </Tooltip>
+                    </Table.Td>
+                    <Table.Td>
+                      {endpoint.last_error ? (
+                        <>
+                          <Time at={endpoint.last_error_at} /> {endpoint.last_error}
+                        </>
+                      ) : (
+                        t.endpoints.noError
+                      )}
                     </Table.Td>
                     <Table.Td>
                       {mayOperate(me) && endpoint.state === "active" && (

@@ -3,6 +3,7 @@ import { type FormEvent, useEffect, useState } from "react";
 
 import { Refused, type SignInChoice, answer, connect } from "../api/client";
 import { type SignedIn, knownTenant, rememberTenant, withToken } from "../auth";
+import { Problem } from "../parts/Said";
 import { t } from "../strings";
 
 export function SignIn(props: { signedIn: (me: SignedIn) => void; said: string }) {
@@ -11,12 +12,19 @@ export function SignIn(props: { signedIn: (me: SignedIn) => void; said: string }
       <Stack gap="lg">
         <Title order={1}>{t.product}</Title>
         {props.said && <Text role="status">{props.said}</Text>}
+        <Problem error={failure()} />
         <People />
         <Divider />
         <Token signedIn={props.signedIn} />
       </Stack>
     </Container>
   );
+}
+
+/** Why the control plane sent the browser back, if it did. */
+function failure(): string | undefined {
+  const kind = new URLSearchParams(window.location.search).get("failed");
+  return kind === null ? undefined : (t.signIn.failures[kind] ?? t.signIn.failed);
 }
 
 /** Sign in with one of the tenant's issuers. */

@@ -48,7 +48,10 @@ pub async fn run(consumer: Arc<Consumer>) {
                 }
                 continue;
             }
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "no bundle yet"),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "no bundle yet");
+                consumer.session.note(format!("no bundle: {error:#}"));
+            }
         }
         backoff.wait().await;
     }

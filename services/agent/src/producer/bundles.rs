@@ -217,6 +217,7 @@ impl Bundles {
         };
         let mut grant = granted.map_err(|error| {
             tracing::warn!(%error, bundle = %id, "cannot ask about a bundle");
+            self.session.note(format!("bundle {id}: {error}"));
             Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "control-plane",

@@ -306,6 +306,9 @@ async fn upstream(producer: &Producer, request: Request<Body>, sent: Cancellatio
         Some(Ok(response)) => Outcome::Response(response.map(Body::new)),
         Some(Err(error)) => {
             tracing::warn!(%error, "the upstream failed");
+            producer
+                .session
+                .note(format!("the upstream failed: {error}"));
             refuse(
                 StatusCode::BAD_GATEWAY,
                 "upstream",

@@ -165,6 +165,18 @@ async fn heartbeat(
             })
             .await?;
     }
+    if let Some(error) = &beat.error {
+        // Told by an agent, shown to people.
+        let error: String = error
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(300)
+            .collect();
+        caller
+            .tx
+            .note_endpoint_error(caller.endpoint.id, &error)
+            .await?;
+    }
     caller
         .tx
         .note_obedience(caller.endpoint.id, &beat.bundles)

@@ -13,9 +13,10 @@ mod issuers;
 mod overview;
 mod pairs;
 mod parties;
-mod people;
 mod platform;
 mod reports;
+mod sessions;
+mod sign_in;
 mod tenants;
 mod webhooks;
 
@@ -30,7 +31,8 @@ pub fn all() -> OpenApiRouter<App> {
         .merge(overview::routes())
         .merge(platform::routes())
         .merge(tenants::routes())
-        .merge(people::routes())
+        .merge(sign_in::routes())
+        .merge(sessions::routes())
         .merge(issuers::routes())
         .merge(api_tokens::routes())
         .merge(parties::routes())

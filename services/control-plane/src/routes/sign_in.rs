@@ -1,10 +1,8 @@
-//! `/v1/auth/…`, `/v1/whoami`, `/v1/sessions`, `/v1/logout`: people sign in with
-//! their tenant's issuers, see their sessions and end them.
+//! `/v1/auth/…`: people sign in with their tenant's issuers, and are signed out by
+//! them.
 
-use armour_api::{
-    AccessRole, Issuer, IssuerKind, LoggedOut, Page, Problem, Session, SignInChoice, Whoami,
-};
-use armour_storage::{Actor, NewSession, SessionScope, StorageError, id_token};
+use armour_api::{Issuer, IssuerKind, Problem, SignInChoice};
+use armour_storage::{Actor, NewSession, SessionScope, id_token};
 use axum::{
     Form, Json as Answer,
     extract::State,
@@ -19,8 +17,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{Member, session},
-    extract::{Cursor, Id, Ids, Params},
+    auth::session,
+    extract::{Ids, Params},
     oidc::login::{self, Flow},
     problem::{ApiError, ApiResult},
     state::App,
@@ -40,10 +38,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(login))
         .routes(routes!(callback))
         .routes(routes!(back_channel_logout))
-        .routes(routes!(whoami))
-        .routes(routes!(logout))
-        .routes(routes!(list))
-        .routes(routes!(end))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -104,11 +98,20 @@ async fn choices(
 #[utoipa::path(get, path = "/v1/auth/login", tag = "people", params(Login), security(()),
     responses((status = 303, description = "To the issuer."), (status = "4XX", body = Problem),
               (status = 502, body = Problem)))]
-async fn login(State(app): State<App>, Params(ask): Params<Login>) -> ApiResult<Response> {
+async fn login(
+    State(app): State<App>,
+    parts: Parts,
+    Params(ask): Params<Login>,
+) -> ApiResult<Response> {
+    let begun = begin(&app, ask).await;
+    begun.or_else(|error| for_people(&parts, error))
+}
+
+async fn begin(app: &App, ask: Login) -> ApiResult<Response> {
     let return_to = ask.return_to.unwrap_or_else(|| "/".into());
     check_return(&return_to)?;
-    let issuer = people_issuer(&app, ask.tenant, ask.issuer).await?;
-    let (url, flow) = login::begin(&app, ask.tenant, &issuer, return_to).await?;
+    let issuer = people_issuer(app, ask.tenant, ask.issuer).await?;
+    let (url, flow) = login::begin(app, ask.tenant, &issuer, return_to).await?;
     let sealed = flow.seal(&app.store).await?;
     let cookie = session::set(FLOW_COOKIE, Some(&sealed), login::MOST_SECONDS)?;
     redirect(url.as_str(), &[cookie])
@@ -124,6 +127,11 @@ async fn callback(
     parts: Parts,
     Params(answer): Params<Redirected>,
 ) -> ApiResult<Response> {
+    let ended = finish(&app, &parts, answer).await;
+    ended.or_else(|error| for_people(&parts, error))
+}
+
+async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Response> {
     let stale = || {
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -131,11 +139,11 @@ async fn callback(
             "this browser began no such sign-in, or took longer than ten minutes; begin again",
         )
     };
-    let flow = session::value(&parts, FLOW_COOKIE)
+    let flow = session::value(parts, FLOW_COOKIE)
         .and_then(|text| Flow::open(&app.store, text))
         .filter(|flow| flow.answers(answer.state.as_deref().unwrap_or_default()))
         .ok_or_else(stale)?;
-    let issuer = people_issuer(&app, flow.tenant, flow.issuer).await?;
+    let issuer = people_issuer(app, flow.tenant, flow.issuer).await?;
     // Another issuer's answer is not this one's (RFC 9207).
     if answer.iss.is_some_and(|iss| iss != issuer.url) {
         return Err(stale());
@@ -152,7 +160,7 @@ async fn callback(
         }
     };
     let (tenant, return_to) = (flow.tenant, flow.return_to.clone());
-    let person = match login::finish(&app, &issuer, flow, code).await {
+    let person = match login::finish(app, &issuer, flow, code).await {
         Ok(person) => person,
         Err(error) => {
             let mut tx = app.store.tenant(tenant).await?;
@@ -272,105 +280,6 @@ async fn back_channel_logout(
     Ok((StatusCode::OK, no_store).into_response())
 }
 
-/// Who the caller is.
-#[utoipa::path(get, path = "/v1/whoami", tag = "people",
-    responses((status = 200, body = Whoami), (status = "4XX", body = Problem)))]
-async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
-    Ok(Answer(Whoami {
-        tenant_id: member.tx.tenant_id(),
-        actor: member.who.actor.to_string(),
-        name: member.who.name,
-        role: member.who.role,
-        csrf_token: member.who.csrf,
-        session_id: member.who.session,
-        expires_at: member.who.expires_at,
-    }))
-}
-
-/// Ends the calling session; the answer says where the browser ends the issuer's.
-#[utoipa::path(post, path = "/v1/logout", tag = "people",
-    responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
-async fn logout(State(app): State<App>, mut member: Member) -> ApiResult<Response> {
-    let actor = member.actor();
-    let (Some(id), Actor::Person { issuer, .. }) = (member.who.session, &actor) else {
-        return Err(ApiError::conflict(
-            "no-session",
-            "an API token has no session; revoke it to end it",
-        ));
-    };
-    let tx = &mut member.tx;
-    let issuer = tx.find_issuer(*issuer).await?;
-    let hint = tx.secret(&id_token(id)).await?;
-    end_one(&mut member, id).await?;
-    member.tx.commit().await?;
-    let hint = hint
-        .as_ref()
-        .and_then(|bytes| std::str::from_utf8(bytes).ok());
-    // The session has ended whether or not the issuer can be asked.
-    let redirect = login::logout_url(&app, &issuer, hint).await.ok().flatten();
-    let mut answer = Answer(LoggedOut {
-        redirect: redirect.map(String::from),
-    })
-    .into_response();
-    let cookie = session::set(session::COOKIE, None, 0)?;
-    answer.headers_mut().append(header::SET_COOKIE, cookie);
-    Ok(answer)
-}
-
-/// The caller's sessions, latest first; for an administrator everybody's.
-#[utoipa::path(get, path = "/v1/sessions", tag = "people", params(Cursor),
-    responses((status = 200, body = Page<Session>), (status = "4XX", body = Problem)))]
-async fn list(
-    mut member: Member,
-    Params(cursor): Params<Cursor>,
-) -> ApiResult<Answer<Page<Session>>> {
-    let actor = member.actor();
-    let person = own(&actor, member.who.role)?;
-    let mut page = member.tx.list_sessions(person, cursor.cursor).await?;
-    for session in &mut page.items {
-        session.current = Some(session.id) == member.who.session;
-    }
-    Ok(Answer(page))
-}
-
-/// Ends a session of the caller's; an administrator ends anybody's.
-#[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "people", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
-async fn end(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
-    end_one(&mut member, id).await?;
-    member.tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Whose sessions a caller sees: an administrator all, others their own.
-fn own(actor: &Actor, role: AccessRole) -> ApiResult<Option<(Uuid, &str)>> {
-    match (role, actor) {
-        (AccessRole::TenantAdmin, _) => Ok(None),
-        (_, Actor::Person { issuer, subject }) => Ok(Some((*issuer, subject))),
-        // No person is of the nil issuer: an API token has no sessions.
-        _ => Ok(Some((Uuid::nil(), ""))),
-    }
-}
-
-async fn end_one(member: &mut Member, id: Uuid) -> ApiResult<()> {
-    let actor = member.actor();
-    let person = own(&actor, member.who.role)?;
-    let scope = SessionScope {
-        id: Some(id),
-        issuer: person.map(|(issuer, _)| issuer),
-        subject: person.map(|(_, subject)| subject),
-        provider_sid: None,
-    };
-    if member.tx.end_sessions(&scope).await?.is_empty() {
-        return Err(StorageError::NotFound.into());
-    }
-    member
-        .tx
-        .audit(&actor, "session.end", id, json!({ "by": "the caller" }))
-        .await?;
-    Ok(())
-}
-
 /// The tenant's issuer for people; what does not exist and what is another's are
 /// one.
 async fn people_issuer(app: &App, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
@@ -394,6 +303,25 @@ fn check_return(path: &str) -> ApiResult<()> {
         true => Ok(()),
         false => Err(ApiError::invalid("return_to must be a path of this host")),
     }
+}
+
+/// A person's browser is sent back to the console, which says what went wrong; a
+/// program gets the problem as it is.
+fn for_people(parts: &Parts, error: ApiError) -> ApiResult<Response> {
+    let accept = parts.headers.get(header::ACCEPT);
+    let is_page = accept
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|text| text.contains("text/html"));
+    if !is_page {
+        return Err(error);
+    }
+    tracing::info!(
+        kind = error.kind(),
+        detail = error.detail(),
+        "a sign-in failed"
+    );
+    let cookie = session::set(FLOW_COOKIE, None, 0)?;
+    redirect(&format!("/?failed={}", error.kind()), &[cookie])
 }
 
 fn redirect(to: &str, cookies: &[HeaderValue]) -> ApiResult<Response> {
