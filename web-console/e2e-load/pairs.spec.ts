@@ -43,7 +43,13 @@ test("the list of 100,000 pairs scrolls", async ({ page }) => {
     `${"order".padEnd(24)}${"rows".padStart(8)}${"API p50".padStart(10)}${"API p95".padStart(10)}` +
       `${"frame p50".padStart(12)}${"frame p95".padStart(12)}${"worst".padStart(10)}   (ms)`,
   );
-  for (const query of ["", "sort=oldest", "sort=consumer", "sort=producer-descending", "search=7f"]) {
+  for (const query of [
+    "",
+    "sort=oldest",
+    "sort=consumer",
+    "sort=producer-descending",
+    "search=7f",
+  ]) {
     times.length = 0;
     await page.goto(`/pairs?${query}`);
     await page.getByRole("row").nth(3).waitFor();

@@ -63,8 +63,8 @@ async function another(browser: Browser): Promise<Page> {
 test("a person signs in, acts in their own name, and signs out here and there", async ({
   page,
 }) => {
-  await signIn(page, "ada");
-  await expect(page.getByText("ada")).toBeVisible();
+  await signIn(page, "first-admin");
+  await expect(page.getByText("first-admin")).toBeVisible();
   await expect(page.locator("header")).toContainText("tenant-admin");
   await expect(page.getByRole("status")).toHaveText("Live");
   await page.getByRole("link", { name: "Pairs" }).click();
@@ -89,10 +89,12 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   expect(await post("")).toBe(403);
   const who = (await (await page.request.get("/v1/whoami")).json()) as { csrf_token: string };
   expect(await post(who.csrf_token)).toBe(201);
-  expect(armour("audit", "list", "--action", "consumer.create")).toMatch(/person:[0-9a-f-]+:ada/);
+  expect(armour("audit", "list", "--action", "consumer.create")).toMatch(
+    /person:[0-9a-f-]+:first-admin/,
+  );
 
   await page.getByRole("link", { name: "Access" }).click();
-  await expect(page.getByRole("row").filter({ hasText: "this one" })).toContainText("ada");
+  await expect(page.getByRole("row").filter({ hasText: "this one" })).toContainText("first-admin");
   await shoot(page, "sessions");
 
   await page.getByRole("button", { name: "Sign out" }).click();
@@ -101,12 +103,12 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   await expect(page).toHaveURL(`${CONSOLE}/`);
   await expect(page.getByText("Sign in with Staff login")).toBeVisible();
   expect((await page.request.get("/v1/whoami")).status()).toBe(401);
-  expect(armour("sessions", "list")).toContain("ada");
+  expect(armour("sessions", "list")).toContain("first-admin");
   expect(armour("audit", "list", "--action", "session.")).toContain("session.end");
 });
 
 test("a logout at the provider ends the session here", async ({ page }) => {
-  await signIn(page, "grace");
+  await signIn(page, "second-auditor");
   await expect(page.locator("header")).toContainText("auditor");
   await page.goto(`${PROVIDER}/session/end`);
   await page.getByRole("button", { name: "Yes, sign me out" }).click();
@@ -121,7 +123,7 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
   browser,
 }) => {
   const page = await another(browser);
-  await signIn(page, "grace");
+  await signIn(page, "second-auditor");
   await expect(page.locator("header")).toContainText("auditor");
   const who = (await (await page.request.get("/v1/whoami")).json()) as { csrf_token: string };
   const refused = await page.request.post("/v1/consumers", {
@@ -134,10 +136,10 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
   const sessions = (await (await page.request.get("/v1/sessions")).json()) as {
     items: { name: string }[];
   };
-  expect(new Set(sessions.items.map((one) => one.name))).toEqual(new Set(["grace"]));
+  expect(new Set(sessions.items.map((one) => one.name))).toEqual(new Set(["second-auditor"]));
 
   const stranger = await another(browser);
-  await signIn(stranger, "mallory");
+  await signIn(stranger, "outsider");
   await expect(stranger.getByRole("alert")).toContainText("none of your groups has a role here");
   expect((await stranger.request.get("/v1/whoami")).status()).toBe(401);
   expect(armour("audit", "list", "--action", "sign-in.deny")).toContain("sign-in.deny");
@@ -147,12 +149,15 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
 
 test("an administrator ends another's session, and its page says so", async ({ browser }) => {
   const theirs = await another(browser);
-  await signIn(theirs, "grace");
+  await signIn(theirs, "second-auditor");
   await expect(theirs.getByRole("status")).toHaveText("Live");
   const mine = await another(browser);
-  await signIn(mine, "ada");
+  await signIn(mine, "first-admin");
   await mine.getByRole("link", { name: "Access" }).click();
-  const rows = mine.getByRole("row").filter({ hasText: "grace" }).filter({ hasText: "active" });
+  const rows = mine
+    .getByRole("row")
+    .filter({ hasText: "second-auditor" })
+    .filter({ hasText: "active" });
   // Those of other tests too.
   await expect(rows.first()).toBeVisible();
   for (let left = await rows.count(); left > 0; left--) {
@@ -178,7 +183,7 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
       planted = request.url();
     }
   });
-  await signIn(attacker, "ada");
+  await signIn(attacker, "first-admin");
   await expect.poll(() => planted).toContain("code=");
   await page.goto(planted);
   await expect(page.getByRole("alert")).toContainText("This browser began no such sign-in");

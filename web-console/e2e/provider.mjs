@@ -12,9 +12,9 @@ URL.parse ??= (text, base) => {
 
 /** Who there is, and in which groups. */
 const GROUPS = {
-  ada: ["staff", "armour-admins"],
-  grace: ["armour-auditors"],
-  mallory: ["staff"],
+  "first-admin": ["staff", "armour-admins"],
+  "second-auditor": ["armour-auditors"],
+  outsider: ["staff"],
 };
 
 /**

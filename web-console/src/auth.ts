@@ -1,9 +1,7 @@
 import { type Api, Refused, type Whoami, answer, connect } from "./api/client";
 
 /** How this tab authenticates: by a person's session, or an API token it keeps. */
-export type Credentials =
-  | { kind: "session"; csrf: string }
-  | { kind: "token"; token: string };
+export type Credentials = { kind: "session"; csrf: string } | { kind: "token"; token: string };
 
 export interface SignedIn {
   api: Api;

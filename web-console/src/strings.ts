@@ -89,8 +89,7 @@ export const t = {
     disconnect: "Disconnect",
     disconnectHint: "Every ticket of the pair is dead at once, until an operator re-arms it.",
     reArm: "Re-arm",
-    reArmHint:
-      "A new secret is minted. Find out first how the consumer’s state was copied.",
+    reArmHint: "A new secret is minted. Find out first how the consumer’s state was copied.",
     confirm: (name: string) => `Type “${name}” to confirm`,
     bundles: "Bundles",
     noBundles: "No bundle has been drawn yet.",

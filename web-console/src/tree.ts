@@ -113,9 +113,7 @@ export async function isConsistent(
     }
     [node, last] = up(node, last);
   }
-  return (
-    last === 0 && sameBytes(old, fromBase64(firstRoot)) && sameBytes(now, fromBase64(root))
-  );
+  return last === 0 && sameBytes(old, fromBase64(firstRoot)) && sameBytes(now, fromBase64(root));
 }
 
 function up(node: number, last: number): [number, number] {

@@ -305,7 +305,7 @@ async fn a_session_is_of_its_page_alone_and_ends() {
     sqlx::query(
         "INSERT INTO sessions (tenant_id, session_id, issuer_id, hash, subject, name, role,
                                user_agent, expires_at)
-         VALUES ($1, $2, $3, $4, 'sub', 'Ada', 'operator', 'test', now() + interval '1 hour')",
+         VALUES ($1, $2, $3, $4, 'sub', 'Somebody', 'operator', 'test', now() + interval '1 hour')",
     )
     .bind(world.tenant)
     .bind(id)
@@ -334,7 +334,7 @@ async fn a_session_is_of_its_page_alone_and_ends() {
     let (status, who) = ask("GET", "/v1/whoami", &[]).await;
     assert_eq!(
         (status, &who["name"], &who["role"]),
-        (200, &json!("Ada"), &json!("operator"))
+        (200, &json!("Somebody"), &json!("operator"))
     );
     let csrf = who["csrf_token"].as_str().unwrap();
     // Another site can make the browser send the cookie, and knows no token.

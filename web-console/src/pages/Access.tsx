@@ -13,7 +13,7 @@ import {
   Title,
 } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 
 import {
   type ApiToken,
@@ -26,6 +26,7 @@ import {
 } from "../api/client";
 import { mayAdminister, useMe } from "../me";
 import { Act } from "../parts/Act";
+import { Rows } from "../parts/Rows";
 import { Answered } from "../parts/Said";
 import { Secret } from "../parts/Secret";
 import { State } from "../parts/State";
@@ -66,24 +67,6 @@ export function Access() {
   );
 }
 
-function Rows(props: { heads: string[]; children: ReactNode }) {
-  return (
-    <div className="scroll">
-      <Table>
-        <Table.Thead>
-          <Table.Tr>
-            {props.heads.map((head) => (
-              <Table.Th key={head}>{head}</Table.Th>
-            ))}
-            <Table.Td />
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>{props.children}</Table.Tbody>
-      </Table>
-    </div>
-  );
-}
-
 function Sessions() {
   const { api } = useMe();
   const query = useQuery({
@@ -104,7 +87,7 @@ function Sessions() {
   return (
     <Answered query={query} empty={t.access.noSessions}>
       {(sessions) => (
-        <Rows heads={heads}>
+        <Rows acts heads={heads}>
           {sessions.map((session) => (
             <Table.Tr key={session.id}>
               <Table.Th scope="row">{session.name}</Table.Th>
@@ -158,7 +141,13 @@ function Tokens() {
       ),
   });
   const path = (id: string) => ({ params: { path: { id } } });
-  const heads = [t.access.name, t.access.role, t.access.prefix, t.access.lastUsed, t.access.expires];
+  const heads = [
+    t.access.name,
+    t.access.role,
+    t.access.prefix,
+    t.access.lastUsed,
+    t.access.expires,
+  ];
   return (
     <Stack>
       {mayAdminister(me) && (
@@ -198,7 +187,7 @@ function Tokens() {
       )}
       <Answered query={query} empty={t.access.noTokens}>
         {(tokens) => (
-          <Rows heads={heads}>
+          <Rows acts heads={heads}>
             {tokens
               .filter((token) => !token.revoked_at)
               .map((token) => (
@@ -329,7 +318,7 @@ function Issuers() {
       )}
       <Answered query={query} empty={t.access.noIssuers}>
         {(issuers) => (
-          <Rows heads={heads}>
+          <Rows acts heads={heads}>
             {issuers.map((issuer) => (
               <Table.Tr key={issuer.id}>
                 <Table.Th scope="row">{issuer.name}</Table.Th>
@@ -414,7 +403,7 @@ function Webhooks() {
       )}
       <Answered query={query} empty={t.access.noWebhooks}>
         {(webhooks) => (
-          <Rows heads={[t.access.url, t.access.kind]}>
+          <Rows acts heads={[t.access.url, t.access.kind]}>
             {webhooks.map((webhook) => (
               <Table.Tr key={webhook.id}>
                 <Table.Th scope="row">{webhook.url}</Table.Th>
@@ -473,7 +462,7 @@ function Deliveries(props: { webhook: Webhook }) {
   return (
     <Answered query={query} empty={t.access.noDeliveries}>
       {(deliveries) => (
-        <Rows heads={heads}>
+        <Rows acts heads={heads}>
           {deliveries.map((delivery) => (
             <Table.Tr key={delivery.id}>
               <Table.Th scope="row">{delivery.kind}</Table.Th>

@@ -1,4 +1,15 @@
-import { Alert, Button, Group, Paper, SimpleGrid, Stack, Table, Text, Title, Tooltip } from "@mantine/core";
+import {
+  Alert,
+  Button,
+  Group,
+  Paper,
+  SimpleGrid,
+  Stack,
+  Table,
+  Text,
+  Title,
+  Tooltip,
+} from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
@@ -222,7 +233,12 @@ function Evidence(props: { collision: Collision }) {
   });
   const what = t.collisions[collision.kind];
   return (
-    <Alert color="red" variant="light" title={`${t.bundle.evidence}: ${what}`} data-testid="evidence">
+    <Alert
+      color="red"
+      variant="light"
+      title={`${t.bundle.evidence}: ${what}`}
+      data-testid="evidence"
+    >
       <Stack>
         <Text>
           <Time at={collision.detected_at} /> · {t.bundle.lane(collision.lane)}, {t.bundle.ticket}{" "}
@@ -246,11 +262,7 @@ function Evidence(props: { collision: Collision }) {
           {({ evidence, count, signed }) => (
             <>
               <Text fw={600} data-testid="verdict">
-                {!signed
-                  ? t.bundle.notSigned
-                  : count === 2
-                    ? t.bundle.signed
-                    : t.bundle.oneSigned}
+                {!signed ? t.bundle.notSigned : count === 2 ? t.bundle.signed : t.bundle.oneSigned}
               </Text>
               <Button
                 size="xs"

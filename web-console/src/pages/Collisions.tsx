@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 
 import { answer } from "../api/client";
 import { useMe } from "../me";
+import { Rows } from "../parts/Rows";
 import { Answered } from "../parts/Said";
 import { Time } from "../parts/Time";
 import { t } from "../strings";
@@ -19,36 +20,24 @@ export function Collisions() {
       <Title order={2}>{t.pages.collisions}</Title>
       <Answered query={query} empty={t.collisions.none}>
         {(collisions) => (
-          <div className="scroll">
-            <Table>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>{t.collisions.at}</Table.Th>
-                  <Table.Th>{t.collisions.kind}</Table.Th>
-                  <Table.Th>{t.collisions.where}</Table.Th>
-                  <Table.Th>{t.bundle.title}</Table.Th>
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {collisions.map((one) => (
-                  <Table.Tr key={one.id} data-testid="collision">
-                    <Table.Td>
-                      <Time at={one.detected_at} />
-                    </Table.Td>
-                    <Table.Td>{t.collisions[one.kind]}</Table.Td>
-                    <Table.Td>
-                      {t.bundle.lane(one.lane)}, {one.n}
-                    </Table.Td>
-                    <Table.Td>
-                      <Link to="/bundles/$id" params={{ id: one.bundle_id }}>
-                        <code>{one.bundle_id}</code>
-                      </Link>
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </div>
+          <Rows heads={[t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title]}>
+            {collisions.map((one) => (
+              <Table.Tr key={one.id} data-testid="collision">
+                <Table.Td>
+                  <Time at={one.detected_at} />
+                </Table.Td>
+                <Table.Td>{t.collisions[one.kind]}</Table.Td>
+                <Table.Td>
+                  {t.bundle.lane(one.lane)}, {one.n}
+                </Table.Td>
+                <Table.Td>
+                  <Link to="/bundles/$id" params={{ id: one.bundle_id }}>
+                    <code>{one.bundle_id}</code>
+                  </Link>
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Rows>
         )}
       </Answered>
     </Stack>

@@ -6,6 +6,7 @@ import { type Endpoint, type Party, all, answer } from "../api/client";
 import { fromBase64, sha256, toHex } from "../crypto";
 import { mayOperate, useMe } from "../me";
 import { Act, ActWithReason } from "../parts/Act";
+import { Rows } from "../parts/Rows";
 import { Answered } from "../parts/Said";
 import { Secret } from "../parts/Secret";
 import { State } from "../parts/State";
@@ -36,77 +37,72 @@ export function Endpoints() {
       </Group>
       <Answered query={query} empty={t.endpoints.none}>
         {(endpoints) => (
-          <div className="scroll">
-            <Table>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>{t.endpoints.name}</Table.Th>
-                  <Table.Th>{t.endpoints.role}</Table.Th>
-                  <Table.Th>{t.endpoints.state}</Table.Th>
-                  <Table.Th>{t.endpoints.seen}</Table.Th>
-                  <Table.Th>{t.endpoints.version}</Table.Th>
-                  <Table.Th>{t.endpoints.fingerprint}</Table.Th>
-                  <Table.Th>{t.endpoints.error}</Table.Th>
-                  <Table.Th />
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {endpoints.map(({ endpoint, fingerprint }) => (
-                  <Table.Tr key={endpoint.id}>
-                    <Table.Th scope="row">{endpoint.name}</Table.Th>
-                    <Table.Td>{endpoint.role}</Table.Td>
-                    <Table.Td>
-                      <State
-                        state={
-                          endpoint.state === "revoked"
-                            ? t.endpoints.revoked
-                            : endpoint.lost_at
-                              ? t.endpoints.lost
-                              : t.endpoints.healthy
-                        }
-                      />
-                    </Table.Td>
-                    <Table.Td>
-                      <Time at={endpoint.last_seen_at} />
-                    </Table.Td>
-                    <Table.Td>{endpoint.version}</Table.Td>
-                    <Table.Td>
-                      <Tooltip label={fingerprint}>
-                        <code tabIndex={0}>{fingerprint.slice(0, 16)}…</code>
-                      </Tooltip>
-                    </Table.Td>
-                    <Table.Td>
-                      {endpoint.last_error ? (
-                        <>
-                          <Time at={endpoint.last_error_at} /> {endpoint.last_error}
-                        </>
-                      ) : (
-                        t.endpoints.noError
-                      )}
-                    </Table.Td>
-                    <Table.Td>
-                      {mayOperate(me) && endpoint.state === "active" && (
-                        <ActWithReason
-                          label={t.endpoints.revoke}
-                          hint={t.endpoints.revokeHint}
-                          danger
-                          confirm={endpoint.name}
-                          act={async (reason) => {
-                            await answer(
-                              me.api.POST("/v1/endpoints/{id}/revoke", {
-                                params: { path: { id: endpoint.id } },
-                                body: { reason },
-                              }),
-                            );
-                          }}
-                        />
-                      )}
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </div>
+          <Rows
+            acts
+            heads={[
+              t.endpoints.name,
+              t.endpoints.role,
+              t.endpoints.state,
+              t.endpoints.seen,
+              t.endpoints.version,
+              t.endpoints.fingerprint,
+              t.endpoints.error,
+            ]}
+          >
+            {endpoints.map(({ endpoint, fingerprint }) => (
+              <Table.Tr key={endpoint.id}>
+                <Table.Th scope="row">{endpoint.name}</Table.Th>
+                <Table.Td>{endpoint.role}</Table.Td>
+                <Table.Td>
+                  <State
+                    state={
+                      endpoint.state === "revoked"
+                        ? t.endpoints.revoked
+                        : endpoint.lost_at
+                          ? t.endpoints.lost
+                          : t.endpoints.healthy
+                    }
+                  />
+                </Table.Td>
+                <Table.Td>
+                  <Time at={endpoint.last_seen_at} />
+                </Table.Td>
+                <Table.Td>{endpoint.version}</Table.Td>
+                <Table.Td>
+                  <Tooltip label={fingerprint}>
+                    <code tabIndex={0}>{fingerprint.slice(0, 16)}…</code>
+                  </Tooltip>
+                </Table.Td>
+                <Table.Td>
+                  {endpoint.last_error ? (
+                    <>
+                      <Time at={endpoint.last_error_at} /> {endpoint.last_error}
+                    </>
+                  ) : (
+                    t.endpoints.noError
+                  )}
+                </Table.Td>
+                <Table.Td>
+                  {mayOperate(me) && endpoint.state === "active" && (
+                    <ActWithReason
+                      label={t.endpoints.revoke}
+                      hint={t.endpoints.revokeHint}
+                      danger
+                      confirm={endpoint.name}
+                      act={async (reason) => {
+                        await answer(
+                          me.api.POST("/v1/endpoints/{id}/revoke", {
+                            params: { path: { id: endpoint.id } },
+                            body: { reason },
+                          }),
+                        );
+                      }}
+                    />
+                  )}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Rows>
         )}
       </Answered>
     </Stack>
@@ -125,7 +121,10 @@ function Enrol() {
         const parties = await all<Party>((cursor) =>
           api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
         );
-        return parties.map(({ id, name }) => ({ value: `${side}:${id}`, label: `${name} (${side})` }));
+        return parties.map(({ id, name }) => ({
+          value: `${side}:${id}`,
+          label: `${name} (${side})`,
+        }));
       };
       return [...(await of("consumer")), ...(await of("producer"))];
     },

@@ -1,4 +1,15 @@
-import { Button, Group, NumberInput, Paper, Select, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
+import {
+  Button,
+  Group,
+  NumberInput,
+  Paper,
+  Select,
+  SimpleGrid,
+  Stack,
+  Table,
+  Text,
+  Title,
+} from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -6,6 +17,7 @@ import { useState } from "react";
 import { type Pair, type Policy, Refused, answer } from "../api/client";
 import { mayOperate, useMe } from "../me";
 import { ActWithReason } from "../parts/Act";
+import { Rows } from "../parts/Rows";
 import { Answered, Problem } from "../parts/Said";
 import { State } from "../parts/State";
 import { Time } from "../parts/Time";
@@ -89,36 +101,24 @@ function Bundles(props: { pair: Pair }) {
       </Title>
       <Answered query={query} empty={t.pairs.noBundles}>
         {(bundles) => (
-          <div className="scroll">
-            <Table>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>{t.bundle.title}</Table.Th>
-                  <Table.Th>{t.pairs.state}</Table.Th>
-                  <Table.Th>{t.bundle.exchanges}</Table.Th>
-                  <Table.Th>{t.pairs.created}</Table.Th>
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {bundles.map((bundle) => (
-                  <Table.Tr key={bundle.id}>
-                    <Table.Td>
-                      <Link to="/bundles/$id" params={{ id: bundle.id }}>
-                        <code>{bundle.id}</code>
-                      </Link>
-                    </Table.Td>
-                    <Table.Td>
-                      <State state={bundle.state} />
-                    </Table.Td>
-                    <Table.Td>{bundle.exchanges.toLocaleString()}</Table.Td>
-                    <Table.Td>
-                      <Time at={bundle.created_at} />
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </div>
+          <Rows heads={[t.bundle.title, t.pairs.state, t.bundle.exchanges, t.pairs.created]}>
+            {bundles.map((bundle) => (
+              <Table.Tr key={bundle.id}>
+                <Table.Td>
+                  <Link to="/bundles/$id" params={{ id: bundle.id }}>
+                    <code>{bundle.id}</code>
+                  </Link>
+                </Table.Td>
+                <Table.Td>
+                  <State state={bundle.state} />
+                </Table.Td>
+                <Table.Td>{bundle.exchanges.toLocaleString()}</Table.Td>
+                <Table.Td>
+                  <Time at={bundle.created_at} />
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Rows>
         )}
       </Answered>
     </Paper>

@@ -182,11 +182,7 @@ function List(props: { search: PairsSearch }) {
         </div>
       </div>
       {hasNextPage && (
-        <Button
-          variant="default"
-          loading={isFetchingNextPage}
-          onClick={() => void fetchNextPage()}
-        >
+        <Button variant="default" loading={isFetchingNextPage} onClick={() => void fetchNextPage()}>
           {t.more}
         </Button>
       )}

@@ -5,7 +5,12 @@ export function State(props: { state: string }) {
   const good = ["active", "healthy", "delivered"].includes(props.state);
   const bad = ["disconnected", "lost", "failed", "revoked"].includes(props.state);
   return (
-    <Badge variant="default" tt="none" className={good ? "good" : bad ? "bad" : "quiet"}>
+    <Badge
+      variant="default"
+      tt="none"
+      miw="max-content"
+      className={good ? "good" : bad ? "bad" : "quiet"}
+    >
       {props.state}
     </Badge>
   );
