@@ -30,6 +30,9 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(page.getByTestId("verdict")).toContainText("signed with the consumer’s key");
   await expect(page.getByTestId("fork")).toHaveCount(1);
   expect(await page.getByTestId("ticket").count()).toBeGreaterThan(2);
+  // Both ends vouch for the tickets before the fork.
+  await page.getByTestId("ticket").first().hover();
+  await expect(page.getByRole("tooltip")).toContainText("reported by both ends");
   await expect(page.getByText(/^after [\d,]+ ms$/)).toHaveCount(2);
   await shoot(page, "collision");
 

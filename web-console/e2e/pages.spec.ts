@@ -95,9 +95,11 @@ test("a bundle's lanes are drawn, ticket by ticket", async ({ page }) => {
   await page.getByRole("link", { name: "laptop" }).click();
   await page.getByRole("row").filter({ hasText: "active" }).getByRole("link").click();
   await expect(page.getByRole("heading", { level: 2 })).toContainText("laptop → files");
-  await expect.poll(() => page.getByTestId("ticket").count()).toBeGreaterThan(5);
+  await expect
+    .poll(() => page.getByTestId("ticket").count(), { timeout: 15_000 })
+    .toBeGreaterThan(5);
   await page.getByTestId("ticket").first().hover();
-  await expect(page.getByText(/Ticket \d+ · [0-9a-f]{16}… · recorded by the/)).toBeVisible();
+  await expect(page.getByText(/Ticket \d+ · [0-9a-f]{16}… · reported by both ends/)).toBeVisible();
   await shoot(page, "bundle");
   await expectAccessible(page);
 });
@@ -221,6 +223,40 @@ test("the platform's administrator sees the service, and nothing of tenants", as
   await expect(page.getByRole("navigation").getByRole("link")).toHaveCount(1);
   await shoot(page, "system");
   await expectAccessible(page);
+
+  // A tenant in figures, by its name or its id.
+  const tenant = (JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string }).tenant_id;
+  const choose = async (where: Page) => {
+    await where.getByRole("combobox", { name: "Tenant" }).fill(tenant.slice(0, 30));
+    await where.getByRole("option", { name: "dev" }).click();
+  };
+  await choose(page);
+  await expect(page).toHaveURL(new RegExp(`/tenants/${tenant}$`));
+  await expect(page.getByRole("heading", { level: 2, name: "dev" })).toBeVisible();
+  await expect(page.getByText("Active pairs")).toBeVisible();
+  await expect(page.getByText("laptop")).toHaveCount(0);
+  await shoot(page, "tenant");
+  await expectAccessible(page);
+
+  // Two people change its quotas: the slower one is told, and loses nothing of the other's.
+  const other = await page.context().newPage();
+  await signInWithToken(other, "platform-token");
+  await choose(other);
+  await other.getByLabel("Webhooks").fill("21");
+  await other.getByRole("button", { name: "Save" }).click();
+  await expect.poll(() => armour("quotas", "-o", "json")).toMatch(/"webhooks": 21/);
+  await page.getByLabel("Issuers").fill("22");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("alert")).toContainText("Somebody has changed these quotas");
+  await page.getByRole("button", { name: "Show theirs" }).click();
+  await expect(page.getByLabel("Webhooks")).toHaveValue("21");
+  await page.getByLabel("Issuers").fill("22");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect.poll(() => armour("quotas", "-o", "json")).toMatch(/"issuers": 22/);
+  await other.close();
+
+  await page.getByRole("link", { name: "System" }).click();
+  await expect(page.getByRole("heading", { name: "Replicas" })).toBeVisible();
 });
 
 test("a stream that is cut is told of, and everything works by keyboard", async ({ page }) => {

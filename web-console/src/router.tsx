@@ -82,8 +82,13 @@ const access = createRoute({
   path: "/access",
   component: lazyRouteComponent(() => import("./pages/Access"), "Access"),
 });
-/** The platform's people see this page alone, whatever the address. */
+/** What the platform's people see, whatever the address, but for a tenant's figures. */
 const system = createRoute({ getParentRoute: () => root, path: "/system" });
+const tenant = createRoute({
+  getParentRoute: () => root,
+  path: "/tenants/$id",
+  component: lazyRouteComponent(() => import("./pages/TenantPage"), "TenantPage"),
+});
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -96,6 +101,7 @@ export const router = createRouter({
     audit,
     access,
     system,
+    tenant,
   ]),
   context: { signOut: () => undefined },
   defaultErrorComponent: Failed,

@@ -41,6 +41,9 @@ wire! {
         pub previous: String,
         /// The endpoint whose report recorded it first, and when; unknown of old ones.
         pub reporter_id: Option<Uuid>,
+        /// Whether either end's report vouches for it.
+        pub consumer_reported: bool,
+        pub producer_reported: bool,
         pub recorded_at: Option<DateTime<Utc>>,
     }
 

@@ -1,7 +1,7 @@
 //! The ledger: lanes advance by compare-and-swap, and every report is compared
 //! with what is recorded.
 
-use armour_api::RecordedTicket;
+use armour_api::{RecordedTicket, Role};
 use armour_protocol::{
     Suite,
     ledger::{Chain, ENTRY_LEN, Verdict, judge},
@@ -15,12 +15,24 @@ use crate::{Result, StorageError, Tx};
 pub struct LedgerReport {
     /// The bundle.
     pub bundle: Uuid,
-    /// The endpoint that reports.
+    /// The endpoint that reports, and on which side it is.
     pub reporter: Uuid,
+    /// See above.
+    pub side: Role,
     /// Its chain of tickets.
     pub chain: Chain,
     /// The chain's tickets, in order.
     pub tickets: Vec<SignedTicket>,
+}
+
+impl LedgerReport {
+    /// The consumer's and the producer's number after this report up to `last`.
+    fn witnessed(&self, last: i64) -> (i64, i64) {
+        match self.side {
+            Role::Consumer => (last, -1),
+            Role::Producer => (-1, last),
+        }
+    }
 }
 
 /// What a report was.
@@ -52,6 +64,9 @@ impl Tx {
             };
             let verdict = judge(head.as_ref(), &recorded, &report.tickets);
             let Verdict::Extends { from } = verdict else {
+                if verdict == Verdict::Known {
+                    self.witness(report).await?;
+                }
                 return Ok(verdict);
             };
             if self.append(report, from, head.as_ref()).await? {
@@ -114,30 +129,37 @@ impl Tx {
         };
         let lane = i64::from(report.chain.lane);
         let (first_n, last_n) = (number(first.ticket.n)?, number(last.ticket.n)?);
+        let (consumer_n, producer_n) = report.witnessed(last_n);
         let swapped = match head {
             None => {
                 sqlx::query!(
-                    "INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                    "INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head, consumer_n,
+                                    producer_n)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
                     self.tenant,
                     report.bundle,
                     lane,
                     last_n,
-                    &last.to_bytes()[..]
+                    &last.to_bytes()[..],
+                    consumer_n,
+                    producer_n
                 )
                 .execute(&mut *self.inner)
                 .await?
             }
             Some(head) => {
                 sqlx::query!(
-                    "UPDATE lanes SET head_n = $4, head = $5
+                    "UPDATE lanes SET head_n = $4, head = $5, consumer_n = greatest(consumer_n, $7),
+                                  producer_n = greatest(producer_n, $8)
                  WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND head = $6",
                     self.tenant,
                     report.bundle,
                     lane,
                     last_n,
                     &last.to_bytes()[..],
-                    &head.to_bytes()[..]
+                    &head.to_bytes()[..],
+                    consumer_n,
+                    producer_n
                 )
                 .execute(&mut *self.inner)
                 .await?
@@ -164,6 +186,39 @@ impl Tx {
         Ok(true)
     }
 
+    /// Notes up to which ticket the reporter vouches for what is recorded already.
+    async fn witness(&mut self, report: &LedgerReport) -> Result<()> {
+        let Some(last) = report.tickets.last() else {
+            return Ok(());
+        };
+        let (consumer_n, producer_n) = report.witnessed(number(last.ticket.n)?);
+        sqlx::query!(
+            "UPDATE lanes SET consumer_n = greatest(consumer_n, $4),
+                              producer_n = greatest(producer_n, $5)
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
+               AND (consumer_n < $4 OR producer_n < $5)",
+            self.tenant,
+            report.bundle,
+            i64::from(report.chain.lane),
+            consumer_n,
+            producer_n
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets the commit return before it is on disk, for what may be lost in a crash.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn relax(&mut self) -> Result<()> {
+        sqlx::query!("SET LOCAL synchronous_commit = off")
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
     /// Tickets of one lane before a number, latest first, at most so many.
     ///
     /// # Errors
@@ -176,6 +231,19 @@ impl Tx {
         before: Option<i64>,
         most: usize,
     ) -> Result<Vec<RecordedTicket>> {
+        let ends = sqlx::query!(
+            "SELECT consumer_n, producer_n, consumer_endpoint_id, producer_endpoint_id
+             FROM lanes JOIN bundles USING (tenant_id, bundle_id)
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+            self.tenant,
+            bundle,
+            i64::from(lane)
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(ends) = ends else {
+            return Ok(Vec::new());
+        };
         let rows = sqlx::query!(
             "SELECT first_n, previous, entries, reporter_id, recorded_at FROM ticket_runs
              WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
@@ -208,12 +276,16 @@ impl Tx {
             };
             let of_run = run.tickets().map_err(corrupt)?;
             for signed in of_run.iter().rev().filter(|t| t.ticket.n < before) {
+                let n = number(signed.ticket.n)?;
+                let by = |end: Uuid, to: i64| n <= to || row.reporter_id == Some(end);
                 tickets.push(RecordedTicket {
                     lane,
                     n: signed.ticket.n,
                     hash: hex::encode(signed.ticket.hash().0),
                     previous: hex::encode(signed.ticket.previous.0),
                     reporter_id: row.reporter_id,
+                    consumer_reported: by(ends.consumer_endpoint_id, ends.consumer_n),
+                    producer_reported: by(ends.producer_endpoint_id, ends.producer_n),
                     recorded_at: row.recorded_at,
                 });
             }

@@ -231,3 +231,17 @@ fn page<T>(mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> armour_api::Page
     let next = if more { items.last().map(cursor) } else { None };
     armour_api::Page { items, next }
 }
+
+/// A pattern of `LIKE` for what has this text in it, whatever characters it has.
+fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

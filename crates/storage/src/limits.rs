@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Result, StorageError, Store, Tx};
+use crate::{PLATFORM, Result, StorageError, Store, Tx};
 
 /// What a quota counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,22 @@ impl Tx {
         )
         .fetch_one(&mut *self.inner)
         .await?;
-        serde_json::from_value(value).map_err(|error| StorageError::Corrupt(error.to_string()))
+        read_quotas(value)
+    }
+
+    /// A tenant's quotas, as the platform; who changes them meanwhile waits.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn lock_quotas(&mut self, tenant: Uuid) -> Result<Quotas> {
+        let value = sqlx::query_scalar!(
+            "SELECT quotas FROM tenants WHERE tenant_id = $1 AND tenant_id <> $2 FOR UPDATE",
+            tenant,
+            PLATFORM
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        read_quotas(value)
     }
 
     /// Sets a tenant's quotas, as the platform.
@@ -228,4 +243,8 @@ impl Store {
             ),
         })
     }
+}
+
+fn read_quotas(value: serde_json::Value) -> Result<Quotas> {
+    serde_json::from_value(value).map_err(|error| StorageError::Corrupt(error.to_string()))
 }

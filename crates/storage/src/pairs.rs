@@ -4,7 +4,7 @@ use armour_api::{Page, Pair, PairSort, PairState, Policy, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, StorageError, Tx, error::word, page};
+use crate::{PAGE, Result, StorageError, Tx, containing, error::word, page};
 
 #[derive(sqlx::FromRow)]
 struct PairRow {
@@ -153,7 +153,7 @@ impl Tx {
             sql.push(" AND state = ").push_bind(state.as_str());
         }
         if let Some(search) = query.search {
-            let pattern = format!("%{}%", literally(search));
+            let pattern = containing(search);
             sql.push(" AND (c.name ILIKE ")
                 .push_bind(pattern.clone())
                 .push(" OR p.name ILIKE ")
@@ -228,18 +228,6 @@ impl Tx {
         .await?;
         Ok(())
     }
-}
-
-/// A text as a pattern of LIKE that only it fits.
-fn literally(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '%' | '_') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 impl PairRow {

@@ -3,7 +3,7 @@
 use armour_api::{Page, Tenant};
 use uuid::Uuid;
 
-use crate::{PAGE, PLATFORM, Result, Tx, page};
+use crate::{PAGE, PLATFORM, Result, Tx, containing, page};
 
 impl Tx {
     /// Adds a tenant with its journal and keys, and binds the transaction to it.
@@ -73,19 +73,25 @@ impl Tx {
         .await?)
     }
 
-    /// Tenants in order of id.
+    /// Tenants in order of id; with `search` those whose name or id has that in it.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_tenants(&mut self, after: Option<Uuid>) -> Result<Page<Tenant>> {
+    pub async fn list_tenants(
+        &mut self,
+        search: Option<&str>,
+        after: Option<Uuid>,
+    ) -> Result<Page<Tenant>> {
         let rows = sqlx::query_as!(
             Tenant,
             "SELECT tenant_id AS id, name, created_at, deleted_at FROM tenants
              WHERE tenant_id <> $2 AND ($1::uuid IS NULL OR tenant_id > $1)
+               AND ($4::text IS NULL OR name ILIKE $4 OR tenant_id::text ILIKE $4)
              ORDER BY tenant_id LIMIT $3",
             after,
             PLATFORM,
-            PAGE + 1
+            PAGE + 1,
+            search.map(containing)
         )
         .fetch_all(&mut *self.inner)
         .await?;

@@ -8,6 +8,7 @@ pub mod collision;
 pub mod config;
 mod console;
 mod egress;
+mod etag;
 mod extract;
 mod hub;
 mod idempotency;

@@ -19,6 +19,57 @@ async fn set(base: &str, world: &World, quotas: &Quotas) {
 }
 
 #[tokio::test]
+async fn the_platform_changes_quotas_as_read_and_sees_a_tenant_in_figures_alone() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let url = format!("{base}/v1/tenants/{}/quotas", world.tenant);
+    let read = async || {
+        let (status, headers, _) = call(As::Bearer(PLATFORM), "GET", &url, None).await;
+        assert_eq!(status, 200);
+        headers["etag"].to_str().unwrap().to_owned()
+    };
+    let put = async |tag: &str, pairs: u32| {
+        let quotas = Quotas {
+            pairs,
+            ..Quotas::default()
+        };
+        reqwest::Client::new()
+            .put(&url)
+            .bearer_auth(PLATFORM)
+            .header("if-match", tag)
+            .json(&quotas)
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
+    let first = read().await;
+    assert_eq!(put(&first, 7).await, 200);
+    assert_eq!(put(&first, 8).await, 412);
+    assert_eq!(put(&read().await, 8).await, 200);
+    let own: Quotas = world.operator.get("/v1/quotas").await.unwrap();
+    assert_eq!(own.pairs, 8);
+
+    let figures = format!("{base}/v1/tenants/{}/overview", world.tenant);
+    let (status, _, text) = call(As::Bearer(PLATFORM), "GET", &figures, None).await;
+    assert_eq!(status, 200, "{text}");
+    let overview: armour_api::Overview = serde_json::from_str(&text).unwrap();
+    assert_eq!((overview.pairs_active, overview.endpoints_healthy), (1, 2));
+    assert!(!text.contains(&world.pair.consumer_name));
+    let found = format!(
+        "{base}/v1/tenants?search={}",
+        &world.tenant.to_string()[..30]
+    );
+    let (_, _, text) = call(As::Bearer(PLATFORM), "GET", &found, None).await;
+    let page: armour_api::Page<armour_api::Tenant> = serde_json::from_str(&text).unwrap();
+    assert!(page.items.iter().any(|tenant| tenant.id == world.tenant));
+    let none = format!("{base}/v1/tenants?search=%25nobody");
+    let (_, _, text) = call(As::Bearer(PLATFORM), "GET", &none, None).await;
+    let page: armour_api::Page<armour_api::Tenant> = serde_json::from_str(&text).unwrap();
+    assert!(page.items.is_empty());
+}
+
+#[tokio::test]
 async fn a_tenant_has_no_more_than_its_quotas() {
     let database = database().await;
     let (one, two) = (replica(&database).await, replica(&database).await);

@@ -144,6 +144,32 @@ async fn nobody_overwrites_what_another_changed_meanwhile() {
     assert_eq!(pair.policy.lease_ms, 70_000);
     assert_eq!(put(&now, 80_000).await.status(), 200);
     assert_eq!(put("*", 90_000).await.status(), 200);
+
+    // A pair that collided anew meanwhile is not re-armed for what was seen before.
+    let act = async |what: &str, tag: Option<&str>| {
+        let mut request = reqwest::Client::new()
+            .post(format!("{url}/{what}"))
+            .bearer_auth(&token)
+            .json(&json!({ "reason": "looked at it" }));
+        if let Some(tag) = tag {
+            request = request.header("if-match", tag);
+        }
+        let answer = request.send().await.unwrap();
+        (
+            answer.status(),
+            answer
+                .headers()
+                .get("etag")
+                .map(|tag| tag.to_str().unwrap().to_owned()),
+        )
+    };
+    let (_, seen) = act("disconnect", None).await;
+    assert_eq!(act("re-arm", None).await.0, 200);
+    assert_eq!(act("disconnect", None).await.0, 200);
+    assert_eq!(act("re-arm", seen.as_deref()).await.0, 412);
+    let (_, headers, _) = call(As::Bearer(&token), "GET", &url, None).await;
+    let now = format!("\"0\", {}", headers["etag"].to_str().unwrap());
+    assert_eq!(act("re-arm", Some(&now)).await.0, 200);
 }
 
 #[tokio::test]
@@ -185,6 +211,20 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
         };
         assert_eq!(ticket.reporter_id, Some(reporter));
         assert!(ticket.recorded_at.is_some());
+        // The consumer told of the first 100, the producer of those from 90 on.
+        assert_eq!(ticket.consumer_reported, ticket.n < 100);
+        // Whose tickets name those before by their hash, so that they vouch for all.
+        assert!(ticket.producer_reported);
+    }
+    // What the other end vouches for later counts too, though nothing is recorded.
+    consumer
+        .report(vec![report(&tickets[90..200], 0)])
+        .await
+        .unwrap();
+    let path = format!("/v1/bundles/{id}/tickets?lane=3&cursor=250");
+    let page: Page<RecordedTicket> = world.operator.get(&path).await.unwrap();
+    for ticket in page.items {
+        assert_eq!(ticket.consumer_reported, ticket.n < 200);
     }
     let path = format!("/v1/bundles/{id}/disconnect");
     let _: Bundle = world

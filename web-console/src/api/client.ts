@@ -48,6 +48,14 @@ export async function answer<T>(
   return data;
 }
 
+/** An answer with its `ETag`, to be sent back as `If-Match`. */
+export async function tagged<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<{ found: T; tag: string }> {
+  const found = await answer(call);
+  return { found, tag: (await call).response.headers.get("etag") ?? "*" };
+}
+
 /** An act whose answer has no body. */
 export async function done(call: Promise<{ error?: unknown; response: Response }>): Promise<void> {
   const { error, response } = await call;

@@ -13,7 +13,7 @@ import {
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
-import { type Bundle, type Collision, type RecordedTicket, answer } from "../api/client";
+import { type Bundle, type Collision, type RecordedTicket, answer, tagged } from "../api/client";
 import { isTicketSigned } from "../crypto";
 import { useMe } from "../me";
 import { Answered, Problem } from "../parts/Said";
@@ -22,27 +22,31 @@ import { Time } from "../parts/Time";
 import { t } from "../strings";
 import { Acts } from "./PairPage";
 
+/** Exchanges make no events: how often a bundle in use is read anew, in milliseconds. */
+const EVERY = 3_000;
+
 export function BundlePage() {
   const { id } = useParams({ from: "/bundles/$id" });
   const { api } = useMe();
   const path = { params: { path: { id } } };
   const query = useQuery({
     queryKey: ["bundle", id],
+    refetchInterval: (now) => (now.state.data?.bundle.state === "disconnected" ? false : EVERY),
     queryFn: async () => {
       const bundle = await answer(api.GET("/v1/bundles/{id}", path));
       const [pair, lanes, collisions, obediences] = await Promise.all([
-        answer(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
+        tagged(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
         answer(api.GET("/v1/bundles/{id}/lanes", path)),
         answer(api.GET("/v1/collisions")),
         answer(api.GET("/v1/bundles/{id}/obediences", path)),
       ]);
       const collision = collisions.items.find((one) => one.bundle_id === id);
-      return { bundle, pair, lanes, collision, obediences };
+      return { bundle, pair: pair.found, tag: pair.tag, lanes, collision, obediences };
     },
   });
   return (
     <Answered query={query}>
-      {({ bundle, pair, lanes, collision, obediences }) => (
+      {({ bundle, pair, tag, lanes, collision, obediences }) => (
         <Stack>
           <Group justify="space-between">
             <Title order={2}>
@@ -51,7 +55,7 @@ export function BundlePage() {
             <Group>
               <State state={bundle.state} />
               {bundle.state === "disconnected" && pair.state === "disconnected" && (
-                <Acts pair={pair} />
+                <Acts pair={pair} tag={tag} />
               )}
             </Group>
           </Group>
@@ -102,6 +106,9 @@ export function BundlePage() {
               <Text c="dimmed">{t.bundle.noLanes}</Text>
             ) : (
               <Stack>
+                <Text size="sm" c="dimmed">
+                  {t.bundle.legend}
+                </Text>
                 {lanes.map(({ lane }) => (
                   <Lane key={lane} bundle={bundle} lane={lane} collision={collision} />
                 ))}
@@ -125,6 +132,7 @@ function Lane(props: { bundle: Bundle; lane: number; collision: Collision | unde
     props.collision?.kind === "fork" && props.collision.lane === lane ? props.collision : undefined;
   const query = useInfiniteQuery({
     queryKey: ["tickets", bundle.id, lane],
+    refetchInterval: bundle.state === "disconnected" ? false : EVERY,
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
       answer(
@@ -143,12 +151,16 @@ function Lane(props: { bundle: Bundle; lane: number; collision: Collision | unde
   const tickets = query.data.pages.flatMap((page) => page.items).reverse();
   const place = (n: number) => RADIUS + STEP * (n - (tickets[0]?.n ?? 0));
   const width = place(tickets.at(-1)?.n ?? 0) + STEP * 2;
-  const side = (ticket: RecordedTicket) =>
-    ticket.reporter_id === bundle.consumer_endpoint_id
-      ? t.bundle.consumerEnd
-      : ticket.reporter_id === bundle.producer_endpoint_id
-        ? t.bundle.producerEnd
-        : t.bundle.unknownEnd;
+  const side = (ticket: RecordedTicket) => {
+    const { consumer_reported: consumer, producer_reported: producer } = ticket;
+    return consumer && producer
+      ? t.bundle.both
+      : consumer
+        ? t.bundle.consumerEnd
+        : producer
+          ? t.bundle.producerEnd
+          : t.bundle.unknownEnd;
+  };
   return (
     <section aria-label={t.bundle.lane(lane)}>
       <Group justify="space-between">
@@ -191,7 +203,8 @@ function Lane(props: { bundle: Bundle; lane: number; collision: Collision | unde
                 data-testid="ticket"
                 className={[
                   "dot",
-                  ticket.reporter_id === bundle.producer_endpoint_id ? "producer" : "",
+                  ticket.consumer_reported ? "" : "producer",
+                  ticket.producer_reported ? "" : "consumer",
                   fork?.n === ticket.n ? "fork" : "",
                 ].join(" ")}
                 cx={place(ticket.n)}

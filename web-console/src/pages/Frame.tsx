@@ -11,7 +11,7 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { Link, Outlet, useRouteContext, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet, useParams, useRouteContext, useRouterState } from "@tanstack/react-router";
 
 import { Suspense, lazy } from "react";
 
@@ -20,6 +20,9 @@ import { useMe } from "../me";
 import { Time } from "../parts/Time";
 import { t } from "../strings";
 
+const TenantSwitch = lazy(() =>
+  import("../parts/TenantSwitch").then((part) => ({ default: part.TenantSwitch })),
+);
 const System = lazy(() => import("./System").then((page) => ({ default: page.System })));
 
 const PAGES = [
@@ -46,6 +49,7 @@ function Shell() {
   const [opened, { toggle, close }] = useDisclosure(false);
   const here = useRouterState({ select: (state) => state.location.pathname });
   const platform = me.who.role === "platform-admin";
+  const { id: tenant } = useParams({ from: "/tenants/$id", shouldThrow: false }) ?? {};
   const pages = platform ? ([["/system", t.pages.system]] as const) : PAGES;
   return (
     <AppShell
@@ -71,7 +75,13 @@ function Shell() {
             </Title>
           </Group>
           <Group wrap="nowrap" gap="sm">
-            {!platform && <Standing />}
+            {platform ? (
+              <Suspense>
+                <TenantSwitch tenant={tenant} />
+              </Suspense>
+            ) : (
+              <Standing />
+            )}
             <Text size="sm" visibleFrom="sm">
               {me.who.name}
             </Text>
@@ -87,7 +97,11 @@ function Shell() {
       </AppShell.Header>
       <AppShell.Navbar p="xs" component="nav" aria-label={t.product}>
         {pages.map(([to, label]) => {
-          const active = platform || (to === "/" ? here === "/" : here.startsWith(to));
+          const active = platform
+            ? tenant === undefined
+            : to === "/"
+              ? here === "/"
+              : here.startsWith(to);
           return (
             <NavLink
               key={to}
@@ -102,7 +116,7 @@ function Shell() {
         })}
       </AppShell.Navbar>
       <AppShell.Main id="page" tabIndex={-1}>
-        {platform ? (
+        {platform && tenant === undefined ? (
           // The other pages are of a tenant, and nobody's here.
           <Suspense fallback={t.loading}>
             <System />

@@ -14,7 +14,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { type Pair, type Policy, Refused, answer } from "../api/client";
+import { type Pair, type Policy, Refused, answer, tagged } from "../api/client";
 import { mayOperate, useMe } from "../me";
 import { ActWithReason } from "../parts/Act";
 import { Rows } from "../parts/Rows";
@@ -28,15 +28,11 @@ export function PairPage() {
   const { api } = useMe();
   const query = useQuery({
     queryKey: ["pair", id],
-    queryFn: async () => {
-      const call = await api.GET("/v1/pairs/{id}", { params: { path: { id } } });
-      const pair = await answer(Promise.resolve(call));
-      return { pair, tag: call.response.headers.get("etag") ?? "*" };
-    },
+    queryFn: () => tagged(api.GET("/v1/pairs/{id}", { params: { path: { id } } })),
   });
   return (
     <Answered query={query}>
-      {({ pair, tag }) => (
+      {({ found: pair, tag }) => (
         <Stack>
           <Group justify="space-between">
             <Title order={2}>
@@ -44,7 +40,7 @@ export function PairPage() {
             </Title>
             <Group>
               <State state={pair.state} />
-              <Acts pair={pair} />
+              <Acts pair={pair} tag={tag} />
             </Group>
           </Group>
           <Bundles pair={pair} />
@@ -56,7 +52,7 @@ export function PairPage() {
   );
 }
 
-export function Acts(props: { pair: Pair }) {
+export function Acts(props: { pair: Pair; tag: string }) {
   const me = useMe();
   const { pair } = props;
   if (!mayOperate(me)) {
@@ -80,7 +76,12 @@ export function Acts(props: { pair: Pair }) {
       hint={t.pairs.reArmHint}
       confirm={pair.consumer_name}
       act={async (reason) => {
-        await answer(me.api.POST("/v1/pairs/{id}/re-arm", { ...path, body: { reason } }));
+        await answer(
+          me.api.POST("/v1/pairs/{id}/re-arm", {
+            params: { ...path.params, header: { "If-Match": props.tag } },
+            body: { reason },
+          }),
+        );
       }}
     />
   );

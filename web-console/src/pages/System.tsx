@@ -1,17 +1,27 @@
-import { Group, Paper, SimpleGrid, Stack, Table, Text, TextInput, Title } from "@mantine/core";
+import {
+  Button,
+  Group,
+  Paper,
+  SimpleGrid,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+  Title,
+} from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { all, answer } from "../api/client";
-import type { components } from "../api/schema";
+import { answer } from "../api/client";
 import { useMe } from "../me";
 import { Act } from "../parts/Act";
+import { Rows } from "../parts/Rows";
 import { Answered } from "../parts/Said";
 import { Secret } from "../parts/Secret";
 import { Time } from "../parts/Time";
+import { useTenants } from "../parts/tenants";
 import { t } from "../strings";
-
-type Tenant = components["schemas"]["Tenant"];
 
 export function System() {
   const { api } = useMe();
@@ -104,16 +114,17 @@ export function System() {
 function Tenants() {
   const { api } = useMe();
   const [name, setName] = useState("");
-  const query = useQuery({
-    queryKey: ["tenants"],
-    queryFn: () =>
-      all<Tenant>((cursor) =>
-        api.GET("/v1/tenants", { params: { query: cursor === undefined ? {} : { cursor } } }),
-      ),
-  });
+  const [search, setSearch] = useState("");
+  const query = useTenants(search);
   return (
     <Card title={t.system.tenants}>
-      <Group justify="flex-end">
+      <Group justify="space-between" align="end" mb="sm">
+        <TextInput
+          label={t.system.searchTenants}
+          maxLength={100}
+          value={search}
+          onChange={(event) => setSearch(event.currentTarget.value)}
+        />
         <Act
           label={t.system.createTenant}
           submit={t.create}
@@ -133,25 +144,38 @@ function Tenants() {
           />
         </Act>
       </Group>
-      <Answered query={query}>
-        {(tenants) => (
-          <Table>
-            <Table.Tbody>
-              {tenants.map((tenant) => (
-                <Table.Tr key={tenant.id}>
-                  <Table.Th scope="row">{tenant.name}</Table.Th>
-                  <Table.Td>
-                    <code>{tenant.id}</code>
-                  </Table.Td>
-                  <Table.Td>
-                    <Time at={tenant.created_at} />
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        )}
-      </Answered>
+      {query.data === undefined ? (
+        <Answered query={query}>{() => null}</Answered>
+      ) : (
+        <Rows heads={[t.access.name, t.system.id, t.system.since, t.system.state]}>
+          {query.data.map((tenant) => (
+            <Table.Tr key={tenant.id}>
+              <Table.Th scope="row">
+                <Link to="/tenants/$id" params={{ id: tenant.id }}>
+                  {tenant.name}
+                </Link>
+              </Table.Th>
+              <Table.Td>
+                <code>{tenant.id}</code>
+              </Table.Td>
+              <Table.Td>
+                <Time at={tenant.created_at} />
+              </Table.Td>
+              <Table.Td>{tenant.deleted_at ? t.tenant.deleted : t.tenant.active}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Rows>
+      )}
+      {query.hasNextPage && (
+        <Button
+          mt="sm"
+          variant="default"
+          loading={query.isFetchingNextPage}
+          onClick={() => void query.fetchNextPage()}
+        >
+          {t.more}
+        </Button>
+      )}
     </Card>
   );
 }

@@ -48,6 +48,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("DELETE", "/v1/tenants/{id}", PLATFORM),
     ("GET", "/v1/tenants/{id}/quotas", PLATFORM),
     ("PUT", "/v1/tenants/{id}/quotas", PLATFORM),
+    ("GET", "/v1/tenants/{id}/overview", PLATFORM),
     ("GET", "/v1/platform/master-keys", PLATFORM),
     (
         "POST",

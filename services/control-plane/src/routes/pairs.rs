@@ -2,10 +2,7 @@
 
 use armour_api::{NewPair, Page, Pair, PairSort, PairState, Policy, Problem, Reason};
 use armour_storage::{Counted, NewEvent, PairQuery};
-use axum::{
-    Json as Answer,
-    http::{HeaderMap, HeaderName, StatusCode, header},
-};
+use axum::{Json as Answer, http::StatusCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
@@ -15,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     auth::Member,
     collision::{Scope, disconnect as cut},
+    etag::{IfMatch, Tagged, tagged},
     extract::{Id, Json, Params, check_text},
     problem::{ApiError, ApiResult},
     state::App,
@@ -114,7 +112,7 @@ async fn list(mut member: Member, Params(filter): Params<Filter>) -> ApiResult<A
 /// One pair; its `ETag` changes with each change of it.
 #[utoipa::path(get, path = "/v1/pairs/{id}", tag = "pairs", params(("id" = Uuid, Path)),
     responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
-async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged> {
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged<Pair>> {
     Ok(tagged(member.tx.find_pair(id).await?))
 }
 
@@ -127,22 +125,15 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged> {
 async fn set_policy(
     mut member: Member,
     Id(id): Id,
-    headers: HeaderMap,
+    read: IfMatch,
     Json(policy): Json<Policy>,
-) -> ApiResult<Tagged> {
+) -> ApiResult<Tagged<Pair>> {
     policy.check().map_err(ApiError::invalid)?;
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.lock_pair(id).await?;
     let before = tx.find_pair(id).await?;
-    let expected = headers.get(header::IF_MATCH);
-    if expected.is_some_and(|tag| tag != "*" && *tag != *etag(&before)) {
-        return Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "changed-meanwhile",
-            "somebody has changed the pair since you read it; read it again",
-        ));
-    }
+    read.check(&before)?;
     tx.set_pair_policy(id, &policy).await?;
     tx.audit(
         &actor,
@@ -161,17 +152,6 @@ async fn set_policy(
     let pair = tx.find_pair(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))
-}
-
-type Tagged = ([(HeaderName, String); 1], Answer<Pair>);
-
-fn tagged(pair: Pair) -> Tagged {
-    ([(header::ETAG, etag(&pair))], Answer(pair))
-}
-
-/// A strong validator (RFC 9110, section 8.8.3).
-fn etag(pair: &Pair) -> String {
-    format!("\"{}\"", pair.revision)
 }
 
 fn write_cursor(key: &str, id: Uuid) -> String {
@@ -197,7 +177,7 @@ async fn disconnect(
     mut member: Member,
     Id(id): Id,
     Json(reason): Json<Reason>,
-) -> ApiResult<Answer<Pair>> {
+) -> ApiResult<Tagged<Pair>> {
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
@@ -210,21 +190,28 @@ async fn disconnect(
     cut(tx, &actor, scope, &reason.reason).await?;
     let pair = tx.find_pair(id).await?;
     member.tx.commit().await?;
-    Ok(Answer(pair))
+    Ok(tagged(pair))
 }
 
-/// Re-arms a disconnected pair: its consumer may draw a newly minted bundle.
-#[utoipa::path(post, path = "/v1/pairs/{id}/re-arm", tag = "pairs", params(("id" = Uuid, Path)),
+/// Re-arms a disconnected pair: its consumer may draw a newly minted bundle. With
+/// `If-Match` only if the pair is still as read: not if it was re-armed and has
+/// collided anew meanwhile, which nobody has looked at yet.
+#[utoipa::path(post, path = "/v1/pairs/{id}/re-arm", tag = "pairs",
+    params(("id" = Uuid, Path),
+           ("If-Match" = Option<String>, Header, description = "The pair's `ETag` as read")),
     request_body = Reason, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn re_arm(
     mut member: Member,
     Id(id): Id,
+    read: IfMatch,
     Json(reason): Json<Reason>,
-) -> ApiResult<Answer<Pair>> {
+) -> ApiResult<Tagged<Pair>> {
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    if tx.lock_pair(id).await? == PairState::Active {
+    let state = tx.lock_pair(id).await?;
+    read.check(&tx.find_pair(id).await?)?;
+    if state == PairState::Active {
         return Err(ApiError::conflict(
             "pair-active",
             "the pair is not disconnected",
@@ -247,5 +234,5 @@ async fn re_arm(
     .await?;
     let pair = tx.find_pair(id).await?;
     member.tx.commit().await?;
-    Ok(Answer(pair))
+    Ok(tagged(pair))
 }

@@ -1,7 +1,7 @@
 //! `/v1/endpoint/reports`: both ends report the tickets they issued or accepted.
 
 use armour_api::{
-    BundleState, CollisionKind, Problem, ReportTickets, ReportVerdict, ReportedTickets,
+    BundleState, CollisionKind, Problem, ReportTickets, ReportVerdict, ReportedTickets, Role,
     TicketReport,
 };
 use armour_protocol::{
@@ -58,10 +58,15 @@ async fn report(
     let mut verdicts = vec![ReportVerdict::Accepted; body.reports.len()];
     loop {
         let mut collisions = Vec::new();
+        let mut news = false;
         for &index in &order {
             let judged = judge(&mut caller, &body.reports[index]).await?;
             let verdict = match judged {
                 Judged::Plain(verdict) => verdict,
+                Judged::Recorded => {
+                    news = true;
+                    ReportVerdict::Accepted
+                }
                 Judged::Collision(found) => {
                     collisions.push((index, found));
                     ReportVerdict::Collision
@@ -83,6 +88,10 @@ async fn report(
             // What was recorded is undone, and its locks let go of.
             caller.tx.rollback().await?;
         } else {
+            // Who vouches for known tickets may be lost in a crash.
+            if !news {
+                caller.tx.relax().await?;
+            }
             caller.tx.commit().await?;
         }
         // Transactions of their own: the locks of the reports have to be free. A
@@ -101,6 +110,8 @@ async fn report(
 
 enum Judged {
     Plain(ReportVerdict),
+    /// Tickets were recorded that the ledger did not know.
+    Recorded,
     Collision(Box<Found>),
 }
 
@@ -137,16 +148,6 @@ async fn judge(caller: &mut Caller, report: &TicketReport) -> ApiResult<Judged> 
         })))
     };
     let verdict = caller.tx.advance_lane(&checked).await?;
-    if let Verdict::Collision { recorded, reported } = verdict {
-        let n = reported.ticket.n;
-        return found(
-            CollisionKind::Fork,
-            report.lane,
-            n,
-            Some(*recorded),
-            Some(*reported),
-        );
-    }
     // What the ledger knew already was used before; only new tickets show that
     // a superseded bundle is still in use.
     if let (Verdict::Extends { .. }, Some(superseded_at)) = (&verdict, bundle.superseded_at) {
@@ -166,10 +167,18 @@ async fn judge(caller: &mut Caller, report: &TicketReport) -> ApiResult<Judged> 
             return found(CollisionKind::Superseded, report.lane, n, None, last);
         }
     }
-    Ok(Judged::Plain(match verdict {
-        Verdict::Gap { expected } => ReportVerdict::Gap { expected },
-        _ => ReportVerdict::Accepted,
-    }))
+    match verdict {
+        Verdict::Known => Ok(Judged::Plain(ReportVerdict::Accepted)),
+        Verdict::Extends { .. } => Ok(Judged::Recorded),
+        Verdict::Gap { expected } => Ok(Judged::Plain(ReportVerdict::Gap { expected })),
+        Verdict::Collision { recorded, reported } => found(
+            CollisionKind::Fork,
+            report.lane,
+            reported.ticket.n,
+            Some(*recorded),
+            Some(*reported),
+        ),
+    }
 }
 
 /// Reads a report and checks each ticket's signature.
@@ -210,6 +219,10 @@ async fn check(
     Ok(Some(LedgerReport {
         bundle: bundle.id,
         reporter: caller.endpoint.id,
+        side: match bundle.consumer == caller.endpoint.id {
+            true => Role::Consumer,
+            false => Role::Producer,
+        },
         chain,
         tickets,
     }))

@@ -1,8 +1,10 @@
 //! `/v1/tenants`: for the platform's administrator.
 
-use armour_api::{AccessRole, CreatedTenant, NewTenant, Page, Problem, Quotas, Tenant};
-use armour_storage::{Actor, NewToken};
+use armour_api::{AccessRole, CreatedTenant, NewTenant, Overview, Page, Problem, Quotas, Tenant};
+use armour_storage::{Actor, NewToken, Tx};
 use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::Utc;
+use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -10,7 +12,8 @@ use uuid::Uuid;
 use crate::{
     auth::{Member, Platform},
     collision::{Scope, disconnect},
-    extract::{Cursor, Id, Json, Params, check_text},
+    etag::{IfMatch, Tagged, tagged},
+    extract::{Id, Json, Params, check_text},
     problem::ApiResult,
     state::App,
     token::{self, Kind},
@@ -21,6 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
         .routes(routes!(get_quotas, set_quotas))
+        .routes(routes!(overview))
         .routes(routes!(own_quotas))
 }
 
@@ -60,16 +64,29 @@ async fn create(
     ))
 }
 
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// Part of the name or the id, in any case.
+    search: Option<String>,
+}
+
 /// Lists tenants.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Cursor),
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Filter),
     responses((status = 200, body = Page<Tenant>), (status = "4XX", body = Problem)))]
 async fn list(
     _: Platform,
     State(app): State<App>,
-    Params(cursor): Params<Cursor>,
+    Params(filter): Params<Filter>,
 ) -> ApiResult<Answer<Page<Tenant>>> {
+    let search = filter.search.as_deref();
+    if let Some(search) = search {
+        check_text("search", search, 100)?;
+    }
     let mut tx = app.store.platform().await?;
-    Ok(Answer(tx.list_tenants(cursor.cursor).await?))
+    Ok(Answer(tx.list_tenants(search, filter.cursor).await?))
 }
 
 /// One tenant.
@@ -109,35 +126,54 @@ async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<St
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// How much a tenant may have and ask.
+/// How much a tenant may have and ask; its `ETag` changes with it.
 #[utoipa::path(get, path = "/v1/tenants/{id}/quotas", tag = "tenants",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
-async fn get_quotas(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Quotas>> {
-    let mut tx = app.store.platform().await?;
-    tx.find_tenant(id).await?;
-    tx.bind(id).await?;
-    Ok(Answer(tx.quotas().await?))
+async fn get_quotas(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Tagged<Quotas>> {
+    Ok(tagged(look_at(&app, id).await?.quotas().await?))
 }
 
-/// Sets how much a tenant may have and ask; what it has already stays.
+/// Sets how much a tenant may have and ask; what it has already stays. With
+/// `If-Match` only if nobody has changed it since.
 #[utoipa::path(put, path = "/v1/tenants/{id}/quotas", tag = "tenants",
-    params(("id" = Uuid, Path)), request_body = Quotas,
+    params(("id" = Uuid, Path),
+           ("If-Match" = Option<String>, Header, description = "Their `ETag` as read")),
+    request_body = Quotas,
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
 async fn set_quotas(
     _: Platform,
     State(app): State<App>,
     Id(id): Id,
+    read: IfMatch,
     Json(quotas): Json<Quotas>,
-) -> ApiResult<Answer<Quotas>> {
+) -> ApiResult<Tagged<Quotas>> {
     let mut tx = app.store.platform().await?;
-    tx.find_tenant(id).await?;
+    let before = tx.lock_quotas(id).await?;
+    read.check(&before)?;
     tx.set_quotas(id, &quotas).await?;
-    let detail = json!({ "quotas": quotas });
+    let detail = json!({ "before": before, "after": quotas });
     tx.audit(&Actor::Platform, "tenant.quotas", id, detail)
         .await?;
     tx.commit().await?;
-    Ok(Answer(quotas))
+    Ok(tagged(quotas))
+}
+
+/// A tenant at a glance: how much, and how it fares. The platform's people see
+/// these figures and nothing that the tenant named or wrote.
+#[utoipa::path(get, path = "/v1/tenants/{id}/overview", tag = "tenants",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
+async fn overview(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Overview>> {
+    Ok(Answer(look_at(&app, id).await?.overview(Utc::now()).await?))
+}
+
+/// Begins a transaction of the platform's that reads of a tenant.
+async fn look_at(app: &App, tenant: Uuid) -> ApiResult<Tx> {
+    let mut tx = app.store.platform().await?;
+    tx.find_tenant(tenant).await?;
+    tx.bind(tenant).await?;
+    Ok(tx)
 }
 
 /// How much the caller's tenant may have and ask.

@@ -1,0 +1,22 @@
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+
+import { answer } from "../api/client";
+import { useMe } from "../me";
+
+/** Tenants whose name or id has the text in it, a page at a time. */
+export function useTenants(search: string) {
+  const { api } = useMe();
+  return useInfiniteQuery({
+    queryKey: ["tenants", search],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam: cursor }) =>
+      answer(
+        api.GET("/v1/tenants", {
+          params: { query: { ...(cursor ? { cursor } : {}), ...(search ? { search } : {}) } },
+        }),
+      ),
+    getNextPageParam: (last) => last.next ?? undefined,
+    placeholderData: keepPreviousData,
+    select: (data) => data.pages.flatMap((page) => page.items),
+  });
+}
