@@ -31,6 +31,9 @@ pub struct Claims {
     /// Hash of the access token, base64url.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ath: Option<String>,
+    /// The control plane's last nonce (RFC 9449, section 8).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nonce: Option<String>,
 }
 
 /// The key cannot be used.
@@ -45,8 +48,9 @@ pub trait Prover: Send + Sync {
 }
 
 impl Claims {
-    /// Claims for a request made now; with an access token once there is one.
-    pub fn new(method: &str, url: &str, access_token: Option<&str>) -> Self {
+    /// Claims for a request made now; with an access token and the control plane's
+    /// nonce once there are any.
+    pub fn new(method: &str, url: &str, access_token: Option<&str>, nonce: Option<String>) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -56,6 +60,7 @@ impl Claims {
             htu: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             iat: now,
             ath: access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token))),
+            nonce,
         }
     }
 }

@@ -3,7 +3,7 @@
 pub mod dpop;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -59,6 +59,24 @@ struct EndpointCredentials {
     endpoint: Uuid,
     prover: Box<dyn Prover>,
     token: Mutex<Option<(Instant, String)>>,
+    /// What the control plane wants to see in the next proof; so its time counts, and
+    /// not this machine's.
+    nonce: std::sync::Mutex<Option<String>>,
+}
+
+impl EndpointCredentials {
+    fn nonce(&self) -> Option<String> {
+        let nonce = self.nonce.lock();
+        nonce.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_nonce(&self, answer: &Response) {
+        let given = answer.headers().get("dpop-nonce");
+        if let Some(given) = given.and_then(|value| value.to_str().ok()) {
+            let mut nonce = self.nonce.lock().unwrap_or_else(PoisonError::into_inner);
+            *nonce = Some(given.to_owned());
+        }
+    }
 }
 
 impl ClientError {
@@ -66,6 +84,15 @@ impl ClientError {
     pub fn is(&self, kind: &str) -> bool {
         matches!(self, Self::Problem(problem)
             if problem.r#type.strip_prefix("urn:armour:problem:") == Some(kind))
+    }
+
+    /// Whether the credentials were refused.
+    fn is_unauthenticated(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status == 401,
+            Self::Unexpected(status) => *status == StatusCode::UNAUTHORIZED,
+            Self::Transport(_) | Self::Proof(_) => false,
+        }
     }
 
     /// Whether trying again later may help.
@@ -115,6 +142,7 @@ impl Client {
                 endpoint,
                 prover: Box::new(prover),
                 token: Mutex::new(None),
+                nonce: std::sync::Mutex::default(),
             })),
             ..self.clone()
         }
@@ -370,8 +398,9 @@ impl Client {
         self.authorized(Method::GET, path, |request| request).await
     }
 
-    /// Sends a request with credentials. An endpoint's access token may have been
-    /// refused (its key was retired, say): then once more with a new one.
+    /// Sends a request with credentials. An endpoint's proof may have been refused for
+    /// want of a fresh nonce: then once more with that. Or its access token (its key was
+    /// retired, say): then once more with a new one.
     async fn authorized(
         &self,
         method: Method,
@@ -389,21 +418,29 @@ impl Client {
             }
             Credentials::Endpoint(endpoint) => endpoint,
         };
-        let mut again = true;
+        let (mut may_renew, mut may_repeat) = (true, true);
         loop {
             let token = self.access_token(endpoint).await?;
-            let claims = Claims::new(method.as_str(), &url, Some(&token));
+            let claims = Claims::new(method.as_str(), &url, Some(&token), endpoint.nonce());
             let proof = endpoint.prover.prove(claims).await?;
             let answer = request()
                 .header("authorization", format!("DPoP {token}"))
                 .header("dpop", proof)
                 .send()
                 .await?;
-            if !again || answer.status() != StatusCode::UNAUTHORIZED {
-                return check(answer).await;
+            endpoint.keep_nonce(&answer);
+            let refusal = match check(answer).await {
+                Err(error) if error.is_unauthenticated() => error,
+                done => return done,
+            };
+            if refusal.is("use-dpop-nonce") && may_repeat {
+                may_repeat = false;
+            } else if may_renew {
+                may_renew = false;
+                endpoint.token.lock().await.take();
+            } else {
+                return Err(refusal);
             }
-            again = false;
-            endpoint.token.lock().await.take();
         }
     }
 
@@ -415,17 +452,23 @@ impl Client {
             return Ok(token.clone());
         }
         let url = format!("{}/v1/endpoint/token", self.base);
-        let proof = endpoint
-            .prover
-            .prove(Claims::new("POST", &url, None))
-            .await?;
         let ask = TokenRequest {
             tenant_id: endpoint.tenant,
             endpoint_id: endpoint.endpoint,
         };
-        let request = self.http.post(url).header("dpop", proof).json(&ask);
-        let answer = request.timeout(Duration::from_secs(30)).send().await?;
-        let given: AccessToken = check(answer).await?.json().await?;
+        let try_once = async || {
+            let claims = Claims::new("POST", &url, None, endpoint.nonce());
+            let proof = endpoint.prover.prove(claims).await?;
+            let request = self.http.post(&url).header("dpop", proof).json(&ask);
+            let answer = request.timeout(Duration::from_secs(30)).send().await?;
+            endpoint.keep_nonce(&answer);
+            check(answer).await
+        };
+        let answer = match try_once().await {
+            Err(error) if error.is("use-dpop-nonce") => try_once().await?,
+            done => done?,
+        };
+        let given: AccessToken = answer.json().await?;
         // Half its life, so that clocks and slow calls do not matter.
         let until = Instant::now() + Duration::from_secs((given.expires_in / 2).into());
         *kept = Some((until, given.access_token.clone()));

@@ -40,6 +40,12 @@ pub enum StorageError {
     /// The tenant has as many as it may.
     #[error("the quota of {1} {name} is used up", name = .0.as_str())]
     OverQuota(Counted, u32),
+    /// The server is a standby.
+    #[error("the database server takes no writes")]
+    ReadOnly,
+    /// The database is older than this program.
+    #[error("the database lacks the migrations {0:?}")]
+    NotMigrated(Vec<i64>),
     /// Migrations do not apply.
     #[error("migrations: {0}")]
     Migration(String),

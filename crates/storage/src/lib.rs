@@ -5,6 +5,7 @@
 
 mod audit;
 mod bundles;
+mod clock;
 mod collisions;
 mod endpoints;
 mod error;
@@ -26,6 +27,7 @@ mod webhooks;
 
 pub use audit::{Actor, AuditFilter, retain_from};
 pub use bundles::{BundleRow, NewBundle};
+pub use clock::Clock;
 pub use endpoints::NewEndpoint;
 pub use error::{Result, StorageError};
 pub use events::{EVENT_KINDS, EVENTS_CHANNEL, NewEvent};
@@ -43,7 +45,8 @@ pub use webhooks::{Attempt, DueDelivery};
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Postgres, Transaction, postgres::PgPoolOptions};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 /// Most rows of one page.
@@ -56,6 +59,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 pub struct Store {
     pool: PgPool,
     keyring: Arc<Keyring>,
+    clock: Clock,
 }
 
 /// A transaction that sees one tenant's rows, or with none the platform's.
@@ -63,6 +67,7 @@ pub struct Tx {
     inner: Transaction<'static, Postgres>,
     tenant: Uuid,
     keyring: Arc<Keyring>,
+    clock: Clock,
 }
 
 /// The tenant that stands for the platform itself.
@@ -77,17 +82,21 @@ impl Store {
         url: &str,
         connections: u32,
         wait: std::time::Duration,
-        keyring: Keyring,
+        keyring: Arc<Keyring>,
     ) -> Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(wait)
+            .after_connect(|connection, _| Box::pin(is_primary(connection)))
             .connect(url)
             .await?;
-        Ok(Self {
+        let store = Self {
             pool,
-            keyring: Arc::new(keyring),
-        })
+            keyring,
+            clock: Clock::default(),
+        };
+        store.set_clock().await?;
+        Ok(store)
     }
 
     /// Applies the migrations that are missing.
@@ -101,14 +110,71 @@ impl Store {
             .map_err(StorageError::migration)
     }
 
-    /// Whether the database answers.
+    /// Numbers of the migrations that this program needs and the database lacks;
+    /// later ones than it knows do it no harm.
     ///
     /// # Errors
-    /// If it does not.
-    pub async fn ping(&self) -> Result<()> {
-        sqlx::query_scalar!("SELECT 1")
+    /// If the database does not answer.
+    pub async fn missing_migrations(&self) -> Result<Vec<i64>> {
+        let exists = sqlx::query_scalar!(
+            r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "exists!""#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let applied: Vec<i64> = match exists {
+            false => Vec::new(),
+            // Not known before the first migration, so not checked beforehand.
+            true => {
+                sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+        };
+        Ok(MIGRATIONS
+            .iter()
+            .map(|migration| migration.version)
+            .filter(|version| !applied.contains(version))
+            .collect())
+    }
+
+    /// Makes sure that calls can be served: the database answers and takes writes,
+    /// has the migrations, and the active master key is loaded.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub async fn ready(&self) -> Result<()> {
+        let reads_only = sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "recovery!""#)
             .fetch_one(&self.pool)
             .await?;
+        if reads_only {
+            return Err(StorageError::ReadOnly);
+        }
+        let missing = self.missing_migrations().await?;
+        if !missing.is_empty() {
+            return Err(StorageError::NotMigrated(missing));
+        }
+        let active = self.platform().await?.active_key_version().await?;
+        match self.keyring.holds(active) {
+            true => Ok(()),
+            false => Err(StorageError::NoKey(active)),
+        }
+    }
+
+    /// The time, as the database has it.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Asks the database for the time.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn set_clock(&self) -> Result<()> {
+        let asked = Utc::now();
+        let time = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "time!""#)
+            .fetch_one(&self.pool)
+            .await?;
+        self.clock.set(asked, time, Utc::now());
         Ok(())
     }
 
@@ -141,6 +207,7 @@ impl Store {
             inner,
             tenant,
             keyring: self.keyring.clone(),
+            clock: self.clock.clone(),
         })
     }
 
@@ -167,6 +234,7 @@ impl Store {
             inner,
             tenant: PLATFORM,
             keyring: self.keyring.clone(),
+            clock: self.clock.clone(),
         })
     }
 
@@ -218,9 +286,32 @@ impl Tx {
         Ok(())
     }
 
+    /// The time, the same for all replicas.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// The tenant the transaction is bound to.
     pub fn tenant_id(&self) -> Uuid {
         self.tenant
+    }
+}
+
+/// Refuses a server that takes no writes, such as a standby or what was the primary:
+/// the next attempt may reach the new one.
+async fn is_primary(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    let reads_only = sqlx::query_scalar!(
+        r#"SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
+           AS "reads_only!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    match reads_only {
+        true => Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::ReadOnlyFilesystem,
+            "the database server is a standby and takes no writes",
+        ))),
+        false => Ok(()),
     }
 }
 

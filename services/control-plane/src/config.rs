@@ -21,6 +21,9 @@ pub struct Config {
     /// Most database connections.
     #[arg(long, env = "ARMOUR_DATABASE_CONNECTIONS", default_value_t = 16)]
     pub database_connections: u32,
+    /// Seconds to wait at the start for the database and its migrations.
+    #[arg(long, env = "ARMOUR_DATABASE_WAIT", default_value_t = 60)]
+    pub database_wait_s: u32,
     /// Where people and endpoints reach this service, for example
     /// https://armour.example.com; `http://<listen>` if absent.
     #[arg(long, env = "ARMOUR_PUBLIC_URL")]
@@ -47,6 +50,16 @@ pub struct Config {
     /// Apply missing migrations at the start.
     #[arg(long, env = "ARMOUR_MIGRATE")]
     pub migrate: bool,
+    /// Apply missing migrations and end.
+    #[arg(long)]
+    pub migrate_only: bool,
+    /// Milliseconds from SIGTERM, when this replica says that it is not ready any
+    /// more, until it takes no new connections: as long as balancers need to notice.
+    #[arg(long, env = "ARMOUR_DRAIN_DELAY_MS", default_value_t = 0)]
+    pub drain_delay_ms: u64,
+    /// Seconds that calls under way then have to finish.
+    #[arg(long, env = "ARMOUR_DRAIN_TIMEOUT", default_value_t = 20)]
+    pub drain_timeout_s: u64,
     /// Requests a second that one caller may make of this replica.
     #[arg(long, env = "ARMOUR_RATE_LIMIT", default_value_t = 2000)]
     pub rate_limit: u32,

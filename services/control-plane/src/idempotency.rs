@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -64,8 +64,8 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
     let known = match token.kind {
         Kind::Api => tx.find_api_token(token.id).await.map(|row| row.hash),
         Kind::Session => {
-            let idle_since = Utc::now() - app.config.session_idle();
-            let row = tx.live_session(token.id, Utc::now(), idle_since).await;
+            let idle_since = app.now() - app.config.session_idle();
+            let row = tx.live_session(token.id, app.now(), idle_since).await;
             row.map(|row| row.hash)
         }
         Kind::Enrolment => Err(StorageError::NotFound),
@@ -73,7 +73,7 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
     if !known.is_ok_and(|hash| hash == token.hash) {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     }
-    let now = Utc::now();
+    let now = app.now();
     let claim = tx
         .claim_idempotency_key(
             &key,

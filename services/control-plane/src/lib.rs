@@ -43,6 +43,10 @@ pub fn router(app: state::App) -> Router {
             idempotency::replay,
         ))
         .layer(middleware::from_fn(limits::body))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            auth::nonce::offer,
+        ))
         .layer(middleware::from_fn_with_state(app.clone(), limits::rate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route(

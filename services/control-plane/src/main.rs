@@ -1,7 +1,14 @@
 //! Starts the control plane and drains it on SIGTERM or SIGINT.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use armour_control_plane::{config::Config, router, state::App, workers};
+use armour_control_plane::{
+    config::Config,
+    router,
+    state::{self, App},
+    workers,
+};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -13,24 +20,46 @@ async fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let config = Config::parse();
+    if config.migrate_only {
+        state::open(&config, config.keyring()?).await?.close().await;
+        tracing::info!("the database is migrated");
+        return Ok(());
+    }
     let listen = config.listen;
     let app = App::start(config).await?;
-    let stopping = app.stopping.clone();
     let workers = workers::start(&app);
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
     tracing::info!(listen = %listener.local_addr()?, "control plane is up");
-    axum::serve(listener, router(app.clone()).into_make_service())
-        .with_graceful_shutdown(async move {
-            asked_to_stop().await;
-            tracing::info!("draining");
-            stopping.cancel();
-        })
-        .await?;
+    tokio::spawn(stop_when_asked(app.clone()));
+    let stopping = app.stopping.clone();
+    let serve = axum::serve(listener, router(app.clone()).into_make_service())
+        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let patience = Duration::from_secs(app.config.drain_timeout_s);
+    tokio::select! {
+        served = serve => served?,
+        () = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(patience).await;
+        } => tracing::warn!("calls under way are cut off"),
+    }
     workers.join_all().await;
     app.store.close().await;
     Ok(())
+}
+
+/// Drains: from the signal on this replica is not ready, then it takes no more.
+async fn stop_when_asked(app: App) {
+    asked_to_stop().await;
+    tracing::info!("draining");
+    app.draining.cancel();
+    let delay = Duration::from_millis(app.config.drain_delay_ms);
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = asked_to_stop() => tracing::info!("asked again; stopping now"),
+    }
+    app.stopping.cancel();
 }
 
 async fn asked_to_stop() {

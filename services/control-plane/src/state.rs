@@ -1,10 +1,14 @@
 //! What handlers share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use armour_storage::Store;
-use chrono::Utc;
+use armour_storage::{Keyring, StorageError, Store};
+use chrono::{DateTime, Utc};
+use rand::RngExt;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -17,6 +21,7 @@ use crate::{
     hub::Hub,
     limits::{Flood, Rates},
     oidc::Providers,
+    problem::{ApiError, ApiResult},
 };
 
 /// The service's state; cheap to clone.
@@ -28,7 +33,9 @@ pub struct App {
     pub config: Arc<Config>,
     /// This process among the replicas.
     pub replica: Uuid,
-    /// Cancelled when the service drains, so that streams end.
+    /// Cancelled when this replica is about to stop: it serves, but asks for no more.
+    pub draining: CancellationToken,
+    /// Cancelled when it stops: streams end, calls under way are finished.
     pub stopping: CancellationToken,
     pub(crate) platform_hash: [u8; 32],
     pub(crate) hub: Hub,
@@ -52,22 +59,10 @@ impl App {
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
         }
-        let store = Store::connect(
-            &config.database_url,
-            config.database_connections,
-            Duration::from_secs(5),
-            keyring,
-        )
-        .await
-        .context("connect to the database")?;
-        if !store.is_bound_by_rls().await? {
-            bail!("the database role must not be a superuser nor bypass row-level security");
-        }
-        if config.migrate {
-            store.migrate().await?;
-        }
+        let store = open(&config, keyring).await?;
         prepare(&store).await?;
         let stopping = CancellationToken::new();
+        let draining = CancellationToken::new();
         Ok(Self {
             hub: Hub::start(store.clone(), stopping.clone()),
             flood: Arc::new(Flood::new(config.rate_limit)),
@@ -80,8 +75,30 @@ impl App {
             platform_hash: Sha256::digest(platform.as_bytes()).into(),
             config: Arc::new(config),
             store,
+            draining,
             stopping,
         })
+    }
+
+    /// The time, the same for all replicas.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.store.now()
+    }
+
+    /// Whether this replica can serve calls now.
+    ///
+    /// # Errors
+    /// 503 `not-ready`, with what is missing.
+    pub async fn ready(&self) -> ApiResult<()> {
+        let not =
+            |why: String| ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "not-ready", why);
+        if self.draining.is_cancelled() {
+            return Err(not("this replica is being stopped".into()));
+        }
+        self.store
+            .ready()
+            .await
+            .map_err(|error| not(error.to_string()))
     }
 
     /// Where the service is reached, if that was given.
@@ -101,16 +118,73 @@ impl App {
     }
 }
 
+/// Connects, waiting for a database that is not there or not migrated yet, and
+/// migrates it if asked to.
+///
+/// # Errors
+/// If it does not come up in time, or its role sees through row-level security.
+pub async fn open(config: &Config, keyring: Keyring) -> anyhow::Result<Store> {
+    let keyring = Arc::new(keyring);
+    let deadline = Instant::now() + Duration::from_secs(config.database_wait_s.into());
+    let store = until(deadline, async || {
+        Store::connect(
+            &config.database_url,
+            config.database_connections,
+            Duration::from_secs(5),
+            keyring.clone(),
+        )
+        .await
+    })
+    .await
+    .context("connect to the database")?;
+    if !store.is_bound_by_rls().await? {
+        bail!("the database role must not be a superuser nor bypass row-level security");
+    }
+    if config.migrate || config.migrate_only {
+        store.migrate().await?;
+    }
+    until(deadline, async || {
+        let missing = store.missing_migrations().await?;
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(StorageError::NotMigrated(missing)),
+        }
+    })
+    .await
+    .context("apply them with --migrate or --migrate-only")?;
+    Ok(store)
+}
+
+/// Tries until it succeeds or the time is over. The pauses differ from replica to
+/// replica, so that a database which comes up is not asked by all at once.
+async fn until<T>(
+    deadline: Instant,
+    attempt: impl AsyncFn() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match attempt().await {
+            Err(error) if Instant::now() + pause < deadline => {
+                tracing::warn!(%error, "waiting for the database");
+                let share = rand::rng().random_range(0.5..1.0);
+                tokio::time::sleep(pause.mul_f64(share)).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            done => return done,
+        }
+    }
+}
+
 /// What has to be in the database before the first call; any replica does it.
 async fn prepare(store: &Store) -> anyhow::Result<()> {
     store
-        .keep_audit_partitions(Utc::now().date_naive(), None)
+        .keep_audit_partitions(store.now().date_naive(), None)
         .await
         .context("make the audit log's partitions")?;
     store.agree_on_keys().await?;
     let mut tx = store.platform().await?;
     tx.lock_signing_keys().await?;
-    let now = Utc::now();
+    let now = store.now();
     if tx.public_signing_keys(now).await?.is_empty() {
         let kid = crate::auth::signing::add(&mut tx, now)
             .await

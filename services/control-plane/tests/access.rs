@@ -110,6 +110,69 @@ async fn api_tokens_expire_rotate_and_show_their_use() {
 }
 
 #[tokio::test]
+async fn an_endpoint_whose_clock_is_off_proves_itself_with_a_nonce() {
+    let database = database().await;
+    let (one, two) = (replica(&database).await, replica(&database).await);
+    let world = World::new(&one, Policy::default()).await;
+    let (endpoint, url) = (&world.consumer, format!("{one}/v1/endpoint"));
+    let token = endpoint.access_token(&one).await;
+    let ask = async |url: &str, off: i64, nonce: Option<&str>| {
+        let mut claims = dpop::Claims::new("GET", url, Some(&token), nonce.map(str::to_owned));
+        claims.iat = claims.iat.saturating_add_signed(off);
+        let proof = dpop::sign(&endpoint.key, &claims).unwrap();
+        let answer = reqwest::Client::new()
+            .get(url)
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", &proof)
+            .send()
+            .await
+            .unwrap();
+        let offered = answer.headers()["dpop-nonce"].to_str().unwrap().to_owned();
+        (
+            answer.status().as_u16(),
+            offered,
+            answer.text().await.unwrap(),
+            proof,
+        )
+    };
+    for off in [-600, 600] {
+        let (status, nonce, text, _) = ask(&url, off, None).await;
+        assert!(status == 401 && text.contains("use-dpop-nonce"), "{text}");
+        assert_eq!(ask(&url, off, Some(&nonce)).await.0, 200);
+        // Whichever replica gave it.
+        let elsewhere = url.replace(&one, &two);
+        let (status, _, _, proof) = ask(&elsewhere, off, Some(&nonce)).await;
+        assert_eq!(status, 200);
+        // And once only, all the same.
+        let again = reqwest::Client::new()
+            .get(&elsewhere)
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(again.status(), 401);
+        let forged = format!("A{}", &nonce[1..]);
+        assert!(forged == nonce || ask(&url, 0, Some(&forged)).await.0 == 401);
+        assert_eq!(ask(&url, 0, Some("")).await.0, 401);
+    }
+    // The client finds out by itself; so do agents.
+    struct Late(ed25519_dalek::SigningKey);
+    impl dpop::Prover for Late {
+        fn prove(
+            &self,
+            mut claims: dpop::Claims,
+        ) -> futures::future::BoxFuture<'_, Result<String, dpop::ProofError>> {
+            claims.iat -= 600;
+            Box::pin(std::future::ready(dpop::sign(&self.0, &claims)))
+        }
+    }
+    let client = armour_client::Client::new(&one, "").unwrap();
+    let client = client.as_endpoint(world.tenant, endpoint.id, Late(endpoint.key.clone()));
+    assert_eq!(client.endpoint().await.unwrap().endpoint.id, endpoint.id);
+}
+
+#[tokio::test]
 async fn a_stolen_access_token_is_useless() {
     let database = database().await;
     let (one, two) = (replica(&database).await, replica(&database).await);
@@ -142,7 +205,8 @@ async fn a_stolen_access_token_is_useless() {
     assert_eq!(first.0, 401);
     // The thief has the token, and a key of their own.
     let thief = SigningKey::generate(&mut rand::rng());
-    let claims = |method: &str, url: &str, of: Option<&str>| dpop::Claims::new(method, url, of);
+    let claims =
+        |method: &str, url: &str, of: Option<&str>| dpop::Claims::new(method, url, of, None);
     let sign = |key: &SigningKey, claims: &dpop::Claims| dpop::sign(key, claims).unwrap();
     let mut late = claims("GET", &url, Some(&token));
     late.iat -= 120;
@@ -194,7 +258,7 @@ async fn a_stolen_access_token_is_useless() {
             "an old one",
             "DPoP",
             Some(sign(&endpoint.key, &late)),
-            "iat",
+            "use-dpop-nonce",
         ),
         ("garbage", "DPoP", Some("x.y.z".into()), "not a token"),
         ("an access token", "DPoP", Some(token.clone()), "typ"),

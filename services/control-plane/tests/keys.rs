@@ -36,9 +36,14 @@ async fn store(database: &str, versions: &[i32]) -> Store {
         let key = MASTER_KEYS[usize::try_from(version - 1).unwrap()];
         keyring.add(*version, key).unwrap();
     }
-    Store::connect(database, 8, Duration::from_secs(10), keyring)
-        .await
-        .unwrap()
+    Store::connect(
+        database,
+        8,
+        Duration::from_secs(10),
+        std::sync::Arc::new(keyring),
+    )
+    .await
+    .unwrap()
 }
 
 /// How many secrets are rotated; `make rotation` asks for 100,000.

@@ -230,6 +230,7 @@ impl Prover for Enclave {
             htu: claims.htu,
             iat: claims.iat,
             ath: claims.ath,
+            nonce: claims.nonce,
         };
         Box::pin(async move {
             match self.call(call).await {

@@ -55,6 +55,7 @@ pub enum Call {
         htu: String,
         iat: u64,
         ath: Option<String>,
+        nonce: Option<String>,
     },
     /// Take a bundle's sealed secret.
     Install { binding: Binding, envelope: Vec<u8> },

@@ -76,6 +76,7 @@ impl Vault {
                 htu,
                 iat,
                 ath,
+                nonce,
             } => {
                 let claims = dpop::Claims {
                     jti: Uuid::from_bytes(jti),
@@ -83,6 +84,7 @@ impl Vault {
                     htu,
                     iat,
                     ath,
+                    nonce,
                 };
                 dpop::sign(&self.keys.signing, &claims)
                     .map(Reply::Proof)

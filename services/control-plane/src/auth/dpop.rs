@@ -12,9 +12,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::problem::{ApiError, ApiResult};
+use super::nonce;
+use crate::{
+    problem::{ApiError, ApiResult},
+    state::App,
+};
 
-/// How far clocks may differ, in seconds.
+/// How far an endpoint's clock may be off without a nonce, in seconds.
 const LEEWAY: i64 = 60;
 
 /// A proof that has been checked, but not yet spent.
@@ -36,18 +40,15 @@ struct Claims {
     htu: String,
     iat: i64,
     ath: Option<String>,
+    nonce: Option<String>,
 }
 
 /// Checks the request's proof; with an access token also that it is for that.
 ///
 /// # Errors
-/// 401 `invalid-dpop-proof`, with what is wrong.
-pub fn check(
-    parts: &Parts,
-    public_url: Option<&url::Url>,
-    access_token: Option<&str>,
-    now: DateTime<Utc>,
-) -> ApiResult<Proof> {
+/// 401 `invalid-dpop-proof`, with what is wrong; `use-dpop-nonce` if it would be
+/// right with the nonce that the answer offers.
+pub fn check(parts: &Parts, app: &App, access_token: Option<&str>) -> ApiResult<Proof> {
     let mut given = parts.headers.get_all("dpop").iter();
     let (Some(text), None) = (given.next(), given.next()) else {
         return Err(invalid("exactly one DPoP header is needed"));
@@ -73,13 +74,10 @@ pub fn check(
     if claims.htm != parts.method.as_str() || parts.method == Method::HEAD {
         return Err(invalid("htm is not this request's method"));
     }
-    if !is_here(&claims.htu, parts, public_url) {
+    if !is_here(&claims.htu, parts, app.public_url()) {
         return Err(invalid("htu is not this request's address"));
     }
-    let age = now.timestamp().saturating_sub(claims.iat);
-    if age.abs() > LEEWAY {
-        return Err(invalid("iat is more than 60 seconds off; check the clock"));
-    }
+    let remember_until = fresh_until(app, &claims)?;
     let expected = access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token)));
     if let Some(expected) = expected
         && !bool::from(
@@ -103,7 +101,27 @@ pub fn check(
         thumbprint,
         key,
         hash,
-        remember_until: now + Duration::seconds(2 * LEEWAY + 1),
+        remember_until,
+    })
+}
+
+/// Until when the proof could be used again. Fresh is what names a nonce of ours, or
+/// without one was made within a minute of our time (section 11.1).
+fn fresh_until(app: &App, claims: &Claims) -> ApiResult<DateTime<Utc>> {
+    let now = app.now();
+    let until = match &claims.nonce {
+        Some(text) => nonce::check(app.store.keyring(), text, now),
+        None => {
+            let age = now.timestamp().saturating_sub(claims.iat);
+            (age.abs() <= LEEWAY).then(|| now + Duration::seconds(2 * LEEWAY + 1))
+        }
+    };
+    until.ok_or_else(|| {
+        ApiError::unauthenticated_by(
+            "use-dpop-nonce",
+            "the DPoP proof is not fresh: make it anew with the nonce of this answer's DPoP-Nonce",
+            "DPoP algs=\"EdDSA\", error=\"use_dpop_nonce\"",
+        )
     })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod denial;
 pub mod dpop;
+pub mod nonce;
 pub mod roles;
 pub mod session;
 pub mod signing;
@@ -78,7 +79,7 @@ impl Who {
     /// # Errors
     /// `NotFound` if it is gone altogether.
     pub async fn is_live(&self, tx: &mut Tx) -> StorageResult<bool> {
-        let now = Utc::now();
+        let now = tx.now();
         match (&self.actor, self.session) {
             (_, Some(session)) => {
                 // A page that only watches is in use all the same.
@@ -168,9 +169,8 @@ impl FromRequestParts<App> for Caller {
                 };
             }
         };
-        let now = Utc::now();
         let claims = app.signing.verify(&app.store, &access_token).await?;
-        let proof = dpop::check(parts, app.public_url(), Some(&access_token), now)?;
+        let proof = dpop::check(parts, app, Some(&access_token))?;
         let denied = Denied {
             tenant: claims.tenant,
             actor: Actor::Endpoint(claims.sub),
@@ -309,7 +309,7 @@ impl From<StorageError> for Refusal {
 }
 
 async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Who, Refusal> {
-    let now = Utc::now();
+    let now = app.now();
     let row = tx.find_api_token(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {

@@ -3,7 +3,6 @@
 
 use armour_storage::{Actor, Tx};
 use axum::http::{HeaderValue, header, request::Parts};
-use chrono::Utc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -68,7 +67,7 @@ pub(super) async fn check(
     token: &Token,
     route: &Route,
 ) -> Result<Who, Refusal> {
-    let now = Utc::now();
+    let now = app.now();
     let idle_since = now - app.config.session_idle();
     let row = tx.live_session(token.id, now, idle_since).await?;
     if !bool::from(row.hash.ct_eq(&token.hash)) {

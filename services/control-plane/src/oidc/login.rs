@@ -11,7 +11,6 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
-use chrono::Utc;
 use openidconnect::{
     AdditionalClaims, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, LogoutRequest, Nonce,
@@ -127,7 +126,7 @@ pub async fn begin(
         state: state.into_secret(),
         nonce: nonce.secret().clone(),
         verifier: verifier.into_secret(),
-        expires: Utc::now().timestamp() + MOST_SECONDS,
+        expires: app.now().timestamp() + MOST_SECONDS,
     };
     Ok((url, flow))
 }
@@ -156,7 +155,7 @@ pub async fn finish(app: &App, issuer: &Issuer, flow: Flow, code: String) -> Api
     let id_token = tokens
         .id_token()
         .ok_or_else(|| failed("the issuer gave no ID token".into()))?;
-    let verifier = client.id_token_verifier();
+    let verifier = client.id_token_verifier().set_time_fn(|| app.now());
     let claims = id_token
         .claims(&verifier, &Nonce::new(flow.nonce))
         .map_err(|error| failed(reason(&error)))?;
@@ -282,7 +281,7 @@ impl Flow {
             .map(Zeroizing::new)
             .ok()?;
         let flow: Self = serde_json::from_slice(&text).ok()?;
-        (flow.expires > Utc::now().timestamp()).then_some(flow)
+        (flow.expires > store.now().timestamp()).then_some(flow)
     }
 }
 

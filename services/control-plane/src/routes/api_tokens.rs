@@ -35,7 +35,7 @@ async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<C
             "role must be tenant-admin, operator or auditor",
         ));
     }
-    let expires_at = end_after(new.expires_in_s)?;
+    let expires_at = end_after(member.tx.now(), new.expires_in_s)?;
     member.tx.check_quota(Counted::ApiTokens).await?;
     mint(member, &new.name, new.role, expires_at, None).await
 }
@@ -78,7 +78,7 @@ async fn rotate(
     if ask.overlap_s > 2_592_000 {
         return Err(ApiError::invalid("overlap_s must be from 0 to 2592000"));
     }
-    let now = Utc::now();
+    let now = member.tx.now();
     let earlier = member.tx.find_api_token(id).await?;
     if !earlier.is_live(now) {
         return Err(StorageError::NotFound.into());
@@ -86,15 +86,15 @@ async fn rotate(
     let until = now + Duration::seconds(ask.overlap_s.into());
     member.tx.expire_api_token(id, until).await?;
     // A rotation by itself does not prolong what was limited.
-    let expires_at = end_after(ask.expires_in_s)?.or(earlier.expires_at);
+    let expires_at = end_after(now, ask.expires_in_s)?.or(earlier.expires_at);
     let replaces = Some((id, until));
     mint(member, &earlier.name, earlier.role, expires_at, replaces).await
 }
 
-fn end_after(seconds: Option<u32>) -> ApiResult<Option<DateTime<Utc>>> {
+fn end_after(now: DateTime<Utc>, seconds: Option<u32>) -> ApiResult<Option<DateTime<Utc>>> {
     match seconds {
         None => Ok(None),
-        Some(life @ 60..=63_072_000) => Ok(Some(Utc::now() + Duration::seconds(life.into()))),
+        Some(life @ 60..=63_072_000) => Ok(Some(now + Duration::seconds(life.into()))),
         Some(_) => Err(ApiError::invalid(
             "expires_in_s must be from 60 to 63072000",
         )),

@@ -20,7 +20,6 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use chrono::Utc;
 use ed25519_dalek::VerifyingKey;
 use rand::Rng;
 use serde::Deserialize;
@@ -68,8 +67,8 @@ async fn token(
     parts: Parts,
     Json(ask): Json<TokenRequest>,
 ) -> ApiResult<Answer<AccessToken>> {
-    let now = Utc::now();
-    let proof = dpop::check(&parts, app.public_url(), None, now)?;
+    let now = app.now();
+    let proof = dpop::check(&parts, &app, None)?;
     let mut tx = app.store.tenant(ask.tenant_id).await?;
     let endpoint = tx.find_endpoint(ask.endpoint_id).await;
     drop(tx);
@@ -207,9 +206,10 @@ async fn heartbeat(
             lanes,
         });
     }
+    let server_time = caller.tx.now();
     caller.tx.commit().await?;
     Ok(Answer(HeartbeatAck {
-        server_time: Utc::now(),
+        server_time,
         bundles,
     }))
 }

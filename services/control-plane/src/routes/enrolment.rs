@@ -6,7 +6,7 @@ use armour_api::{
 use armour_storage::{Actor, Counted, NewEndpoint, NewEvent, StorageError, Tx};
 use axum::{Json as Answer, extract::State, http::StatusCode, http::request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     let (text, token) = token::mint(Kind::Enrolment, tx.tenant_id());
-    let expires = Utc::now() + Duration::seconds(seconds.into());
+    let expires = tx.now() + Duration::seconds(seconds.into());
     tx.create_enrolment_token(token.id, new.role, new.party_id, &token.hash, expires)
         .await?;
     let detail = json!({ "role": new.role, "party_id": new.party_id, "expires_at": expires });
@@ -84,7 +84,7 @@ async fn enrol(
     let keys = Keys::read(&new)?;
     let mut tx = app.store.tenant(token.tenant).await?;
     let (role, party) = match tx
-        .spend_enrolment_token(token.id, &token.hash, Utc::now())
+        .spend_enrolment_token(token.id, &token.hash, app.now())
         .await
     {
         Ok(admitted) => admitted,

@@ -11,6 +11,7 @@ use axum::{
     response::sse::{self, KeepAlive, Sse},
 };
 use futures::Stream;
+use rand::RngExt;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -115,7 +116,9 @@ async fn stream(
             .ok()
             .and_then(|text| text.parse().ok())
             .filter(|seq: &i64| *seq >= 0)
-            .ok_or_else(|| ApiError::invalid("Last-Event-ID must be an event's number"))?,
+            .ok_or_else(|| ApiError::invalid("Last-Event-ID must be an event's number"))?
+            // After a restore the numbers begin anew before those seen.
+            .min(tx.latest_event().await?),
         None => tx.latest_event().await?,
     };
     drop(tx);
@@ -168,7 +171,14 @@ async fn wait(app: &App, news: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
             }
         }
     };
+    // Spread over the time there is, so that not all readers come back at once.
+    let drained = async {
+        app.draining.cancelled().await;
+        let share = rand::rng().random_range(0.0..1.0);
+        tokio::time::sleep(Duration::from_millis(app.config.drain_delay_ms).mul_f64(share)).await;
+    };
     tokio::select! {
+        () = drained => false,
         () = app.stopping.cancelled() => false,
         () = told => true,
         () = tokio::time::sleep(LOOK) => true,

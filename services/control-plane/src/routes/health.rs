@@ -12,18 +12,19 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(ready))
 }
 
-/// The process is alive.
+/// The process is alive. Says nothing of the database: a restart would not mend that.
 #[utoipa::path(get, path = "/v1/health", tag = "health", security(()),
     responses((status = 200, body = Health)))]
 async fn live() -> Json<Health> {
     Json(ok())
 }
 
-/// The process can serve: the database answers.
+/// The process can serve: the database answers, takes writes and is migrated, the
+/// active master key is loaded, and nobody has asked it to stop.
 #[utoipa::path(get, path = "/v1/health/ready", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = Problem)))]
 async fn ready(State(app): State<App>) -> ApiResult<Json<Health>> {
-    app.store.ping().await?;
+    app.ready().await?;
     Ok(Json(ok()))
 }
 

@@ -2,7 +2,6 @@
 
 use armour_api::{Overview, Problem};
 use axum::Json as Answer;
-use chrono::Utc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{auth::Member, problem::ApiResult, state::App};
@@ -15,5 +14,6 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/v1/overview", tag = "overview",
     responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
 async fn overview(mut member: Member) -> ApiResult<Answer<Overview>> {
-    Ok(Answer(member.tx.overview(Utc::now()).await?))
+    let now = member.tx.now();
+    Ok(Answer(member.tx.overview(now).await?))
 }

@@ -10,7 +10,6 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
-use chrono::Utc;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -175,7 +174,7 @@ async fn rotate_signing_key(
     State(app): State<App>,
 ) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
     let mut tx = app.store.platform().await?;
-    let kid = signing::add(&mut tx, Utc::now()).await?;
+    let kid = signing::add(&mut tx, app.now()).await?;
     tx.audit(&Actor::Platform, "signing-key.create", kid, json!({}))
         .await?;
     let keys = tx.list_signing_keys().await?;
@@ -188,7 +187,7 @@ async fn rotate_signing_key(
     responses((status = 200, body = System), (status = "4XX", body = Problem)))]
 async fn system(_: Platform, State(app): State<App>) -> ApiResult<Answer<System>> {
     let mut tx = app.store.platform().await?;
-    Ok(Answer(tx.system(Utc::now()).await?))
+    Ok(Answer(tx.system(app.now()).await?))
 }
 
 /// Lists what was done to the platform itself, latest first.

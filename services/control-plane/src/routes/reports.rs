@@ -12,7 +12,7 @@ use armour_protocol::{
 use armour_storage::{BundleRow, LedgerReport, StorageError};
 use axum::{Json as Answer, extract::State};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::endpoint::verifying_key;
@@ -160,7 +160,7 @@ async fn judge(caller: &mut Caller, report: &TicketReport) -> ApiResult<Judged> 
         let age = i64::try_from(report.age_ms)
             .unwrap_or(i64::MAX / 2)
             .min(86_400_000 * 365);
-        let used_at = Utc::now() - Duration::milliseconds(age);
+        let used_at = caller.tx.now() - Duration::milliseconds(age);
         if used_at > superseded_at + Duration::milliseconds(grace.into()) {
             let last = checked.tickets.last().copied();
             let n = last.map_or(report.first, |ticket| ticket.ticket.n);

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -188,7 +188,7 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         role: person.role,
         provider_sid: person.sid.as_deref(),
         user_agent: &login::printable(agent, 300),
-        expires_at: Utc::now() + life,
+        expires_at: app.now() + life,
     })
     .await?;
     tx.put_secret(&id_token(token.id), person.id_token.as_bytes())
@@ -237,7 +237,7 @@ async fn back_channel_logout(
     if claims.contains_key("nonce") {
         return Err(invalid("it has a nonce, as an ID token has"));
     }
-    let now = Utc::now();
+    let now = app.now();
     let issued = claims.get("iat").and_then(Value::as_i64).unwrap_or(0);
     if (now.timestamp() - issued).abs() > LOGOUT_TOKEN_AGE {
         return Err(invalid("it is too old"));

@@ -3,7 +3,6 @@
 use armour_api::{AccessRole, CreatedTenant, NewTenant, Overview, Page, Problem, Quotas, Tenant};
 use armour_storage::{Actor, NewToken, Tx};
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use chrono::Utc;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -165,7 +164,7 @@ async fn set_quotas(
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
 async fn overview(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Overview>> {
-    Ok(Answer(look_at(&app, id).await?.overview(Utc::now()).await?))
+    Ok(Answer(look_at(&app, id).await?.overview(app.now()).await?))
 }
 
 /// Begins a transaction of the platform's that reads of a tenant.

@@ -1,7 +1,7 @@
 //! Endpoints that fell silent, and what nobody needs any more.
 
 use armour_storage::{Actor, NewEvent, PLATFORM, retain_from};
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use serde_json::json;
 
 use crate::{auth::signing, problem::ApiResult, state::App};
@@ -14,7 +14,7 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
         at = tenant;
         let mut tx = app.store.tenant(tenant).await?;
         // Of two replicas' updates of a row the second finds it marked.
-        let lost = tx.mark_lost_endpoints(Utc::now() - after).await?;
+        let lost = tx.mark_lost_endpoints(app.now() - after).await?;
         for (endpoint, name) in &lost {
             let detail = json!({ "name": name, "silent_for_s": after.num_seconds() });
             tx.record_event(&NewEvent {
@@ -34,8 +34,9 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
     Ok(())
 }
 
-/// Says that this replica is there.
+/// Says that this replica is there, and looks at the database's clock.
 pub async fn be_present(app: App) -> ApiResult<()> {
+    app.store.set_clock().await?;
     let mut tx = app.store.platform().await?;
     tx.touch_replica(app.replica, env!("CARGO_PKG_VERSION"))
         .await?;
@@ -45,7 +46,7 @@ pub async fn be_present(app: App) -> ApiResult<()> {
 
 /// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
 pub async fn run(app: App) -> ApiResult<()> {
-    let now = Utc::now();
+    let now = app.now();
     let retain = app.config.audit_retention_days;
     let retain = retain.map(|days| retain_from(now, days));
     let dropped = app
@@ -71,7 +72,7 @@ pub async fn run(app: App) -> ApiResult<()> {
 }
 
 async fn sign_with_a_fresh_key(app: &App) -> ApiResult<()> {
-    let now = Utc::now();
+    let now = app.now();
     let mut tx = app.store.platform().await?;
     // Of several replicas one makes it; the others then see it.
     tx.lock_signing_keys().await?;

@@ -30,7 +30,7 @@ const MOST_ERROR: usize = 300;
 
 /// Makes the deliveries that are due.
 pub async fn run(app: App) -> ApiResult<()> {
-    for tenant in app.store.tenants_with_work(Utc::now()).await? {
+    for tenant in app.store.tenants_with_work(app.now()).await? {
         if app.stopping.is_cancelled() {
             break;
         }
@@ -46,7 +46,7 @@ pub fn secret_name(webhook: Uuid) -> String {
 
 async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
     loop {
-        let now = Utc::now();
+        let now = app.now();
         let mut tx = app.store.tenant(tenant).await?;
         let due = tx.claim_deliveries(now, now + LEASE, AT_ONCE).await?;
         if due.is_empty() {
@@ -67,7 +67,7 @@ async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
 
 async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<()> {
     let sent = send(app, tenant, delivery).await?;
-    let now = Utc::now();
+    let now = app.now();
     let attempt = match &sent {
         Ok(status) if (200..300).contains(status) => Attempt {
             state: DeliveryState::Delivered,
@@ -97,7 +97,7 @@ async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Resu
         "data": { "tenant_id": tenant, "event": event },
     }))
     .map_err(ApiError::internal)?;
-    let timestamp = Utc::now().timestamp().to_string();
+    let timestamp = app.now().timestamp().to_string();
     let id = format!("msg_{}", delivery.id.simple());
     let signature = sign(&secret, &id, &timestamp, &body)?;
     let request = http::Request::post(&delivery.url)

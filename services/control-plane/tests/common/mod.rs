@@ -112,7 +112,7 @@ impl TestEndpoint {
 
     /// A DPoP proof.
     pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
-        dpop::sign(&self.key, &dpop::Claims::new(method, url, token)).expect("proof")
+        dpop::sign(&self.key, &dpop::Claims::new(method, url, token, None)).expect("proof")
     }
 }
 
