@@ -231,6 +231,9 @@ export const t = {
     quotas: "Quotas",
     changed: "Somebody has changed these quotas since you read them.",
     readAgain: "Show theirs",
+    fence: "Fence",
+    fenceHint:
+      "For when the database was restored to an earlier state: bundles, sessions and unused enrolment tokens end, so that no spent ticket is taken again. Endpoints draw new bundles by themselves.",
     delete: "Delete tenant",
     deleteHint:
       "All of its credentials end, its bundles are disconnected and its keys destroyed. Nothing brings them back.",

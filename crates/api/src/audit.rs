@@ -56,6 +56,18 @@ wire! {
         pub inclusion: Vec<String>,
     }
 
+    /// A head that an endpoint has pinned and the log no longer holds.
+    #[serde(deny_unknown_fields)]
+    pub struct LostHead { pub head: SignedHead }
+
+    /// How the log went on after the database had been restored: an entry that says so,
+    /// in the tree of a signed head.
+    pub struct LogRestart {
+        /// The entry `ledger.fence`; the entries before it are as they were.
+        pub fence: InclusionProof,
+        pub head: SignedHead,
+    }
+
     /// The proof that the tree of `size` entries begins with that of `first`.
     pub struct ConsistencyProof {
         pub first: u64,

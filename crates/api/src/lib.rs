@@ -339,13 +339,22 @@ wire! {
         /// of it are kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub error: Option<String>,
+        /// Size of the audit log's latest head that the endpoint has seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub log_size: Option<u64>,
     }
 
     /// A bundle's state and, for its consumer, the ledger's lane heads.
     pub struct BundleStatus { pub id: Uuid, pub state: BundleState, pub lanes: Vec<LaneHead> }
 
     /// The answer to a heartbeat.
-    pub struct HeartbeatAck { pub server_time: DateTime<Utc>, pub bundles: Vec<BundleStatus> }
+    pub struct HeartbeatAck {
+        pub server_time: DateTime<Utc>,
+        pub bundles: Vec<BundleStatus>,
+        /// The log is shorter than what the endpoint has seen: the database was restored.
+        #[serde(default)]
+        pub log_behind: bool,
+    }
 
     /// A consumer's word that a recorded ticket is not its own.
     #[serde(deny_unknown_fields)]

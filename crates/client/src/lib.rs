@@ -228,6 +228,15 @@ impl Client {
         self.get(&path).await
     }
 
+    /// How the log goes on after a head that it no longer holds.
+    ///
+    /// # Errors
+    /// `nothing-lost` if it does hold it.
+    pub async fn log_restart(&self, head: &SignedHead) -> Result<LogRestart> {
+        let lost = LostHead { head: head.clone() };
+        self.post("/v1/endpoint/log/restart", &lost).await
+    }
+
     /// The calling endpoint and its pairs.
     ///
     /// # Errors

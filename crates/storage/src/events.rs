@@ -10,7 +10,7 @@ use crate::{PAGE, Result, Tx};
 pub const EVENTS_CHANNEL: &str = "armour_events";
 
 /// Every kind of event there is.
-pub const EVENT_KINDS: [&str; 12] = [
+pub const EVENT_KINDS: [&str; 13] = [
     "bundle.disconnected",
     "bundle.minted",
     "bundle.superseded",
@@ -19,6 +19,7 @@ pub const EVENT_KINDS: [&str; 12] = [
     "endpoint.enrolled",
     "endpoint.lost",
     "endpoint.revoked",
+    "ledger.fenced",
     "pair.created",
     "pair.disconnected",
     "pair.re-armed",

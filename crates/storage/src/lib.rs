@@ -10,6 +10,7 @@ mod collisions;
 mod endpoints;
 mod error;
 mod events;
+mod fences;
 mod idempotency;
 mod issuers;
 pub mod keyring;

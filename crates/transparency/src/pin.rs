@@ -1,7 +1,7 @@
 //! What an endpoint remembers of the log, so that the control plane can neither
 //! rewrite it nor show this endpoint another one.
 
-use armour_api::{KeyProof, Role, SignedHead};
+use armour_api::{KeyProof, LogRestart, Role, SignedHead};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -73,6 +73,39 @@ impl Pin {
             self.head = proof.head.clone();
         }
         Ok(())
+    }
+}
+
+/// The action of the entry with which a log goes on after its database was restored.
+pub const FENCE: &str = "ledger.fence";
+
+impl Pin {
+    /// Goes on with a log whose database was restored: the control plane's signed word
+    /// that entries which this pin vouched for are gone. Returns the head given up, which
+    /// whoever keeps it can hold against that word.
+    ///
+    /// # Errors
+    /// A sentence that says what the control plane cannot prove; the pin stays.
+    pub fn restart(&mut self, restart: &LogRestart) -> Result<SignedHead, String> {
+        let key = head::public_key(&self.log_key)?;
+        let known = TreeHead::check(&self.head, &key)?;
+        let head = TreeHead::check(&restart.head, &key)?;
+        if head.tenant != known.tenant {
+            return Err("the head is of another tenant's log".into());
+        }
+        let entry = &restart.fence.entry;
+        let kept = u64::try_from(entry.seq)
+            .ok()
+            .and_then(|seq| seq.checked_sub(1))
+            .ok_or("an entry without a number")?;
+        if entry.action != FENCE || kept >= known.size || entry.created_at <= known.at {
+            return Err("the entry does not say that what was seen is lost".into());
+        }
+        let leaf = entry::leaf(head.tenant, entry).map_err(|error| error.to_string())?;
+        let steps = head::hashes(&restart.fence.inclusion).ok_or("a malformed inclusion proof")?;
+        check_inclusion(leaf, kept, head.size, &steps, &head.root)
+            .map_err(|error| format!("the entry is not in the log: {error}"))?;
+        Ok(std::mem::replace(&mut self.head, restart.head.clone()))
     }
 }
 

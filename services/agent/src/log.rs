@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use armour_api::{BundleGrant, Role};
-use armour_client::{Client, ClientError};
+use armour_client::Client;
 use armour_transparency::pin::{Claimed, Pin};
 use tokio::sync::Mutex;
 
@@ -15,7 +15,29 @@ use crate::{
 };
 
 /// The pinned head, in memory and in the data folder.
-pub struct Log(Mutex<Option<(PathBuf, Pin)>>);
+pub struct Log(Mutex<Option<Pinned>>);
+
+/// Which bundle an endpoint asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// A new one of a pair.
+    New {
+        /// The pair.
+        pair: uuid::Uuid,
+    },
+    /// One that its consumer has drawn.
+    Known {
+        /// The bundle.
+        bundle: uuid::Uuid,
+    },
+}
+
+struct Pinned {
+    file: PathBuf,
+    pin: Pin,
+    /// Whether a log that lost entries to a restore is followed nevertheless.
+    forgives: bool,
+}
 
 impl Log {
     /// Reads the pin; the first time takes the control plane's word, or the key
@@ -23,7 +45,12 @@ impl Log {
     ///
     /// # Errors
     /// If the file cannot be used, or the log's key is another than the one given.
-    pub async fn open(data: &Path, key: Option<&str>, client: &Client) -> anyhow::Result<Self> {
+    pub async fn open(
+        data: &Path,
+        key: Option<&str>,
+        forgives: bool,
+        client: &Client,
+    ) -> anyhow::Result<Self> {
         let file = data.join("log-pin.json");
         let pin: Pin = match file.exists() {
             true => serde_json::from_slice(&std::fs::read(&file)?)
@@ -37,7 +64,11 @@ impl Log {
         if key.is_some_and(|key| key.trim() != pin.log_key) {
             bail!("the audit log's key is {}, not the one given", pin.log_key);
         }
-        Ok(Self(Mutex::new(Some((file, pin)))))
+        Ok(Self(Mutex::new(Some(Pinned {
+            file,
+            pin,
+            forgives,
+        }))))
     }
 
     /// No log at all: nothing is vouched for.
@@ -46,20 +77,61 @@ impl Log {
         Self(Mutex::new(None))
     }
 
+    /// Size of the pinned head.
+    pub async fn size(&self) -> Option<u64> {
+        Some(self.0.lock().await.as_ref()?.pin.head.size)
+    }
+
+    /// Goes on with a log that was shown to be behind, if a fence explains it.
+    ///
+    /// # Errors
+    /// If it does not, or this agent is not to forgive it.
+    pub async fn restart(&self, client: &Client) -> Result<(), GrantError> {
+        match self.0.lock().await.as_mut() {
+            Some(pinned) => pinned.restart(client).await,
+            None => Ok(()),
+        }
+    }
+
     /// Asks for a grant and checks what the log says of the keys in it.
     ///
     /// # Errors
     /// If there is none, or the log does not vouch for it.
     pub async fn vouched(
         &self,
-        ask: impl AsyncFnOnce(u64) -> Result<BundleGrant, ClientError>,
+        client: &Client,
+        wanted: Wanted,
     ) -> Result<BundleGrant, GrantError> {
         // Held meanwhile: the proof is against the head that is pinned now.
         let mut place = self.0.lock().await;
-        let (file, pin) = place
+        let pinned = place
             .as_mut()
             .ok_or_else(|| GrantError::Untrusted("no log is pinned".into()))?;
-        let grant = ask(pin.head.size).await?;
+        match pinned.vouched(client, wanted).await {
+            // Either may come of a restore; the log's key has to say so.
+            Err(error) if error.is_of_another_log() => {
+                pinned.restart(client).await.map_err(|why| match why {
+                    GrantError::Client(refusal) if refusal.is("nothing-lost") => error,
+                    why => why,
+                })?;
+                pinned.vouched(client, wanted).await
+            }
+            done => done,
+        }
+    }
+}
+
+impl Pinned {
+    async fn vouched(
+        &mut self,
+        client: &Client,
+        wanted: Wanted,
+    ) -> Result<BundleGrant, GrantError> {
+        let pinned = Some(self.pin.head.size);
+        let grant = match wanted {
+            Wanted::New { pair } => client.draw_bundle(pair, pinned).await?,
+            Wanted::Known { bundle } => client.bundle_grant(bundle, pinned).await?,
+        };
         let proof = grant
             .log
             .as_ref()
@@ -76,19 +148,55 @@ impl Log {
                 signing_key: &grant.producer_signing_key,
             },
         ];
-        let before = pin.head.size;
-        pin.follow(proof, &claimed).map_err(GrantError::Untrusted)?;
-        if pin.head.size != before {
-            let saved = serde_json::to_vec(&*pin)
-                .map_err(std::io::Error::other)
-                .and_then(|bytes| write_whole(file, &bytes));
-            if let Err(error) = saved {
-                // The pin in memory still holds; after a restart an older one does.
-                tracing::warn!(%error, file = %file.display(), "cannot save the log's head");
-            }
+        let before = self.pin.head.size;
+        self.pin
+            .follow(proof, &claimed)
+            .map_err(GrantError::Untrusted)?;
+        if self.pin.head.size != before {
+            self.save();
         }
         Ok(grant)
     }
+
+    async fn restart(&mut self, client: &Client) -> Result<(), GrantError> {
+        if !self.forgives {
+            let why = "the log has lost entries that were seen of it, and this agent refuses that";
+            return Err(GrantError::Untrusted(why.into()));
+        }
+        let restart = client.log_restart(&self.pin.head).await?;
+        let lost = self.pin.restart(&restart).map_err(GrantError::Untrusted)?;
+        tracing::error!(lost = lost.size, kept = restart.fence.entry.seq - 1,
+            reason = %restart.fence.entry.detail["reason"],
+            "the control plane's log was begun anew: its database was restored");
+        // Both are the log's signed word: whoever doubts it has them here.
+        let evidence = serde_json::json!({ "lost": lost, "restart": restart });
+        let file = self.file.with_file_name("log-restarts.json");
+        if let Err(error) = append_line(&file, &evidence.to_string()) {
+            tracing::warn!(%error, file = %file.display(), "cannot keep the lost head");
+        }
+        self.save();
+        Ok(())
+    }
+
+    fn save(&self) {
+        let saved = serde_json::to_vec(&self.pin)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| write_whole(&self.file, &bytes));
+        if let Err(error) = saved {
+            // The pin in memory still holds; after a restart an older one does.
+            tracing::warn!(%error, file = %self.file.display(), "cannot save the log's head");
+        }
+    }
+}
+
+fn append_line(file: &Path, line: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(file)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()
 }
 
 async fn first(client: &Client) -> anyhow::Result<Pin> {

@@ -33,6 +33,10 @@ pub struct Common {
     /// that the control plane tells at enrolment is taken and kept.
     #[arg(long, env = "ARMOUR_LOG_KEY")]
     pub log_key: Option<String>,
+    /// Refuse an audit log that lost entries when its database was restored, though the
+    /// log's key says so; without this it is told loudly, and kept as evidence.
+    #[arg(long, env = "ARMOUR_REFUSE_RESTORED_LOG")]
+    pub refuse_restored_log: bool,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,

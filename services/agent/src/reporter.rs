@@ -140,6 +140,12 @@ impl Reporter {
                 ReportVerdict::Collision | ReportVerdict::Disconnected => {
                     let _ = self.dead.send(Uuid::from_bytes(chain.bundle));
                 }
+                ReportVerdict::Gap { expected } => {
+                    // The ledger forgot what it had taken: it was restored.
+                    tracing::error!(bundle = %Uuid::from_bytes(chain.bundle), lane = chain.lane,
+                        expected, first = chain.first, "the ledger has lost tickets");
+                    let _ = self.dead.send(Uuid::from_bytes(chain.bundle));
+                }
                 other => tracing::warn!(verdict = ?other, lane = chain.lane, first = chain.first,
                     bundle = %Uuid::from_bytes(chain.bundle), "a report was not taken"),
             }

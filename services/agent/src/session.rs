@@ -10,9 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{
-    BundleGrant, BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role,
-};
+use armour_api::{BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role};
 use armour_client::{Client, ClientError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
@@ -21,7 +19,13 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{backoff::Backoff, enclave::Enclave, grant::Grant, log::Log, options::Common};
+use crate::{
+    backoff::Backoff,
+    enclave::Enclave,
+    grant::Grant,
+    log::{Log, Wanted},
+    options::Common,
+};
 
 /// Who this agent is; kept in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,6 +54,16 @@ pub enum GrantError {
     /// What it granted does not hold.
     #[error("the control plane's grant is not to be trusted: {0}")]
     Untrusted(String),
+}
+
+impl GrantError {
+    /// Whether the log that vouches is not the one that was seen before.
+    pub(crate) fn is_of_another_log(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is("log-behind"),
+            Self::Untrusted(_) => true,
+        }
+    }
 }
 
 /// What a role does with news from the control plane.
@@ -89,7 +103,13 @@ impl Session {
             bail!("{} belongs to a {}", file.display(), identity.role.as_str());
         }
         let client = base.as_endpoint(identity.tenant, identity.id, enclave.clone());
-        let log = Log::open(&common.data_dir, common.log_key.as_deref(), &client).await?;
+        let log = Log::open(
+            &common.data_dir,
+            common.log_key.as_deref(),
+            !common.refuse_restored_log,
+            &client,
+        )
+        .await?;
         Ok(Arc::new(Self {
             client,
             log,
@@ -123,14 +143,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`GrantError`] says.
-    pub async fn grant(
-        &self,
-        ask: impl AsyncFnOnce(&Client, u64) -> Result<BundleGrant, ClientError>,
-    ) -> Result<Grant, GrantError> {
-        let grant = self
-            .log
-            .vouched(async |pinned| ask(&self.client, pinned).await)
-            .await?;
+    pub async fn grant(&self, wanted: Wanted) -> Result<Grant, GrantError> {
+        let grant = self.log.vouched(&self.client, wanted).await?;
         Grant::try_from(grant).map_err(|error| GrantError::Untrusted(format!("{error:#}")))
     }
 
@@ -179,6 +193,7 @@ impl Session {
             let beat = Heartbeat {
                 bundles: watcher.bundles(),
                 error: error.clone(),
+                log_size: self.log.size().await,
             };
             let answer = self.client.heartbeat(&beat).await;
             if let (Err(_), Some(untold)) = (&answer, error) {
@@ -189,6 +204,12 @@ impl Session {
                     // The lease runs from when we asked, not from the answer.
                     *lock(&self.contact) = sent;
                     backoff = Backoff::default();
+                    if ack.log_behind
+                        && let Err(error) = self.log.restart(&self.client).await
+                    {
+                        tracing::error!(%error, "the control plane's log has lost entries");
+                        self.note(&error);
+                    }
                     for status in ack.bundles {
                         watcher.status(status).await;
                     }

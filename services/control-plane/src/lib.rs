@@ -10,6 +10,7 @@ mod console;
 mod egress;
 mod etag;
 mod extract;
+mod fence;
 mod hub;
 mod idempotency;
 mod limits;

@@ -256,6 +256,7 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
     let told = Heartbeat {
         bundles: vec![],
         error: Some(format!("the upstream failed\n{}", "x".repeat(400))),
+        log_size: None,
     };
     producer.heartbeat(&told).await.unwrap();
     producer.heartbeat(&beat(vec![])).await.unwrap();
@@ -282,5 +283,6 @@ fn beat(bundles: Vec<uuid::Uuid>) -> Heartbeat {
     Heartbeat {
         bundles,
         error: None,
+        log_size: None,
     }
 }

@@ -6,7 +6,7 @@ import { useState } from "react";
 import { Refused, answer, done, tagged } from "../api/client";
 import type { components } from "../api/schema";
 import { useMe } from "../me";
-import { Act } from "../parts/Act";
+import { Act, ActWithReason } from "../parts/Act";
 import { Figures } from "../parts/Figures";
 import { Answered, Problem } from "../parts/Said";
 import { Time } from "../parts/Time";
@@ -41,16 +41,29 @@ export function TenantPage() {
             <Group justify="space-between">
               <Title order={2}>{found.name}</Title>
               {!found.deleted_at && (
-                <Act
-                  label={t.tenant.delete}
-                  hint={t.tenant.deleteHint}
-                  danger
-                  confirm={found.name}
-                  act={async () => {
-                    await done(api.DELETE("/v1/tenants/{id}", path));
-                    await navigate({ to: "/system" });
-                  }}
-                />
+                <Group>
+                  <ActWithReason
+                    label={t.tenant.fence}
+                    hint={t.tenant.fenceHint}
+                    danger
+                    confirm={found.name}
+                    act={async (reason) => {
+                      await answer(
+                        api.POST("/v1/tenants/{id}/fence", { ...path, body: { reason } }),
+                      );
+                    }}
+                  />
+                  <Act
+                    label={t.tenant.delete}
+                    hint={t.tenant.deleteHint}
+                    danger
+                    confirm={found.name}
+                    act={async () => {
+                      await done(api.DELETE("/v1/tenants/{id}", path));
+                      await navigate({ to: "/system" });
+                    }}
+                  />
+                </Group>
               )}
             </Group>
             <Text>

@@ -111,6 +111,15 @@ pub enum Tenants {
         #[arg(long)]
         confirm: String,
     },
+    /// After the database was restored to an earlier state: end what may have been
+    /// used since, so that no spent ticket is taken again. Endpoints go on by themselves.
+    Fence {
+        /// The tenant; all of them if absent.
+        id: Option<Uuid>,
+        /// Kept in the audit logs.
+        #[arg(long)]
+        reason: String,
+    },
     /// Show how much a tenant may have and ask, or change it.
     Quotas {
         id: Uuid,
@@ -350,6 +359,7 @@ impl Call {
                 self.delete(&path, json!({ "id": id, "deleted": true }))
                     .await
             }
+            Tenants::Fence { id, reason } => self.fence(id, &reason).await,
             Tenants::Quotas { id, set } => {
                 let path = format!("/v1/tenants/{id}/quotas");
                 let Some(changes) = set else {
@@ -358,6 +368,28 @@ impl Call {
                 self.change(&path, &path, &changes).await
             }
         }
+    }
+
+    /// Fences one tenant or all, as often as it takes.
+    async fn fence(&self, id: Option<Uuid>, reason: &str) -> anyhow::Result<()> {
+        let tenants: Vec<Uuid> = match id {
+            Some(id) => vec![id],
+            None => {
+                let found = Value::Array(self.all("/v1/tenants").await?);
+                let found: Vec<armour_api::Tenant> = serde_json::from_value(found)?;
+                let live = found.iter().filter(|tenant| tenant.deleted_at.is_none());
+                live.map(|tenant| tenant.id).collect()
+            }
+        };
+        let bar = indicatif::ProgressBar::new(tenants.len() as u64);
+        for id in &tenants {
+            let path = format!("/v1/tenants/{id}/fence");
+            let body = json!({ "reason": reason });
+            let _: Value = self.client.post(&path, &body).await?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        self.show(&json!({ "fenced": tenants.len() }))
     }
 
     async fn parties(&self, path: &str, command: Parties) -> anyhow::Result<()> {
@@ -509,8 +541,13 @@ impl Call {
         self.show(&answer.json().await?)
     }
 
-    /// Reads every page.
     async fn list(&self, path: &str, columns: &[&str]) -> anyhow::Result<()> {
+        let rows = self.all(path).await?;
+        self.output.print(&Value::Array(rows), columns)
+    }
+
+    /// Reads every page.
+    async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
         let mut rows = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
@@ -523,7 +560,7 @@ impl Call {
             rows.extend(page.items);
             cursor = page.next;
             if cursor.is_none() {
-                return self.output.print(&Value::Array(rows), columns);
+                return Ok(rows);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Consumer, Current, bundle::Bundle, exchange, lock};
 use crate::{
     backoff::Backoff,
+    log::Wanted,
     session::{GrantError, Watcher},
 };
 
@@ -63,10 +64,7 @@ struct Disconnected;
 
 async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
     let pair = lock(&consumer.pair).id;
-    let drawn = consumer
-        .session
-        .grant(async |client, pinned| client.draw_bundle(pair, Some(pinned)).await)
-        .await;
+    let drawn = consumer.session.grant(Wanted::New { pair }).await;
     let grant = drawn.map_err(|error| match error {
         GrantError::Client(error) if error.is("pair-disconnected") => Disconnected.into(),
         error => anyhow::Error::from(error),

@@ -16,6 +16,7 @@ use super::exchange::Exchange;
 use crate::{
     enclave::{Enclave, EnclaveError},
     grant::Grant,
+    log::Wanted,
     problem::Refusal,
     session::{GrantError, Session},
 };
@@ -205,10 +206,7 @@ impl Bundles {
                 since: Instant::now(),
             })))
         };
-        let granted = self
-            .session
-            .grant(async |client, pinned| client.bundle_grant(id, Some(pinned)).await)
-            .await;
+        let granted = self.session.grant(Wanted::Known { bundle: id }).await;
         let granted = match granted {
             Err(GrantError::Client(error)) if error.is("not-found") => {
                 return gone(unknown(), None);

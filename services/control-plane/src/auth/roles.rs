@@ -46,6 +46,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("POST", "/v1/tenants", PLATFORM),
     ("GET", "/v1/tenants/{id}", PLATFORM),
     ("DELETE", "/v1/tenants/{id}", PLATFORM),
+    ("POST", "/v1/tenants/{id}/fence", PLATFORM),
     ("GET", "/v1/tenants/{id}/quotas", PLATFORM),
     ("PUT", "/v1/tenants/{id}/quotas", PLATFORM),
     ("GET", "/v1/tenants/{id}/overview", PLATFORM),
@@ -127,6 +128,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     // Endpoints.
     ("GET", "/v1/endpoint", ENDPOINTS),
     ("GET", "/v1/endpoint/log", ENDPOINTS),
+    ("POST", "/v1/endpoint/log/restart", ENDPOINTS),
     ("POST", "/v1/endpoint/heartbeat", ENDPOINTS),
     ("POST", "/v1/endpoint/bundles", ENDPOINTS),
     ("GET", "/v1/endpoint/bundles/{id}", ENDPOINTS),

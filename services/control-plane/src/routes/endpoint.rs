@@ -206,11 +206,16 @@ async fn heartbeat(
             lanes,
         });
     }
+    let log_behind = match beat.log_size {
+        Some(seen) => seen > caller.tx.audit_size().await?,
+        None => false,
+    };
     let server_time = caller.tx.now();
     caller.tx.commit().await?;
     Ok(Answer(HeartbeatAck {
         server_time,
         bundles,
+        log_behind,
     }))
 }
 

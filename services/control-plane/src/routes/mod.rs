@@ -8,6 +8,7 @@ mod endpoint;
 mod endpoints;
 mod enrolment;
 mod events;
+mod fences;
 mod health;
 mod issuers;
 mod overview;
@@ -44,6 +45,7 @@ pub fn all() -> OpenApiRouter<App> {
         .merge(audit::routes())
         .merge(webhooks::routes())
         .merge(events::routes())
+        .merge(fences::routes())
         .merge(endpoint::routes())
         .merge(reports::routes())
 }
