@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: console-load help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +54,13 @@ console-load: setup-test console ## Scroll a list of 100,000 pairs; API and fram
 faults: setup ## 100,000 exchanges with loss, crashes and reconnects
 	$(CARGO) build --release $(BINARIES)
 	target/release/faults
+
+drills: setup-test ## Rolling restart, failover and restore under traffic; tables
+	$(CARGO) build --release $(BINARIES)
+	for drill in rolling failover restore; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
+
+upgrade: setup-test ## Rolling upgrade under traffic from the commit FROM
+	scripts/upgrade $(FROM)
 
 clones: setup ## 100 thefts of a running consumer's state
 	$(CARGO) build $(BINARIES)

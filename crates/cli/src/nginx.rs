@@ -28,18 +28,28 @@ impl Nginx {
     /// # Errors
     /// If it is not installed or does not start.
     pub async fn start(folder: &Path, port: u16) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder.join("www/upload"))?;
+        let index = folder.join("www/index.html");
+        if !index.exists() {
+            std::fs::write(&index, "Hello from the upstream.\n")?;
+        }
+        Self::start_with(folder, port, &upstream(folder, port)).await
+    }
+
+    /// Starts nginx with these directives in its `http` block, one of which listens on
+    /// 127.0.0.1:`port`.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start.
+    pub async fn start_with(folder: &Path, port: u16, http: &str) -> anyhow::Result<Self> {
         if !Path::new(PROGRAM).exists() {
             bail!("nginx is not installed; `make setup` installs it");
         }
         let upload = folder.join("www/upload");
         std::fs::create_dir_all(&upload)?;
         std::fs::create_dir_all(folder.join("tmp"))?;
-        let index = folder.join("www/index.html");
-        if !index.exists() {
-            std::fs::write(&index, "Hello from the upstream.\n")?;
-        }
         let config = folder.join("nginx.conf");
-        std::fs::write(&config, text(folder, port))?;
+        std::fs::write(&config, text(folder, http))?;
         let mut command = if is_root() {
             let (uid, gid) = ids_of(USER)?;
             for path in [folder, &folder.join("tmp"), &folder.join("www"), &upload] {
@@ -126,14 +136,14 @@ impl Drop for Nginx {
     }
 }
 
-fn text(folder: &Path, port: u16) -> String {
+fn text(folder: &Path, http: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 1000; }}
 http {{
     log_format requests '$request_method $request_uri $status $bytes_sent';
     access_log {folder}/access.log requests;
@@ -144,14 +154,21 @@ http {{
     scgi_temp_path {folder}/tmp/scgi;
     client_max_body_size 0;
     keepalive_requests 1000000;
-    server {{
+{http}}}
+"
+    )
+}
+
+fn upstream(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "    server {{
         listen 127.0.0.1:{port} backlog=1024;
         root {folder}/www;
         location / {{ autoindex on; }}
         location /upload/ {{ autoindex on; dav_methods PUT DELETE; }}
         location = /echo {{ default_type text/plain; return 200 $arg_id; }}
     }}
-}}
 "
     )
 }

@@ -25,16 +25,7 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed or does not start; its log is named.
     pub async fn start(folder: &Path, port: u16) -> anyhow::Result<Self> {
-        let server = Self {
-            bin: find_bin()?,
-            data: folder.join("data"),
-            port,
-        };
-        std::fs::create_dir_all(folder)?;
-        if is_root() {
-            let (uid, gid) = ids_of("postgres")?;
-            chown(folder, Some(uid), Some(gid))?;
-        }
+        let server = Self::at(folder, port)?;
         if !server.data.exists() {
             server
                 .tool("initdb", &["-A", "trust", "-U", "postgres"])
@@ -66,7 +57,11 @@ impl Postgres {
         bail!("PostgreSQL does not come back after a crash")
     }
 
-    async fn launch(&self) -> anyhow::Result<()> {
+    /// Starts the server on the data that is there.
+    ///
+    /// # Errors
+    /// If it does not start; its log is named.
+    pub async fn launch(&self) -> anyhow::Result<()> {
         let folder = self.data.parent().context("a data folder")?;
         let log = folder.join("log");
         let options = format!(
@@ -77,8 +72,45 @@ impl Postgres {
         let log_text = log.to_string_lossy();
         self.tool("pg_ctl", &["-w", "-l", &log_text, "-o", &options, "start"])
             .await
-            .with_context(|| format!("PostgreSQL does not start; see {}", log.display()))
+            .with_context(|| {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let last: Vec<&str> = text.lines().rev().take(5).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                format!(
+                    "PostgreSQL does not start; {} ends with:\n{}",
+                    log.display(),
+                    last.join("\n")
+                )
+            })
             .map(drop)
+    }
+
+    /// A server whose data somebody else puts into `folder`; not started yet.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed.
+    pub fn at(folder: &Path, port: u16) -> anyhow::Result<Self> {
+        let server = Self {
+            bin: find_bin()?,
+            data: folder.join("data"),
+            port,
+        };
+        std::fs::create_dir_all(folder)?;
+        if is_root() {
+            let (uid, gid) = ids_of("postgres")?;
+            chown(folder, Some(uid), Some(gid))?;
+        }
+        Ok(server)
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The loopback port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL for a role that is bound by row-level security.
@@ -97,7 +129,7 @@ impl Postgres {
     }
 
     /// Stops the server at once, whoever is connected.
-    fn stop_now(&self) {
+    pub fn stop_now(&self) {
         if let Ok(text) = std::fs::read_to_string(self.data.join("postmaster.pid"))
             && let Some(pid) = text.lines().next().and_then(|line| line.parse().ok())
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
@@ -130,7 +162,19 @@ impl Postgres {
         Ok(())
     }
 
-    async fn sql(&self, statement: &str) -> anyhow::Result<String> {
+    /// Runs a statement as the superuser; what it prints.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub async fn sql(&self, statement: &str) -> anyhow::Result<String> {
+        self.sql_in("postgres", statement).await
+    }
+
+    /// Runs a statement as the superuser in a database; what it prints.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub async fn sql_in(&self, database: &str, statement: &str) -> anyhow::Result<String> {
         let output = Command::new(self.bin.join("psql"))
             .args([
                 "-h",
@@ -139,6 +183,8 @@ impl Postgres {
                 &self.port.to_string(),
                 "-U",
                 "postgres",
+                "-d",
+                database,
                 "-Atc",
             ])
             .arg(statement)
@@ -147,7 +193,11 @@ impl Postgres {
         checked("psql", output)
     }
 
-    async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    /// Runs one of PostgreSQL's programs on the server's data folder.
+    ///
+    /// # Errors
+    /// If it fails, with what it says.
+    pub async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         // PostgreSQL refuses to run as root.
         let mut command = if is_root() {
             let mut command = Command::new("runuser");

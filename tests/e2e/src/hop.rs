@@ -23,7 +23,7 @@ pub struct Hop {
 }
 
 struct Shared {
-    to: SocketAddr,
+    to: Mutex<SocketAddr>,
     /// Chance, in millionths a read, that a connection is cut.
     loss: AtomicU32,
     record: AtomicBool,
@@ -42,7 +42,7 @@ impl Hop {
         let hop = Self {
             address: listener.local_addr()?,
             shared: Arc::new(Shared {
-                to,
+                to: Mutex::new(to),
                 loss: AtomicU32::new(0),
                 record: AtomicBool::new(false),
                 recorded: Mutex::default(),
@@ -62,6 +62,15 @@ impl Hop {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Passes new connections on to another address.
+    pub fn retarget(&self, to: SocketAddr) {
+        *self
+            .shared
+            .to
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = to;
     }
 
     /// Cuts a connection at a read with this chance, in millionths.
@@ -90,7 +99,8 @@ impl Hop {
 }
 
 async fn pass(shared: Arc<Shared>, near: TcpStream) {
-    let Ok(far) = TcpStream::connect(shared.to).await else {
+    let to = *shared.to.lock().unwrap_or_else(PoisonError::into_inner);
+    let Ok(far) = TcpStream::connect(to).await else {
         return;
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));

@@ -3,6 +3,7 @@
 use std::{fs::File, net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
+use rand::RngExt;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
@@ -41,6 +42,26 @@ impl Process {
         self.child.kill().await?;
         self.child = spawn(&self.command, &self.log)?;
         Ok(())
+    }
+
+    /// Stops it with SIGTERM, waits until it has ended by itself and starts it again.
+    ///
+    /// # Errors
+    /// If it does not end cleanly within a minute, or does not start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let status = ended.with_context(|| format!("{} does not end", self.name))??;
+        if !status.success() {
+            bail!("{} ended with {status}", self.name);
+        }
+        self.child = spawn(&self.command, &self.log)?;
+        Ok(())
+    }
+
+    /// What to start from the next time on.
+    pub fn replace(&mut self, command: impl Fn() -> Command + Send + Sync + 'static) {
+        self.command = Box::new(command);
     }
 
     /// Sends it a signal.
@@ -116,12 +137,16 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the kernel gives to
+/// connections that go out (32768 and up): none of them takes it meanwhile.
 ///
 /// # Errors
 /// If there is none.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    (0..1000)
+        .map(|_| rand::rng().random_range(20_000..32_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no port is free")
 }
 
 /// Waits until `ready` says so.

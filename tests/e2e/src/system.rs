@@ -1,6 +1,11 @@
 //! One tenant, one pair, all processes.
 
-use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use armour_api::{NewPair, Policy, Role};
 use armour_cli::{nginx::Nginx, postgres::Postgres};
@@ -14,6 +19,8 @@ use crate::{
     process::{Process, free_port, program, until},
 };
 
+/// Debian's library that tells a program another time.
+const LIBFAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 const PLATFORM: &str = "platform-token-of-the-end-to-end-tests";
 
 /// Everything, running.
@@ -22,14 +29,20 @@ pub struct System {
     pub consumer: Process,
     /// The producer's agent.
     pub producer: Process,
-    /// The control plane.
-    pub control_plane: Process,
+    /// The control planes; agents call the first, or a balancer before them all.
+    pub control_planes: Vec<Process>,
+    /// Where each of them listens.
+    pub replicas: Vec<String>,
+    /// Before several control planes.
+    pub balancer: Option<Nginx>,
     /// The upstream.
     pub nginx: Nginx,
     /// The hop between the agents.
     pub hop: Hop,
     /// PostgreSQL.
     pub postgres: Postgres,
+    /// The way to it, as a service that follows the primary is.
+    pub database: Hop,
     /// Where applications call.
     pub base: String,
     /// Where the producer's agent listens.
@@ -54,33 +67,124 @@ pub fn brisk() -> Policy {
     }
 }
 
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The pair's policy.
+    pub policy: Policy,
+    /// How many control planes, with nginx before them if there are several.
+    pub replicas: usize,
+    /// Minutes that clocks are off: one control plane's each in turn, then the
+    /// consumer's and the producer's; 0 after the last.
+    pub clocks: Vec<i32>,
+    /// Milliseconds that a control plane serves on after SIGTERM.
+    pub drain_delay_ms: u64,
+    /// Settings of PostgreSQL besides the defaults.
+    pub postgres: Vec<(&'static str, String)>,
+    /// The folder of the programs to start, if not this workspace's.
+    pub programs: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            policy: brisk(),
+            replicas: 1,
+            clocks: Vec::new(),
+            drain_delay_ms: 0,
+            postgres: Vec::new(),
+            programs: None,
+        }
+    }
+}
+
+impl Setup {
+    /// A command with a clock that is off; `place` counts as in `clocks`.
+    fn command(&self, program: &Path, place: usize) -> Command {
+        let mut command = Command::new(program);
+        if let Some(minutes) = self.clocks.get(place).filter(|minutes| **minutes != 0) {
+            command
+                .env("LD_PRELOAD", LIBFAKETIME)
+                .env("FAKETIME", format!("{minutes:+}m"))
+                .env("DONT_FAKE_MONOTONIC", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        command
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        match &self.programs {
+            Some(folder) => Ok(folder.join(name)),
+            None => program(name),
+        }
+    }
+}
+
 impl System {
-    /// Starts everything and waits for the first protected call.
+    /// Starts everything with a policy and waits for the first protected call.
     ///
     /// # Errors
     /// If a part does not start.
     pub async fn start(policy: Policy) -> anyhow::Result<Self> {
+        let setup = Setup {
+            policy,
+            ..Setup::default()
+        };
+        Self::set_up(setup).await
+    }
+
+    /// Starts everything and waits for the first protected call.
+    ///
+    /// # Errors
+    /// If a part does not start.
+    pub async fn set_up(setup: Setup) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("armour-e2e").tempdir()?;
         // PostgreSQL's and nginx's users must be able to pass through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
         let at = dir.path();
         let postgres = Postgres::start(&at.join("postgres"), free_port()?).await?;
+        for (name, value) in &setup.postgres {
+            let statement = format!("ALTER SYSTEM SET {name} = '{value}'");
+            postgres.sql(&statement).await?;
+        }
+        if !setup.postgres.is_empty() {
+            postgres.crash().await?;
+        }
+        let database = Hop::start(format!("127.0.0.1:{}", postgres.port()).parse()?).await?;
         let upstream = free_port()?;
         let nginx = Nginx::start(&at.join("upstream"), upstream).await?;
-        let control_port = free_port()?;
-        let control_plane = control_plane(at, control_port, postgres.url())?;
-        let control = format!("http://127.0.0.1:{control_port}");
+        let url = format!("postgres://armour@{}/armour", database.address());
+        std::fs::write(at.join("master-key"), "5a".repeat(32))?;
+        std::fs::write(at.join("platform-token"), PLATFORM)?;
+        let (mut control_planes, mut replicas) = (Vec::new(), Vec::new());
+        for place in 0..setup.replicas {
+            let listen = format!("127.0.0.1:{}", free_port()?);
+            let log = at.join(format!("control-plane-{place}.log"));
+            let command = control_plane(at, &setup, place, &listen, &url)?;
+            control_planes.push(Process::start("control plane", log, command)?);
+            replicas.push(listen);
+        }
+        let (balancer, control) = match &replicas[..] {
+            [only] => (None, format!("http://{only}")),
+            several => {
+                let port = free_port()?;
+                let http = balance(port, several);
+                let nginx = Nginx::start_with(&at.join("balancer"), port, &http).await?;
+                (Some(nginx), format!("http://127.0.0.1:{port}"))
+            }
+        };
         let platform = Client::new(&control, PLATFORM)?;
         until("the control plane", Duration::from_secs(30), || async {
             platform.ready().await.is_ok()
         })
         .await?;
-        let (operator, pair) = register(&platform, policy, at).await?;
+        let (operator, pair) = register(&platform, setup.policy.clone(), at).await?;
         let producer_address: SocketAddr = format!("127.0.0.1:{}", free_port()?).parse()?;
         let producer = agent(
             at,
+            &setup,
             &control,
-            "producer",
+            Role::Producer,
             vec![
                 "--listen".into(),
                 producer_address.to_string(),
@@ -92,8 +196,9 @@ impl System {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let consumer = agent(
             at,
+            &setup,
             &control,
-            "consumer",
+            Role::Consumer,
             vec![
                 "--listen".into(),
                 listen.clone(),
@@ -104,10 +209,13 @@ impl System {
         let system = Self {
             consumer,
             producer,
-            control_plane,
+            control_planes,
+            replicas,
+            balancer,
             nginx,
             hop,
             postgres,
+            database,
             base: format!("http://{listen}"),
             producer_address,
             operator,
@@ -162,6 +270,11 @@ impl System {
         Ok(self.operator.collisions().await?.items.len())
     }
 
+    /// The folder of everything.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Keeps the folder of everything, logs included, and says where it is.
     pub fn keep(&mut self) -> &Path {
         self.dir.disable_cleanup(true);
@@ -179,33 +292,70 @@ async fn read(answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
     anyhow::bail!("{status} {}", problem["type"].as_str().unwrap_or("-"))
 }
 
-fn control_plane(at: &Path, port: u16, url: String) -> anyhow::Result<Process> {
-    std::fs::write(at.join("master-key"), "5a".repeat(32))?;
-    std::fs::write(at.join("platform-token"), PLATFORM)?;
-    let program = program("armour-control-plane")?;
-    let folder = at.to_owned();
-    Process::start("control plane", at.join("control-plane.log"), move || {
-        let mut command = Command::new(&program);
+/// How a control plane is started; also from other programs than the first time.
+pub(crate) fn control_plane(
+    at: &Path,
+    setup: &Setup,
+    place: usize,
+    listen: &str,
+    url: &str,
+) -> anyhow::Result<impl Fn() -> Command + Send + Sync + 'static> {
+    let program = setup.program("armour-control-plane")?;
+    let (at, setup) = (at.to_owned(), setup.clone());
+    let (listen, url) = (listen.to_owned(), url.to_owned());
+    Ok(move || {
+        let mut command = setup.command(&program, place);
         command
-            .env("ARMOUR_LISTEN", format!("127.0.0.1:{port}"))
+            .env("ARMOUR_LISTEN", &listen)
             .env("ARMOUR_DATABASE_URL", &url)
-            .env("ARMOUR_MASTER_KEY_FILE", folder.join("master-key"))
-            .env("ARMOUR_PLATFORM_TOKEN_FILE", folder.join("platform-token"))
+            .env("ARMOUR_MASTER_KEY_FILE", at.join("master-key"))
+            .env("ARMOUR_PLATFORM_TOKEN_FILE", at.join("platform-token"))
+            .env("ARMOUR_DRAIN_DELAY_MS", setup.drain_delay_ms.to_string())
             .env("ARMOUR_MIGRATE", "true");
         command
     })
 }
 
+/// nginx as people put it before several servers: it tries the next where a call
+/// may be repeated, and knows nothing of ours.
+fn balance(port: u16, replicas: &[String]) -> String {
+    let servers: String = replicas
+        .iter()
+        .map(|replica| format!("        server {replica} max_fails=1 fail_timeout=1s;\n"))
+        .collect();
+    format!(
+        "    upstream control {{
+{servers}        keepalive 32;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{
+            proxy_pass http://control;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection \"\";
+            proxy_buffering off;
+            proxy_connect_timeout 2s;
+            proxy_next_upstream error timeout http_503;
+        }}
+    }}
+"
+    )
+}
+
 fn agent(
     at: &Path,
+    setup: &Setup,
     control: &str,
-    role: &'static str,
+    role: Role,
     rest: Vec<String>,
 ) -> anyhow::Result<Process> {
-    let program = program("armour-agent")?;
-    let (folder, control) = (at.to_owned(), control.to_owned());
+    let program = setup.program("armour-agent")?;
+    let (folder, control, setup) = (at.to_owned(), control.to_owned(), setup.clone());
+    let place = setup.replicas + usize::from(role == Role::Producer);
+    let role = role.as_str();
     Process::start(role, at.join(format!("{role}.log")), move || {
-        let mut command = Command::new(&program);
+        let mut command = setup.command(&program, place);
         command
             .env(
                 "ARMOUR_LOG",

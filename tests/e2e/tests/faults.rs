@@ -26,5 +26,5 @@ async fn nothing_is_run_twice_lost_or_taken_for_a_theft() {
     assert!(outcome.kills.iter().all(|kills| *kills > 0), "{outcome}");
     assert!(outcome.cuts > 0, "{outcome}");
     // Most calls must come through, or nothing was shown.
-    assert!(outcome.acknowledged > 10_000, "{outcome}");
+    assert!(outcome.tally.acknowledged > 10_000, "{outcome}");
 }

@@ -151,7 +151,7 @@ async fn without_contact_for_the_lease_agents_fail_closed_and_come_back() {
         ..brisk()
     };
     let system = System::start(policy).await.unwrap();
-    system.control_plane.signal(Signal::STOP).unwrap();
+    system.control_planes[0].signal(Signal::STOP).unwrap();
     system.get("/echo?id=1").await.unwrap();
     tokio::time::sleep(Duration::from_millis(2_600)).await;
     let refused = system.get("/echo?id=2").await.unwrap_err().to_string();
@@ -159,7 +159,7 @@ async fn without_contact_for_the_lease_agents_fail_closed_and_come_back() {
         refused.contains("503") && refused.contains("lease-expired"),
         "{refused}"
     );
-    system.control_plane.signal(Signal::CONT).unwrap();
+    system.control_planes[0].signal(Signal::CONT).unwrap();
     system.until_served().await.unwrap();
     assert!(!system.nginx.requests().unwrap().contains("id=2 "));
     assert_eq!(system.collisions().await.unwrap(), 0);

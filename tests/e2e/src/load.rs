@@ -1,0 +1,205 @@
+//! Callers that each make numbered calls, once: what becomes of a call is Armour's
+//! business.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Mutex, task::JoinSet};
+
+use crate::system::System;
+
+/// Callers at work.
+pub struct Load {
+    shared: Arc<Shared>,
+    callers: JoinSet<()>,
+}
+
+struct Shared {
+    base: String,
+    next: AtomicU64,
+    done: AtomicU64,
+    refused: AtomicU64,
+    wrong: AtomicU64,
+    acknowledged: Mutex<Vec<u64>>,
+    /// How many calls to make.
+    calls: AtomicU64,
+    /// In microseconds.
+    slowest: AtomicU64,
+}
+
+/// What became of the calls.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Calls made.
+    pub sent: u64,
+    /// Calls that were answered with 2xx.
+    pub acknowledged: u64,
+    /// Calls that were refused, or whose outcome is unknown.
+    pub refused: u64,
+    /// Requests that the upstream ran twice.
+    pub run_twice: u64,
+    /// Calls acknowledged that the upstream never ran.
+    pub lost: u64,
+    /// Answers that belong to another call, or are damaged.
+    pub wrong: u64,
+    /// Collisions; nobody stole anything, so each is a false one.
+    pub false_collisions: u64,
+    /// The longest that a caller waited.
+    pub slowest: Duration,
+}
+
+impl Load {
+    /// Starts so many callers for so many calls.
+    pub fn start(system: &System, callers: usize, calls: u64) -> Self {
+        let shared = Arc::new(Shared {
+            base: system.base.clone(),
+            next: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            wrong: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
+            calls: AtomicU64::new(calls),
+            slowest: AtomicU64::new(0),
+        });
+        let mut set = JoinSet::new();
+        for _ in 0..callers {
+            set.spawn(call(shared.clone(), system.http.clone()));
+        }
+        Self {
+            shared,
+            callers: set,
+        }
+    }
+
+    /// How many calls are done.
+    pub fn done(&self) -> u64 {
+        self.shared.done.load(Ordering::Relaxed)
+    }
+
+    /// Whether callers are still at work; waits a moment.
+    pub async fn goes_on(&mut self) -> bool {
+        let _ = tokio::time::timeout(Duration::from_millis(20), self.callers.join_next()).await;
+        !self.callers.is_empty()
+    }
+
+    /// Waits until so many more calls are done.
+    pub async fn more(&mut self, calls: u64) {
+        let enough = self.done() + calls;
+        while self.done() < enough && self.goes_on().await {}
+    }
+
+    /// Has the callers finish the calls they are at, and counts.
+    ///
+    /// # Errors
+    /// If the upstream's log or the ledger cannot be read.
+    pub async fn finish(mut self, system: &System) -> anyhow::Result<Tally> {
+        self.shared.calls.store(0, Ordering::Relaxed);
+        while self.callers.join_next().await.is_some() {}
+        let ran = ran(&system.nginx.requests()?);
+        let acknowledged = self.shared.acknowledged.lock().await;
+        Ok(Tally {
+            sent: self.done(),
+            acknowledged: acknowledged.len() as u64,
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            run_twice: ran.values().filter(|&&times| times > 1).count() as u64,
+            lost: acknowledged
+                .iter()
+                .filter(|id| !ran.contains_key(id))
+                .count() as u64,
+            wrong: self.shared.wrong.load(Ordering::Relaxed),
+            false_collisions: system.collisions().await? as u64,
+            slowest: Duration::from_micros(self.shared.slowest.load(Ordering::Relaxed)),
+        })
+    }
+}
+
+async fn call(load: Arc<Shared>, http: reqwest::Client) {
+    loop {
+        let id = load.next.fetch_add(1, Ordering::Relaxed);
+        if id >= load.calls.load(Ordering::Relaxed) {
+            return;
+        }
+        // Every hundredth is an upload too large to be held, and so streamed.
+        let upload = id % 100 == 99;
+        let request = match upload {
+            true => http
+                .put(format!("{}/upload/faults?id={id}", load.base))
+                .body(vec![id as u8; 400_000]),
+            false => http.get(format!("{}/echo?id={id}", load.base)),
+        };
+        let since = Instant::now();
+        let answered = match request.send().await {
+            Ok(answer) => {
+                let served = answer.status().is_success();
+                answer.text().await.ok().filter(|_| served)
+            }
+            Err(_) => None,
+        };
+        let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        load.slowest.fetch_max(took, Ordering::Relaxed);
+        match answered {
+            Some(body) => {
+                if !upload && body != id.to_string() {
+                    load.wrong.fetch_add(1, Ordering::Relaxed);
+                }
+                load.acknowledged.lock().await.push(id);
+            }
+            None => {
+                load.refused.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        load.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How often the upstream ran each request.
+fn ran(log: &str) -> HashMap<u64, u32> {
+    let mut ran = HashMap::new();
+    for line in log.lines() {
+        let id = line
+            .split(' ')
+            .nth(1)
+            .and_then(|target| target.split_once("id="))
+            .and_then(|(_, id)| id.parse().ok());
+        if let Some(id) = id {
+            *ran.entry(id).or_default() += 1;
+        }
+    }
+    ran
+}
+
+impl Tally {
+    /// Whether nothing happened that must not, refusals apart.
+    pub fn is_clean(&self) -> bool {
+        self.run_twice + self.lost + self.wrong + self.false_collisions == 0
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines = [
+            ("exchanges sent", self.sent.to_string()),
+            ("acknowledged", self.acknowledged.to_string()),
+            ("refused or outcome unknown", self.refused.to_string()),
+            ("run twice upstream", self.run_twice.to_string()),
+            ("acknowledged and lost", self.lost.to_string()),
+            ("wrong answers", self.wrong.to_string()),
+            ("false collisions", self.false_collisions.to_string()),
+            (
+                "longest wait, milliseconds",
+                self.slowest.as_millis().to_string(),
+            ),
+        ];
+        for (name, value) in lines {
+            writeln!(f, "{name:28} {value:>10}")?;
+        }
+        Ok(())
+    }
+}
