@@ -53,7 +53,13 @@ use uuid::Uuid;
 /// Most rows of one page.
 pub const PAGE: i64 = 100;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+/// Those that a later version has applied are none of ours: while an upgrade goes on,
+/// or after it was given up, replicas of this version start all the same.
+static MIGRATIONS: sqlx::migrate::Migrator = {
+    let mut migrations = sqlx::migrate!("../../migrations");
+    migrations.ignore_missing = true;
+    migrations
+};
 
 /// The database.
 #[derive(Clone)]
@@ -164,6 +170,17 @@ impl Store {
     /// The time, as the database has it.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// How far the database's clock is ahead of this machine's.
+    pub fn clock_offset(&self) -> chrono::Duration {
+        self.clock.offset()
+    }
+
+    /// Connections open, and how many of them nobody uses.
+    pub fn connections(&self) -> (u32, i64) {
+        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX);
+        (self.pool.size(), idle)
     }
 
     /// Asks the database for the time.

@@ -3,10 +3,11 @@
 use armour_api::{CollisionKind, PairState};
 use armour_protocol::ticket::SignedTicket;
 use armour_storage::{Actor, BundleRow, NewEvent, Tx};
+use opentelemetry::KeyValue;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::problem::ApiResult;
+use crate::{metrics::METRICS, problem::ApiResult};
 
 /// A proof that somebody else holds a consumer's state.
 pub struct Found {
@@ -78,6 +79,8 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
         true => (Some(found.bundle.consumer), None),
         false => (None, Some(found.bundle.id)),
     };
+    let kind = KeyValue::new("kind", found.kind.as_str());
+    METRICS.collisions.add(1, &[kind]);
     disconnect(
         tx,
         &reporter,
@@ -117,6 +120,7 @@ pub async fn disconnect(
     let bundles = tx
         .disconnect_bundles(scope.pair, scope.endpoint, scope.bundle)
         .await?;
+    METRICS.disconnects.add(bundles.len() as u64, &[]);
     for bundle in &bundles {
         let pair = tx.find_bundle(*bundle).await?.pair_id;
         tx.record_event(&NewEvent {

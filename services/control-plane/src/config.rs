@@ -15,6 +15,9 @@ pub struct Config {
     /// Where to listen.
     #[arg(long, env = "ARMOUR_LISTEN", default_value = "127.0.0.1:7100")]
     pub listen: SocketAddr,
+    /// Where Prometheus reads `/metrics`; nowhere if absent.
+    #[arg(long, env = "ARMOUR_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// PostgreSQL, for a role that is bound by row-level security.
     #[arg(long, env = "ARMOUR_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,

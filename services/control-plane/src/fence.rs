@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     collision::{Scope, disconnect},
+    metrics::METRICS,
     problem::ApiResult,
 };
 
@@ -48,5 +49,6 @@ pub async fn fence(
     .await?;
     let entry = tx.audit(actor, FENCE, "ledger", detail).await?;
     tx.create_fence(entry.seq, entry.created_at).await?;
+    METRICS.fences.add(1, &[]);
     Ok(entry)
 }

@@ -14,6 +14,7 @@ mod fence;
 mod hub;
 mod idempotency;
 mod limits;
+pub mod metrics;
 mod oidc;
 pub mod problem;
 mod routes;
@@ -59,6 +60,7 @@ pub fn router(app: state::App) -> Router {
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))
+        .layer(middleware::from_fn(metrics::count))
         .layer(
             ServiceBuilder::new()
                 .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

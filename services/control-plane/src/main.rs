@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use armour_control_plane::{
     config::Config,
-    router,
+    metrics, router,
     state::{self, App},
     workers,
 };
@@ -27,6 +27,9 @@ async fn main() -> anyhow::Result<()> {
     }
     let listen = config.listen;
     let app = App::start(config).await?;
+    if let Some(listen) = app.config.metrics_listen {
+        metrics::serve(&app, listen).await?;
+    }
     let workers = workers::start(&app);
     let listener = tokio::net::TcpListener::bind(listen)
         .await

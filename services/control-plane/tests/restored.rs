@@ -154,17 +154,16 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     assert!(text.contains("\"items\":[]"), "{text}");
 
     // The endpoint goes on from the signed word, and holds on to what contradicts it.
-    let wrongs: [(&str, Box<dyn Fn(&mut LogRestart)>); 4] = [
-        (
-            "another action",
-            Box::new(|r| r.fence.entry.action = "pair.create".into()),
-        ),
-        (
-            "another time",
-            Box::new(|r| r.fence.entry.created_at += chrono::TimeDelta::seconds(1)),
-        ),
-        ("another number", Box::new(|r| r.fence.entry.seq += 1)),
-        ("another head", Box::new(|r| r.head.size += 1)),
+    type Spoil = fn(&mut LogRestart);
+    let wrongs: [(&str, Spoil); 4] = [
+        ("another action", |r| {
+            r.fence.entry.action = "pair.create".into();
+        }),
+        ("another time", |r| {
+            r.fence.entry.created_at += chrono::TimeDelta::seconds(1);
+        }),
+        ("another number", |r| r.fence.entry.seq += 1),
+        ("another head", |r| r.head.size += 1),
     ];
     for (name, spoil) in wrongs {
         let mut wrong: LogRestart =

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Caller, Member, Who},
+    metrics::METRICS,
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -77,6 +78,22 @@ async fn endpoint_events(
     .await
 }
 
+/// Counts a stream for as long as it lasts, however it ends.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        METRICS.streams.add(1, &[]);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        METRICS.streams.add(-1, &[]);
+    }
+}
+
 /// Who reads a stream. One that lasts longer than its reader's credentials would
 /// tell what nobody may see any more.
 enum Reader {
@@ -122,7 +139,9 @@ async fn stream(
         None => tx.latest_event().await?,
     };
     drop(tx);
+    let open = Open::new();
     let events = async_stream::stream! {
+        let _open = open;
         yield Ok(sse::Event::default().comment("armour"));
         loop {
             let found = match app.store.tenant(tenant).await {

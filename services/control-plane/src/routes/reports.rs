@@ -13,6 +13,7 @@ use armour_storage::{BundleRow, LedgerReport, StorageError};
 use axum::{Json as Answer, extract::State};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::Duration;
+use opentelemetry::KeyValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::endpoint::verifying_key;
@@ -20,6 +21,7 @@ use crate::{
     auth::Caller,
     collision::{Found, declare},
     extract::Json,
+    metrics::METRICS,
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -102,9 +104,24 @@ async fn report(
             tx.commit().await?;
         }
         if !superseded {
+            for verdict in &verdicts {
+                METRICS
+                    .reports
+                    .add(1, &[KeyValue::new("verdict", name(verdict))]);
+            }
             return Ok(Answer(ReportedTickets { verdicts }));
         }
         caller.tx = app.store.tenant(tenant).await?;
+    }
+}
+
+fn name(verdict: &ReportVerdict) -> &'static str {
+    match verdict {
+        ReportVerdict::Accepted => "accepted",
+        ReportVerdict::Gap { .. } => "gap",
+        ReportVerdict::Collision => "collision",
+        ReportVerdict::Disconnected => "disconnected",
+        ReportVerdict::Refused { .. } => "refused",
     }
 }
 

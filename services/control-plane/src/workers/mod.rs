@@ -7,9 +7,19 @@ pub mod webhooks;
 
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use tokio::task::JoinSet;
 
-use crate::{problem::ApiResult, state::App};
+use crate::{metrics::METRICS, problem::ApiResult, state::App};
+
+/// What the workers are called.
+pub const NAMES: [&str; 5] = [
+    "webhooks",
+    "rotation",
+    "lost-endpoints",
+    "upkeep",
+    "presence",
+];
 
 /// Starts the workers; they end when the service drains.
 pub fn start(app: &App) -> JoinSet<()> {
@@ -17,31 +27,31 @@ pub fn start(app: &App) -> JoinSet<()> {
     workers.spawn(every(
         app.clone(),
         Duration::from_millis(500),
-        "webhooks",
+        NAMES[0],
         webhooks::run,
     ));
     workers.spawn(every(
         app.clone(),
         Duration::from_secs(1),
-        "rotation",
+        NAMES[1],
         rotation::run,
     ));
     workers.spawn(every(
         app.clone(),
         Duration::from_secs(5),
-        "lost endpoints",
+        NAMES[2],
         upkeep::find_lost,
     ));
     workers.spawn(every(
         app.clone(),
         Duration::from_secs(60),
-        "upkeep",
+        NAMES[3],
         upkeep::run,
     ));
     workers.spawn(every(
         app.clone(),
         Duration::from_secs(15),
-        "presence",
+        NAMES[4],
         upkeep::be_present,
     ));
     workers
@@ -56,6 +66,9 @@ where
     let stopping = app.stopping.clone();
     loop {
         if let Err(error) = work(app.clone()).await {
+            METRICS
+                .worker_failures
+                .add(1, &[KeyValue::new("worker", name)]);
             tracing::warn!(worker = name, error = error.detail(), "trying again later");
         }
         tokio::select! {
