@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -80,6 +80,9 @@ roles: ## Write the table of docs/roles.md anew
 
 rotation: ## Seal 100,000 secrets anew under traffic while a replica dies
 	ARMOUR_ROTATED_SECRETS=100000 scripts/with-postgres $(CARGO) test -p armour-control-plane --test keys rotation -- --nocapture
+
+helm-snapshots: setup-test ## Write tests/helm/snapshots anew
+	ARMOUR_UPDATE_SNAPSHOTS=1 scripts/with-postgres tests/.venv/bin/pytest -q tests/test_helm.py -k snapshots
 
 vectors: ## Write tests/vectors anew
 	ARMOUR_UPDATE_VECTORS=1 $(CARGO) test -p armour-protocol --all-features --test vectors

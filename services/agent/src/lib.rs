@@ -5,6 +5,7 @@ pub mod bhttp;
 pub mod consumer;
 pub mod enclave;
 mod grant;
+mod health;
 mod http_client;
 mod log;
 pub mod options;

@@ -37,6 +37,9 @@ pub struct Common {
     /// log's key says so; without this it is told loudly, and kept as evidence.
     #[arg(long, env = "ARMOUR_REFUSE_RESTORED_LOG")]
     pub refuse_restored_log: bool,
+    /// Where a supervisor asks for `/live` and `/ready`; nowhere if absent.
+    #[arg(long, env = "ARMOUR_AGENT_HEALTH_LISTEN")]
+    pub health_listen: Option<SocketAddr>,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,
@@ -48,16 +51,16 @@ pub struct ConsumerOptions {
     #[command(flatten)]
     pub common: Common,
     /// Where the application's plain HTTP is taken.
-    #[arg(long, default_value = "127.0.0.1:7201")]
+    #[arg(long, env = "ARMOUR_AGENT_LISTEN", default_value = "127.0.0.1:7201")]
     pub listen: SocketAddr,
     /// The pair to use; needed where the consumer has several.
-    #[arg(long)]
+    #[arg(long, env = "ARMOUR_AGENT_PAIR")]
     pub pair: Option<Uuid>,
     /// Reach the producer here instead of at the address it enrolled with.
     #[arg(long)]
     pub via: Option<String>,
     /// Seconds that a caller waits while a lost exchange is repeated.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, env = "ARMOUR_AGENT_RETRY_FOR", default_value_t = 30)]
     pub retry_for: u64,
     /// A socket on which the whole state, roots included, is handed out. For
     /// the demonstration of a theft only.
@@ -72,15 +75,15 @@ pub struct ProducerOptions {
     #[command(flatten)]
     pub common: Common,
     /// Where consumers' agents are served.
-    #[arg(long, default_value = "127.0.0.1:7202")]
+    #[arg(long, env = "ARMOUR_AGENT_LISTEN", default_value = "127.0.0.1:7202")]
     pub listen: SocketAddr,
     /// How consumers' agents reach this one; `http://<listen>` if absent.
-    #[arg(long)]
+    #[arg(long, env = "ARMOUR_AGENT_ADDRESS")]
     pub address: Option<String>,
     /// The API to protect, for example http://127.0.0.1:8080.
-    #[arg(long)]
+    #[arg(long, env = "ARMOUR_AGENT_UPSTREAM")]
     pub upstream: String,
     /// Seconds that the upstream has to begin its response.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    health,
     reporter::Reporter,
     session::{Session, Watcher},
 };
@@ -39,6 +40,7 @@ pub struct Background<W, I, K> {
 /// If the address cannot be bound, or the enclave ends.
 pub async fn run<W: Watcher>(
     listen: SocketAddr,
+    health_listen: Option<SocketAddr>,
     router: Router,
     mut enclave: Child,
     background: Background<
@@ -59,6 +61,10 @@ pub async fn run<W: Watcher>(
         watcher,
         keeper,
     } = background;
+    let stop = CancellationToken::new();
+    if let Some(listen) = health_listen {
+        health::serve(listen, session.clone(), watcher.clone(), stop.clone()).await?;
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn(session.clone().beat(watcher.clone()));
     tasks.spawn(session.follow(watcher.clone()));
@@ -76,7 +82,6 @@ pub async fn run<W: Watcher>(
                 .await;
         }
     });
-    let stop = CancellationToken::new();
     let stopped = stop.clone();
     let server = tokio::spawn(async move {
         axum::serve(without_delay(listener), router)

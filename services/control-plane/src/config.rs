@@ -45,15 +45,19 @@ pub struct Config {
     #[arg(long, env = "ARMOUR_MASTER_KEYS", hide_env_values = true)]
     pub master_keys: Option<String>,
     /// File with the platform administrator's token, at least 32 characters.
-    #[arg(long, env = "ARMOUR_PLATFORM_TOKEN_FILE")]
-    pub platform_token_file: PathBuf,
+    #[arg(
+        long,
+        env = "ARMOUR_PLATFORM_TOKEN_FILE",
+        required_unless_present = "migrate_only"
+    )]
+    pub platform_token_file: Option<PathBuf>,
     /// Folder of the console's built files.
     #[arg(long, env = "ARMOUR_CONSOLE_DIR")]
     pub console_dir: Option<PathBuf>,
     /// Apply missing migrations at the start.
     #[arg(long, env = "ARMOUR_MIGRATE")]
     pub migrate: bool,
-    /// Apply missing migrations and end.
+    /// Apply missing migrations and end; needs no secret but the database's.
     #[arg(long)]
     pub migrate_only: bool,
     /// Milliseconds from SIGTERM, when this replica says that it is not ready any

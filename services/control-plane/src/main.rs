@@ -9,6 +9,7 @@ use armour_control_plane::{
     state::{self, App},
     workers,
 };
+use armour_storage::Keyring;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -21,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let config = Config::parse();
     if config.migrate_only {
-        state::open(&config, config.keyring()?).await?.close().await;
+        state::open(&config, Keyring::new()).await?.close().await;
         tracing::info!("the database is migrated");
         return Ok(());
     }

@@ -55,7 +55,8 @@ impl App {
     /// database cannot be reached, or its role is not bound by row-level security.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let keyring = config.keyring()?;
-        let platform = read_secret(&config.platform_token_file)?;
+        let file = config.platform_token_file.as_deref();
+        let platform = read_secret(file.context("give --platform-token-file")?)?;
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
         }

@@ -91,6 +91,7 @@ pub async fn run(options: ConsumerOptions) -> anyhow::Result<()> {
     };
     serve::run(
         options.listen,
+        options.common.health_listen,
         face::router(consumer.clone()),
         child,
         serve::Background {

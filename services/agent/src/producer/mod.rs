@@ -74,6 +74,7 @@ pub async fn run(options: ProducerOptions) -> anyhow::Result<()> {
     });
     serve::run(
         options.listen,
+        options.common.health_listen,
         face::router(producer.clone()),
         child,
         serve::Background {

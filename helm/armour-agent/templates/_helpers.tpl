@@ -1,0 +1,165 @@
+{{- define "armour-agent.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "armour-agent.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "armour-agent.labels" -}}
+{{ include "armour-agent.selector" . }}
+app.kubernetes.io/component: {{ .Values.role }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "armour-agent.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "armour-agent.name" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "armour-agent.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* An init container that starts before the application and ends after it. */ -}}
+{{- define "armour-agent.sidecar" -}}
+- name: armour-agent
+  image: {{ include "armour-agent.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  restartPolicy: Always
+  args: [{{ .Values.role }}]
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    seccompProfile: { type: RuntimeDefault }
+    capabilities:
+      drop: [ALL]
+  env:
+    - name: ARMOUR_CONTROL_PLANE
+      value: {{ .Values.controlPlane | quote }}
+    - name: ARMOUR_AGENT_DATA_DIR
+      value: /var/lib/armour
+    - name: ARMOUR_TENANT
+      value: {{ .Values.tenant | quote }}
+    - name: ARMOUR_AGENT_NAME
+      {{- if .Values.name }}
+      value: {{ .Values.name | quote }}
+      {{- else }}
+      valueFrom: { fieldRef: { fieldPath: metadata.name } }
+      {{- end }}
+    {{- with .Values.logKey }}
+    - name: ARMOUR_LOG_KEY
+      value: {{ . | quote }}
+    {{- end }}
+    {{- if .Values.refuseRestoredLog }}
+    - name: ARMOUR_REFUSE_RESTORED_LOG
+      value: "true"
+    {{- end }}
+    - name: ARMOUR_AGENT_HEALTH_LISTEN
+      value: {{ printf "0.0.0.0:%d" (int .Values.healthPort) }}
+    - name: ARMOUR_LOG
+      value: {{ .Values.logLevel | quote }}
+    {{- if .Values.identity.enrolmentSecret }}
+    - name: ARMOUR_ENROL_TOKEN_FILE
+      value: /var/run/secrets/armour/enrolment
+    {{- else }}
+    - name: ARMOUR_ENROL_IDENTITY_FILE
+      value: /var/run/secrets/armour/identity
+    {{- end }}
+    {{- if eq .Values.role "producer" }}
+    - name: ARMOUR_AGENT_LISTEN
+      value: {{ printf "0.0.0.0:%d" (int .Values.producer.port) }}
+    {{- if .Values.producer.address }}
+    - name: ARMOUR_AGENT_ADDRESS
+      value: {{ .Values.producer.address | quote }}
+    {{- else }}
+    # A bundle is between two agents, so each has an address of its own.
+    - name: POD_IP
+      valueFrom: { fieldRef: { fieldPath: status.podIP } }
+    - name: ARMOUR_AGENT_ADDRESS
+      value: http://$(POD_IP):{{ .Values.producer.port }}
+    {{- end }}
+    - name: ARMOUR_AGENT_UPSTREAM
+      value: {{ printf "http://127.0.0.1:%d" (int .Values.producer.upstreamPort) }}
+    - name: ARMOUR_AGENT_UPSTREAM_TIMEOUT
+      value: {{ .Values.producer.upstreamTimeoutSeconds | quote }}
+    {{- else }}
+    - name: ARMOUR_AGENT_LISTEN
+      value: {{ printf "127.0.0.1:%d" (int .Values.consumer.port) }}
+    - name: ARMOUR_AGENT_RETRY_FOR
+      value: {{ .Values.consumer.retryFor | quote }}
+    {{- with .Values.pair }}
+    - name: ARMOUR_AGENT_PAIR
+      value: {{ . | quote }}
+    {{- end }}
+    {{- end }}
+  ports:
+    - name: armour-health
+      containerPort: {{ .Values.healthPort }}
+    {{- if eq .Values.role "producer" }}
+    - name: armour
+      containerPort: {{ .Values.producer.port }}
+    {{- end }}
+  # The application starts once its agent has enrolled.
+  startupProbe:
+    httpGet: { path: /live, port: armour-health }
+    periodSeconds: 1
+    failureThreshold: 120
+  livenessProbe:
+    httpGet: { path: /live, port: armour-health }
+    periodSeconds: 10
+  readinessProbe:
+    httpGet: { path: /ready, port: armour-health }
+    periodSeconds: 5
+    failureThreshold: 2
+  resources:
+    {{- toYaml .Values.resources | nindent 4 }}
+  volumeMounts:
+    - name: armour-data
+      mountPath: /var/lib/armour
+    - name: armour-identity
+      mountPath: /var/run/secrets/armour
+      readOnly: true
+{{- end }}
+
+{{- define "armour-agent.volumes" -}}
+# In memory, and gone with the pod: so is the endpoint.
+- name: armour-data
+  emptyDir: { medium: Memory, sizeLimit: 16Mi }
+- name: armour-identity
+  {{- if .Values.identity.enrolmentSecret }}
+  secret:
+    secretName: {{ .Values.identity.enrolmentSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .Values.identity.enrolmentKey }}
+        path: enrolment
+  {{- else }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          path: identity
+          audience: {{ .Values.identity.audience }}
+          expirationSeconds: 3600
+  {{- end }}
+{{- end }}

@@ -1,0 +1,50 @@
+//! What a supervisor may ask: `/live`, and `/ready` once the control plane has been
+//! heard of lately. On a listener of its own: the agent's other one is its traffic's.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use axum::{Router, http::StatusCode, routing::get};
+use tokio_util::sync::CancellationToken;
+
+use crate::session::{Session, Watcher};
+
+/// Heartbeats that may fail before the agent says that it is not ready.
+const MISSED: u32 = 3;
+
+/// Serves until the agent stops.
+///
+/// # Errors
+/// If it cannot listen.
+pub async fn serve(
+    listen: SocketAddr,
+    session: Arc<Session>,
+    watcher: Arc<impl Watcher>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listen on {listen} for health"))?;
+    let asked = stop.clone();
+    let ready = async move || {
+        let patience = watcher.heartbeat_interval() * MISSED;
+        if asked.is_cancelled() {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        } else if session.silence() > patience {
+            let why = "the control plane has not been heard of\n";
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        } else {
+            (StatusCode::OK, "ok\n")
+        }
+    };
+    let router = Router::new()
+        .route("/live", get(async || "ok\n"))
+        .route("/ready", get(ready));
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "health is not served any more");
+        }
+    });
+    Ok(())
+}

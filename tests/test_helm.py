@@ -1,0 +1,400 @@
+"""The charts, rendered by Helm's own library over a matrix of values: every object
+against Kubernetes' or its operator's schema, and against the rules of the `restricted`
+level; wrong values refused; snapshots. What alerts and panels name is scraped for.
+"""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+from control_plane import ROOT, control_plane, free_port
+
+HERE = Path(__file__).parent
+SNAPSHOTS = HERE / "helm" / "snapshots"
+CHARTS = {name: ROOT / "helm" / name for name in ("armour", "armour-agent")}
+# The oldest that the charts allow, and the latest whose schemas are at hand.
+VERSIONS = ["1.29", kubernetes_validate.latest_version()]
+OPERATORS = ("gateway.networking.k8s.io/", "monitoring.coreos.com/", "postgresql.cnpg.io/")
+
+BASE = {
+    "publicUrl": "https://armour.example.com",
+    "database": {"existingSecret": "armour-database"},
+    "masterKeys": {"existingSecret": "armour-master-keys"},
+    "platformToken": {"existingSecret": "armour-platform"},
+}
+AGENT = {
+    "controlPlane": "https://armour.example.com",
+    "tenant": "01940000-0000-7000-8000-000000000000",
+    "workload": {
+        "containers": [
+            {
+                "name": "app",
+                "image": "shop:1.2.3",
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "livenessProbe": {"tcpSocket": {"port": 8080}},
+                "readinessProbe": {"tcpSocket": {"port": 8080}},
+                "resources": {"limits": {"memory": "64Mi"}, "requests": {"cpu": "10m"}},
+            }
+        ]
+    },
+}
+
+
+def merged(base: dict, *more: dict) -> dict:
+    result = copy.deepcopy(base)
+    for changes in more:
+        for key, value in changes.items():
+            old = result.get(key)
+            both = isinstance(old, dict) and isinstance(value, dict)
+            result[key] = merged(old, value) if both else value
+    return result
+
+
+MONITORED = {
+    "metrics": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True},
+        "dashboard": {"enabled": True},
+    }
+}
+MATRIX = {
+    ("armour", "plain"): BASE,
+    ("armour", "one"): merged(
+        BASE,
+        {"replicaCount": 1, "podDisruptionBudget": {"enabled": False}},
+        {"topologySpread": {"enabled": False}, "networkPolicy": {"enabled": False}},
+        {"metrics": {"enabled": False}, "console": {"enabled": False}},
+        {"serviceAccount": {"create": False}, "migrations": {"enabled": False}},
+    ),
+    ("armour", "full"): merged(
+        BASE,
+        MONITORED,
+        {
+            "image": {"digest": "sha256:" + "ab" * 32},
+            "imagePullSecrets": ["pull"],
+            "autoscaling": {"enabled": True},
+            "ingress": {
+                "enabled": True,
+                "className": "nginx",
+                "tlsSecret": "armour-tls",
+                "annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"},
+            },
+            "gateway": {"enabled": True, "parentRefs": [{"name": "web", "namespace": "infra"}]},
+            "networkPolicy": {
+                "ingressFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "web"}}}],
+                "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                "databaseTo": [{"ipBlock": {"cidr": "10.2.0.0/24"}}],
+                "dnsTo": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+            },
+            "priorityClassName": "system-cluster-critical",
+            "nodeSelector": {"kubernetes.io/arch": "amd64"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}},
+            "podAnnotations": {"a": "b"},
+            "podLabels": {"team": "security"},
+            "serviceAccount": {"annotations": {"c": "d"}},
+            "service": {"type": "LoadBalancer", "annotations": {"e": "f"}},
+            "auditRetentionDays": 400,
+            "egressAllow": ["10.1.0.0/16", "fd00::/8"],
+            "extraEnv": [{"name": "RUST_BACKTRACE", "value": "1"}],
+        },
+    ),
+    ("armour", "cloudnativepg"): merged(
+        BASE,
+        {
+            "database": {"existingSecret": ""},
+            "cloudnativepg": {
+                "enabled": True,
+                "storage": {"storageClass": "fast"},
+                "backup": {"volumeSnapshot": {"className": "csi"}, "retentionPolicy": "30d"},
+            },
+        },
+    ),
+    ("armour-agent", "consumer"): merged(AGENT, {"role": "consumer"}),
+    ("armour-agent", "producer"): merged(
+        AGENT,
+        {"role": "producer", "replicaCount": 2},
+        {"producer": {"ingressFrom": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}},
+    ),
+    ("armour-agent", "token"): merged(
+        AGENT,
+        {
+            "role": "consumer",
+            "pair": AGENT["tenant"],
+            "logKey": "A" * 43 + "=",
+            "name": "till",
+            "refuseRestoredLog": True,
+            "identity": {"enrolmentSecret": "enrolment"},
+            "serviceAccount": {"create": False, "name": "shop"},
+            "networkPolicy": {"enabled": False},
+            "workload": {"volumes": [{"name": "cache", "emptyDir": {}}]},
+        },
+    ),
+}
+CASES = pytest.mark.parametrize("chart,name", MATRIX, ids="-".join)
+
+
+def render(chart: str, values: dict) -> list[dict]:
+    with helm_python.Chart.load(CHARTS[chart]) as loaded:
+        loaded.validate_schema(loaded.merge_values(values))
+        files = loaded.render(values, name="prod", namespace="security", revision=3)
+    objects = []
+    for path, text in sorted(files.items()):
+        if path.endswith(".yaml"):
+            objects += [found for found in yaml.safe_load_all(text) if found]
+    return objects
+
+
+def check(items: list) -> str:
+    """What is wrong with operators' objects and PromQL expressions."""
+    run = subprocess.run(
+        ["node", HERE / "helm" / "check.mjs"],
+        input=json.dumps(items),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout
+
+
+@CASES
+def test_every_object_fits_its_schema(chart: str, name: str):
+    objects = render(chart, MATRIX[chart, name])
+    assert objects
+    operators = [o for o in objects if o["apiVersion"].startswith(OPERATORS)]
+    assert check(operators) == ""
+    for found in objects:
+        if found in operators:
+            continue
+        for version in VERSIONS:
+            kubernetes_validate.validate(found, version, strict=True)
+    kinds = sorted(found["kind"] for found in objects)
+    print(f"\n{chart} {name}: {len(objects)} objects: {', '.join(kinds)}")
+
+
+def test_a_wrong_object_is_noticed():
+    [deployment] = [o for o in render("armour", BASE) if o["kind"] == "Deployment"]
+    deployment["spec"]["replica"] = 3
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, VERSIONS[0], strict=True)
+    [route] = [o for o in render("armour", MATRIX["armour", "full"]) if o["kind"] == "HTTPRoute"]
+    route["spec"]["rules"][0]["backendRefs"][0]["port"] = "80"
+    assert "port" in check([route])
+    assert "not PromQL" in check(["sum(rate(x[5m])) >"])
+
+
+def pods(objects: list[dict]):
+    for found in objects:
+        if found["kind"] in ("Deployment", "Job"):
+            yield found["kind"], found["spec"]["template"]
+
+
+@CASES
+def test_pods_keep_to_the_restricted_level(chart: str, name: str):
+    objects = render(chart, MATRIX[chart, name])
+    seen = 0
+    for kind, template in pods(objects):
+        spec = template["spec"]
+        assert not spec.get("hostNetwork") and not spec.get("hostPID")
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        for volume in spec.get("volumes", []):
+            assert "hostPath" not in volume
+        for container in spec["containers"] + spec.get("initContainers", []):
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            image = container["image"]
+            assert "@sha256:" in image or re.search(r":[^/:]+$", image), image
+            assert not image.endswith(":latest")
+            assert container["resources"]["limits"]["memory"]
+            assert container["resources"]["requests"]["cpu"]
+            if kind == "Deployment":
+                assert container["livenessProbe"] and container["readinessProbe"]
+            for variable in container.get("env", []):
+                secret = re.search("DATABASE_URL|TOKEN$|SECRET|PASSWORD", variable["name"])
+                assert not (secret and "value" in variable), variable["name"]
+            seen += 1
+    assert seen
+    # Nothing secret is made here, so nothing secret is in a release's history.
+    assert not [o for o in objects if o["kind"] == "Secret"]
+
+
+@CASES
+def test_selectors_and_references_lead_somewhere(chart: str, name: str):
+    objects = render(chart, MATRIX[chart, name])
+    templates = [template["metadata"]["labels"] for _, template in pods(objects)]
+    names = {(o["kind"], o["metadata"]["name"]) for o in objects}
+    assert len(names) == len(objects), "two objects of one name"
+
+    def selects(labels: dict) -> bool:
+        return any(labels.items() <= template.items() for template in templates)
+
+    for found in objects:
+        assert found["metadata"]["namespace"] == "security"
+        spec = found.get("spec", {})
+        if found["kind"] == "Service":
+            assert selects(spec["selector"])
+        if found["kind"] in ("PodDisruptionBudget", "Deployment"):
+            assert selects(spec["selector"]["matchLabels"])
+        if found["kind"] == "NetworkPolicy":
+            assert selects(spec["podSelector"]["matchLabels"])
+            assert "Ingress" in spec["policyTypes"]
+        if found["kind"] == "HorizontalPodAutoscaler":
+            target = spec["scaleTargetRef"]
+            assert (target["kind"], target["name"]) in names
+        if found["kind"] == "ServiceMonitor":
+            services = [o for o in objects if o["kind"] == "Service"]
+            wanted = spec["selector"]["matchLabels"].items()
+            chosen = [s for s in services if wanted <= s["metadata"]["labels"].items()]
+            assert len(chosen) == 1
+            ports = {port["name"] for port in chosen[0]["spec"]["ports"]}
+            assert {endpoint["port"] for endpoint in spec["endpoints"]} <= ports
+    for _, template in pods(objects):
+        spec = template["spec"]
+        volumes = {volume["name"] for volume in spec.get("volumes", [])}
+        for container in spec["containers"] + spec.get("initContainers", []):
+            mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
+            assert mounts <= volumes
+
+
+def test_migrations_come_first():
+    def job(name: str) -> dict:
+        [found] = [o for o in render("armour", MATRIX["armour", name]) if o["kind"] == "Job"]
+        return found
+
+    hook = job("plain")["metadata"]["annotations"]["helm.sh/hook"]
+    assert hook == "pre-install,pre-upgrade"
+    # Nothing that the release makes is there yet when a hook runs.
+    assert job("plain")["spec"]["template"]["spec"]["serviceAccountName"] == "default"
+    # A database that the release itself makes cannot be migrated before.
+    assert "annotations" not in job("cloudnativepg")["metadata"]
+    assert job("plain")["metadata"]["name"].endswith("-3")
+
+
+@CASES
+def test_snapshots(chart: str, name: str):
+    objects = render(chart, MATRIX[chart, name])
+    for found in objects:
+        # The dashboard is a file of its own.
+        found.pop("data", None)
+    text = yaml.safe_dump_all(objects, sort_keys=True, width=100)
+    file = SNAPSHOTS / f"{chart}-{name}.yaml"
+    if os.environ.get("ARMOUR_UPDATE_SNAPSHOTS"):
+        file.write_text(text)
+    assert file.read_text() == text, "see the difference, then: make helm-snapshots"
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_lint(chart: str):
+    values = next(values for (of, _), values in MATRIX.items() if of == chart)
+    report = helm_python.lint(CHARTS[chart], values, strict=True, kube_version="v1.29.0")
+    # An icon is the one thing that is only recommended.
+    serious = [m for m in report["messages"] if m["severity"] >= 2]
+    assert not serious and not report["errors"], report
+
+
+WRONG = [
+    ("armour", {"replicaCount": 0}, "replicaCount"),
+    ("armour", {"replicacount": 3}, "replicacount"),
+    ("armour", {"publicUrl": "armour.example.com"}, "publicUrl"),
+    ("armour", {"image": {"tag": "latest"}}, "tag"),
+    ("armour", {"image": {"repository": "armour/control-plane:1"}}, "repository"),
+    ("armour", {"masterKeys": {"existingSecret": ""}}, "masterKeys"),
+    ("armour", {"masterKeys": {"key": "5a5a"}}, "key"),
+    ("armour", {"database": {"existingSecret": ""}}, "database.existingSecret"),
+    ("armour", {"gateway": {"enabled": True}}, "parentRefs"),
+    ("armour", {"resources": {"limits": {"cpu": "1"}}}, None),
+    ("armour", {"metrics": {"port": 7100}}, "port"),
+    ("armour", {"egressAllow": ["everything"]}, "egressAllow"),
+    ("armour-agent", {"role": "client"}, "role"),
+    ("armour-agent", {"tenant": "shop"}, "tenant"),
+    ("armour-agent", {"workload": {"containers": []}}, "containers"),
+    ("armour-agent", {"logKey": "short"}, "logKey"),
+]
+
+
+@pytest.mark.parametrize("chart,wrong,names", WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_values_are_refused_by_name(chart: str, wrong: dict, names: str | None):
+    base = BASE if chart == "armour" else merged(AGENT, {"role": "consumer"})
+    values = merged(base, wrong)
+    if names is None:
+        # A limit of memory is there by default; a wrong limit does not take it away.
+        render(chart, values)
+        return
+    with pytest.raises(helm_python.HelmError) as refused:
+        render(chart, values)
+    assert names in str(refused.value)
+    print(f"\n{wrong}: {str(refused.value).strip().splitlines()[-1]}")
+
+
+@pytest.mark.parametrize("missing", ["publicUrl", "masterKeys", "platformToken"])
+def test_what_is_needed_is_asked_for(missing: str):
+    values = {key: value for key, value in BASE.items() if key != missing}
+    with pytest.raises(helm_python.HelmError) as refused:
+        render("armour", values)
+    assert missing in str(refused.value)
+
+
+def expressions(objects: list[dict]) -> list[str]:
+    found = []
+    for one in objects:
+        if one["kind"] == "PrometheusRule":
+            found += [r["expr"] for g in one["spec"]["groups"] for r in g["rules"]]
+        if one["kind"] == "ConfigMap":
+            panels = json.loads(one["data"]["armour.json"])["panels"]
+            found += [target["expr"] for panel in panels for target in panel["targets"]]
+    return found
+
+
+def test_alerts_and_panels_name_metrics_that_exist(tmp_path):
+    objects = render("armour", MATRIX["armour", "full"])
+    found = expressions(objects)
+    assert len(found) > 15
+    # Grafana replaces its own variables before Prometheus reads them.
+    assert check([e.replace("$__rate_interval", "5m") for e in found]) == ""
+    named = {name for e in found for name in re.findall(r"\barmour_\w+", e)}
+    metrics = free_port()
+    with control_plane(tmp_path, ARMOUR_METRICS_LISTEN=f"127.0.0.1:{metrics}") as plane:
+        plane.tenant("metrics")
+        url = f"http://127.0.0.1:{metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        # They are on their own listener alone.
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{plane.base}/metrics", timeout=10)
+    exposed = set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
+    # Reports are counted once there are any.
+    exposed.add("armour_ticket_reports_total")
+    assert named <= exposed, named - exposed
+    documented = (ROOT / "docs" / "metrics.md").read_text()
+    for name in exposed:
+        base = re.sub("_(bucket|sum|count)$", "", name)
+        assert base in documented, f"docs/metrics.md does not name {base}"
+    # No label has values that callers choose.
+    for route in re.findall(r'route="([^"]*)"', text):
+        assert route == "other" or "metrics" not in route
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_value_is_documented(chart: str):
+    """Each value of the first level has a comment, or speaks for itself within one."""
+    schema = json.loads((CHARTS[chart] / "values.schema.json").read_text())
+    values = yaml.safe_load((CHARTS[chart] / "values.yaml").read_text())
+    assert set(values) == set(schema["properties"]) - {"global"}
