@@ -29,7 +29,7 @@ test-rust: setup-test
 	$(CARGO) build $(BINARIES)
 	scripts/with-postgres $(CARGO) test --workspace --all-features
 
-test-python: setup-test
+test-python: setup-test console
 	$(CARGO) build $(BINARIES)
 	scripts/with-postgres tests/.venv/bin/pytest -q tests
 

@@ -62,19 +62,24 @@ def new_keys(name: str, address: str | None = None):
     }
 
 
-@contextlib.contextmanager
-def control_plane(folder: Path, **more: str):
+def new_database() -> str:
+    """URL of a database of its own, for a role that row-level security binds."""
     postgres = os.environ.get("ARMOUR_TEST_POSTGRES")
     assert postgres, "run by `make test-python`"
+    name = f"py_{uuid.uuid4().hex}"
+    subprocess.run(["psql", "-q", postgres, "-c", f"CREATE DATABASE {name}"], check=True)
+    return postgres.rsplit("/", 1)[0] + "/" + name
+
+
+@contextlib.contextmanager
+def control_plane(folder: Path, **more: str):
     port = free_port()
     (folder / "master").write_text("5a" * 32)
     (folder / "platform").write_text(PLATFORM)
-    name = f"py_{uuid.uuid4().hex}"
-    subprocess.run(["psql", "-q", postgres, "-c", f"CREATE DATABASE {name}"], check=True)
     environment = {
         **os.environ,
         "ARMOUR_LISTEN": f"127.0.0.1:{port}",
-        "ARMOUR_DATABASE_URL": postgres.rsplit("/", 1)[0] + "/" + name,
+        "ARMOUR_DATABASE_URL": new_database(),
         "ARMOUR_MASTER_KEY_FILE": str(folder / "master"),
         "ARMOUR_PLATFORM_TOKEN_FILE": str(folder / "platform"),
         "ARMOUR_MIGRATE": "true",
