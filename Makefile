@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -61,6 +61,10 @@ drills: setup-test ## Rolling restart, failover and restore under traffic; table
 
 upgrade: setup-test ## Rolling upgrade under traffic from the commit FROM
 	scripts/upgrade $(FROM)
+
+scale: setup-test ## What tenants, pairs and exchanges cost in PostgreSQL, by powers of ten
+	$(CARGO) build $(BINARIES)
+	scripts/with-postgres tests/.venv/bin/python tests/scale.py
 
 clones: setup ## 100 thefts of a running consumer's state
 	$(CARGO) build $(BINARIES)

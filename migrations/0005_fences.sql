@@ -12,3 +12,9 @@ ALTER TABLE fences ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fences FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_only ON fences USING (tenant_id = armour_tenant())
     WITH CHECK (tenant_id = armour_tenant());
+
+-- Whose turn it is to walk all tenants; the others leave it to that replica.
+CREATE TABLE turns (
+    name  text PRIMARY KEY,
+    until timestamptz NOT NULL
+);

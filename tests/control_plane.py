@@ -27,8 +27,8 @@ def free_port() -> int:
 
 
 class ControlPlane:
-    def __init__(self, base: str):
-        self.base = base
+    def __init__(self, base: str, database: str = "", pid: int = 0):
+        self.base, self.database, self.pid = base, database, pid
 
     def call(self, method: str, path: str, token: str, body=None):
         request = urllib.request.Request(self.base + path, method=method)
@@ -89,7 +89,7 @@ def control_plane(folder: Path, **more: str):
     server = subprocess.Popen(
         [ROOT / "target/debug/armour-control-plane"],
         env=environment, stderr=open(folder / "log", "wb"))
-    plane = ControlPlane(f"http://127.0.0.1:{port}")
+    plane = ControlPlane(f"http://127.0.0.1:{port}", environment["ARMOUR_DATABASE_URL"], server.pid)
     try:
         for _ in range(200):
             try:

@@ -24,6 +24,7 @@ mod secrets;
 mod sessions;
 mod tenants;
 mod tokens;
+mod turns;
 mod webhooks;
 
 pub use audit::{Actor, AuditFilter, retain_from};

@@ -123,8 +123,9 @@ async fn numbers_names_and_cursors_tell_nothing_of_others() {
 #[tokio::test]
 async fn every_table_is_the_tenants_own() {
     // What belongs to the platform, and to no tenant.
-    const PLATFORM: [&str; 5] = [
+    const PLATFORM: [&str; 6] = [
         "replicas",
+        "turns",
         "_sqlx_migrations",
         "key_versions",
         "key_rotations",

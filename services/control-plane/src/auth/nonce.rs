@@ -16,11 +16,11 @@ use sha2::Sha256;
 use crate::state::App;
 
 /// How long a nonce is taken, in seconds.
-pub const LIFE: i64 = 300;
+pub const LIFE: i64 = 60;
 /// How far replicas' ideas of the database's time may differ, in seconds.
 const LEEWAY: i64 = 30;
 /// A new one this often, in seconds, so that most answers repeat the last.
-const EVERY: i64 = 30;
+const EVERY: i64 = 15;
 /// Version of the master key, seconds since 1970, tag.
 const LEN: usize = 4 + 8 + 16;
 

@@ -8,6 +8,9 @@ use crate::{auth::signing, problem::ApiResult, state::App};
 
 /// Marks endpoints that were not heard of for too long, and tells of each once.
 pub async fn find_lost(app: App) -> ApiResult<()> {
+    if !has_turn(&app, "lost-endpoints", 4.0).await? {
+        return Ok(());
+    }
     let after = Duration::seconds(app.config.endpoint_lost_after_s.into());
     let mut at = PLATFORM;
     while let Some(tenant) = app.store.platform().await?.tenant_after(at).await? {
@@ -34,6 +37,14 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
     Ok(())
 }
 
+/// Whether this replica is to walk the tenants this time.
+async fn has_turn(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
+    let mut tx = app.store.platform().await?;
+    let taken = tx.take_turn(name, seconds).await?;
+    tx.commit().await?;
+    Ok(taken)
+}
+
 /// Says that this replica is there, and looks at the database's clock.
 pub async fn be_present(app: App) -> ApiResult<()> {
     app.store.set_clock().await?;
@@ -46,6 +57,9 @@ pub async fn be_present(app: App) -> ApiResult<()> {
 
 /// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
 pub async fn run(app: App) -> ApiResult<()> {
+    if !has_turn(&app, "upkeep", 50.0).await? {
+        return Ok(());
+    }
     let now = app.now();
     let retain = app.config.audit_retention_days;
     let retain = retain.map(|days| retain_from(now, days));
