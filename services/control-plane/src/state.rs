@@ -24,6 +24,9 @@ use crate::{
     problem::{ApiError, ApiResult},
 };
 
+/// How long the database has to show that a call could be served.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 /// The service's state; cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -96,10 +99,13 @@ impl App {
         if self.draining.is_cancelled() {
             return Err(not("this replica is being stopped".into()));
         }
-        self.store
-            .ready()
-            .await
-            .map_err(|error| not(error.to_string()))
+        // Sooner than a probe gives up, and than the pool does.
+        match tokio::time::timeout(PATIENCE, self.store.ready()).await {
+            Ok(ready) => ready.map_err(|error| not(error.to_string())),
+            Err(_) => Err(not(
+                "no database that takes writes answers in time: it is away, or a standby".into(),
+            )),
+        }
     }
 
     /// Where the service is reached, if that was given.

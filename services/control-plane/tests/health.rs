@@ -1,0 +1,167 @@
+//! Readiness that means what it says, and draining.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use armour_api::Policy;
+use armour_control_plane::{config::Config, state::App};
+use clap::Parser;
+use common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve};
+use futures::StreamExt;
+use serde_json::json;
+
+/// Status and what is said.
+async fn ask(url: &str) -> (u16, String) {
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn until_ready(base: &str, status: u16, says: &str) {
+    let url = format!("{base}/v1/health/ready");
+    let mut last = (0, String::new());
+    for _ in 0..200 {
+        last = ask(&url).await;
+        if last.0 == status && last.1.contains(says) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{last:?}, not {status} {says}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_migrated_is_waited_for() {
+    let database = database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("platform");
+    std::fs::write(&token, PLATFORM).unwrap();
+    let key = format!("1:{}", MASTER_KEYS[0]);
+    let config = |wait: &str| {
+        Config::try_parse_from([
+            "control-plane",
+            "--database-url",
+            &database,
+            "--master-keys",
+            &key,
+            "--platform-token-file",
+            token.to_str().unwrap(),
+            "--database-wait-s",
+            wait,
+        ])
+        .unwrap()
+    };
+    let refused = App::start(config("1")).await.err().unwrap();
+    let text = format!("{refused:#}");
+    assert!(text.contains("lacks the migrations [1, 2"), "{text}");
+    // Somebody migrates it meanwhile, as the chart's Job does.
+    let mut waiting = Box::pin(App::start(config("30")));
+    let a_while = tokio::time::timeout(Duration::from_millis(300), &mut waiting);
+    assert!(a_while.await.is_err(), "it waits");
+    let only = [
+        "control-plane",
+        "--migrate-only",
+        "--database-url",
+        &database,
+    ];
+    let only = Config::try_parse_from(only).unwrap();
+    let migrate = async {
+        let none = armour_storage::Keyring::new();
+        let store = armour_control_plane::state::open(&only, none).await;
+        store.unwrap().close().await;
+    };
+    let (app, ()) = tokio::join!(waiting, migrate);
+    let app = app.unwrap();
+    until_ready(&serve(app).await, 200, "ok").await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_not_ready_and_comes_back() {
+    let database = database().await;
+    let base = serve(app_with(&database, &[]).await.unwrap()).await;
+    until_ready(&base, 200, "ok").await;
+    let server = std::env::var("ARMOUR_TEST_POSTGRES").unwrap();
+    let pool = sqlx::PgPool::connect(&server).await.unwrap();
+    let name = database.rsplit_once('/').unwrap().1;
+    // As a server that was demoted is to those who connect anew.
+    let set = async |value: &str| {
+        let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+        for sql in [
+            alter,
+            format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            ),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(sql))
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+    };
+    set("on").await;
+    until_ready(&base, 503, "takes writes").await;
+    // Nobody restarts it for that.
+    assert_eq!(ask(&format!("{base}/v1/health")).await.0, 200);
+    set("off").await;
+    until_ready(&base, 200, "ok").await;
+}
+
+#[tokio::test]
+async fn a_replica_without_the_active_master_key_is_not_ready() {
+    let database = database().await;
+    let old = serve(app_with(&database, &[]).await.unwrap()).await;
+    let both = format!("1:{},2:{}", MASTER_KEYS[0], MASTER_KEYS[1]);
+    let new = app_with(&database, &["--master-keys", &both])
+        .await
+        .unwrap();
+    let new = serve(new).await;
+    until_ready(&old, 200, "ok").await;
+    let platform = armour_client::Client::new(&new, PLATFORM).unwrap();
+    let _: serde_json::Value = platform
+        .post("/v1/platform/rotations", &json!({ "to_version": 2 }))
+        .await
+        .unwrap();
+    until_ready(&old, 503, "version 2 is active, but not loaded").await;
+    until_ready(&new, 200, "ok").await;
+}
+
+#[tokio::test]
+async fn a_draining_replica_serves_on_and_spreads_the_ends_of_its_streams() {
+    const STREAMS: usize = 40;
+    let database = database().await;
+    let app = app_with(&database, &["--drain-delay-ms", "2000"])
+        .await
+        .unwrap();
+    let (draining, stopping) = (app.draining.clone(), app.stopping.clone());
+    let base = serve(app).await;
+    let world = World::new(&base, Policy::default()).await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        let events = world.operator.events("/v1/events", None).await.unwrap();
+        streams.push(Box::pin(events));
+    }
+    let since = Instant::now();
+    draining.cancel();
+    until_ready(&base, 503, "being stopped").await;
+    let pairs = world.operator.get::<serde_json::Value>("/v1/pairs").await;
+    assert!(pairs.is_ok(), "calls are served until it stops");
+    let ends = streams.into_iter().map(async |mut stream| {
+        while stream.next().await.is_some() {}
+        since.elapsed()
+    });
+    let mut ends = futures::future::join_all(ends).await;
+    ends.sort();
+    assert!(!stopping.is_cancelled());
+    // Drawn at random over two seconds: in any half second about a quarter.
+    let most = (0..4)
+        .map(|n| {
+            let (from, to) = (n * 500, (n + 1) * 500);
+            let within = |end: &&Duration| (from..to).contains(&end.as_millis());
+            ends.iter().filter(within).count()
+        })
+        .max();
+    assert!(most < Some(STREAMS * 3 / 4), "{ends:?}");
+}
