@@ -44,6 +44,8 @@ pub struct BundleRow {
     pub state: BundleState,
     /// When it was superseded.
     pub superseded_at: Option<DateTime<Utc>>,
+    /// The key that signs its tickets: its consumer's, an Ed25519 public key.
+    pub consumer_key: Vec<u8>,
 }
 
 struct ListedRow {
@@ -91,9 +93,12 @@ impl Tx {
     /// `NotFound`.
     pub async fn bundle_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
         let row = sqlx::query!(
-            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
-                    superseded_at
-             FROM bundles WHERE tenant_id = $1 AND bundle_id = $2 FOR SHARE",
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
+                    bundles.state, superseded_at, signing_key
+             FROM bundles JOIN endpoints c
+               ON c.tenant_id = bundles.tenant_id AND c.endpoint_id = consumer_endpoint_id
+             WHERE bundles.tenant_id = $1 AND c.tenant_id = $1 AND bundle_id = $2
+             FOR SHARE OF bundles",
             self.tenant,
             id
         )
@@ -107,6 +112,7 @@ impl Tx {
             suite: u8::try_from(row.suite).map_err(|e| StorageError::Corrupt(e.to_string()))?,
             state: word(BundleState::parse, &row.state)?,
             superseded_at: row.superseded_at,
+            consumer_key: row.signing_key,
         })
     }
 

@@ -130,60 +130,66 @@ impl Tx {
         let lane = i64::from(report.chain.lane);
         let (first_n, last_n) = (number(first.ticket.n)?, number(last.ticket.n)?);
         let (consumer_n, producer_n) = report.witnessed(last_n);
-        let swapped = match head {
+        let (previous, entries) = (
+            &first.ticket.previous.0[..],
+            &report.chain.entries[from * ENTRY_LEN..],
+        );
+        // The tickets are recorded where the lane was swapped, in one statement.
+        let recorded = match head {
             None => {
                 sqlx::query!(
-                    "INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head, consumer_n,
-                                    producer_n)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                    "WITH swapped AS (
+                         INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head, consumer_n,
+                                            producer_n)
+                         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
+                         RETURNING lane)
+                     INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n,
+                                              previous, entries, reporter_id)
+                     SELECT $1, $2, lane, $8, $4, $9, $10, $11 FROM swapped",
                     self.tenant,
                     report.bundle,
                     lane,
                     last_n,
                     &last.to_bytes()[..],
                     consumer_n,
-                    producer_n
+                    producer_n,
+                    first_n,
+                    previous,
+                    entries,
+                    report.reporter
                 )
                 .execute(&mut *self.inner)
                 .await?
             }
             Some(head) => {
                 sqlx::query!(
-                    "UPDATE lanes SET head_n = $4, head = $5, consumer_n = greatest(consumer_n, $7),
-                                  producer_n = greatest(producer_n, $8)
-                 WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND head = $6",
+                    "WITH swapped AS (
+                         UPDATE lanes SET head_n = $4, head = $5,
+                                          consumer_n = greatest(consumer_n, $6),
+                                          producer_n = greatest(producer_n, $7)
+                         WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND head = $12
+                         RETURNING lane)
+                     INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n,
+                                              previous, entries, reporter_id)
+                     SELECT $1, $2, lane, $8, $4, $9, $10, $11 FROM swapped",
                     self.tenant,
                     report.bundle,
                     lane,
                     last_n,
                     &last.to_bytes()[..],
-                    &head.to_bytes()[..],
                     consumer_n,
-                    producer_n
+                    producer_n,
+                    first_n,
+                    previous,
+                    entries,
+                    report.reporter,
+                    &head.to_bytes()[..]
                 )
                 .execute(&mut *self.inner)
                 .await?
             }
         };
-        if swapped.rows_affected() == 0 {
-            return Ok(false);
-        }
-        sqlx::query!(
-            "INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n, previous,
-                                      entries, reporter_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            self.tenant,
-            report.bundle,
-            lane,
-            first_n,
-            last_n,
-            &first.ticket.previous.0[..],
-            &report.chain.entries[from * ENTRY_LEN..],
-            report.reporter
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(true)
+        Ok(recorded.rows_affected() == 1)
     }
 
     /// Notes up to which ticket the reporter vouches for what is recorded already.

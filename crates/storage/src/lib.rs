@@ -48,7 +48,7 @@ pub use webhooks::{Attempt, DueDelivery};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 /// Most rows of one page.
@@ -215,13 +215,9 @@ impl Store {
     /// # Errors
     /// If no connection is to be had.
     pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
-        let mut inner = self.pool.begin().await?;
-        sqlx::query!(
-            "SELECT set_config('armour.tenant', $1, true)",
-            tenant.to_string()
-        )
-        .fetch_one(&mut *inner)
-        .await?;
+        // One message instead of two. A UUID's text cannot end a literal.
+        let begin = format!("BEGIN; SET LOCAL armour.tenant = '{tenant}'");
+        let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
         Ok(Tx {
             inner,
             tenant,
@@ -241,14 +237,10 @@ impl Store {
     /// # Errors
     /// If no connection is to be had.
     pub async fn platform(&self) -> Result<Tx> {
-        let mut inner = self.pool.begin().await?;
-        sqlx::query!(
-            "SELECT set_config('armour.platform', 'on', true) AS platform,
-                    set_config('armour.tenant', $1, true) AS tenant",
-            PLATFORM.to_string()
-        )
-        .fetch_one(&mut *inner)
-        .await?;
+        let begin = format!(
+            "BEGIN; SET LOCAL armour.tenant = '{PLATFORM}'; SET LOCAL armour.platform = 'on'"
+        );
+        let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
         Ok(Tx {
             inner,
             tenant: PLATFORM,

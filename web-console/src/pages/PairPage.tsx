@@ -26,6 +26,8 @@ import { t } from "../strings";
 export function PairPage() {
   const { id } = useParams({ from: "/pairs/$id" });
   const { api } = useMe();
+  // Outlives the form, which begins anew with the other's version.
+  const [outrun, setOutrun] = useState(false);
   const query = useQuery({
     queryKey: ["pair", id],
     queryFn: () => tagged(api.GET("/v1/pairs/{id}", { params: { path: { id } } })),
@@ -44,7 +46,7 @@ export function PairPage() {
             </Group>
           </Group>
           <Bundles pair={pair} />
-          <PolicyForm key={tag} pair={pair} tag={tag} />
+          <PolicyForm key={tag} pair={pair} tag={tag} outrun={outrun} onOutrun={setOutrun} />
           <History pair={pair} />
         </Stack>
       )}
@@ -136,11 +138,15 @@ const INTERVALS = [
 ] as const;
 
 /** Edits the policy of what was read; who was slower is told, and shown what is now. */
-function PolicyForm(props: { pair: Pair; tag: string }) {
+function PolicyForm(props: {
+  pair: Pair;
+  tag: string;
+  outrun: boolean;
+  onOutrun: (outrun: boolean) => void;
+}) {
   const me = useMe();
   const queries = useQueryClient();
   const [policy, setPolicy] = useState<Policy>(props.pair.policy);
-  const [outrun, setOutrun] = useState(false);
   const save = useMutation({
     mutationFn: () =>
       answer(
@@ -149,10 +155,13 @@ function PolicyForm(props: { pair: Pair; tag: string }) {
           body: policy,
         }),
       ),
-    onSuccess: () => void queries.invalidateQueries(),
+    onSuccess: () => {
+      props.onOutrun(false);
+      void queries.invalidateQueries();
+    },
     onError: (error) => {
       if (error instanceof Refused && error.status === 412) {
-        setOutrun(true);
+        props.onOutrun(true);
         void queries.invalidateQueries({ queryKey: ["pair", props.pair.id] });
       }
     },
@@ -203,7 +212,7 @@ function PolicyForm(props: { pair: Pair; tag: string }) {
               />
             ))}
           </SimpleGrid>
-          {outrun ? <Problem error={t.pairs.changed} /> : <Problem error={save.error} />}
+          {props.outrun ? <Problem error={t.pairs.changed} /> : <Problem error={save.error} />}
           {!readOnly && (
             <Group justify="flex-end">
               <Button type="submit" loading={save.isPending}>

@@ -453,10 +453,14 @@ pub(super) async fn key_proof(
     })
 }
 
-pub(super) fn verifying_key(text: &str) -> ApiResult<VerifyingKey> {
-    let bytes = STANDARD.decode(text).map_err(ApiError::internal)?;
-    let bytes: [u8; 32] = bytes
+fn verifying_key(text: &str) -> ApiResult<VerifyingKey> {
+    stored_key(&STANDARD.decode(text).map_err(ApiError::internal)?)
+}
+
+/// A key of the database's.
+pub(super) fn stored_key(bytes: &[u8]) -> ApiResult<VerifyingKey> {
+    let bytes = bytes
         .try_into()
         .map_err(|_| ApiError::internal("a stored key"))?;
-    VerifyingKey::from_bytes(&bytes).map_err(ApiError::internal)
+    VerifyingKey::from_bytes(bytes).map_err(ApiError::internal)
 }

@@ -16,7 +16,7 @@ use chrono::Duration;
 use opentelemetry::KeyValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::endpoint::verifying_key;
+use super::endpoint::stored_key;
 use crate::{
     auth::Caller,
     collision::{Found, declare},
@@ -150,7 +150,7 @@ async fn judge(caller: &mut Caller, report: &TicketReport) -> ApiResult<Judged> 
     if bundle.state == BundleState::Disconnected {
         return Ok(Judged::Plain(ReportVerdict::Disconnected));
     }
-    let Some(checked) = check(caller, &bundle, report).await? else {
+    let Some(checked) = check(caller, &bundle, report)? else {
         return refused("the tickets are malformed or not signed by the bundle's consumer");
     };
     let found = |kind, lane, n, recorded, reported| {
@@ -199,8 +199,8 @@ async fn judge(caller: &mut Caller, report: &TicketReport) -> ApiResult<Judged> 
 }
 
 /// Reads a report and checks each ticket's signature.
-async fn check(
-    caller: &mut Caller,
+fn check(
+    caller: &Caller,
     bundle: &BundleRow,
     report: &TicketReport,
 ) -> ApiResult<Option<LedgerReport>> {
@@ -222,8 +222,7 @@ async fn check(
         previous: TicketHash(previous),
         entries,
     };
-    let consumer = caller.tx.find_endpoint(bundle.consumer).await?;
-    let key = verifying_key(&consumer.signing_key)?;
+    let key = stored_key(&bundle.consumer_key)?;
     let Ok(tickets) = chain.tickets() else {
         return Ok(None);
     };
