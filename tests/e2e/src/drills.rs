@@ -207,7 +207,9 @@ pub async fn failover(plan: &Plan) -> anyhow::Result<Outcome> {
 pub async fn restore(plan: &Plan) -> anyhow::Result<Outcome> {
     let archive = tempfile::Builder::new().prefix("armour-wal").tempdir()?;
     own(archive.path())?;
-    let copy_there = format!("cp %p {}/%f", archive.path().display());
+    // Moved into place whole: what is there has been copied to its end.
+    let place = archive.path().display();
+    let copy_there = format!("cp %p {place}/%f.part && mv {place}/%f.part {place}/%f");
     let mut system = System::set_up(Setup {
         postgres: vec![
             ("archive_mode", "on".into()),
