@@ -1,6 +1,8 @@
 //! The ledger's decision: does a reported chain of tickets agree with what is
 //! recorded? Pure, so that the model checker and the server share it.
 
+use ed25519_dalek::VerifyingKey;
+
 use crate::{
     Error, Result, Suite,
     ticket::{NO_PREVIOUS, SignedTicket, Ticket, TicketHash},
@@ -91,6 +93,16 @@ impl Chain {
         Ok(tickets.collect())
     }
 
+    /// The number of the chain's last ticket.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if there is none or the numbers run out.
+    pub fn last_n(&self) -> Result<u64> {
+        let count = self.entries.len() / ENTRY_LEN;
+        let more = (count as u64).checked_sub(1).ok_or(Error::Malformed)?;
+        self.first.checked_add(more).ok_or(Error::Malformed)
+    }
+
     /// A chain of one ticket.
     pub fn of(signed: &SignedTicket) -> Self {
         let ticket = &signed.ticket;
@@ -123,30 +135,44 @@ impl Chain {
     }
 }
 
+/// Checks that a chain is its consumer's. Each ticket names the hash of the one
+/// before it, so the last one's signature vouches for all of them: one check for any
+/// number of tickets. Whether each other ticket's own signature is good is only asked
+/// when it is needed as evidence.
+///
+/// # Errors
+/// [`Error::Signature`] if the last was not signed by `key`, [`Error::Malformed`] if
+/// there is none.
+pub fn vouched(tickets: &[SignedTicket], key: &VerifyingKey) -> Result<()> {
+    tickets.last().ok_or(Error::Malformed)?.verify(key)
+}
+
 /// Compares a reported chain with a lane's record.
 ///
 /// `head` is the lane's last recorded ticket; `recorded` holds every recorded
 /// ticket whose number lies in the reported range, or just before it, in order.
-/// Signatures must have been checked.
+/// The chain must be [`vouched`] for.
 pub fn judge(
     head: Option<&SignedTicket>,
     recorded: &[SignedTicket],
     reported: &[SignedTicket],
 ) -> Verdict {
     let expected = head.map_or(0, |head| head.ticket.n.saturating_add(1));
-    for mine in recorded {
-        for theirs in reported {
-            // The same number, other content; or a successor that names another
-            // predecessor than the recorded one.
-            let same = mine.ticket.n == theirs.ticket.n && mine.ticket != theirs.ticket;
-            let forked = theirs.ticket.n.checked_sub(1) == Some(mine.ticket.n)
-                && theirs.ticket.previous != mine.ticket.hash();
-            if same || forked {
-                return Verdict::Collision {
-                    recorded: Box::new(*mine),
-                    reported: Box::new(*theirs),
-                };
-            }
+    let of = |n: u64| {
+        let place = recorded.binary_search_by_key(&n, |mine| mine.ticket.n);
+        place.ok().map(|place| &recorded[place])
+    };
+    for theirs in reported {
+        // A successor that names another predecessor than the recorded one; or the
+        // same number, other content.
+        let before = theirs.ticket.n.checked_sub(1).and_then(of);
+        let forked = before.filter(|mine| theirs.ticket.previous != mine.ticket.hash());
+        let other = || of(theirs.ticket.n).filter(|mine| mine.ticket != theirs.ticket);
+        if let Some(mine) = forked.or_else(other) {
+            return Verdict::Collision {
+                recorded: Box::new(*mine),
+                reported: Box::new(*theirs),
+            };
         }
     }
     let (Some(first), Some(last)) = (reported.first(), reported.last()) else {

@@ -1,5 +1,7 @@
 //! People's sessions, and proofs that may be used once.
 
+use std::collections::HashSet;
+
 use armour_api::{AccessRole, Page, Session};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -219,16 +221,30 @@ impl Tx {
     /// # Errors
     /// If the database refuses.
     pub async fn spend_proof(&mut self, hash: &[u8], expires_at: DateTime<Utc>) -> Result<bool> {
-        let done = sqlx::query!(
-            "INSERT INTO spent_proofs (tenant_id, hash, expires_at) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
+        let taken = self.spend_proofs(&[(hash.to_vec(), expires_at)]).await?;
+        Ok(taken == [true])
+    }
+
+    /// Takes many at once; which of them were not taken before. Of the same one
+    /// twice the first is.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn spend_proofs(&mut self, proofs: &[(Vec<u8>, DateTime<Utc>)]) -> Result<Vec<bool>> {
+        let (hashes, until): (Vec<Vec<u8>>, Vec<DateTime<Utc>>) = proofs.iter().cloned().unzip();
+        let taken = sqlx::query_scalar!(
+            "INSERT INTO spent_proofs (tenant_id, hash, expires_at)
+             SELECT $1, hash, expires_at
+             FROM unnest($2::bytea[], $3::timestamptz[]) AS i(hash, expires_at)
+             ORDER BY hash ON CONFLICT DO NOTHING RETURNING hash",
             self.tenant,
-            hash,
-            expires_at
+            &hashes,
+            &until
         )
-        .execute(&mut *self.inner)
+        .fetch_all(&mut *self.inner)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let mut taken: HashSet<Vec<u8>> = taken.into_iter().collect();
+        Ok(hashes.iter().map(|hash| taken.remove(hash)).collect())
     }
 
     /// Forgets what nobody needs any more: expired proofs, old sessions, answers

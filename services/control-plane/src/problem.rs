@@ -13,7 +13,7 @@ use axum::{
 };
 
 /// What an operation answers when it cannot do what it was asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ApiError {
     status: StatusCode,
     kind: &'static str,
@@ -39,6 +39,11 @@ impl ApiError {
     /// The stable kind of problem.
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Whether it would be the same for any other call.
+    pub fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// What is wrong, for people.

@@ -15,10 +15,12 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    auth::{denial::Notes, signing::SigningKeys},
+    auth::{Proofs, denial::Notes, signing::SigningKeys},
     config::{Config, read_secret},
     egress::Egress,
+    gather::Gather,
     hub::Hub,
+    ledger::Ledger,
     limits::{Flood, Rates},
     oidc::Providers,
     problem::{ApiError, ApiResult},
@@ -42,6 +44,8 @@ pub struct App {
     pub stopping: CancellationToken,
     pub(crate) platform_hash: [u8; 32],
     pub(crate) hub: Hub,
+    pub(crate) ledger: Arc<Gather<Ledger>>,
+    pub(crate) proofs: Arc<Gather<Proofs>>,
     pub(crate) flood: Arc<Flood>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) notes: Arc<Notes>,
@@ -69,6 +73,8 @@ impl App {
         let draining = CancellationToken::new();
         Ok(Self {
             hub: Hub::start(store.clone(), stopping.clone()),
+            ledger: Gather::new(Ledger::new(store.clone())),
+            proofs: Gather::new(Proofs(store.clone())),
             flood: Arc::new(Flood::new(config.rate_limit)),
             rates: Arc::default(),
             notes: Arc::default(),

@@ -8,8 +8,10 @@ pub mod roles;
 pub mod session;
 pub mod signing;
 
+use std::sync::Arc;
+
 use armour_api::{AccessRole, Endpoint, EndpointState};
-use armour_storage::{Actor, Result as StorageResult, StorageError, Tx};
+use armour_storage::{Actor, Result as StorageResult, StorageError, Store, Tx};
 use axum::{
     extract::{FromRequestParts, MatchedPath},
     http::{Method, StatusCode, header, request::Parts},
@@ -21,6 +23,7 @@ use uuid::Uuid;
 
 use self::denial::Denied;
 use crate::{
+    gather::Work,
     limits::{self, Class},
     problem::{ApiError, ApiResult},
     state::App,
@@ -56,6 +59,16 @@ pub struct Who {
     pub expires_at: Option<DateTime<Utc>>,
     /// What calls that change something have to send along.
     pub csrf: Option<String>,
+}
+
+/// An endpoint that has proven that it holds its key. Whether it was revoked since it
+/// got its access token is not known yet.
+pub struct Proven {
+    /// Its tenant.
+    pub tenant: Uuid,
+    /// Its id.
+    pub endpoint: Uuid,
+    route: Route,
 }
 
 /// An endpoint, with a transaction bound to its tenant.
@@ -147,7 +160,23 @@ impl FromRequestParts<App> for Member {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl Proven {
+    fn denied(&self) -> Denied<'_> {
+        Denied {
+            tenant: self.tenant,
+            actor: Actor::Endpoint(self.endpoint),
+            route: &self.route,
+        }
+    }
+
+    /// Notes the attempt of a revoked endpoint; what it is told.
+    pub async fn revoked(&self, app: &App) -> ApiError {
+        self.denied().note(app, "the endpoint was revoked").await;
+        revoked()
+    }
+}
+
+impl FromRequestParts<App> for Proven {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
@@ -171,31 +200,39 @@ impl FromRequestParts<App> for Caller {
         };
         let claims = app.signing.verify(&app.store, &access_token).await?;
         let proof = dpop::check(parts, app, Some(&access_token))?;
-        let denied = Denied {
+        let proven = Self {
             tenant: claims.tenant,
-            actor: Actor::Endpoint(claims.sub),
-            route: &route,
+            endpoint: claims.sub,
+            route,
         };
         if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
             // Somebody has the token, but not the key.
+            let denied = proven.denied();
             denied.note(app, "access token without its key").await;
             return Err(dpop::invalid(
                 "it is not of the key that the token is bound to",
             ));
         }
-        spend(app, claims.tenant, &proof).await?;
-        limits::spend(parts, app, claims.tenant, Class::Endpoints).await?;
-        let mut tx = app.store.tenant(claims.tenant).await?;
-        let endpoint = tx.find_endpoint(claims.sub).await.map_err(hide)?;
+        spend(app, proven.tenant, &proof).await?;
+        limits::spend(parts, app, proven.tenant, Class::Endpoints).await?;
+        if !proven.route.allows(AccessRole::Endpoint) {
+            proven.denied().note(app, "the role may not").await;
+            return Err(forbidden());
+        }
+        Ok(proven)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let proven = Proven::from_request_parts(parts, app).await?;
+        let mut tx = app.store.tenant(proven.tenant).await?;
+        let endpoint = tx.find_endpoint(proven.endpoint).await.map_err(hide)?;
         if endpoint.state == EndpointState::Revoked {
             drop(tx);
-            denied.note(app, "the endpoint was revoked").await;
-            return Err(revoked());
-        }
-        if !route.allows(AccessRole::Endpoint) {
-            drop(tx);
-            denied.note(app, "the role may not").await;
-            return Err(forbidden());
+            return Err(proven.revoked(app).await);
         }
         Ok(Self { tx, endpoint })
     }
@@ -206,13 +243,27 @@ impl FromRequestParts<App> for Caller {
 /// # Errors
 /// 401 if it was taken before.
 pub async fn spend(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
-    // A transaction of its own: also what fails afterwards has used the proof.
-    let mut tx = app.store.tenant(tenant).await?;
-    let first = tx.spend_proof(&proof.hash, proof.remember_until).await?;
-    tx.commit().await?;
+    let ask = (proof.hash.to_vec(), proof.remember_until);
+    let first = app.proofs.ask(tenant, ask).await?;
     match first {
         true => Ok(()),
         false => Err(dpop::invalid("it was used before")),
+    }
+}
+
+/// Takes proofs in transactions of their own: also what fails afterwards has used them.
+pub struct Proofs(pub Store);
+
+impl Work for Proofs {
+    type Ask = (Vec<u8>, DateTime<Utc>);
+    type Answer = bool;
+
+    async fn run(&self, tenant: Uuid, proofs: &[Arc<Self::Ask>]) -> ApiResult<Vec<bool>> {
+        let proofs: Vec<Self::Ask> = proofs.iter().map(|proof| (**proof).clone()).collect();
+        let mut tx = self.0.tenant(tenant).await?;
+        let first = tx.spend_proofs(&proofs).await?;
+        tx.commit().await?;
+        Ok(first)
     }
 }
 
