@@ -1,4 +1,8 @@
-//! Timing shared by the benchmarks.
+//! Timing, counting and a pair of endpoints, shared by the benchmarks.
+
+pub mod counting;
+pub mod pair;
+pub mod service;
 
 use std::time::{Duration, Instant};
 

@@ -65,7 +65,7 @@ impl Postgres {
         let folder = self.data.parent().context("a data folder")?;
         let log = folder.join("log");
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c wal_compression=lz4",
             self.port,
             folder.display()
         );

@@ -10,10 +10,9 @@ use ml_kem::{
     kem::{Decapsulate, Encapsulate, FromSeed, KeyExport, TryKeyInit},
 };
 use rand_core::CryptoRng;
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Error, Result, Suite};
+use crate::{Error, Result, Suite, crypto::X25519Secret};
 
 const X25519: usize = 32;
 const ENCAPSULATION_KEY: usize = 1184;
@@ -24,7 +23,7 @@ pub type SharedSecret = Zeroizing<Vec<u8>>;
 
 /// The private half of a share, erased when it is dropped.
 pub struct ShareSecret {
-    x25519: StaticSecret,
+    x25519: X25519Secret,
     /// The ML-KEM key's seed (FIPS 203, `d || z`), suite 2 only.
     ml_kem: Option<Zeroizing<[u8; SEED]>>,
 }
@@ -110,8 +109,11 @@ pub fn receive(
 
 impl ShareSecret {
     fn generate<R: CryptoRng + ?Sized>(suite: Suite, rng: &mut R) -> (Self, Vec<u8>) {
-        let x25519 = StaticSecret::random_from_rng(rng);
-        let mut share = PublicKey::from(&x25519).as_bytes().to_vec();
+        let mut bytes = Zeroizing::new([0u8; X25519]);
+        rng.fill_bytes(&mut *bytes);
+        let x25519 = X25519Secret::from_bytes(&bytes);
+        let mut share = Vec::with_capacity(suite.share_len());
+        share.extend_from_slice(&x25519.public());
         let ml_kem = (suite == Suite::X25519MlKem768).then(|| {
             let mut seed = Zeroizing::new([0u8; SEED]);
             rng.fill_bytes(&mut *seed);
@@ -123,12 +125,7 @@ impl ShareSecret {
     }
 
     fn diffie_hellman(&self, peer: &[u8; X25519]) -> Result<SharedSecret> {
-        let shared = self.x25519.diffie_hellman(&PublicKey::from(*peer));
-        // RFC 7748, section 6.1: refuse the all-zero output of low-order points.
-        if !shared.was_contributory() {
-            return Err(Error::KeyShare);
-        }
-        Ok(Zeroizing::new(shared.as_bytes().to_vec()))
+        Ok(Zeroizing::new(self.x25519.agree(peer)?.to_vec()))
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
@@ -13,6 +12,7 @@ use crate::{
     Error, Result,
     agreement::{self, PeerShare, ShareSecret},
     bundle::{BundleContext, BundleSecret},
+    crypto::Sign,
     message::{RequestHead, ResponseHead, share_digest},
     schedule::{MessageKey, Root, Transcript},
     ticket::{NO_PREVIOUS, Ticket, TicketHash},
@@ -89,7 +89,7 @@ impl IdleLane {
     /// [`Error::Exhausted`] after 2^64 - 1 exchanges; the lane is then useless.
     pub fn begin<R: CryptoRng + ?Sized>(
         self,
-        signer: &SigningKey,
+        signer: &impl Sign,
         rng: &mut R,
     ) -> Result<(WaitingLane, Keyed<RequestHead>)> {
         let suite = self.context.suite;

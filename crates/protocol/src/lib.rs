@@ -9,6 +9,7 @@
 //! * [`ticket`]: signed tickets and chains of them;
 //! * [`message`]: heads on the wire, payload signatures;
 //! * [`segment`]: sealing and opening a body piece by piece;
+//! * [`crypto`]: the primitives, of one of two backends;
 //! * [`ledger`]: the control plane's decision whether two reports agree.
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 pub mod agreement;
 pub mod bundle;
 pub mod consumer;
+pub mod crypto;
 pub mod envelope;
 mod error;
 pub mod ledger;

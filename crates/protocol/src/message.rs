@@ -1,10 +1,11 @@
 //! Heads on the wire and the signature sealed with a payload.
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Result, Suite, VERSION,
+    crypto::{Sign, verify},
     schedule::Transcript,
     ticket::{SIGNED_TICKET_LEN, SignedTicket, TICKET_LEN, TicketHash, take},
 };
@@ -156,8 +157,8 @@ impl ResponseHead {
 
 /// Signs a payload: Ed25519 over [`LABEL_PAYLOAD`], the transcript up to and
 /// with its head (which holds the ticket), and the SHA-256 of the content.
-pub fn sign_payload(key: &SigningKey, transcript: &Transcript, digest: &[u8; 32]) -> [u8; 64] {
-    key.sign(&payload_bytes(transcript, digest)).to_bytes()
+pub fn sign_payload(key: &impl Sign, transcript: &Transcript, digest: &[u8; 32]) -> [u8; 64] {
+    key.signature(&payload_bytes(transcript, digest))
 }
 
 /// Checks a payload's signature.
@@ -170,11 +171,10 @@ pub fn verify_payload(
     digest: &[u8; 32],
     signature: &[u8; 64],
 ) -> Result<()> {
-    key.verify_strict(
-        &payload_bytes(transcript, digest),
-        &Signature::from_bytes(signature),
-    )
-    .map_err(|_| Error::PayloadSignature)
+    match verify(key, &payload_bytes(transcript, digest), signature) {
+        true => Ok(()),
+        false => Err(Error::PayloadSignature),
+    }
 }
 
 /// SHA-256 of a key share, as a ticket names it.
@@ -182,6 +182,11 @@ pub fn share_digest(share: &[u8]) -> [u8; 32] {
     Sha256::digest(share).into()
 }
 
-fn payload_bytes(transcript: &Transcript, digest: &[u8; 32]) -> Vec<u8> {
-    [LABEL_PAYLOAD, transcript.as_bytes(), digest].concat()
+fn payload_bytes(transcript: &Transcript, digest: &[u8; 32]) -> [u8; LABEL_PAYLOAD.len() + 64] {
+    let mut out = [0u8; LABEL_PAYLOAD.len() + 64];
+    let (label, rest) = out.split_at_mut(LABEL_PAYLOAD.len());
+    label.copy_from_slice(LABEL_PAYLOAD);
+    rest[..32].copy_from_slice(transcript.as_bytes());
+    rest[32..].copy_from_slice(digest);
+    out
 }

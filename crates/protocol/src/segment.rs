@@ -7,16 +7,12 @@
 //! truncation and extension show. The last segment's content ends with the
 //! payload's 64-byte signature.
 
-use chacha20poly1305::{
-    ChaCha20Poly1305, KeyInit, Nonce,
-    aead::{Aead, Payload},
-};
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::{
     Error, Result,
+    crypto::Cipher,
     message::{SIGNATURE_LEN, verify_payload},
     schedule::{MessageKey, Transcript},
 };
@@ -41,7 +37,7 @@ pub struct Header {
 
 /// Seals the segments of one body.
 pub struct Sealer {
-    cipher: ChaCha20Poly1305,
+    cipher: Cipher,
     associated_data: Vec<u8>,
     counter: u32,
     digest: Sha256,
@@ -49,7 +45,7 @@ pub struct Sealer {
 
 /// Opens the segments of one body.
 pub struct Opener {
-    cipher: ChaCha20Poly1305,
+    cipher: Cipher,
     associated_data: Vec<u8>,
     counter: u32,
     digest: Sha256,
@@ -94,7 +90,7 @@ impl Sealer {
     /// Starts a body. The key must not have sealed before.
     pub fn new(key: &MessageKey, associated_data: &[u8]) -> Self {
         Self {
-            cipher: ChaCha20Poly1305::new(key.as_bytes().into()),
+            cipher: Cipher::new(key.as_bytes()),
             associated_data: associated_data.to_vec(),
             counter: 0,
             digest: Sha256::new(),
@@ -108,7 +104,7 @@ impl Sealer {
     /// than [`MAX_CONTENT`] bytes.
     pub fn push(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.digest.update(content);
-        self.seal(content, false, out)
+        self.seal(content, &[], out)
     }
 
     /// Adds the last content to the digest and returns the digest to be signed.
@@ -128,37 +124,23 @@ impl Sealer {
         signature: &[u8; SIGNATURE_LEN],
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let mut content = Zeroizing::new(Vec::with_capacity(last_content.len() + SIGNATURE_LEN));
-        content.extend_from_slice(last_content);
-        content.extend_from_slice(signature);
-        self.seal(&content, true, out)
+        self.seal(last_content, signature, out)
     }
 
-    fn seal(&mut self, content: &[u8], last: bool, out: &mut Vec<u8>) -> Result<()> {
-        let most = if last {
-            MAX_CONTENT + SIGNATURE_LEN
-        } else {
-            MAX_CONTENT
-        };
-        if content.len() > most {
+    /// Seals a segment where it is sent from; the last is the one with a signature.
+    fn seal(&mut self, content: &[u8], signature: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        if content.len() > MAX_CONTENT {
             return Err(Error::Malformed);
         }
-        let payload = Payload {
-            msg: content,
-            aad: &self.associated_data,
-        };
-        let sealed = self
-            .cipher
-            .encrypt(&nonce(self.counter, last), payload)
-            .map_err(|_| Error::Seal)?;
-        out.extend_from_slice(
-            &Header {
-                last,
-                len: sealed.len(),
-            }
-            .to_bytes(),
-        );
-        out.extend_from_slice(&sealed);
+        let last = !signature.is_empty();
+        let len = content.len() + signature.len() + TAG_LEN;
+        out.reserve(HEADER_LEN + len);
+        out.extend_from_slice(&Header { last, len }.to_bytes());
+        let at = out.len();
+        out.extend_from_slice(content);
+        out.extend_from_slice(signature);
+        let nonce = nonce(self.counter, last);
+        self.cipher.seal(&nonce, &self.associated_data, out, at)?;
         self.counter = self.counter.checked_add(1).ok_or(Error::Exhausted)?;
         Ok(())
     }
@@ -168,7 +150,7 @@ impl Opener {
     /// Starts a body.
     pub fn new(key: &MessageKey, associated_data: &[u8]) -> Self {
         Self {
-            cipher: ChaCha20Poly1305::new(key.as_bytes().into()),
+            cipher: Cipher::new(key.as_bytes()),
             associated_data: associated_data.to_vec(),
             counter: 0,
             digest: Sha256::new(),
@@ -195,14 +177,12 @@ impl Opener {
         if sealed.len() != header.len {
             return Err(Error::Malformed);
         }
-        let payload = Payload {
-            msg: sealed,
-            aad: &self.associated_data,
-        };
-        let mut content = self
-            .cipher
-            .decrypt(&nonce(self.counter, header.last), payload)
-            .map_err(|_| Error::Seal)?;
+        let mut content = sealed.to_vec();
+        self.cipher.open(
+            &nonce(self.counter, header.last),
+            &self.associated_data,
+            &mut content,
+        )?;
         if header.last {
             let at = content
                 .len()
@@ -227,9 +207,9 @@ impl Opener {
     }
 }
 
-fn nonce(counter: u32, last: bool) -> Nonce {
+fn nonce(counter: u32, last: bool) -> [u8; 12] {
     let mut nonce = [0u8; 12];
     nonce[7..11].copy_from_slice(&counter.to_be_bytes());
     nonce[11] = u8::from(last);
-    nonce.into()
+    nonce
 }

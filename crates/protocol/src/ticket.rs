@@ -1,9 +1,12 @@
 //! Tickets: one-time, signed, each naming the one before it.
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, Suite, VERSION};
+use crate::{
+    Error, Result, Suite, VERSION,
+    crypto::{Sign, verify},
+};
 
 /// Bytes of a ticket.
 pub const TICKET_LEN: usize = 1 + 1 + 16 + 4 + 8 + 32 + 32;
@@ -85,15 +88,18 @@ impl Ticket {
     }
 
     /// Signs the ticket.
-    pub fn sign(self, key: &SigningKey) -> SignedTicket {
+    pub fn sign(self, key: &impl Sign) -> SignedTicket {
         SignedTicket {
             ticket: self,
-            signature: key.sign(&self.signed_bytes()).to_bytes(),
+            signature: key.signature(&self.signed_bytes()),
         }
     }
 
-    fn signed_bytes(&self) -> Vec<u8> {
-        [LABEL_TICKET, &self.to_bytes()].concat()
+    fn signed_bytes(&self) -> [u8; LABEL_TICKET.len() + TICKET_LEN] {
+        let mut out = [0u8; LABEL_TICKET.len() + TICKET_LEN];
+        out[..LABEL_TICKET.len()].copy_from_slice(LABEL_TICKET);
+        out[LABEL_TICKET.len()..].copy_from_slice(&self.to_bytes());
+        out
     }
 }
 
@@ -103,11 +109,10 @@ impl SignedTicket {
     /// # Errors
     /// [`Error::Signature`] if it was not made by `key`.
     pub fn verify(&self, key: &VerifyingKey) -> Result<()> {
-        key.verify_strict(
-            &self.ticket.signed_bytes(),
-            &Signature::from_bytes(&self.signature),
-        )
-        .map_err(|_| Error::Signature)
+        match verify(key, &self.ticket.signed_bytes(), &self.signature) {
+            true => Ok(()),
+            false => Err(Error::Signature),
+        }
     }
 
     /// The ticket's bytes followed by the signature's.

@@ -15,11 +15,13 @@ use uuid::Uuid;
 
 use crate::problem::{ApiError, ApiResult};
 
-/// Most transactions under way for one tenant. While one waits for the disk the other
-/// keeps the processor busy; more would only make the groups smaller.
+/// Transactions under way for one tenant: while one waits for the disk the other keeps
+/// the processor busy. More would make small groups smaller still.
 const FLIGHTS: usize = 2;
-/// Most calls of a group.
-const MOST_CALLS: usize = 256;
+/// Most of them, where so much waits that groups are large all the same.
+const MOST_FLIGHTS: usize = 4;
+/// How much that is.
+const MUCH: usize = 256;
 /// Most of what a group may weigh; a heavier call goes alone.
 const MOST_WEIGHT: usize = 8192;
 
@@ -29,6 +31,9 @@ pub trait Work: Send + Sync + 'static {
     type Ask: Send + Sync + 'static;
     /// What it is told.
     type Answer: Send + 'static;
+
+    /// Most calls of a group.
+    const MOST_CALLS: usize = 256;
 
     /// How much of a group a call takes up.
     fn weight(_ask: &Self::Ask) -> usize {
@@ -57,6 +62,8 @@ type Waiting<W> = (
 
 struct Queue<W: Work> {
     waiting: VecDeque<Waiting<W>>,
+    /// Of all that wait.
+    weight: usize,
     flights: usize,
 }
 
@@ -80,10 +87,16 @@ impl<W: Work> Gather<W> {
             let mut queues = self.lock();
             let queue = queues.entry(tenant).or_insert_with(|| Queue {
                 waiting: VecDeque::new(),
+                weight: 0,
                 flights: 0,
             });
+            queue.weight += W::weight(&ask);
             queue.waiting.push_back((Arc::new(ask), sender));
-            let starts = queue.flights < FLIGHTS;
+            let most = match queue.weight >= MUCH {
+                true => MOST_FLIGHTS,
+                false => FLIGHTS,
+            };
+            let starts = queue.flights < most;
             queue.flights += usize::from(starts);
             starts
         };
@@ -116,10 +129,13 @@ impl<W: Work> Gather<W> {
         let mut weight = 0;
         while let Some((ask, _)) = queue.waiting.front() {
             weight += W::weight(ask);
-            if group.len() == MOST_CALLS || (weight > MOST_WEIGHT && !group.is_empty()) {
+            if group.len() == W::MOST_CALLS || (weight > MOST_WEIGHT && !group.is_empty()) {
                 break;
             }
-            group.extend(queue.waiting.pop_front());
+            if let Some(first) = queue.waiting.pop_front() {
+                queue.weight -= W::weight(&first.0);
+                group.push(first);
+            }
         }
         if group.is_empty() {
             queue.flights -= 1;

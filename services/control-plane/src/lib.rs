@@ -17,6 +17,7 @@ mod idempotency;
 mod ledger;
 mod limits;
 pub mod metrics;
+mod news;
 mod oidc;
 pub mod problem;
 mod routes;

@@ -22,6 +22,7 @@ use crate::{
     hub::Hub,
     ledger::Ledger,
     limits::{Flood, Rates},
+    news::News,
     oidc::Providers,
     problem::{ApiError, ApiResult},
 };
@@ -46,6 +47,9 @@ pub struct App {
     pub(crate) hub: Hub,
     pub(crate) ledger: Arc<Gather<Ledger>>,
     pub(crate) proofs: Arc<Gather<Proofs>>,
+    pub(crate) news: Arc<Gather<News>>,
+    /// When this process started, which streams count their looks from.
+    pub(crate) started: Instant,
     pub(crate) flood: Arc<Flood>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) notes: Arc<Notes>,
@@ -75,6 +79,8 @@ impl App {
             hub: Hub::start(store.clone(), stopping.clone()),
             ledger: Gather::new(Ledger::new(store.clone())),
             proofs: Gather::new(Proofs(store.clone())),
+            news: Gather::new(News(store.clone())),
+            started: Instant::now(),
             flood: Arc::new(Flood::new(config.rate_limit)),
             rates: Arc::default(),
             notes: Arc::default(),

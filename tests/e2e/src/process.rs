@@ -90,14 +90,24 @@ impl Process {
     /// # Errors
     /// If it is gone.
     pub fn peak_memory(&self) -> anyhow::Result<u64> {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("no VmHWM")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        memory_of(self.pid()?.as_raw_nonzero().get(), "VmHWM:")
+    }
+
+    /// What it and its children have resident now, in bytes.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let pid = self.pid()?.as_raw_nonzero().get();
+        let mut sum = memory_of(pid, "VmRSS:")?;
+        // Children of any thread.
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let children = std::fs::read_to_string(task?.path().join("children"))?;
+            for child in children.split_whitespace() {
+                sum += memory_of(child.parse()?, "VmRSS:")?;
+            }
+        }
+        Ok(sum)
     }
 
     /// What it has written.
@@ -107,6 +117,16 @@ impl Process {
     pub fn log(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(&self.log)?)
     }
+}
+
+fn memory_of(pid: i32, field: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .with_context(|| format!("no {field}"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
 }
 
 fn spawn(command: &dyn Fn() -> Command, log: &PathBuf) -> anyhow::Result<Child> {

@@ -37,6 +37,8 @@ pub struct System {
     pub balancer: Option<Nginx>,
     /// The upstream.
     pub nginx: Nginx,
+    /// The upstream's port on 127.0.0.1.
+    pub upstream: u16,
     /// The hop between the agents.
     pub hop: Hop,
     /// PostgreSQL.
@@ -81,6 +83,10 @@ pub struct Setup {
     pub drain_delay_ms: u64,
     /// Settings of PostgreSQL besides the defaults.
     pub postgres: Vec<(&'static str, String)>,
+    /// What agents log.
+    pub agents_log: &'static str,
+    /// No hop between the agents: nothing can be cut or delayed, nor does it cost.
+    pub direct: bool,
     /// The folder of the programs to start, if not this workspace's.
     pub programs: Option<PathBuf>,
 }
@@ -93,6 +99,8 @@ impl Default for Setup {
             clocks: Vec::new(),
             drain_delay_ms: 0,
             postgres: Vec::new(),
+            agents_log: "debug,hyper=info,hyper_util=info,h2=info,reqwest=info",
+            direct: false,
             programs: None,
         }
     }
@@ -194,6 +202,10 @@ impl System {
         )?;
         let hop = Hop::start(producer_address).await?;
         let listen = format!("127.0.0.1:{}", free_port()?);
+        let via = match setup.direct {
+            true => producer_address,
+            false => hop.address(),
+        };
         let consumer = agent(
             at,
             &setup,
@@ -203,7 +215,7 @@ impl System {
                 "--listen".into(),
                 listen.clone(),
                 "--via".into(),
-                format!("http://{}", hop.address()),
+                format!("http://{via}"),
             ],
         )?;
         let system = Self {
@@ -213,6 +225,7 @@ impl System {
             replicas,
             balancer,
             nginx,
+            upstream,
             hop,
             postgres,
             database,
@@ -357,10 +370,7 @@ fn agent(
     Process::start(role, at.join(format!("{role}.log")), move || {
         let mut command = setup.command(&program, place);
         command
-            .env(
-                "ARMOUR_LOG",
-                "debug,hyper=info,hyper_util=info,h2=info,reqwest=info",
-            )
+            .env("ARMOUR_LOG", setup.agents_log)
             .arg(role)
             .args(["--control-plane", &control])
             .arg("--data-dir")

@@ -7,6 +7,7 @@ use armour_protocol::{
     Error, Suite,
     bundle::{BundleContext, BundleSecret},
     consumer::{IdleLane, Keyed as ProtocolKeyed, WaitingLane},
+    crypto::Signer,
     envelope,
     message::{RequestHead, ResponseHead, sign_payload},
     producer::{AnsweringLane, ReadyLane, Standing},
@@ -29,6 +30,8 @@ pub struct Keys {
 /// Everything that must not leave the enclave.
 pub struct Vault {
     keys: Keys,
+    /// The signing key once more, ready for use.
+    signer: Signer,
     bundles: HashMap<[u8; 16], Bundle>,
 }
 
@@ -58,6 +61,7 @@ impl From<Error> for Failed {
 impl Vault {
     pub fn new(keys: Keys) -> Self {
         Self {
+            signer: Signer::new(&keys.signing),
             keys,
             bundles: HashMap::new(),
         }
@@ -102,7 +106,7 @@ impl Vault {
             Call::Respond { lane } => self.respond(lane),
             Call::Sign { transcript, digest } => {
                 let transcript = Transcript::from_bytes(transcript);
-                let signature = sign_payload(&self.keys.signing, &transcript, &digest);
+                let signature = sign_payload(&self.signer, &transcript, &digest);
                 Ok(Reply::Signature(signature.to_vec()))
             }
             #[cfg(feature = "clone-demo")]
@@ -151,7 +155,7 @@ impl Vault {
                 return Err(Failed("lane-busy"));
             }
         };
-        let (waiting, keyed) = lane.begin(&self.keys.signing, &mut rand::rng())?;
+        let (waiting, keyed) = lane.begin(&self.signer, &mut rand::rng())?;
         bundle.lanes.insert(id.lane, Lane::Waiting(waiting));
         Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
     }
@@ -289,6 +293,7 @@ impl Vault {
             kem_secret: Zeroizing::new(stolen.kem_secret),
             kem_public: stolen.kem_public,
         };
+        self.signer = Signer::new(&self.keys.signing);
         let mut lanes = HashMap::new();
         for lane in stolen.lanes {
             let idle = IdleLane::from_stolen(context.clone(), &lane)?;

@@ -1,10 +1,14 @@
 //! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
 //! resumed by `Last-Event-ID`.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
-use armour_api::{EndpointState, Event, Problem};
-use armour_storage::{Result as StorageResult, StorageError, Tx};
+use armour_api::{Event, Problem};
+use armour_storage::Tx;
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -17,8 +21,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{Caller, Member, Who},
+    auth::{Caller, Member},
     metrics::METRICS,
+    news::{Look, Reader},
     problem::{ApiError, ApiResult},
     state::App,
 };
@@ -94,29 +99,6 @@ impl Drop for Open {
     }
 }
 
-/// Who reads a stream. One that lasts longer than its reader's credentials would
-/// tell what nobody may see any more.
-enum Reader {
-    Member(Who),
-    Endpoint(Uuid),
-}
-
-impl Reader {
-    async fn may_go_on(&self, tx: &mut Tx) -> StorageResult<bool> {
-        let found = match self {
-            Self::Member(who) => who.is_live(tx).await,
-            Self::Endpoint(id) => tx
-                .find_endpoint(*id)
-                .await
-                .map(|endpoint| endpoint.state == EndpointState::Active),
-        };
-        match found {
-            Err(StorageError::NotFound) => Ok(false),
-            found => found,
-        }
-    }
-}
-
 async fn stream(
     app: App,
     mut tx: Tx,
@@ -144,30 +126,23 @@ async fn stream(
         let _open = open;
         yield Ok(sse::Event::default().comment("armour"));
         loop {
-            let found = match app.store.tenant(tenant).await {
-                Ok(mut tx) => match reader.may_go_on(&mut tx).await {
-                    Ok(true) => tx.events_after(last).await.map(Some),
-                    Ok(false) => Ok(None),
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            };
-            let found = match found {
+            let look = Look { reader: reader.clone(), last };
+            let found = match app.news.ask(tenant, look).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return,
                 Err(error) => {
                     // The reader comes again with the last number it saw.
-                    tracing::warn!(%error, "an event stream ends");
+                    tracing::warn!(error = error.detail(), "an event stream ends");
                     return;
                 }
             };
             let more = !found.is_empty();
-            for event in found {
+            for event in found.iter() {
                 last = event.seq;
-                if concerns(&event)
-                    && let Ok(data) = sse::Event::default().json_data(&event)
+                if concerns(event)
+                    && let Ok(data) = sse::Event::default().json_data(event)
                 {
-                    yield Ok(data.id(event.seq.to_string()).event(event.kind));
+                    yield Ok(data.id(event.seq.to_string()).event(&event.kind));
                 }
             }
             if !more && !wait(&app, &mut news, tenant).await {
@@ -200,6 +175,16 @@ async fn wait(app: &App, news: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
         () = drained => false,
         () = app.stopping.cancelled() => false,
         () = told => true,
-        () = tokio::time::sleep(LOOK) => true,
+        () = tokio::time::sleep_until(next_look(app, tenant).into()) => true,
     }
+}
+
+/// When a tenant's streams look though nobody told of anything: all of them at the same
+/// time, so that they share a transaction, and each tenant's at another.
+fn next_look(app: &App, tenant: Uuid) -> Instant {
+    let (_, low) = tenant.as_u64_pair();
+    let offset = LOOK.mul_f64(low as f64 / u64::MAX as f64);
+    let passed = (app.started.elapsed() + LOOK).saturating_sub(offset);
+    let rounds = (passed.as_secs_f64() / LOOK.as_secs_f64()).floor() + 1.0;
+    app.started + LOOK.mul_f64(rounds) + offset - LOOK
 }

@@ -1,0 +1,166 @@
+//! How soon everybody refuses: a thousand endpoints of one pair hold their event
+//! streams open at two replicas, and from the moment that a second successor of a
+//! ticket is reported to one of them it is measured when each has heard that the pair
+//! is disconnected. Endpoints are simulated; sockets, tokens and streams are real.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use armour_api::{NewPair, Policy, ReportVerdict, Role, TicketReport};
+use armour_benches::service::{Endpoint, PLATFORM, control_plane, enrol};
+use armour_cli::postgres::Postgres;
+use armour_client::Client;
+use armour_e2e::process::free_port;
+use armour_protocol::{
+    Suite,
+    ledger::Chain,
+    ticket::{NO_PREVIOUS, Ticket},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::Parser;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+#[derive(Parser)]
+#[command(about = "From the second ticket's arrival to the last endpoint's refusal")]
+struct Options {
+    /// Endpoints that listen.
+    #[arg(long, default_value_t = 1000)]
+    endpoints: usize,
+    /// How often the pair is re-armed and disconnected again.
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let dir = tempfile::Builder::new().prefix("armour-bench").tempdir()?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
+    let postgres = Postgres::start(&dir.path().join("postgres"), free_port()?).await?;
+    let (first, here) = control_plane(dir.path(), "log-1", &postgres.url()).await?;
+    let (second, there) = control_plane(dir.path(), "log-2", &postgres.url()).await?;
+    let operator = Client::new(&here, PLATFORM)?;
+    let operator = operator.with_token(operator.create_tenant("bench").await?.token);
+    let consumer = operator.create_party(Role::Consumer, "consumer").await?;
+    let producer = operator.create_party(Role::Producer, "producer").await?;
+    let pair = operator
+        .create_pair(&NewPair {
+            consumer_id: consumer.id,
+            producer_id: producer.id,
+            policy: Policy::default(),
+        })
+        .await?;
+    enrol(&here, &operator, Role::Producer, producer.id).await?;
+    let mut endpoints = Vec::new();
+    for place in 0..options.endpoints {
+        let base = if place % 2 == 0 { &here } else { &there };
+        endpoints.push(enrol(base, &operator, Role::Consumer, consumer.id).await?);
+        progress("enrolled", place + 1, options.endpoints);
+    }
+    let before = (first.memory()?, second.memory()?);
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    for (place, endpoint) in endpoints.iter().enumerate() {
+        let mut events = endpoint.client.events("/v1/endpoint/events", None).await?;
+        let heard = heard.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                // What makes an agent refuse (its pair's end is its bundle's).
+                if event.kind == "pair.disconnected" {
+                    let _over = heard.send((place, Instant::now()));
+                }
+            }
+        });
+        progress("connected", place + 1, options.endpoints);
+    }
+    let streams = (first.memory()? + second.memory()?) as f64 - (before.0 + before.1) as f64;
+    println!(
+        "{} streams at two replicas, {:.1} KiB of memory each",
+        endpoints.len(),
+        streams / endpoints.len() as f64 / 1024.0
+    );
+    let thief = endpoints.first().context("an endpoint")?;
+    let mut lasts = Vec::new();
+    let mut all = Vec::new();
+    for round in 0..options.rounds {
+        let since = fork(thief, pair.id).await?;
+        let mut latest = since;
+        for _ in 0..endpoints.len() {
+            let wait = tokio::time::timeout(Duration::from_secs(20), hears.recv());
+            let (_, at) = wait
+                .await
+                .context("an endpoint has not heard")?
+                .context("streams")?;
+            all.push(at - since);
+            latest = latest.max(at);
+        }
+        lasts.push(latest - since);
+        operator.re_arm(pair.id, "the benchmark").await?;
+        // Whatever still goes on after a round is not part of the next.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        progress("disconnected", round + 1, options.rounds);
+    }
+    let line = |name: &str, times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        let at = |share: f64| {
+            times[((times.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1e3
+        };
+        println!(
+            "{name:18} p50 {:>4.0} ms, p99 {:>4.0} ms, most {:>4.0} ms",
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    };
+    println!("from the second ticket on, {} rounds:", options.rounds);
+    line("an endpoint hears", &mut all);
+    line("the last hears", &mut lasts);
+    println!("(goal: p99 of the last at most 250 ms)");
+    Ok(())
+}
+
+/// Reports two successors of nothing in a new bundle: when the second was sent.
+async fn fork(thief: &Endpoint, pair: Uuid) -> anyhow::Result<Instant> {
+    let bundle = thief.client.draw_bundle(pair, None).await?.bundle.id;
+    let mut since = Instant::now();
+    for share_digest in [[1; 32], [2; 32]] {
+        let ticket = Ticket {
+            suite: Suite::X25519,
+            bundle: *bundle.as_bytes(),
+            lane: 0,
+            n: 0,
+            previous: NO_PREVIOUS,
+            share_digest,
+        };
+        let chain = Chain::of(&ticket.sign(&thief.key));
+        let report = TicketReport {
+            bundle_id: bundle,
+            lane: 0,
+            first: 0,
+            previous: STANDARD.encode(chain.previous.0),
+            entries: STANDARD.encode(&chain.entries),
+            age_ms: 0,
+        };
+        since = Instant::now();
+        let verdicts = thief.client.report(vec![report]).await?;
+        let expected = match share_digest[0] {
+            1 => ReportVerdict::Accepted,
+            _ => ReportVerdict::Collision,
+        };
+        ensure!(verdicts == [expected], "{verdicts:?}");
+    }
+    Ok(since)
+}
+
+/// On a terminal only.
+fn progress(what: &str, done: usize, of: usize) {
+    use std::io::{IsTerminal as _, Write as _};
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{what} {done} of {of} ");
+        let _shown = std::io::stderr().flush();
+    }
+}
