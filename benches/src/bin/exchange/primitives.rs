@@ -27,7 +27,7 @@ pub fn primitives() -> Vec<Contestant<'static>> {
     let mut all = backend::primitives();
     let content = vec![1u8; CONTENT];
     let expander = Hkdf::<Sha256>::new(Some(&[1; 32]), &[2; 64]);
-    let mut seal = sealing(CONTENT);
+    let seal = sealing(CONTENT);
     let others: Vec<Contestant<'static>> = vec![
         (
             "HKDF-SHA-256 extract",
@@ -49,7 +49,7 @@ pub fn primitives() -> Vec<Contestant<'static>> {
                 let _ = black_box(Sha256::digest(&content));
             }),
         ),
-        (SEALED, Box::new(move || seal())),
+        (SEALED, Box::new(seal)),
     ];
     all.extend(others);
     all

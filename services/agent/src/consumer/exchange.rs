@@ -21,7 +21,7 @@ use crate::{
     enclave::{EnclaveError, ipc::Keyed},
     problem::Refusal,
     wire::{
-        BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, pump,
+        BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, known, pump,
         seal_empty,
     },
 };
@@ -75,7 +75,11 @@ pub fn start(
 type Answer = Option<oneshot::Sender<Result<Incoming, Refusal>>>;
 
 async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answer: &mut Answer) {
-    let keyed = match consumer.enclave.begin(lane.id()).await {
+    let content = match &outgoing {
+        Outgoing::Whole(content) => known(content),
+        Outgoing::Empty | Outgoing::Stream(..) => known(&[]),
+    };
+    let keyed = match consumer.enclave.begin(lane.id(), content).await {
         Ok(keyed) => keyed,
         Err(error) => {
             tracing::error!(%error, lane = lane.number, "cannot begin an exchange");

@@ -106,12 +106,16 @@ impl Enclave {
         self.call(Call::Erase { bundle }).await.map(drop)
     }
 
-    /// Begins a lane's next exchange.
+    /// Begins a lane's next exchange, and signs content of this digest.
     ///
     /// # Errors
     /// As above.
-    pub async fn begin(&self, lane: LaneId) -> Result<Keyed, EnclaveError> {
-        self.keyed(Call::Begin { lane }).await
+    pub async fn begin(
+        &self,
+        lane: LaneId,
+        content: Option<[u8; 32]>,
+    ) -> Result<Keyed, EnclaveError> {
+        self.keyed(Call::Begin { lane, content }).await
     }
 
     /// Takes a response's head.
@@ -144,12 +148,16 @@ impl Enclave {
         }
     }
 
-    /// Begins the response to the accepted ticket.
+    /// Begins the response to the accepted ticket, and signs content of this digest.
     ///
     /// # Errors
     /// As above.
-    pub async fn respond(&self, lane: LaneId) -> Result<Keyed, EnclaveError> {
-        self.keyed(Call::Respond { lane }).await
+    pub async fn respond(
+        &self,
+        lane: LaneId,
+        content: Option<[u8; 32]>,
+    ) -> Result<Keyed, EnclaveError> {
+        self.keyed(Call::Respond { lane, content }).await
     }
 
     /// Signs a payload.

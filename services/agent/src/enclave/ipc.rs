@@ -61,8 +61,12 @@ pub enum Call {
     Install { binding: Binding, envelope: Vec<u8> },
     /// Erase a bundle.
     Erase { bundle: [u8; 16] },
-    /// Consumer: begin the lane's next exchange; a new lane begins at 0.
-    Begin { lane: LaneId },
+    /// Consumer: begin the lane's next exchange; a new lane begins at 0. Content whose
+    /// digest is known by then is signed with it, which saves a call.
+    Begin {
+        lane: LaneId,
+        content: Option<[u8; 32]>,
+    },
     /// Consumer: take a response's head.
     Receive { lane: LaneId, head: Vec<u8> },
     /// Consumer: whether the ledger's head of a lane is our own work.
@@ -73,8 +77,11 @@ pub enum Call {
     },
     /// Producer: judge a request's head and accept it if it is the next.
     Accept { lane: LaneId, head: Vec<u8> },
-    /// Producer: begin the response to the accepted ticket.
-    Respond { lane: LaneId },
+    /// Producer: begin the response to the accepted ticket; content as in `Begin`.
+    Respond {
+        lane: LaneId,
+        content: Option<[u8; 32]>,
+    },
     /// Sign a payload.
     Sign {
         transcript: [u8; 32],
@@ -102,6 +109,17 @@ pub struct Keyed {
     pub key: OneTimeKey,
     /// The transcript.
     pub transcript: [u8; 32],
+    /// The signature of content that was known.
+    pub signed: Option<Signed>,
+}
+
+/// A payload's signature, made ahead.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Signed {
+    /// Digest of the content.
+    pub content: [u8; 32],
+    /// Its signature, 64 bytes.
+    pub signature: Vec<u8>,
 }
 
 /// What a request's head was.

@@ -18,7 +18,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::ipc::{Accepted, Binding, Call, Keyed, LaneId, OneTimeKey, Reply};
+use super::ipc::{Accepted, Binding, Call, Keyed, LaneId, OneTimeKey, Reply, Signed};
 
 /// The endpoint's long-term keys.
 pub struct Keys {
@@ -99,15 +99,13 @@ impl Vault {
                 self.bundles.remove(&bundle);
                 Ok(Reply::Done)
             }
-            Call::Begin { lane } => self.begin(lane),
+            Call::Begin { lane, content } => self.begin(lane, content),
             Call::Receive { lane, head } => self.receive(lane, &head),
             Call::Owns { lane, n, hash } => Ok(Reply::Owns(self.owns(lane, n, TicketHash(hash)))),
             Call::Accept { lane, head } => self.accept(lane, &head).map(Reply::Accepted),
-            Call::Respond { lane } => self.respond(lane),
+            Call::Respond { lane, content } => self.respond(lane, content),
             Call::Sign { transcript, digest } => {
-                let transcript = Transcript::from_bytes(transcript);
-                let signature = sign_payload(&self.signer, &transcript, &digest);
-                Ok(Reply::Signature(signature.to_vec()))
+                Ok(Reply::Signature(self.sign(transcript, &digest)))
             }
             #[cfg(feature = "clone-demo")]
             Call::Export { bundle } => self.export(bundle).map(Reply::Stolen),
@@ -115,6 +113,19 @@ impl Vault {
             Call::Import { stolen } => self.import(stolen),
         }
         .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
+    }
+
+    fn sign(&self, transcript: [u8; 32], digest: &[u8; 32]) -> Vec<u8> {
+        sign_payload(&self.signer, &Transcript::from_bytes(transcript), digest).to_vec()
+    }
+
+    /// Adds the signature of content that is known.
+    fn signed(&self, keyed: Keyed, content: Option<[u8; 32]>) -> Keyed {
+        let signed = content.map(|content| Signed {
+            content,
+            signature: self.sign(keyed.transcript, &content),
+        });
+        Keyed { signed, ..keyed }
     }
 
     fn install(&mut self, binding: &Binding, sealed: &[u8]) -> Result<Reply, Failed> {
@@ -139,7 +150,7 @@ impl Vault {
         Ok(Reply::Done)
     }
 
-    fn begin(&mut self, id: LaneId) -> Result<Reply, Failed> {
+    fn begin(&mut self, id: LaneId, content: Option<[u8; 32]>) -> Result<Reply, Failed> {
         let bundle = self
             .bundles
             .get_mut(&id.bundle)
@@ -157,7 +168,8 @@ impl Vault {
         };
         let (waiting, keyed) = lane.begin(&self.signer, &mut rand::rng())?;
         bundle.lanes.insert(id.lane, Lane::Waiting(waiting));
-        Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
+        let begun = hand_over(keyed.head.to_bytes(), &keyed);
+        Ok(Reply::Keyed(self.signed(begun, content)))
     }
 
     fn receive(&mut self, id: LaneId, head: &[u8]) -> Result<Reply, Failed> {
@@ -240,7 +252,7 @@ impl Vault {
         outcome
     }
 
-    fn respond(&mut self, id: LaneId) -> Result<Reply, Failed> {
+    fn respond(&mut self, id: LaneId, content: Option<[u8; 32]>) -> Result<Reply, Failed> {
         let bundle = self
             .bundles
             .get_mut(&id.bundle)
@@ -249,7 +261,8 @@ impl Vault {
             Some(Lane::Answering(answering)) => {
                 let (ready, keyed) = answering.respond(&mut rand::rng())?;
                 bundle.lanes.insert(id.lane, Lane::Ready(ready));
-                Ok(Reply::Keyed(hand_over(keyed.head.to_bytes(), &keyed)))
+                let begun = hand_over(keyed.head.to_bytes(), &keyed);
+                Ok(Reply::Keyed(self.signed(begun, content)))
             }
             other => {
                 bundle.lanes.extend(other.map(|lane| (id.lane, lane)));
@@ -330,5 +343,6 @@ fn hand_over<H>(head: Vec<u8>, keyed: &ProtocolKeyed<H>) -> Keyed {
         head,
         key: OneTimeKey(Zeroizing::new(*keyed.key.as_bytes())),
         transcript: *keyed.transcript.as_bytes(),
+        signed: None,
     }
 }

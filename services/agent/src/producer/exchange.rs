@@ -22,7 +22,7 @@ use crate::{
     bhttp::{self, Decoder, Piece},
     enclave::ipc::{Keyed, LaneId},
     problem::Refusal,
-    wire::{BodySealer, Direction, HELD, MessageReader, ReadError, pump},
+    wire::{Ahead, BodySealer, Direction, HELD, MessageReader, ReadError, ahead, known, pump},
 };
 
 /// An accepted ticket and what became of it.
@@ -122,28 +122,42 @@ impl Exchange {
 /// Calls the upstream and seals its response.
 async fn run(producer: Arc<Producer>, exchange: Arc<Exchange>, content: Content) {
     let outcome = call(&producer, &exchange, content).await;
-    let Ok(keyed) = producer.enclave.respond(exchange.lane).await else {
+    let mut content = BytesMut::new();
+    let ahead = match outcome {
+        Outcome::Empty => Ahead::Whole,
+        Outcome::Response(response) => {
+            let (mut parts, body) = response.into_parts();
+            bhttp::strip_hop_by_hop(&mut parts.headers);
+            bhttp::put_response(&parts, &mut content);
+            ahead(BodyStream::new(body), &mut content)
+        }
+    };
+    let digest = match ahead {
+        Ahead::Whole => known(&content),
+        Ahead::More(_) | Ahead::Broken => None,
+    };
+    let Ok(keyed) = producer.enclave.respond(exchange.lane, digest).await else {
         // The bundle was erased meanwhile: nobody may learn the response.
         exchange.log.cut();
         return;
     };
     let mut sealer = BodySealer::new(&producer.enclave, &keyed, Direction::Response);
+    sealer.content().unsplit(content);
     exchange.log.head(Bytes::from(keyed.head));
     let (sink, mut source) = mpsc::channel(2);
-    let sealed = match outcome {
-        Outcome::Empty => tokio::spawn(async move {
-            let mut out = Vec::new();
-            if sealer.finish(&mut out).await.is_ok() {
-                let _ = sink.send(out.into()).await;
+    let sealed = tokio::spawn(async move {
+        match ahead {
+            Ahead::Whole => {
+                let mut out = Vec::new();
+                if sealer.finish(&mut out).await.is_ok() {
+                    let _ = sink.send(out.into()).await;
+                }
             }
-        }),
-        Outcome::Response(response) => {
-            let (mut parts, body) = response.into_parts();
-            bhttp::strip_hop_by_hop(&mut parts.headers);
-            bhttp::put_response(&parts, sealer.content());
-            tokio::spawn(pump(sealer, BodyStream::new(body), sink))
+            Ahead::More(body) => pump(sealer, body, sink).await,
+            // The message stays cut short.
+            Ahead::Broken => {}
         }
-    };
+    });
     let mut whole = false;
     while let Some(chunk) = source.recv().await {
         whole = is_last(&chunk);
