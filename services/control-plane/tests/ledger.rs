@@ -2,8 +2,10 @@
 
 mod common;
 
-use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict};
+use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict, Role};
+use armour_protocol::ticket::SignedTicket;
 use common::{World, database, history, replica, report};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn reports_extend_repeat_leave_gaps_and_collide() {
@@ -76,6 +78,125 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
             .id,
         bundle
     );
+}
+
+/// Calls that come at once share transactions; nobody's verdict is another's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_that_come_at_once_each_get_their_own_verdict() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let mut ends = Vec::new();
+    for _ in 0..24 {
+        let party = world.pair.consumer_id;
+        let endpoint = common::enrol(&world.operator, Role::Consumer, party).await;
+        let client = endpoint.client(&base);
+        let bundle = client
+            .draw_bundle(world.pair.id, None)
+            .await
+            .unwrap()
+            .bundle
+            .id;
+        let honest = history(&endpoint.key, bundle, 0, &[], 6, 1);
+        let verdicts = client.report(vec![report(&honest[..2], 0)]).await.unwrap();
+        assert_eq!(verdicts, [ReportVerdict::Accepted]);
+        ends.push((endpoint, client, honest));
+    }
+    let revoked = ends[3].0.id;
+    let path = format!("/v1/endpoints/{revoked}/revoke");
+    let why = serde_json::json!({ "reason": "test" });
+    let _: serde_json::Value = world.operator.post(&path, &why).await.unwrap();
+    let calls = ends
+        .iter()
+        .enumerate()
+        .map(|(place, (endpoint, client, honest))| {
+            let others = &ends[(place + 1) % ends.len()].2;
+            let mut sent = report(&honest[2..4], 0);
+            match place {
+                0 => {
+                    let bundle = Uuid::from_bytes(honest[0].ticket.bundle);
+                    let fork = history(&endpoint.key, bundle, 0, &honest[..1], 3, 2);
+                    sent = report(&fork[1..], 0);
+                }
+                1 => sent.entries = "no base64!".into(),
+                2 => sent = report(&others[2..4], 0),
+                _ => {}
+            }
+            async move { client.report(vec![sent]).await }
+        });
+    // The producer reports of all of them meanwhile.
+    let all: Vec<_> = ends.iter().map(|end| report(&end.2[..4], 0)).collect();
+    let producer = world.producer.client(&base);
+    let (told, by_producer) = tokio::join!(futures::future::join_all(calls), producer.report(all));
+    for (place, told) in told.into_iter().enumerate() {
+        let Ok(verdicts) = told else {
+            assert_eq!(place, 3, "{told:?}");
+            assert!(told.unwrap_err().is("endpoint-revoked"));
+            continue;
+        };
+        let expected = match place {
+            0 => matches!(
+                verdicts[0],
+                ReportVerdict::Collision | ReportVerdict::Disconnected
+            ),
+            1 | 2 => matches!(verdicts[0], ReportVerdict::Refused { .. }),
+            _ => verdicts[0] == ReportVerdict::Accepted,
+        };
+        assert!(expected && verdicts.len() == 1, "{place}: {verdicts:?}");
+    }
+    for (place, verdict) in by_producer.unwrap().into_iter().enumerate() {
+        // Either history of the first bundle may have come first; a revoked endpoint's
+        // bundle has ended.
+        let expected = match place {
+            0 => matches!(
+                verdict,
+                ReportVerdict::Accepted | ReportVerdict::Disconnected
+            ),
+            3 => verdict == ReportVerdict::Disconnected,
+            _ => verdict == ReportVerdict::Accepted,
+        };
+        assert!(expected, "{place}: {verdict:?}");
+    }
+    assert_eq!(world.operator.collisions().await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_signature_vouches_for_a_chain_but_evidence_bears_its_own() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let consumer = world.consumer.client(&base);
+    let bundle = consumer
+        .draw_bundle(world.pair.id, None)
+        .await
+        .unwrap()
+        .bundle
+        .id;
+    let verdict = async |tickets: &[SignedTicket]| {
+        consumer
+            .report(vec![report(tickets, 0)])
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let honest = history(&world.consumer.key, bundle, 0, &[], 4, 1);
+    let mut garbled = honest.clone();
+    garbled[1].signature = [9; 64];
+    assert_eq!(verdict(&garbled).await, ReportVerdict::Accepted);
+    let mut last = history(&world.consumer.key, bundle, 0, &honest, 5, 1);
+    last[4].signature = [9; 64];
+    assert!(matches!(
+        verdict(&last[4..]).await,
+        ReportVerdict::Refused { .. }
+    ));
+    // It contradicts the record, but nobody could show that to anybody.
+    let fork = history(&world.consumer.key, bundle, 0, &honest[..2], 4, 2);
+    let mut unsigned = fork.clone();
+    unsigned[2].signature = [9; 64];
+    assert!(matches!(
+        verdict(&unsigned[2..]).await,
+        ReportVerdict::Refused { .. }
+    ));
+    assert_eq!(world.operator.collisions().await.unwrap().items.len(), 0);
+    assert_eq!(verdict(&fork[2..]).await, ReportVerdict::Collision);
 }
 
 #[tokio::test]
