@@ -1,16 +1,12 @@
 //! What is recorded of lanes, for people and for endpoints that disown it.
 
 use armour_api::RecordedTicket;
-use armour_protocol::{
-    Suite,
-    ledger::Chain,
-    ticket::{SignedTicket, TicketHash},
-};
+use armour_protocol::{Suite, ticket::SignedTicket};
 use uuid::Uuid;
 
 use crate::{
     Result, Tx,
-    ledger::{corrupt, decode_ticket, number},
+    ledger::{chain_of, corrupt, decode_ticket, number},
 };
 
 impl Tx {
@@ -57,18 +53,13 @@ impl Tx {
             .unwrap_or(u64::MAX);
         let mut tickets = Vec::new();
         for row in rows {
-            let run = Chain {
+            let run = chain_of(
                 suite,
-                bundle: *bundle.as_bytes(),
-                lane,
-                first: u64::try_from(row.first_n).map_err(corrupt)?,
-                previous: TicketHash(
-                    row.previous
-                        .try_into()
-                        .map_err(|_| corrupt("a hash of another length"))?,
-                ),
-                entries: row.entries,
-            };
+                (bundle, lane),
+                row.first_n,
+                row.previous,
+                row.entries,
+            )?;
             let of_run = run.tickets().map_err(corrupt)?;
             for signed in of_run.iter().rev().filter(|t| t.ticket.n < before) {
                 let n = number(signed.ticket.n)?;

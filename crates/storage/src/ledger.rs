@@ -189,18 +189,7 @@ impl Tx {
             let Some(range) = ranges.get(&lane) else {
                 continue;
             };
-            let run = Chain {
-                suite: range.suite,
-                bundle: *row.bundle.as_bytes(),
-                lane: lane.1,
-                first: u64::try_from(row.first_n).map_err(corrupt)?,
-                previous: TicketHash(
-                    row.previous
-                        .try_into()
-                        .map_err(|_| corrupt("a hash of another length"))?,
-                ),
-                entries: row.entries,
-            };
+            let run = chain_of(range.suite, lane, row.first_n, row.previous, row.entries)?;
             let tickets = run.tickets().map_err(corrupt)?;
             let within = tickets
                 .into_iter()
@@ -367,6 +356,27 @@ fn columns(lanes: &[LaneId]) -> (Vec<Uuid>, Vec<i64>) {
 
 fn lane_id(bundle: Uuid, lane: i64) -> Result<LaneId> {
     Ok((bundle, u32::try_from(lane).map_err(corrupt)?))
+}
+
+/// A stored run.
+pub(crate) fn chain_of(
+    suite: Suite,
+    (bundle, lane): LaneId,
+    first: i64,
+    previous: Vec<u8>,
+    entries: Vec<u8>,
+) -> Result<Chain> {
+    let previous = previous
+        .try_into()
+        .map_err(|_| corrupt("a hash of another length"))?;
+    Ok(Chain {
+        suite,
+        bundle: *bundle.as_bytes(),
+        lane,
+        first: u64::try_from(first).map_err(corrupt)?,
+        previous: TicketHash(previous),
+        entries,
+    })
 }
 
 /// Reads a stored signed ticket.
