@@ -134,10 +134,12 @@ def open_body(key: bytes, associated_data: bytes, signer: Ed25519PublicKey, tran
 
 
 def ratchet(root: bytes, transcript: bytes, head: bytes, secret: bytes):
-    """The new root, transcript, key and commitment after a message's head."""
+    """The root that is kept, transcript, key and commitment after a message's head."""
     transcript = h(transcript + head[:-COMMITMENT])
-    root = extract(root, secret + transcript)
-    return root, transcript, expand(root, b"armour/1 key"), expand(root, b"armour/1 commit")
+    extracted = extract(root, secret + transcript)
+    root, key, commitment = (
+        expand(extracted, b"armour/1 " + label) for label in (b"next", b"key", b"commit"))
+    return root, transcript, key, commitment
 
 
 @pytest.fixture(params=[1, 2], ids=["suite 1", "suite 2"])

@@ -159,6 +159,7 @@ export const t = {
     fork: "Two different successors of one ticket",
     superseded: "A superseded bundle was used",
     disowned: "The consumer disowned a ticket",
+    usurped: "Somebody else drew the consumer’s bundle",
   },
   audit: {
     actor: "Actor",

@@ -233,7 +233,13 @@ wire! {
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.
-    pub struct EndpointSelf { pub endpoint: Endpoint, pub pairs: Vec<Pair> }
+    pub struct EndpointSelf {
+        pub endpoint: Endpoint,
+        pub pairs: Vec<Pair>,
+        /// The number of its latest draw, 0 before the first.
+        #[serde(default)]
+        pub draws: u64,
+    }
 
     /// A bundle's life.
     #[derive(Copy, Eq)]
@@ -290,6 +296,10 @@ wire! {
         /// Size of the audit log's head that the endpoint has pinned.
         #[serde(default)]
         pub pinned: Option<u64>,
+        /// Greater than that of any earlier draw of this endpoint: a draw that comes
+        /// late must not supersede what was drawn after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub number: Option<u64>,
     }
 
     /// A run of one lane's tickets.
@@ -370,6 +380,8 @@ wire! {
         Superseded,
         /// The consumer disowned a recorded ticket.
         Disowned,
+        /// The consumer's bundle was superseded by a draw that is not its own.
+        Usurped,
     }
 
     /// A proof that somebody else holds a consumer's state.
@@ -482,5 +494,5 @@ words! {
     }
     EndpointState { Active = "active", Revoked = "revoked" }
     BundleState { Active = "active", Superseded = "superseded", Disconnected = "disconnected" }
-    CollisionKind { Fork = "fork", Superseded = "superseded", Disowned = "disowned" }
+    CollisionKind { Fork = "fork", Superseded = "superseded", Disowned = "disowned", Usurped = "usurped" }
 }

@@ -254,8 +254,27 @@ impl Client {
         let ask = DrawBundle {
             pair_id: pair,
             pinned,
+            number: None,
         };
-        self.post("/v1/endpoint/bundles", &ask).await
+        self.draw(&ask).await
+    }
+
+    /// Draws a bundle, numbered so that it does not supersede a later one.
+    ///
+    /// # Errors
+    /// As above; `draw-over` if a later one was drawn.
+    pub async fn draw(&self, ask: &DrawBundle) -> Result<BundleGrant> {
+        self.post("/v1/endpoint/bundles", ask).await
+    }
+
+    /// Says that the bundle was superseded by a draw that is not the consumer's own.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn disown_successor(&self, bundle: Uuid) -> Result<()> {
+        let path = format!("/v1/endpoint/bundles/{bundle}/disown-successor");
+        self.send(Method::POST, &path, None::<&()>).await?;
+        Ok(())
     }
 
     /// A bundle of the calling endpoint; `pinned` as above.

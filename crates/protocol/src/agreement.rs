@@ -25,7 +25,7 @@ pub type SharedSecret = Zeroizing<Vec<u8>>;
 pub struct ShareSecret {
     x25519: X25519Secret,
     /// The ML-KEM key's seed (FIPS 203, `d || z`), suite 2 only.
-    ml_kem: Option<Zeroizing<[u8; SEED]>>,
+    ml_kem: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// The public part that the peer answers: what remains of its latest share.
@@ -90,7 +90,7 @@ pub fn receive(
     if let Some(ours) = ours {
         agreed = ours.diffie_hellman(&x25519)?;
         if let Some(seed) = &ours.ml_kem {
-            let key = DecapsulationKey::<MlKem768>::from_seed((**seed).into());
+            let key = decapsulation_key(seed)?;
             let mut kem_secret = key
                 .decapsulate_slice(ciphertext)
                 .map_err(|_| Error::KeyShare)?;
@@ -115,11 +115,11 @@ impl ShareSecret {
         let mut share = Vec::with_capacity(suite.share_len());
         share.extend_from_slice(&x25519.public());
         let ml_kem = (suite == Suite::X25519MlKem768).then(|| {
-            let mut seed = Zeroizing::new([0u8; SEED]);
-            rng.fill_bytes(&mut *seed);
-            let (_, key) = MlKem768::from_seed(&(*seed).into());
+            let mut drawn = Zeroizing::new([0u8; SEED]);
+            rng.fill_bytes(&mut *drawn);
+            let (_, key) = MlKem768::from_seed(&(*drawn).into());
             share.extend_from_slice(&key.to_bytes());
-            seed
+            Zeroizing::new(drawn.to_vec())
         });
         (Self { x25519, ml_kem }, share)
     }
@@ -144,6 +144,11 @@ impl PeerShare {
     pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Result<Self> {
         receive(suite, None, bytes).map(|(share, _)| share)
     }
+}
+
+fn decapsulation_key(seed: &[u8]) -> Result<DecapsulationKey<MlKem768>> {
+    let seed: Zeroizing<[u8; SEED]> = Zeroizing::new(seed.try_into().map_err(|_| Error::KeyShare)?);
+    Ok(DecapsulationKey::from_seed((*seed).into()))
 }
 
 fn encapsulation_key(bytes: &[u8]) -> Result<EncapsulationKey<MlKem768>> {

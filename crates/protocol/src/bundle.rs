@@ -7,15 +7,14 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
     Suite,
-    schedule::{LABEL_BUNDLE, LABEL_ROOT_CONSUMER, LABEL_ROOT_PRODUCER, Root, Transcript, expand},
+    schedule::{LABEL_BUNDLE, LABEL_ROOT_CONSUMER, LABEL_ROOT_PRODUCER, Root, Transcript},
 };
 
 /// Bytes of [`BundleContext::to_bytes`].
 pub const CONTEXT_LEN: usize = 1 + 5 * 16 + 2 * 32;
 
 /// The secret that the control plane mints for a bundle, 32 bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct BundleSecret([u8; 32]);
+pub struct BundleSecret(Box<[u8; 32]>);
 
 /// Everything a bundle's keys are bound to. Identifiers are UUIDs' 16 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +47,7 @@ pub(crate) struct LaneStart {
 impl BundleSecret {
     /// A secret from its 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Box::new(bytes))
     }
 
     /// The secret's bytes.
@@ -57,20 +56,28 @@ impl BundleSecret {
     }
 
     pub(crate) fn lane(&self, context: &BundleContext, lane: u32) -> LaneStart {
-        let (mut prk, _) = Hkdf::<Sha256>::extract(Some(LABEL_BUNDLE), &self.0);
+        let (mut prk, _) = Hkdf::<Sha256>::extract(Some(LABEL_BUNDLE), &*self.0);
         let mut key: [u8; 32] = prk.into();
         prk.zeroize();
         let bound = context.to_bytes();
         let number = lane.to_be_bytes();
         let start = LaneStart {
-            consumer_root: Root::from_bytes(expand(&key, &[LABEL_ROOT_CONSUMER, &bound, &number])),
-            producer_root: Root::from_bytes(expand(&key, &[LABEL_ROOT_PRODUCER, &bound, &number])),
+            consumer_root: Root::derived(&key, &[LABEL_ROOT_CONSUMER, &bound, &number]),
+            producer_root: Root::derived(&key, &[LABEL_ROOT_PRODUCER, &bound, &number]),
             transcript: Transcript::start(&bound, lane),
         };
         key.zeroize();
         start
     }
 }
+
+impl Drop for BundleSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for BundleSecret {}
 
 impl BundleContext {
     /// The context as bytes: suite, tenant, pair, bundle, consumer, producer,

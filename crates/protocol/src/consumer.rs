@@ -14,7 +14,7 @@ use crate::{
     bundle::{BundleContext, BundleSecret},
     crypto::Sign,
     message::{RequestHead, ResponseHead, share_digest},
-    schedule::{MessageKey, Root, Transcript},
+    schedule::{MessageKey, Root, Step, Transcript},
     ticket::{NO_PREVIOUS, Ticket, TicketHash},
 };
 
@@ -115,13 +115,12 @@ impl IdleLane {
             commitment: [0; 32],
         };
         let transcript = self.transcript.absorb(&head.transcript_bytes());
-        let root = self.consumer_root.rekey(&agreed, &transcript);
-        head.commitment = root.commitment();
-        let key = root.message_key();
+        let step = self.consumer_root.rekey(&agreed, &transcript);
+        head.commitment = step.commitment;
         let waiting = WaitingLane {
             context: self.context,
             ticket,
-            consumer_root: root,
+            consumer_root: step.root,
             producer_root: self.producer_root,
             transcript,
             secret,
@@ -130,7 +129,7 @@ impl IdleLane {
             waiting,
             Keyed {
                 head,
-                key,
+                key: step.key,
                 transcript,
             },
         ))
@@ -154,8 +153,7 @@ impl WaitingLane {
     ) -> std::result::Result<(IdleLane, Keyed<ResponseHead>), (Box<Self>, Error)> {
         match self.check(&head) {
             Err(error) => Err((Box::new(self), error)),
-            Ok((peer, producer_root, transcript)) => {
-                let key = producer_root.message_key();
+            Ok((peer, step, transcript)) => {
                 let idle = IdleLane {
                     context: self.context,
                     lane: self.ticket.lane,
@@ -163,7 +161,7 @@ impl WaitingLane {
                     next: self.ticket.n + 1,
                     previous: self.ticket.hash(),
                     consumer_root: self.consumer_root,
-                    producer_root,
+                    producer_root: step.root,
                     transcript,
                     peer: Some(peer),
                 };
@@ -171,7 +169,7 @@ impl WaitingLane {
                     idle,
                     Keyed {
                         head,
-                        key,
+                        key: step.key,
                         transcript,
                     },
                 ))
@@ -179,7 +177,7 @@ impl WaitingLane {
         }
     }
 
-    fn check(&self, head: &ResponseHead) -> Result<(PeerShare, Root, Transcript)> {
+    fn check(&self, head: &ResponseHead) -> Result<(PeerShare, Step, Transcript)> {
         let ticket = &self.ticket;
         if head.suite != ticket.suite {
             return Err(Error::Suite);
@@ -192,17 +190,25 @@ impl WaitingLane {
         }
         let (peer, agreed) = agreement::receive(head.suite, Some(&self.secret), &head.share)?;
         let transcript = self.transcript.absorb(&head.transcript_bytes());
-        let root = self.producer_root.rekey(&agreed, &transcript);
-        if !bool::from(root.commitment().ct_eq(&head.commitment)) {
+        let step = self.producer_root.rekey(&agreed, &transcript);
+        if !bool::from(step.commitment.ct_eq(&head.commitment)) {
             return Err(Error::Commitment);
         }
-        Ok((peer, root, transcript))
+        Ok((peer, step, transcript))
     }
 }
 
 /// A copy of an idle lane's whole state: what a thief of the consumer takes.
 #[cfg(feature = "state-export")]
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    zeroize::Zeroize,
+    zeroize::ZeroizeOnDrop,
+)]
 pub struct StolenLane {
     /// Lane number.
     pub lane: u32,

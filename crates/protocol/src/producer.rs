@@ -11,7 +11,7 @@ use crate::{
     bundle::{BundleContext, BundleSecret},
     consumer::Keyed,
     message::{RequestHead, ResponseHead},
-    schedule::{Root, Transcript},
+    schedule::{Root, Step, Transcript},
     ticket::{NO_PREVIOUS, SignedTicket},
 };
 
@@ -93,12 +93,11 @@ impl ReadyLane {
     ) -> std::result::Result<(AnsweringLane, Keyed<RequestHead>), (Box<Self>, Error)> {
         match self.check(&head) {
             Err(error) => Err((Box::new(self), error)),
-            Ok((peer, consumer_root, transcript)) => {
-                let key = consumer_root.message_key();
+            Ok((peer, step, transcript)) => {
                 let answering = AnsweringLane {
                     context: self.context,
                     last: head.ticket,
-                    consumer_root,
+                    consumer_root: step.root,
                     producer_root: self.producer_root,
                     transcript,
                     peer,
@@ -107,7 +106,7 @@ impl ReadyLane {
                     answering,
                     Keyed {
                         head,
-                        key,
+                        key: step.key,
                         transcript,
                     },
                 ))
@@ -115,18 +114,18 @@ impl ReadyLane {
         }
     }
 
-    fn check(&self, head: &RequestHead) -> Result<(PeerShare, Root, Transcript)> {
+    fn check(&self, head: &RequestHead) -> Result<(PeerShare, Step, Transcript)> {
         if self.judge(&head.ticket)? != Standing::Next {
             return Err(Error::Unexpected);
         }
         let (peer, agreed) =
             agreement::receive(self.context.suite, self.secret.as_ref(), &head.share)?;
         let transcript = self.transcript.absorb(&head.transcript_bytes());
-        let root = self.consumer_root.rekey(&agreed, &transcript);
-        if !bool::from(root.commitment().ct_eq(&head.commitment)) {
+        let step = self.consumer_root.rekey(&agreed, &transcript);
+        if !bool::from(step.commitment.ct_eq(&head.commitment)) {
             return Err(Error::Commitment);
         }
-        Ok((peer, root, transcript))
+        Ok((peer, step, transcript))
     }
 
     /// The exchange expected next.
@@ -175,16 +174,15 @@ impl AnsweringLane {
             commitment: [0; 32],
         };
         let transcript = self.transcript.absorb(&head.transcript_bytes());
-        let root = self.producer_root.rekey(&agreed, &transcript);
-        head.commitment = root.commitment();
-        let key = root.message_key();
+        let step = self.producer_root.rekey(&agreed, &transcript);
+        head.commitment = step.commitment;
         let ready = ReadyLane {
             context: self.context,
             lane: ticket.lane,
             next: ticket.n.checked_add(1).ok_or(Error::Exhausted)?,
             last: Some(self.last),
             consumer_root: self.consumer_root,
-            producer_root: root,
+            producer_root: step.root,
             transcript,
             secret: Some(secret),
         };
@@ -192,7 +190,7 @@ impl AnsweringLane {
             ready,
             Keyed {
                 head,
-                key,
+                key: step.key,
                 transcript,
             },
         ))

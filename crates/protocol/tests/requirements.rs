@@ -71,25 +71,34 @@ fn r1_a_message_key_opens_its_own_payload_only_and_sends_nothing() {
 
 #[test]
 fn r2_neither_a_key_nor_a_later_root_leads_back() {
-    // HKDF outputs under other labels and from other salts: none equals its
-    // input, and re-keying forward from n+1 never yields n's key.
-    let root = Root::from_bytes([5; 32]);
+    // The key, the commitment and the kept root are siblings: none is another, none
+    // leads to another's, and re-keying forward never yields an earlier root.
+    let first = Root::from_bytes([5; 32]);
     let transcript = Transcript::from_bytes([6; 32]);
-    let next = root.rekey(b"secret", &transcript);
-    let from_key = Root::from_bytes(*root.message_key().as_bytes());
-    assert_ne!(
-        from_key.message_key().as_bytes(),
-        root.message_key().as_bytes()
-    );
-    assert_ne!(
-        from_key.rekey(b"secret", &transcript).to_bytes(),
-        next.to_bytes()
-    );
-    assert_ne!(root.commitment(), *root.message_key().as_bytes());
-    let mut walk = next;
+    let step = first.rekey(b"secret", &transcript);
+    let parts = [
+        *step.key.as_bytes(),
+        step.commitment,
+        step.root.to_bytes(),
+        first.to_bytes(),
+    ];
+    for (place, part) in parts.iter().enumerate() {
+        assert!(!parts[..place].contains(part));
+        let onwards = Root::from_bytes(*part).rekey(b"secret", &transcript);
+        for other in [
+            *onwards.key.as_bytes(),
+            onwards.commitment,
+            onwards.root.to_bytes(),
+        ] {
+            // From the first root it is the step itself, from no other part.
+            assert_eq!(parts.contains(&other), place == 3);
+        }
+    }
+    let mut walk = step.root;
     for _ in 0..1000 {
-        assert_ne!(walk.to_bytes(), root.to_bytes());
-        walk = walk.rekey(b"secret", &transcript);
+        assert!(!parts[..2].contains(&walk.to_bytes()));
+        walk = walk.rekey(b"secret", &transcript).root;
+        assert!(!parts.contains(&walk.to_bytes()));
     }
 }
 
@@ -113,14 +122,14 @@ fn r3_a_stolen_root_reads_nothing_after_the_next_exchange() {
             stolen.peer.as_ref().unwrap(),
         ] {
             let guessed = root.rekey(guess, &transcript);
-            assert_ne!(guessed.commitment(), request.head.commitment);
-            assert_ne!(guessed.message_key().as_bytes(), request.key.as_bytes());
+            assert_ne!(guessed.commitment, request.head.commitment);
+            assert_ne!(guessed.key.as_bytes(), request.key.as_bytes());
         }
         let (answering, _) = accept(ready, &request.head).unwrap();
         let (_, response) = w.respond(answering);
         let stolen_root = Root::from_bytes(stolen.producer_root);
         assert_ne!(
-            stolen_root.rekey(&[], &response.transcript).commitment(),
+            stolen_root.rekey(&[], &response.transcript).commitment,
             response.head.commitment
         );
         receive(waiting, &response.head).unwrap();
@@ -176,11 +185,12 @@ fn r5_a_stolen_consumer_state_opens_no_earlier_payload() {
             stolen.producer_root,
             stolen.transcript,
         ] {
+            // What a root gave the last message's key by in an earlier version of the
+            // protocol, too: the root was then the key's parent.
             for key in [
                 MessageKey::from_bytes(bytes),
-                Root::from_bytes(bytes)
-                    .rekey(&[], &request.transcript)
-                    .message_key(),
+                MessageKey::from_bytes(expanded(&bytes, b"armour/1 key")),
+                Root::from_bytes(bytes).rekey(&[], &request.transcript).key,
             ] {
                 assert_eq!(
                     open(&key, &ad, &request.transcript, &signer, &sealed),
@@ -188,12 +198,20 @@ fn r5_a_stolen_consumer_state_opens_no_earlier_payload() {
                 );
             }
         }
-        // The current root's key is the very one that was used and erased on
-        // the consumer's side after sealing; it never seals a second message.
+        // Nor does the state seal anything under the earlier key.
         let next = IdleLane::from_stolen(w.context.clone(), &stolen).unwrap();
         let (_, following) = w.begin(next);
         assert_ne!(following.key.as_bytes(), request.key.as_bytes());
     }
+}
+
+fn expanded(root: &[u8; 32], label: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    hkdf::Hkdf::<sha2::Sha256>::from_prk(root)
+        .unwrap()
+        .expand(label, &mut out)
+        .unwrap();
+    out
 }
 
 #[test]
@@ -241,7 +259,7 @@ fn r8_the_root_depends_on_fresh_material_of_both_ends() {
         let mut wrong = stolen.clone();
         let (elsewhere, there) = w.lane(1);
         let (elsewhere, _) = w.exchange(elsewhere, there);
-        wrong.peer = elsewhere.steal().peer;
+        wrong.peer = elsewhere.steal().peer.clone();
         let (_, mixed) = w.begin(IdleLane::from_stolen(w.context.clone(), &wrong).unwrap());
         let head = RequestHead::from_bytes(&mixed.head.to_bytes()).unwrap();
         let (ready, error) = ready.accept(head).err().unwrap();

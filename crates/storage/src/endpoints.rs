@@ -94,6 +94,41 @@ impl Tx {
         .into_endpoint()
     }
 
+    /// Notes the number of a draw; `false` if the endpoint has made a later one.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn count_draw(&mut self, id: Uuid, number: u64) -> Result<bool> {
+        let Ok(number) = i64::try_from(number) else {
+            return Ok(false);
+        };
+        let noted = sqlx::query!(
+            "UPDATE endpoints SET draws = $3
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND draws < $3",
+            self.tenant,
+            id,
+            number
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    /// The number of an endpoint's latest draw, 0 before the first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn draws(&mut self, id: Uuid) -> Result<u64> {
+        let draws = sqlx::query_scalar!(
+            "SELECT draws FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.tenant,
+            id
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(u64::try_from(draws).unwrap_or(0))
+    }
+
     /// Endpoints in order of id.
     ///
     /// # Errors

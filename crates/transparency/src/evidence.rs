@@ -105,6 +105,9 @@ pub fn check(evidence: &Evidence, trusted: Option<&VerifyingKey>) -> Result<Show
         (CollisionKind::Disowned, _) => shown
             .rests_on
             .push("that it did not issue the ticket is the consumer's word".into()),
+        (CollisionKind::Usurped, _) => shown
+            .rests_on
+            .push("that it did not draw the successor is the consumer's word".into()),
     }
     Ok(shown)
 }

@@ -3,7 +3,9 @@
 mod backoff;
 pub mod bhttp;
 pub mod consumer;
+mod draws;
 pub mod enclave;
+mod folder;
 mod grant;
 mod health;
 mod http_client;
@@ -16,19 +18,27 @@ mod serve;
 mod session;
 pub mod wire;
 
-use std::os::unix::fs::DirBuilderExt;
-
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::process::Child;
 
-/// Makes the data folder and starts the enclave on its keys.
-fn start_enclave(common: &options::Common) -> anyhow::Result<(enclave::Enclave, Child)> {
-    let mut folder = std::fs::DirBuilder::new();
-    folder
-        .recursive(true)
-        .mode(0o700)
-        .create(&common.data_dir)
-        .with_context(|| format!("create {}", common.data_dir.display()))?;
+use options::EnclaveHardening;
+
+/// Starts the enclave on the keys of the data folder, and makes sure that it is shut off
+/// as policy wants it.
+async fn start_enclave(common: &options::Common) -> anyhow::Result<(enclave::Enclave, Child)> {
     let program = std::env::current_exe()?;
-    enclave::Enclave::start(&program, &common.data_dir.join("keys")).context("start the enclave")
+    let (enclave, child) = enclave::Enclave::start(&program, &common.data_dir.join("keys"))
+        .context("start the enclave")?;
+    let hardening = enclave.hardening().await?;
+    tracing::info!(in_force = ?hardening.in_force, "the enclave is shut off");
+    for missing in &hardening.missing {
+        tracing::warn!(missing, "THE ENCLAVE IS NOT SHUT OFF as it should be");
+    }
+    if common.enclave_hardening == EnclaveHardening::Require && !hardening.missing.is_empty() {
+        bail!(
+            "the enclave cannot be shut off here, and --enclave-hardening=require: {}",
+            hardening.missing.join("; ")
+        );
+    }
+    Ok((enclave, child))
 }

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use armour_api::{BundleGrant, Role};
+use armour_api::{BundleGrant, DrawBundle, Role};
 use armour_client::Client;
 use armour_transparency::pin::{Claimed, Pin};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
+    draws::Draws,
     session::{GrantError, write_whole},
 };
 
@@ -23,12 +25,12 @@ pub enum Wanted {
     /// A new one of a pair.
     New {
         /// The pair.
-        pair: uuid::Uuid,
+        pair: Uuid,
     },
     /// One that its consumer has drawn.
     Known {
         /// The bundle.
-        bundle: uuid::Uuid,
+        bundle: Uuid,
     },
 }
 
@@ -37,6 +39,7 @@ struct Pinned {
     pin: Pin,
     /// Whether a log that lost entries to a restore is followed nevertheless.
     forgives: bool,
+    draws: Draws,
 }
 
 impl Log {
@@ -68,6 +71,7 @@ impl Log {
             file,
             pin,
             forgives,
+            draws: Draws::open(data)?,
         }))))
     }
 
@@ -129,7 +133,7 @@ impl Pinned {
     ) -> Result<BundleGrant, GrantError> {
         let pinned = Some(self.pin.head.size);
         let grant = match wanted {
-            Wanted::New { pair } => client.draw_bundle(pair, pinned).await?,
+            Wanted::New { pair } => self.draw(client, pair, pinned).await?,
             Wanted::Known { bundle } => client.bundle_grant(bundle, pinned).await?,
         };
         let proof = grant
@@ -156,6 +160,27 @@ impl Pinned {
             self.save();
         }
         Ok(grant)
+    }
+
+    async fn draw(
+        &mut self,
+        client: &Client,
+        pair: Uuid,
+        pinned: Option<u64>,
+    ) -> Result<BundleGrant, GrantError> {
+        let number = self.draws.next().map_err(GrantError::Uncounted)?;
+        let ask = DrawBundle {
+            pair_id: pair,
+            pinned,
+            number: Some(number),
+        };
+        let drawn = client.draw(&ask).await;
+        if matches!(&drawn, Err(error) if error.is("draw-over")) {
+            let known = client.endpoint().await?.draws;
+            tracing::warn!(number, known, "this folder is older than its last draw");
+            self.draws.go_on_after(known);
+        }
+        Ok(drawn?)
     }
 
     async fn restart(&mut self, client: &Client) -> Result<(), GrantError> {

@@ -37,12 +37,30 @@ pub struct Common {
     /// log's key says so; without this it is told loudly, and kept as evidence.
     #[arg(long, env = "ARMOUR_REFUSE_RESTORED_LOG")]
     pub refuse_restored_log: bool,
+    /// What to do where the kernel cannot shut the enclave off as it should be (seccomp,
+    /// Landlock, locked memory): say so loudly, or refuse to start.
+    #[arg(
+        long,
+        env = "ARMOUR_ENCLAVE_HARDENING",
+        value_enum,
+        default_value_t = EnclaveHardening::Warn
+    )]
+    pub enclave_hardening: EnclaveHardening,
     /// Where a supervisor asks for `/live` and `/ready`; nowhere if absent.
     #[arg(long, env = "ARMOUR_AGENT_HEALTH_LISTEN")]
     pub health_listen: Option<SocketAddr>,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,
+}
+
+/// What to do where the enclave cannot be shut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum EnclaveHardening {
+    /// Start, and say so loudly.
+    Warn,
+    /// Refuse to start.
+    Require,
 }
 
 /// Takes plain HTTP on loopback and sends it protected.

@@ -51,6 +51,9 @@ pub enum GrantError {
     /// The control plane refused or is out of reach.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The draw's number cannot be kept.
+    #[error("the data folder cannot be written: {0}")]
+    Uncounted(std::io::Error),
     /// What it granted does not hold.
     #[error("the control plane's grant is not to be trusted: {0}")]
     Untrusted(String),
@@ -62,6 +65,7 @@ impl GrantError {
         match self {
             Self::Client(error) => error.is("log-behind"),
             Self::Untrusted(_) => true,
+            Self::Uncounted(_) => false,
         }
     }
 }

@@ -72,9 +72,12 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     let reporter = Actor::Endpoint(found.reporter);
     tx.audit(&reporter, "collision.detect", found.bundle.id, detail)
         .await?;
-    // A superseded bundle in use means that either it or its successor is a
-    // thief's: both go. Otherwise the one bundle does.
-    let successors = found.kind == CollisionKind::Superseded;
+    // A superseded bundle in use, or a successor that its consumer did not draw, means
+    // that either of them is a thief's: both go. Otherwise the one bundle does.
+    let successors = matches!(
+        found.kind,
+        CollisionKind::Superseded | CollisionKind::Usurped
+    );
     let (consumer, bundle) = match successors {
         true => (Some(found.bundle.consumer), None),
         false => (None, Some(found.bundle.id)),

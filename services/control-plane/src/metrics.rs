@@ -104,7 +104,7 @@ pub fn install(app: &App) -> anyhow::Result<Registry> {
     METRICS.fences.add(0, &[]);
     METRICS.disconnects.add(0, &[]);
     METRICS.streams.add(0, &[]);
-    for kind in ["fork", "superseded", "disowned"] {
+    for kind in ["fork", "superseded", "disowned", "usurped"] {
         METRICS.collisions.add(0, &[KeyValue::new("kind", kind)]);
     }
     for name in crate::workers::NAMES {

@@ -307,3 +307,51 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         assert_eq!(bundle.state, BundleState::Disconnected);
     }
 }
+
+#[tokio::test]
+async fn a_draw_that_comes_late_supersedes_nothing_and_one_of_a_thief_is_disowned() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let consumer = world.consumer.client(&base);
+    let draw = async |number: Option<u64>| {
+        consumer
+            .draw(&armour_api::DrawBundle {
+                pair_id: world.pair.id,
+                pinned: None,
+                number,
+            })
+            .await
+    };
+    let state = async |id: Uuid| {
+        let bundle: armour_api::Bundle = world
+            .operator
+            .get(&format!("/v1/bundles/{id}"))
+            .await
+            .unwrap();
+        bundle.state
+    };
+    let mine = draw(Some(7)).await.unwrap().bundle.id;
+    // What an earlier process asked for before it died.
+    for late in [1, 6, 7, u64::MAX] {
+        assert!(draw(Some(late)).await.unwrap_err().is("draw-over"));
+    }
+    assert_eq!(consumer.endpoint().await.unwrap().draws, 7);
+    assert_eq!(state(mine).await, BundleState::Active);
+    let word = consumer.disown_successor(mine).await.unwrap_err();
+    assert!(word.is("not-superseded"), "{word}");
+    // The thief has the endpoint's keys and can do all that it can, but not unseen.
+    let theirs = draw(Some(8)).await.unwrap().bundle.id;
+    assert_eq!(state(mine).await, BundleState::Superseded);
+    let others = world.producer.client(&base).disown_successor(mine).await;
+    assert!(others.unwrap_err().is("not-found"));
+    for _ in 0..2 {
+        consumer.disown_successor(mine).await.unwrap();
+        for bundle in [mine, theirs] {
+            assert_eq!(state(bundle).await, BundleState::Disconnected);
+        }
+    }
+    let collisions = world.operator.collisions().await.unwrap().items;
+    assert_eq!(collisions.len(), 1);
+    assert_eq!(collisions[0].kind, armour_api::CollisionKind::Usurped);
+    assert!(draw(Some(9)).await.unwrap_err().is("pair-disconnected"));
+}

@@ -11,17 +11,17 @@ pub(super) const NAME: &str = "RustCrypto and dalek";
 
 const TAG_LEN: usize = 16;
 
-/// An X25519 private key, erased when dropped.
-pub(crate) struct X25519Secret(StaticSecret);
+/// An X25519 private key, erased when dropped. On the heap, so that moves leave no copy.
+pub(crate) struct X25519Secret(Box<StaticSecret>);
 
 impl X25519Secret {
     /// A key from 32 random bytes.
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(StaticSecret::from(*bytes))
+        Self(Box::new(StaticSecret::from(*bytes)))
     }
 
     pub(crate) fn public(&self) -> [u8; 32] {
-        PublicKey::from(&self.0).to_bytes()
+        PublicKey::from(&*self.0).to_bytes()
     }
 
     /// The secret agreed on with a peer. RFC 7748, section 6.1: the all-zero output of

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ pub struct Bundle {
     pub producer: String,
     /// Cancelled once the bundle must not be used any more.
     pub dead: CancellationToken,
+    /// Whether the ledger has said so itself.
+    pub condemned: AtomicBool,
     lanes: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     next: AtomicU32,
@@ -51,6 +53,7 @@ impl Bundle {
             grant,
             producer,
             dead: CancellationToken::new(),
+            condemned: AtomicBool::new(false),
             lanes,
             idle: Mutex::default(),
             next: AtomicU32::new(0),

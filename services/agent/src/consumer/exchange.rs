@@ -111,6 +111,7 @@ async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answe
     if let Some(strict) = strict
         && strict.await.is_none()
     {
+        lane.bundle.dead.cancel();
         return;
     }
     let mut exchange = Exchange {

@@ -1,6 +1,9 @@
 //! Draws a bundle whenever there is none, and keeps idle lanes fresh.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{Consumer, Current, bundle::Bundle, exchange, lock};
 use crate::{
@@ -29,6 +32,9 @@ pub async fn run(consumer: Arc<Consumer>) {
                 }
                 tracing::warn!(bundle = %bundle.id(), "the bundle is of no more use");
                 set(&consumer, Current::None(DRAWING));
+                if !bundle.condemned.load(Ordering::Relaxed) {
+                    consumer.last_look(&bundle).await;
+                }
                 // Every root of it is gone from here on.
                 if consumer
                     .enclave

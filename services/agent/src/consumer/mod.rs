@@ -14,22 +14,26 @@ mod keeper;
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{BundleState, BundleStatus, Event, Pair, Reporting, Role};
+use armour_api::{
+    BundleState, BundleStatus, Event, Heartbeat, Pair, ReportVerdict, Reporting, Role,
+};
 use http::StatusCode;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::bundle::{Bundle, Lane};
 use crate::{
+    backoff::Backoff,
     enclave::{
         Enclave,
         ipc::{Keyed, LaneId},
     },
+    folder,
     http_client::{HttpClient, http_client},
     options::ConsumerOptions,
     problem::Refusal,
@@ -40,6 +44,9 @@ use crate::{
 
 /// How long a request waits for a bundle or a free lane.
 const LANE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a bundle that is given up waits for a last look at the ledger.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 
 /// The consumer's agent.
 pub struct Consumer {
@@ -66,7 +73,8 @@ enum Current {
 /// # Errors
 /// If it cannot start, or the enclave is lost.
 pub async fn run(options: ConsumerOptions) -> anyhow::Result<()> {
-    let (enclave, child) = crate::start_enclave(&options.common)?;
+    let _folder = folder::take(&options.common.data_dir)?;
+    let (enclave, child) = crate::start_enclave(&options.common).await?;
     let session = Session::open(&options.common, Role::Consumer, None, &enclave).await?;
     let pair = choose(session.own().await?.pairs, options.pair)?;
     let (reporter, dead) = Reporter::new(session.clone());
@@ -189,7 +197,12 @@ impl Consumer {
             return None;
         }
         let reporter = self.reporter.clone();
-        Some(async move { reporter.add_now(ticket).await.map(drop) })
+        Some(async move {
+            let verdict = reporter.add_now(ticket).await;
+            verdict
+                .filter(|verdict| *verdict == ReportVerdict::Accepted)
+                .map(drop)
+        })
     }
 
     fn outcome_unknown(&self) -> Refusal {
@@ -207,10 +220,82 @@ impl Consumer {
         }
     }
 
+    /// The ledger may hold nothing in our name that we did not do. What is not ours
+    /// counts only while the bundle's lanes are held.
+    async fn disown_strangers(&self, status: &BundleStatus, held: impl Fn() -> bool) {
+        for head in &status.lanes {
+            let lane = LaneId {
+                bundle: status.id.into_bytes(),
+                lane: head.lane,
+            };
+            let Some(hash) = hex::decode(&head.hash).ok().and_then(|h| h.try_into().ok()) else {
+                continue;
+            };
+            if let Ok(false) = self.enclave.owns(lane, head.n, hash).await
+                && held()
+            {
+                tracing::error!(bundle = %status.id, lane = head.lane, n = head.n,
+                    "the ledger holds a ticket that this endpoint never issued");
+                let word = armour_api::Disown {
+                    bundle_id: status.id,
+                    lane: head.lane,
+                    n: head.n,
+                };
+                if let Err(error) = self.session.client().disown(&word).await {
+                    tracing::warn!(%error, "cannot disown yet");
+                }
+            }
+        }
+    }
+
+    /// Compares the ledger's heads with our lanes a last time, before the lanes of a
+    /// bundle that is given up are erased: nobody could afterwards.
+    async fn last_look(&self, bundle: &Bundle) {
+        let beat = Heartbeat {
+            bundles: vec![bundle.id()],
+            error: None,
+            log_size: None,
+        };
+        let look = self.session.client().heartbeat(&beat);
+        match tokio::time::timeout(LAST_LOOK, look).await {
+            Ok(Ok(ack)) => {
+                for status in ack.bundles {
+                    self.disown_strangers(&status, || true).await;
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "no last look at a bundle's lanes"),
+            Err(_) => tracing::warn!("no last look at a bundle's lanes in time"),
+        }
+    }
+
+    /// A bundle was superseded. If it is the one in use, somebody else drew its
+    /// successor in this endpoint's name: it draws one itself only when it has given up
+    /// the one before, and no draw of its earlier processes is taken after that.
+    fn superseded(&self, id: Uuid) {
+        let own = self.current().filter(|bundle| bundle.id() == id);
+        if own.is_none_or(|bundle| bundle.dead.is_cancelled()) {
+            return;
+        }
+        tracing::error!(bundle = %id, "somebody else drew a bundle in this endpoint's name");
+        self.kill(id);
+        let session = self.session.clone();
+        tokio::spawn(async move {
+            let mut backoff = Backoff::default();
+            while let Err(error) = session.client().disown_successor(id).await {
+                tracing::warn!(%error, bundle = %id, "cannot disown a draw yet");
+                if !error.is_passing() {
+                    return;
+                }
+                backoff.wait().await;
+            }
+        });
+    }
+
     fn kill(&self, id: Uuid) {
         if let Some(bundle) = self.current()
             && bundle.id() == id
         {
+            bundle.condemned.store(true, Ordering::Relaxed);
             bundle.dead.cancel();
         }
     }
@@ -229,42 +314,23 @@ impl Watcher for Consumer {
     }
 
     async fn status(&self, status: BundleStatus) {
-        if status.state != BundleState::Active {
-            self.kill(status.id);
-            return;
+        match status.state {
+            BundleState::Active => {}
+            BundleState::Superseded => return self.superseded(status.id),
+            BundleState::Disconnected => return self.kill(status.id),
         }
-        // The ledger may hold nothing in our name that we did not do.
-        for head in status.lanes {
-            let lane = LaneId {
-                bundle: status.id.into_bytes(),
-                lane: head.lane,
-            };
-            let Some(hash) = hex::decode(&head.hash).ok().and_then(|h| h.try_into().ok()) else {
-                continue;
-            };
-            if let Ok(false) = self.enclave.owns(lane, head.n, hash).await
-                // The bundle may have gone meanwhile, and its lanes with it.
-                && self.current().is_some_and(|bundle| {
-                    bundle.id() == status.id && !bundle.dead.is_cancelled()
-                })
-            {
-                tracing::error!(bundle = %status.id, lane = head.lane, n = head.n,
-                    "the ledger holds a ticket that this endpoint never issued");
-                let word = armour_api::Disown {
-                    bundle_id: status.id,
-                    lane: head.lane,
-                    n: head.n,
-                };
-                if let Err(error) = self.session.client().disown(&word).await {
-                    tracing::warn!(%error, "cannot disown yet");
-                }
-            }
-        }
+        // Once it is given up, its lanes may be erased at any moment.
+        let held = || {
+            let current = self.current().filter(|bundle| bundle.id() == status.id);
+            current.is_some_and(|bundle| !bundle.dead.is_cancelled())
+        };
+        self.disown_strangers(&status, held).await;
     }
 
     async fn event(&self, event: Event) {
         match (event.kind.as_str(), event.bundle_id) {
-            ("bundle.disconnected" | "bundle.superseded", Some(bundle)) => self.kill(bundle),
+            ("bundle.disconnected", Some(bundle)) => self.kill(bundle),
+            ("bundle.superseded", Some(bundle)) => self.superseded(bundle),
             ("pair.re-armed", _) => self.changed.notify_waiters(),
             ("pair.updated", _) => {
                 let id = lock(&self.pair).id;

@@ -23,7 +23,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::ipc::{self, Accepted, Binding, Call, Keyed, LaneId, Reply};
+use super::ipc::{self, Accepted, Binding, Call, Hardening, Keyed, LaneId, Reply};
 
 /// Why a call to the enclave failed.
 #[derive(Debug, Error)]
@@ -58,6 +58,7 @@ impl Enclave {
             .arg("enclave")
             .arg("--key-file")
             .arg(key_file)
+            .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // Ctrl-C is for the proxy; the enclave lives until the proxy ends.
             .process_group(0)
@@ -74,10 +75,21 @@ impl Enclave {
         Ok((enclave, child))
     }
 
-    /// Ed25519 and X25519 public keys.
+    /// What the enclave's process has given up.
     ///
     /// # Errors
     /// If the enclave is gone; so for all calls below, or if it refuses.
+    pub async fn hardening(&self) -> Result<Hardening, EnclaveError> {
+        match self.call(Call::Hardening).await? {
+            Reply::Hardening(hardening) => Ok(hardening),
+            _ => Err(EnclaveError::Gone),
+        }
+    }
+
+    /// Ed25519 and X25519 public keys.
+    ///
+    /// # Errors
+    /// As above.
     pub async fn identity(&self) -> Result<([u8; 32], [u8; 32]), EnclaveError> {
         match self.call(Call::Identity).await? {
             Reply::Identity {

@@ -13,6 +13,9 @@ pub const MAX_FRAME: usize = 16 * 1024;
 #[cfg(feature = "clone-demo")]
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
+/// Bytes that every frame of a release fits into.
+const FRAME: usize = 16 * 1024;
+
 /// What a bundle is bound to, as the control plane grants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
@@ -46,6 +49,8 @@ pub struct LaneId {
 /// What the proxy asks.
 #[derive(Serialize, Deserialize)]
 pub enum Call {
+    /// What the enclave's process has given up.
+    Hardening,
     /// The endpoint's public keys.
     Identity,
     /// A DPoP proof for the control plane (RFC 9449, section 4.2).
@@ -95,6 +100,15 @@ pub enum Call {
     Import { stolen: super::stolen::Stolen },
 }
 
+/// How the enclave's process is shut off, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hardening {
+    /// What holds.
+    pub in_force: Vec<String>,
+    /// What does not, and why.
+    pub missing: Vec<String>,
+}
+
 /// A one-time key on its way to the proxy.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct OneTimeKey(pub Zeroizing<[u8; 32]>);
@@ -140,6 +154,8 @@ pub enum Accepted {
 pub enum Reply {
     /// Done.
     Done,
+    /// What the enclave's process has given up, and what it could not.
+    Hardening(Hardening),
     /// Ed25519 and X25519 public keys.
     Identity {
         signing_key: [u8; 32],
@@ -175,7 +191,9 @@ pub fn write<T: Serialize>(socket: &mut impl Write, id: u64, message: &T) -> io:
 /// # Errors
 /// If it is too large.
 pub fn encode<T: Serialize>(id: u64, message: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    let body = Zeroizing::new(postcard::to_stdvec(message).map_err(io::Error::other)?);
+    // Large enough for any frame but a stolen state: growing would leave copies behind.
+    let body = Vec::with_capacity(FRAME);
+    let body = Zeroizing::new(postcard::to_extend(message, body).map_err(io::Error::other)?);
     let length = u32::try_from(body.len() + 8).map_err(io::Error::other)?;
     if length as usize > MAX_FRAME {
         return Err(io::Error::other("frame too large"));

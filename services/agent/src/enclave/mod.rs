@@ -4,12 +4,14 @@
 //!
 //! * [`ipc`]: what goes over the socket;
 //! * [`process`]: the enclave's main loop;
+//! * [`sandbox`]: what its process gives up;
 //! * [`vault`]: keys and lanes;
 //! * [`Enclave`]: the proxy's handle.
 
 mod handle;
 pub mod ipc;
 pub mod process;
+mod sandbox;
 #[cfg(feature = "clone-demo")]
 pub mod stolen;
 mod vault;

@@ -12,12 +12,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use armour_protocol::envelope;
 use ed25519_dalek::SigningKey;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use zeroize::Zeroizing;
 
 use super::{
-    ipc::{self, Call},
-    vault::{Keys, Vault},
+    ipc::{self, Call, Reply},
+    sandbox,
+    vault::{Keys, Vault, kernel_rng},
 };
 
 const KEY_FILE_LEN: usize = 96;
@@ -27,39 +27,38 @@ const KEY_FILE_LEN: usize = 96;
 /// # Errors
 /// If the keys cannot be read or made, or the socket breaks.
 pub fn run(key_file: &Path) -> anyhow::Result<()> {
-    harden()?;
+    sandbox::before_secrets()?;
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Calls hold no secrets in the clear, so what is buffered need not be erased.
     let mut calls = io::BufReader::new(socket.try_clone()?);
     let mut vault = Vault::new(load_or_make(key_file)?);
+    let hardening = sandbox::after_secrets();
     loop {
         let (id, call): (u64, Call) = match ipc::read(&mut calls) {
             Ok(frame) => frame,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        ipc::write(&mut socket, id, &vault.answer(call))?;
+        match call {
+            Call::Hardening => {
+                ipc::write(&mut socket, id, &Reply::Hardening(hardening.clone()))?;
+            }
+            call => answer(&mut vault, &mut socket, id, call)?,
+        }
+        sandbox::wipe_stack();
     }
 }
 
-/// No core dumps, no ptrace by others of the same user, no new privileges.
-fn harden() -> anyhow::Result<()> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid dumping")?;
-    setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    )?;
-    rustix::thread::set_no_new_privs(true).context("give up new privileges")?;
-    Ok(())
+/// In a frame of its own, which is wiped afterwards.
+#[inline(never)]
+fn answer(vault: &mut Vault, socket: &mut UnixStream, id: u64, call: Call) -> io::Result<()> {
+    ipc::write(socket, id, &vault.answer(call))
 }
 
 /// Reads the endpoint's long-term keys; at the first start makes them.
 fn load_or_make(path: &Path) -> anyhow::Result<Keys> {
     if !path.exists() {
-        let mut rng = rand::rng();
+        let mut rng = kernel_rng();
         let signing = SigningKey::generate(&mut rng);
         let (secret, public) = envelope::generate(&mut rng);
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN));

@@ -2,13 +2,15 @@
 
 use armour_protocol::consumer::StolenLane;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::ipc::Binding;
 
 /// Keys and idle lanes of a bundle.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Stolen {
     /// What the bundle is bound to.
+    #[zeroize(skip)]
     pub binding: Binding,
     /// The endpoint's Ed25519 secret.
     pub signing: [u8; 32],

@@ -15,6 +15,7 @@ use armour_protocol::{
     ticket::TicketHash,
 };
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,13 @@ enum Lane {
     Answering(AnsweringLane),
 }
 
+/// The kernel's randomness, each time. A generator in this process would hold a state
+/// from which whoever copies the enclave computes the ephemeral secrets that it drew
+/// before, though they were erased.
+pub fn kernel_rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
 /// Why a call failed, by its code.
 struct Failed(&'static str);
 
@@ -70,6 +78,8 @@ impl Vault {
     /// Answers a call. A failed one changes nothing.
     pub fn answer(&mut self, call: Call) -> Reply {
         match call {
+            // The process itself answers that.
+            Call::Hardening => Err(Failed("unexpected")),
             Call::Identity => Ok(Reply::Identity {
                 signing_key: self.keys.signing.verifying_key().to_bytes(),
                 kem_key: self.keys.kem_public,
@@ -110,7 +120,7 @@ impl Vault {
             #[cfg(feature = "clone-demo")]
             Call::Export { bundle } => self.export(bundle).map(Reply::Stolen),
             #[cfg(feature = "clone-demo")]
-            Call::Import { stolen } => self.import(stolen),
+            Call::Import { stolen } => self.import(&stolen),
         }
         .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
     }
@@ -166,7 +176,7 @@ impl Vault {
                 return Err(Failed("lane-busy"));
             }
         };
-        let (waiting, keyed) = lane.begin(&self.signer, &mut rand::rng())?;
+        let (waiting, keyed) = lane.begin(&self.signer, &mut kernel_rng())?;
         bundle.lanes.insert(id.lane, Lane::Waiting(waiting));
         let begun = hand_over(keyed.head.to_bytes(), &keyed);
         Ok(Reply::Keyed(self.signed(begun, content)))
@@ -259,7 +269,7 @@ impl Vault {
             .ok_or(Failed("bundle-unknown"))?;
         match bundle.lanes.remove(&id.lane) {
             Some(Lane::Answering(answering)) => {
-                let (ready, keyed) = answering.respond(&mut rand::rng())?;
+                let (ready, keyed) = answering.respond(&mut kernel_rng())?;
                 bundle.lanes.insert(id.lane, Lane::Ready(ready));
                 let begun = hand_over(keyed.head.to_bytes(), &keyed);
                 Ok(Reply::Keyed(self.signed(begun, content)))
@@ -299,7 +309,7 @@ impl Vault {
         })
     }
 
-    fn import(&mut self, stolen: super::stolen::Stolen) -> Result<Reply, Failed> {
+    fn import(&mut self, stolen: &super::stolen::Stolen) -> Result<Reply, Failed> {
         let context = Arc::new(context_of(&stolen.binding)?);
         self.keys = Keys {
             signing: SigningKey::from_bytes(&stolen.signing),
@@ -308,8 +318,8 @@ impl Vault {
         };
         self.signer = Signer::new(&self.keys.signing);
         let mut lanes = HashMap::new();
-        for lane in stolen.lanes {
-            let idle = IdleLane::from_stolen(context.clone(), &lane)?;
+        for lane in &stolen.lanes {
+            let idle = IdleLane::from_stolen(context.clone(), lane)?;
             lanes.insert(lane.lane, Lane::Idle(idle));
         }
         let bundle = Bundle {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use self::bundles::Bundles;
 use crate::{
     enclave::Enclave,
+    folder,
     http_client::{HttpClient, http_client},
     options::ProducerOptions,
     reporter::Reporter,
@@ -47,7 +48,8 @@ pub async fn run(options: ProducerOptions) -> anyhow::Result<()> {
         options.upstream.starts_with("http://"),
         "--upstream must be an http:// address"
     );
-    let (enclave, child) = crate::start_enclave(&options.common)?;
+    let _folder = folder::take(&options.common.data_dir)?;
+    let (enclave, child) = crate::start_enclave(&options.common).await?;
     let address = options
         .address
         .clone()

@@ -135,6 +135,11 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("POST", "/v1/endpoint/bundles/{id}/acknowledge", ENDPOINTS),
     ("POST", "/v1/endpoint/reports", ENDPOINTS),
     ("POST", "/v1/endpoint/disown", ENDPOINTS),
+    (
+        "POST",
+        "/v1/endpoint/bundles/{id}/disown-successor",
+        ENDPOINTS,
+    ),
     ("GET", "/v1/endpoint/events", ENDPOINTS),
 ];
 

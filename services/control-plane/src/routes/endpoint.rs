@@ -1,9 +1,9 @@
 //! `/v1/endpoint/…`: what endpoints ask: themselves, bundles, heartbeats.
 
 use armour_api::{
-    AccessToken, BundleGrant, BundleState, BundleStatus, Disown, DrawBundle, Endpoint,
-    EndpointSelf, EndpointState, EnrolProof, Heartbeat, HeartbeatAck, KeyProof, LogHead, PairState,
-    Problem, TokenRequest,
+    AccessToken, BundleGrant, BundleState, BundleStatus, CollisionKind, Disown, DrawBundle,
+    Endpoint, EndpointSelf, EndpointState, EnrolProof, Heartbeat, HeartbeatAck, KeyProof, LogHead,
+    PairState, Problem, TokenRequest,
 };
 use armour_protocol::{
     Suite,
@@ -47,6 +47,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(grant))
         .routes(routes!(acknowledge))
         .routes(routes!(disown))
+        .routes(routes!(disown_successor))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -122,9 +123,11 @@ async fn own(mut caller: Caller) -> ApiResult<Answer<EndpointSelf>> {
         .list_pairs(Some(caller.endpoint.party_id), None)
         .await?
         .items;
+    let draws = caller.tx.draws(caller.endpoint.id).await?;
     Ok(Answer(EndpointSelf {
         endpoint: caller.endpoint,
         pairs,
+        draws,
     }))
 }
 
@@ -248,6 +251,14 @@ async fn draw(
             }
             other => other.into(),
         })?;
+    if let Some(number) = ask.number
+        && !tx.count_draw(consumer.id, number).await?
+    {
+        return Err(ApiError::conflict(
+            "draw-over",
+            "the endpoint has made a later draw; number the next one after it",
+        ));
+    }
     let id = Uuid::now_v7();
     let superseded = tx.supersede_bundle(pair.id, consumer.id).await?;
     let context = BundleContext {
@@ -360,7 +371,7 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
     let bundle = caller.tx.bundle_for_share(word.bundle_id).await?;
     let found = Found {
         bundle,
-        kind: armour_api::CollisionKind::Disowned,
+        kind: CollisionKind::Disowned,
         lane: word.lane,
         n: word.n,
         recorded,
@@ -368,6 +379,40 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
         reporter: caller.endpoint.id,
     };
     declare(&mut caller.tx, &found).await?;
+    caller.tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The consumer says that its bundle was superseded by a draw that is not its own: a
+/// collision.
+#[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/disown-successor", tag = "endpoint",
+    params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+async fn disown_successor(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
+    let bundle = caller.tx.find_bundle(id).await?;
+    if bundle.consumer_endpoint_id != caller.endpoint.id {
+        return Err(ApiError::not_found("no such bundle of this consumer"));
+    }
+    caller.tx.lock_pair(bundle.pair_id).await?;
+    let bundle = caller.tx.bundle_for_share(id).await?;
+    if bundle.state == BundleState::Active {
+        return Err(ApiError::conflict(
+            "not-superseded",
+            "the bundle has no successor",
+        ));
+    }
+    let found = Found {
+        bundle,
+        kind: CollisionKind::Usurped,
+        lane: 0,
+        n: 0,
+        recorded: None,
+        reported: None,
+        reporter: caller.endpoint.id,
+    };
+    // One that was disconnected meanwhile is dead already.
+    if found.bundle.state == BundleState::Superseded {
+        declare(&mut caller.tx, &found).await?;
+    }
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

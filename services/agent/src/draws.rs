@@ -1,0 +1,74 @@
+//! The numbers of a consumer's draws: each is kept before it is used, so that a draw of
+//! a process that has died since is known to be over when it arrives late.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::session::write_whole;
+
+/// The latest number, and the file that keeps it.
+pub struct Draws {
+    file: PathBuf,
+    last: u64,
+}
+
+impl Draws {
+    /// As the data folder has it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds no number.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let file = folder.join("draws");
+        let last = match std::fs::read_to_string(&file) {
+            Ok(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| io::Error::other(format!("{} holds no number", file.display())))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { file, last })
+    }
+
+    /// A number that no draw has had.
+    ///
+    /// # Errors
+    /// If it cannot be kept; then it must not be used.
+    pub fn next(&mut self) -> io::Result<u64> {
+        let next = self
+            .last
+            .checked_add(1)
+            .ok_or_else(|| io::Error::other("draws have run out"))?;
+        write_whole(&self.file, next.to_string().as_bytes())?;
+        self.last = next;
+        Ok(next)
+    }
+
+    /// Goes on after a number that the control plane knows: the folder was restored.
+    pub fn go_on_after(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_over_restarts_and_never_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut draws = Draws::open(folder.path()).unwrap();
+        assert_eq!((draws.next().unwrap(), draws.next().unwrap()), (1, 2));
+        let mut draws = Draws::open(folder.path()).unwrap();
+        assert_eq!(draws.next().unwrap(), 3);
+        draws.go_on_after(9);
+        draws.go_on_after(4);
+        assert_eq!(draws.next().unwrap(), 10);
+        std::fs::write(folder.path().join("draws"), "x").unwrap();
+        assert!(Draws::open(folder.path()).is_err());
+    }
+}

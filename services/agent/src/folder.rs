@@ -1,0 +1,58 @@
+//! The data folder, and that one agent alone uses it: two would be taken for a theft.
+
+use std::{fs::File, io, os::unix::fs::DirBuilderExt, path::Path};
+
+use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
+
+/// A folder that no other agent uses for as long as this is kept.
+pub struct Folder {
+    _lock: File,
+}
+
+/// Makes the folder and waits until no other agent uses it.
+///
+/// # Errors
+/// If it cannot be made or locked.
+pub fn take(folder: &Path) -> anyhow::Result<Folder> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("create {}", folder.display()))?;
+    let path = folder.join("lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            tracing::warn!(folder = %folder.display(), "another agent uses this folder; waiting until it ends");
+            flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)
+        }
+        locked => locked.map_err(io::Error::from),
+    }
+    .with_context(|| format!("lock {}", path.display()))?;
+    Ok(Folder { _lock: lock })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_agent_waits_for_the_first_to_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        let first = super::take(&folder).unwrap();
+        let second = std::thread::spawn(move || super::take(&folder).map(drop));
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!second.is_finished());
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
+}
