@@ -1,6 +1,7 @@
 //! The security model's requirements R1-R5 and R8, each as a test that takes
 //! the thief's view and tries.
 #![cfg(feature = "state-export")]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod common;
 

@@ -87,6 +87,7 @@ pub async fn rolling_upgrade(plan: &Plan, earlier: std::path::PathBuf) -> anyhow
         let command = control_plane(
             system.folder(),
             &setup,
+            &None,
             place,
             &system.replicas[place],
             &url,

@@ -2,7 +2,7 @@
 //! connections as networks do.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -38,7 +38,15 @@ impl Hop {
     /// # Errors
     /// If it cannot listen.
     pub async fn start(to: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at(Ipv4Addr::LOCALHOST, to).await
+    }
+
+    /// The same on an address of one's choice.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub async fn start_at(at: Ipv4Addr, to: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((at, 0)).await?;
         let hop = Self {
             address: listener.local_addr()?,
             shared: Arc::new(Shared {

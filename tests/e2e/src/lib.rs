@@ -1,9 +1,13 @@
 //! The whole system as real processes: PostgreSQL, control plane, nginx, the
 //! two agents of one pair, and a hop between them that records and breaks.
 
+pub mod chaos;
+pub mod disk;
 pub mod drills;
 pub mod faults;
 pub mod hop;
 pub mod load;
+pub mod network;
 pub mod process;
 pub mod system;
+pub mod thief;

@@ -1,21 +1,25 @@
 //! One tenant, one pair, all processes.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use armour_api::{NewPair, Policy, Role};
+use armour_api::{Collision, NewPair, Page, Policy, Role};
 use armour_cli::{nginx::Nginx, postgres::Postgres};
 use armour_client::Client;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::{
+    disk::Disk,
     hop::Hop,
+    network::{Host, Network},
     process::{Process, free_port, program, until},
 };
 
@@ -49,12 +53,18 @@ pub struct System {
     pub base: String,
     /// Where the producer's agent listens.
     pub producer_address: SocketAddr,
+    /// Where agents call the control plane.
+    pub control: String,
     /// With the operator's token.
     pub operator: Client,
     /// The pair.
     pub pair: Uuid,
     /// For applications' calls.
     pub http: reqwest::Client,
+    /// The programs' hosts, if each has one of its own.
+    pub network: Option<Arc<Network>>,
+    /// PostgreSQL's disk, if it has one of its own.
+    pub disk: Option<Disk>,
     dir: TempDir,
 }
 
@@ -87,6 +97,10 @@ pub struct Setup {
     pub agents_log: &'static str,
     /// No hop between the agents: nothing can be cut or delayed, nor does it cost.
     pub direct: bool,
+    /// The consumer's agent hands its state to whoever asks at `export.sock`.
+    pub exports: bool,
+    /// Each program on a host of its own, and PostgreSQL on a disk of its own. Needs root.
+    pub apart: bool,
     /// The folder of the programs to start, if not this workspace's.
     pub programs: Option<PathBuf>,
 }
@@ -101,15 +115,25 @@ impl Default for Setup {
             postgres: Vec::new(),
             agents_log: "debug,hyper=info,hyper_util=info,h2=info,reqwest=info",
             direct: false,
+            exports: false,
+            apart: false,
             programs: None,
         }
     }
 }
 
 impl Setup {
-    /// A command with a clock that is off; `place` counts as in `clocks`.
-    fn command(&self, program: &Path, place: usize) -> Command {
-        let mut command = Command::new(program);
+    /// A command on its host, with a clock that is off.
+    fn command(&self, program: &Path, network: Option<&Network>, host: Host) -> Command {
+        let mut command = match network {
+            Some(network) => network.on(host, program),
+            None => Command::new(program),
+        };
+        let place = match host {
+            Host::ControlPlane(place) => place,
+            Host::Consumer => self.replicas,
+            Host::Producer => self.replicas + 1,
+        };
         if let Some(minutes) = self.clocks.get(place).filter(|minutes| **minutes != 0) {
             command
                 .env("LD_PRELOAD", LIBFAKETIME)
@@ -150,6 +174,20 @@ impl System {
         // PostgreSQL's and nginx's users must be able to pass through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
         let at = dir.path();
+        let (network, disk) = match setup.apart {
+            true => (
+                Some(Arc::new(Network::start(setup.replicas)?)),
+                Some(Disk::mount(&at.join("postgres"))?),
+            ),
+            false => (None, None),
+        };
+        let host = |host| match &network {
+            Some(network) => network.address(host),
+            None => Ipv4Addr::LOCALHOST,
+        };
+        let root = network
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, |net| net.root());
         let postgres = Postgres::start(&at.join("postgres"), free_port()?).await?;
         for (name, value) in &setup.postgres {
             let statement = format!("ALTER SYSTEM SET {name} = '{value}'");
@@ -158,7 +196,8 @@ impl System {
         if !setup.postgres.is_empty() {
             postgres.crash().await?;
         }
-        let database = Hop::start(format!("127.0.0.1:{}", postgres.port()).parse()?).await?;
+        let database = format!("127.0.0.1:{}", postgres.port()).parse()?;
+        let database = Hop::start_at(root, database).await?;
         let upstream = free_port()?;
         let nginx = Nginx::start(&at.join("upstream"), upstream).await?;
         let url = format!("postgres://armour@{}/armour", database.address());
@@ -166,9 +205,9 @@ impl System {
         std::fs::write(at.join("platform-token"), PLATFORM)?;
         let (mut control_planes, mut replicas) = (Vec::new(), Vec::new());
         for place in 0..setup.replicas {
-            let listen = format!("127.0.0.1:{}", free_port()?);
+            let listen = format!("{}:{}", host(Host::ControlPlane(place)), free_port()?);
             let log = at.join(format!("control-plane-{place}.log"));
-            let command = control_plane(at, &setup, place, &listen, &url)?;
+            let command = control_plane(at, &setup, &network, place, &listen, &url)?;
             control_planes.push(Process::start("control plane", log, command)?);
             replicas.push(listen);
         }
@@ -187,37 +226,49 @@ impl System {
         })
         .await?;
         let (operator, pair) = register(&platform, setup.policy.clone(), at).await?;
-        let producer_address: SocketAddr = format!("127.0.0.1:{}", free_port()?).parse()?;
+        // Whoever is on a host of its own reaches the others by the root's address.
+        let way = async |url: String| match &network {
+            None => anyhow::Ok(url),
+            Some(network) => {
+                let to = url.trim_start_matches("http://").parse()?;
+                let hop = Hop::start_at(network.root(), to).await?;
+                Ok(format!("http://{}", hop.address()))
+            }
+        };
+        let control = way(control).await?;
+        let upstream_url = way(format!("http://127.0.0.1:{upstream}")).await?;
+        let address = host(Host::Producer);
+        let producer_address: SocketAddr = format!("{address}:{}", free_port()?).parse()?;
         let producer = agent(
             at,
             &setup,
+            &network,
             &control,
             Role::Producer,
             vec![
                 "--listen".into(),
                 producer_address.to_string(),
                 "--upstream".into(),
-                format!("http://127.0.0.1:{upstream}"),
+                upstream_url,
             ],
         )?;
         let hop = Hop::start(producer_address).await?;
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let listen = format!("{}:{}", host(Host::Consumer), free_port()?);
         let via = match setup.direct {
             true => producer_address,
             false => hop.address(),
         };
-        let consumer = agent(
-            at,
-            &setup,
-            &control,
-            Role::Consumer,
-            vec![
-                "--listen".into(),
-                listen.clone(),
-                "--via".into(),
-                format!("http://{via}"),
-            ],
-        )?;
+        let mut arguments = vec![
+            "--listen".into(),
+            listen.clone(),
+            "--via".into(),
+            format!("http://{via}"),
+        ];
+        if setup.exports {
+            arguments.push("--insecure-export".into());
+            arguments.push(at.join("export.sock").display().to_string());
+        }
+        let consumer = agent(at, &setup, &network, &control, Role::Consumer, arguments)?;
         let system = Self {
             consumer,
             producer,
@@ -231,11 +282,14 @@ impl System {
             database,
             base: format!("http://{listen}"),
             producer_address,
+            control,
             operator,
             pair,
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(120))
                 .build()?,
+            network,
+            disk,
             dir,
         };
         system.until_served().await?;
@@ -266,6 +320,14 @@ impl System {
         read(answer).await
     }
 
+    /// A GET through another agent's face.
+    ///
+    /// # Errors
+    /// As [`System::get`].
+    pub async fn get_at(&self, base: &str, target: &str) -> anyhow::Result<Vec<u8>> {
+        read(self.http.get(format!("{base}{target}")).send().await?).await
+    }
+
     /// A protected PUT.
     ///
     /// # Errors
@@ -280,7 +342,32 @@ impl System {
     /// # Errors
     /// If the control plane cannot be asked.
     pub async fn collisions(&self) -> anyhow::Result<usize> {
-        Ok(self.operator.collisions().await?.items.len())
+        Ok(self.all_collisions().await?.len())
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn all_collisions(&self) -> anyhow::Result<Vec<Collision>> {
+        self.all("/v1/collisions?").await
+    }
+
+    /// Every item of a list; the path ends with `?` or `&`.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page: Page<T> = self.operator.get(&format!("{path}{cursor}")).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => cursor = format!("cursor={next}"),
+                None => return Ok(items),
+            }
+        }
     }
 
     /// The folder of everything.
@@ -309,6 +396,7 @@ async fn read(answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
 pub(crate) fn control_plane(
     at: &Path,
     setup: &Setup,
+    network: &Option<Arc<Network>>,
     place: usize,
     listen: &str,
     url: &str,
@@ -316,8 +404,10 @@ pub(crate) fn control_plane(
     let program = setup.program("armour-control-plane")?;
     let (at, setup) = (at.to_owned(), setup.clone());
     let (listen, url) = (listen.to_owned(), url.to_owned());
+    let network = network.clone();
     Ok(move || {
-        let mut command = setup.command(&program, place);
+        let host = Host::ControlPlane(place);
+        let mut command = setup.command(&program, network.as_deref(), host);
         command
             .env("ARMOUR_LISTEN", &listen)
             .env("ARMOUR_DATABASE_URL", &url)
@@ -359,16 +449,21 @@ fn balance(port: u16, replicas: &[String]) -> String {
 fn agent(
     at: &Path,
     setup: &Setup,
+    network: &Option<Arc<Network>>,
     control: &str,
     role: Role,
     rest: Vec<String>,
 ) -> anyhow::Result<Process> {
     let program = setup.program("armour-agent")?;
     let (folder, control, setup) = (at.to_owned(), control.to_owned(), setup.clone());
-    let place = setup.replicas + usize::from(role == Role::Producer);
+    let network = network.clone();
+    let host = match role {
+        Role::Consumer => Host::Consumer,
+        Role::Producer => Host::Producer,
+    };
     let role = role.as_str();
     Process::start(role, at.join(format!("{role}.log")), move || {
-        let mut command = setup.command(&program, place);
+        let mut command = setup.command(&program, network.as_deref(), host);
         command
             .env("ARMOUR_LOG", setup.agents_log)
             .arg(role)

@@ -57,6 +57,9 @@ pub(crate) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -
     backend::verify(key, message, signature)
 }
 
+#[cfg(test)]
+mod wycheproof;
+
 #[cfg(all(test, feature = "aws-lc"))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]

@@ -1,0 +1,31 @@
+//! Random faults and thefts for some minutes; `make chaos` does it for an hour.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::time::Duration;
+
+use armour_cli::user::is_root;
+use armour_e2e::chaos::{Plan, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_goes_wrong_the_history_is_sound_and_every_theft_is_found() {
+    if !is_root() {
+        eprintln!("not tried: network namespaces and disks of one's own need root");
+        return;
+    }
+    let seconds = std::env::var("ARMOUR_CHAOS_SECONDS").map_or(300, |text| text.parse().unwrap());
+    let seed = rand::random();
+    println!("seed {seed}");
+    let plan = Plan {
+        time: Duration::from_secs(seconds),
+        callers: 8,
+        seed,
+    };
+    let outcome = run(plan, false).await.unwrap();
+    println!("{outcome}");
+    assert!(outcome.is_clean(), "seed {seed}\n{outcome}");
+    assert!(outcome.faults.values().all(|count| *count > 0), "{outcome}");
+    assert!(outcome.thefts.0 > 0, "{outcome}");
+    // Most calls must come through, or nothing was shown.
+    let tally = &outcome.history.tally;
+    assert!(tally.acknowledged * 10 > tally.sent * 9, "{outcome}");
+}

@@ -1,0 +1,179 @@
+//! Thefts of a running consumer's state, tried on the whole system: what the thief gets,
+//! and how long until it is cut off.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
+use std::time::{Duration, Instant};
+
+use armour_api::{Bundle, BundleState, CollisionKind, Page, PairState, Policy};
+use armour_e2e::{
+    process::until,
+    system::{Setup, System, brisk},
+    thief::{Thief, steal_disk, steal_memory},
+};
+use rustix::process::Signal;
+
+async fn system(policy: Policy) -> System {
+    let setup = Setup {
+        policy,
+        exports: true,
+        ..Setup::default()
+    };
+    System::set_up(setup).await.unwrap()
+}
+
+/// Waits until the collision is declared and both are refused; its kind and how long.
+async fn cut_off(system: &System, thief: &Thief) -> (CollisionKind, Duration) {
+    let since = Instant::now();
+    until("the collision", Duration::from_secs(20), || async {
+        system.collisions().await.unwrap_or(0) > 0
+    })
+    .await
+    .unwrap();
+    let took = since.elapsed();
+    for base in [&system.base, &thief.base] {
+        until("the refusal", Duration::from_secs(20), || async {
+            system.get_at(base, "/echo?id=refused").await.is_err()
+        })
+        .await
+        .unwrap();
+    }
+    let pair: armour_api::Pair = system
+        .operator
+        .get(&format!("/v1/pairs/{}", system.pair))
+        .await
+        .unwrap();
+    assert_eq!(pair.state, PairState::Disconnected);
+    let bundles: Page<Bundle> = system.operator.get("/v1/bundles").await.unwrap();
+    let alive = bundles
+        .items
+        .iter()
+        .filter(|one| one.state == BundleState::Active);
+    assert_eq!(alive.count(), 0, "every bundle of the consumer is dead");
+    let collisions = system.operator.collisions().await.unwrap().items;
+    assert_eq!(collisions.len(), 1, "{collisions:?}");
+    (collisions[0].kind, took)
+}
+
+/// Acts until it is refused, at most so often; how often it was served.
+async fn act(system: &System, thief: &Thief, most: u32) -> u32 {
+    for number in 0..most {
+        let target = format!("/echo?id=thief-{number}");
+        if system.get_at(&thief.base, &target).await.is_err() {
+            return number;
+        }
+    }
+    most
+}
+
+fn shown(attack: &str, served: u32, found: (CollisionKind, Duration)) {
+    println!(
+        "{attack}: the thief was served {served} times; {} after {} ms",
+        found.0.as_str(),
+        found.1.as_millis()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_that_acts_before_or_after_its_victim_is_cut_off_with_it() {
+    for thief_first in [true, false] {
+        // The victim is busy enough for no empty exchange to come in between.
+        let policy = Policy {
+            empty_exchange_interval_ms: 60_000,
+            heartbeat_interval_ms: 20_000,
+            ..brisk()
+        };
+        let system = system(policy).await;
+        system.get("/echo?id=before").await.unwrap();
+        let thief = steal_memory(&system, "thief").await.unwrap();
+        let mut served = 0;
+        if thief_first {
+            served = act(&system, &thief, 3).await;
+            assert_eq!(served, 3);
+            let _ = system.get("/echo?id=victim").await;
+        } else {
+            system.get("/echo?id=victim").await.unwrap();
+            let refused = system.get_at(&thief.base, "/echo?id=thief").await;
+            assert!(refused.is_err());
+        }
+        let found = cut_off(&system, &thief).await;
+        assert_eq!(found.0, CollisionKind::Fork);
+        assert!(!system.nginx.requests().unwrap().contains("id=thief "));
+        shown(
+            if thief_first {
+                "thief first"
+            } else {
+                "thief second"
+            },
+            served,
+            found,
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_that_only_listens_reads_nothing_and_a_copy_at_rest_does_no_harm() {
+    let system = system(brisk()).await;
+    let _thief = steal_memory(&system, "thief").await.unwrap();
+    system.hop.record();
+    for number in 0..20 {
+        system
+            .get(&format!("/echo?id=unseen-{number}"))
+            .await
+            .unwrap();
+    }
+    let wire = system.hop.recorded();
+    assert!(!wire.windows(6).any(|window| window == b"unseen"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(system.collisions().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_that_blocks_its_victim_is_cut_off_once_the_victim_is_back() {
+    let system = system(brisk()).await;
+    system.get("/echo?id=before").await.unwrap();
+    let thief = steal_memory(&system, "thief").await.unwrap();
+    system.consumer.signal(Signal::STOP).unwrap();
+    let served = act(&system, &thief, 20).await;
+    assert_eq!(served, 20, "a victim that cannot act cannot protest");
+    system.consumer.signal(Signal::CONT).unwrap();
+    // It need not be called: its heartbeat and its empty exchanges are enough.
+    let found = cut_off(&system, &thief).await;
+    assert!(
+        matches!(found.0, CollisionKind::Fork | CollisionKind::Disowned),
+        "{found:?}"
+    );
+    shown("victim blocked", served, found);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_that_draws_a_bundle_in_its_victims_name_is_disowned() {
+    let system = system(brisk()).await;
+    system.get("/echo?id=before").await.unwrap();
+    let thief = steal_disk(&system, "thief").await.unwrap();
+    // The disk holds no lanes, so the thief has to draw a bundle, which nobody can do
+    // unseen by the one whose bundle it supersedes.
+    let served = act(&system, &thief, 5).await;
+    let found = cut_off(&system, &thief).await;
+    assert!(
+        matches!(found.0, CollisionKind::Usurped | CollisionKind::Superseded),
+        "{found:?}"
+    );
+    shown("stolen disk", served, found);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_disk_of_a_victim_that_is_blocked_is_disowned_once_it_is_back() {
+    let system = system(brisk()).await;
+    system.get("/echo?id=before").await.unwrap();
+    system.consumer.signal(Signal::STOP).unwrap();
+    let thief = steal_disk(&system, "thief").await.unwrap();
+    let served = act(&system, &thief, 10).await;
+    assert_eq!(served, 10);
+    system.consumer.signal(Signal::CONT).unwrap();
+    let found = cut_off(&system, &thief).await;
+    assert!(
+        matches!(found.0, CollisionKind::Usurped | CollisionKind::Superseded),
+        "{found:?}"
+    );
+    shown("stolen disk, victim blocked", served, found);
+}
