@@ -1,14 +1,21 @@
 //! What a supervisor may ask: `/live`, and `/ready` once the control plane has been
 //! heard of lately. On a listener of its own: the agent's other one is its traffic's.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use armour_listener::Limits;
 use axum::{Router, http::StatusCode, routing::get};
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Session, Watcher};
 
+/// Only supervisors ask.
+const FEW: Limits = Limits {
+    connections: 64,
+    head: Duration::from_secs(5),
+    idle: Duration::from_secs(60),
+};
 /// Heartbeats that may fail before the agent says that it is not ready.
 const MISSED: u32 = 3;
 
@@ -41,8 +48,7 @@ pub async fn serve(
         .route("/live", get(async || "ok\n"))
         .route("/ready", get(ready));
     tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
+        if let Err(error) = armour_listener::serve(listener, router, FEW, stop).await {
             tracing::error!(%error, "health is not served any more");
         }
     });

@@ -44,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    armour_listener::raise_file_limit();
     serve(command)
 }
 

@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleState, BundleStatus};
+use armour_listener::Limits;
 use axum::Router;
 use tokio::{process::Child, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -84,9 +85,7 @@ pub async fn run<W: Watcher>(
     });
     let stopped = stop.clone();
     let server = tokio::spawn(async move {
-        axum::serve(without_delay(listener), router)
-            .with_graceful_shutdown(async move { stopped.cancelled().await })
-            .await
+        armour_listener::serve(listener, router, Limits::default(), stopped).await
     });
     tokio::select! {
         status = enclave.wait() => bail!("the enclave ended: {}", status?),
@@ -99,16 +98,6 @@ pub async fn run<W: Watcher>(
     }
     reporter.drain(Duration::from_secs(5)).await;
     Ok(())
-}
-
-/// Small messages must not wait for more (Nagle's algorithm).
-fn without_delay(
-    listener: tokio::net::TcpListener,
-) -> impl axum::serve::Listener<Addr = SocketAddr> {
-    use axum::serve::ListenerExt;
-    listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    })
 }
 
 async fn asked_to_stop() {

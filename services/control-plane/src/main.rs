@@ -9,6 +9,7 @@ use armour_control_plane::{
     state::{self, App},
     workers,
 };
+use armour_listener::Limits;
 use armour_storage::Keyring;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -26,6 +27,8 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("the database is migrated");
         return Ok(());
     }
+    let files = armour_listener::raise_file_limit();
+    tracing::debug!(files, "open files");
     let listen = config.listen;
     let app = App::start(config).await?;
     if let Some(listen) = app.config.metrics_listen {
@@ -38,8 +41,12 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(listen = %listener.local_addr()?, "control plane is up");
     tokio::spawn(stop_when_asked(app.clone()));
     let stopping = app.stopping.clone();
-    let serve = axum::serve(listener, router(app.clone()).into_make_service())
-        .with_graceful_shutdown(stopping.clone().cancelled_owned());
+    // Every agent of this replica follows events on a connection of its own.
+    let limits = Limits {
+        connections: 20_000,
+        ..Limits::default()
+    };
+    let serve = armour_listener::serve(listener, router(app.clone()), limits, stopping.clone());
     let patience = Duration::from_secs(app.config.drain_timeout_s);
     tokio::select! {
         served = serve => served?,

@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 
 use anyhow::Context as _;
+use armour_listener::Limits;
 use axum::{
     Router,
     extract::{MatchedPath, Request},
@@ -128,8 +129,11 @@ pub async fn serve(app: &App, listen: SocketAddr) -> anyhow::Result<()> {
     let router = Router::new().route("/metrics", get(async move || text(&registry)));
     let stopping = app.stopping.clone();
     tokio::spawn(async move {
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+        let limits = Limits {
+            connections: 64,
+            ..Limits::default()
+        };
+        let served = armour_listener::serve(listener, router, limits, stopping);
         if let Err(error) = served.await {
             tracing::error!(%error, "metrics are not served any more");
         }

@@ -80,6 +80,8 @@ async fn a_thief_that_acts_before_or_after_its_victim_is_cut_off_with_it() {
         let policy = Policy {
             empty_exchange_interval_ms: 60_000,
             heartbeat_interval_ms: 20_000,
+            // On a lane that its victim does not use a thief would be the first.
+            max_lanes: 1,
             ..brisk()
         };
         let system = system(policy).await;
@@ -96,7 +98,9 @@ async fn a_thief_that_acts_before_or_after_its_victim_is_cut_off_with_it() {
             assert!(refused.is_err());
         }
         let found = cut_off(&system, &thief).await;
-        assert_eq!(found.0, CollisionKind::Fork);
+        // Its heartbeat may be quicker than its next ticket.
+        let kinds = matches!(found.0, CollisionKind::Fork | CollisionKind::Disowned);
+        assert!(kinds, "{found:?}");
         assert!(!system.nginx.requests().unwrap().contains("id=thief "));
         shown(
             if thief_first {
@@ -129,14 +133,18 @@ async fn a_thief_that_only_listens_reads_nothing_and_a_copy_at_rest_does_no_harm
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thief_that_blocks_its_victim_is_cut_off_once_the_victim_is_back() {
-    let system = system(brisk()).await;
+    let policy = Policy {
+        empty_exchange_interval_ms: 60_000,
+        ..brisk()
+    };
+    let system = system(policy).await;
     system.get("/echo?id=before").await.unwrap();
     let thief = steal_memory(&system, "thief").await.unwrap();
     system.consumer.signal(Signal::STOP).unwrap();
     let served = act(&system, &thief, 20).await;
     assert_eq!(served, 20, "a victim that cannot act cannot protest");
     system.consumer.signal(Signal::CONT).unwrap();
-    // It need not be called: its heartbeat and its empty exchanges are enough.
+    // It need not be called: its heartbeat is enough.
     let found = cut_off(&system, &thief).await;
     assert!(
         matches!(found.0, CollisionKind::Fork | CollisionKind::Disowned),

@@ -5,11 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use armour_api::{BundleState, Pair, PairState, Policy};
+use armour_listener::Limits;
 use chrono::Utc;
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Bundle, Consumer, Current, Mutex, face};
@@ -126,7 +128,12 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
     });
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     tokio::select! {
-        served = async { axum::serve(listener, face::router(consumer)).await } => served?,
+        served = armour_listener::serve(
+            listener,
+            face::router(consumer),
+            Limits::default(),
+            CancellationToken::new(),
+        ) => served?,
         _ = child.wait() => {}
     }
     Ok(())

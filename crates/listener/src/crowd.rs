@@ -1,0 +1,167 @@
+//! Who is connected, and who of them is at work.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// All connections of a listener.
+#[derive(Default)]
+pub struct Crowd(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    connections: HashMap<u64, Arc<Connection>>,
+    told: Option<Instant>,
+}
+
+/// A connection, as far as its listener is concerned. It leaves the crowd when its last
+/// holder outside of it drops it.
+pub struct Connection {
+    state: Mutex<State>,
+    away: CancellationToken,
+}
+
+struct State {
+    requests: usize,
+    served: bool,
+    quiet_since: Instant,
+}
+
+/// How often it is told that there is no room.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+impl Crowd {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    /// One more.
+    pub fn enter(self: &Arc<Self>) -> Entered {
+        let connection = Arc::new(Connection {
+            state: Mutex::new(State {
+                requests: 0,
+                served: false,
+                quiet_since: Instant::now(),
+            }),
+            away: CancellationToken::new(),
+        });
+        let mut inner = self.lock();
+        let number = inner.next;
+        inner.next += 1;
+        inner.connections.insert(number, connection.clone());
+        Entered {
+            connection,
+            number,
+            crowd: Arc::downgrade(self),
+        }
+    }
+
+    /// Ends the connection that has been without a request for longest, one that never had
+    /// any if there is such a one. If each has a request under way, nobody goes.
+    pub fn send_away_the_quietest(&self) {
+        let mut inner = self.lock();
+        let quiet = inner.connections.iter().filter_map(|(number, connection)| {
+            let state = connection.lock();
+            let waits = state.requests == 0 && !connection.away.is_cancelled();
+            // Who has never asked for anything goes before whoever has.
+            waits.then_some((state.served, state.quiet_since, *number))
+        });
+        let quietest = quiet.min();
+        if let Some((.., number)) = quietest
+            && let Some(connection) = inner.connections.remove(&number)
+        {
+            connection.away.cancel();
+        }
+        if inner.told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
+            inner.told = Some(Instant::now());
+            tracing::warn!(
+                connections = inner.connections.len(),
+                "no room for more connections"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the crowd; dropped, it is free.
+pub struct Entered {
+    connection: Arc<Connection>,
+    number: u64,
+    crowd: Weak<Crowd>,
+}
+
+impl std::ops::Deref for Entered {
+    type Target = Arc<Connection>;
+
+    fn deref(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(crowd) = self.crowd.upgrade() {
+            crowd.lock().connections.remove(&self.number);
+        }
+    }
+}
+
+/// A request under way.
+pub struct Busy(Arc<Connection>);
+
+impl Connection {
+    /// Counts a request until what is returned is dropped.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        let mut state = self.lock();
+        state.requests += 1;
+        state.served = true;
+        drop(state);
+        Busy(self.clone())
+    }
+
+    /// Ends when there is no room for it any more.
+    pub async fn sent_away(&self) {
+        self.away.cancelled().await;
+    }
+
+    /// Ends when it has been without a request for longer than it may: before its first
+    /// one, and between them.
+    pub async fn too_quiet(&self, first: Duration, later: Duration) {
+        loop {
+            let (wait, over) = {
+                let state = self.lock();
+                let most = if state.served { later } else { first };
+                let left = most.saturating_sub(state.quiet_since.elapsed());
+                match state.requests {
+                    0 => (left, left.is_zero()),
+                    _ => (most, false),
+                }
+            };
+            if over {
+                return;
+            }
+            tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.requests -= 1;
+        state.quiet_since = Instant::now();
+    }
+}

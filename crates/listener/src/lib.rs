@@ -1,0 +1,179 @@
+//! Serves HTTP as `axum::serve` does, and holds off clients that only want to be a
+//! burden: those that connect and say nothing, that send a head byte by byte
+//! ("Slowloris"), or that open connections without end. Bodies are their handlers' care.
+
+#![forbid(unsafe_code)]
+
+mod crowd;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use self::crowd::{Crowd, Entered};
+
+/// What a listener puts up with.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once. With one more, the one that has been quiet for longest goes.
+    pub connections: usize,
+    /// From connecting to the end of the first request's head, and for each later head.
+    pub head: Duration,
+    /// How long a connection may be kept alive between requests.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(100),
+        }
+    }
+}
+
+/// HTTP/2: how often a peer is asked whether it is there, and how long it may take.
+const PING: Duration = Duration::from_secs(20);
+/// HTTP/2: requests at once on a connection.
+const STREAMS: u32 = 256;
+/// How long to wait when no more files can be opened, once the quietest has gone.
+const RESPITE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop` is cancelled; then takes no more connections, and ends once the
+/// requests under way have ended.
+///
+/// # Errors
+/// If the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let crowd = Arc::new(Crowd::default());
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                if crowd.len() >= limits.connections {
+                    crowd.send_away_the_quietest();
+                }
+                // Small messages must not wait for more (Nagle's algorithm).
+                let _ = stream.set_nodelay(true);
+                let connection = crowd.enter();
+                let (router, stop) = (router.clone(), stop.clone());
+                tasks.spawn(converse(stream, router, limits, connection, stop));
+            }
+            // The peer has gone already.
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                crowd.send_away_the_quietest();
+                tokio::time::sleep(RESPITE).await;
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// One connection, to its end.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    connection: Entered,
+    stop: CancellationToken,
+) {
+    let counted = Arc::clone(&connection);
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        // Until the response's last byte has been taken.
+        let busy = counted.busy();
+        let response = router.clone().oneshot(request.map(Body::new));
+        async move {
+            response.await.map(|response| {
+                response.map(|body| {
+                    Body::new(body.map_err(move |error| {
+                        let _held = &busy;
+                        error
+                    }))
+                })
+            })
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_concurrent_streams(STREAMS);
+    let served = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(served);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::trace!(error = &*error, "a connection broke");
+                }
+                return;
+            }
+            () = connection.sent_away() => return,
+            () = connection.too_quiet(limits.head, limits.idle) => return,
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Raises the limit on open files to what this process may have: by default many systems
+/// give a quarter of what a busy listener needs. What is had then.
+pub fn raise_file_limit() -> Option<u64> {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limits.maximum,
+        ..limits
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limits.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+            limits.current
+        }
+    }
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
