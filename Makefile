@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,9 +37,14 @@ test-console: setup-test console
 	$(CARGO) build $(BINARIES)
 	scripts/test-console
 
-lint: ## Check formatting and lints
+lint: setup-test ## Check formatting, lints, and where dependencies come from
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	scripts/supply-chain
+
+advisories: setup-test ## Known vulnerabilities of dependencies; needs their databases
+	$(CARGO) deny check advisories
+	cd web-console && npm audit
 
 console: setup ## Build the web console
 	cd web-console && npm run --silent build
@@ -54,6 +59,20 @@ console-load: setup-test console ## Scroll a list of 100,000 pairs; API and fram
 faults: setup ## 100,000 exchanges with loss, crashes and reconnects
 	$(CARGO) build --release $(BINARIES)
 	target/release/faults
+
+chaos: setup-test ## An hour of random faults and thefts over network namespaces; needs root
+	$(CARGO) build --release $(BINARIES)
+	target/release/chaos --minutes $(or $(MINUTES),60)
+
+model: ## Every state of the model, within larger bounds than in the tests
+	$(CARGO) run --release -p armour-model
+
+symbolic: setup-test ## The key schedule under a symbolic attacker, two lanes at once
+	python3 tests/symbolic.py --sessions 2
+
+fuzz: setup-test ## Fuzz each target for SECONDS, guided by coverage; the corpus grows
+	command -v cargo-fuzz >/dev/null || $(CARGO) install --version 0.13.2 cargo-fuzz
+	scripts/fuzz $(or $(SECONDS),60)
 
 drills: setup-test ## Rolling restart, failover and restore under traffic; tables
 	$(CARGO) build --release $(BINARIES)

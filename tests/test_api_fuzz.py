@@ -83,6 +83,9 @@ def test_no_route_answers_5xx(plane, callers, caller, tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     print(done.stdout[-1500:])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    # Sequences of calls along the document's links: made, read, changed, deleted.
+    if caller in ("admin", "operator"):
+        assert "✅ Stateful" in done.stdout, done.stdout[-3000:]
 
 
 @pytest.mark.parametrize("last", ["", "x", "-1", "9" * 40, "1e3", "\xe9"])

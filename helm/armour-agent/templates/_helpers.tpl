@@ -70,6 +70,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - name: ARMOUR_LOG_KEY
       value: {{ . | quote }}
     {{- end }}
+    - name: ARMOUR_ENCLAVE_HARDENING
+      value: {{ .Values.enclaveHardening }}
     {{- if .Values.refuseRestoredLog }}
     - name: ARMOUR_REFUSE_RESTORED_LOG
       value: "true"

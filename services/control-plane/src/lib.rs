@@ -16,6 +16,7 @@ mod hub;
 mod idempotency;
 mod ledger;
 mod limits;
+mod links;
 pub mod metrics;
 mod news;
 mod oidc;
@@ -41,7 +42,7 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 /// The service: API below `/v1`, console files elsewhere.
 pub fn router(app: state::App) -> Router {
     let (api, mut document) = api().split_for_parts();
-    name_operations(&mut document);
+    complete(&mut document);
     let api = api
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -80,12 +81,18 @@ pub fn router(app: state::App) -> Router {
 /// If it cannot be written as JSON.
 pub fn openapi() -> Result<String, serde_json::Error> {
     let mut document = api().split_for_parts().1;
-    name_operations(&mut document);
+    complete(&mut document);
     Ok(document.to_pretty_json()? + "\n")
 }
 
 fn api() -> OpenApiRouter<state::App> {
     OpenApiRouter::with_openapi(ApiDoc::openapi()).merge(routes::all())
+}
+
+/// What is said of every route alike.
+fn complete(document: &mut utoipa::openapi::OpenApi) {
+    name_operations(document);
+    links::add(document);
 }
 
 /// Names each operation by method and path: handlers of two resources may have
