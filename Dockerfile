@@ -24,6 +24,8 @@ COPY crates crates
 COPY migrations migrations
 COPY services services
 COPY tests/e2e tests/e2e
+COPY tests/fuzz tests/fuzz
+COPY tests/model tests/model
 COPY scripts/build-image scripts/build-image
 ARG PROFILE=release
 RUN cargo install --locked --version 0.5.9 --root /usr/local cargo-cyclonedx

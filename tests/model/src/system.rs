@@ -1,4 +1,6 @@
-//! The whole system: what each party may do next, and what must hold.
+//! The whole system: what each party may do next.
+
+mod properties;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -606,82 +608,6 @@ impl Model for System {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![
-            Property::<Self>::always("no ticket's place is taken twice", |_, state| {
-                !state.doubled
-            }),
-            Property::<Self>::always("no exchange runs twice", |_, state| {
-                state.ran.values().all(|times| *times == 1)
-            }),
-            Property::<Self>::always("no false collision", |_, state| {
-                state.thief.is_some() || state.ledger.collision.is_none()
-            }),
-            Property::<Self>::always("no missed collision", |model, state| {
-                !state.due || state.ledger.collision.is_some() || !model.is_quiet(state)
-            }),
-            Property::<Self>::always("no missed usurpation", |_, state| {
-                !state.unnoticed || state.ledger.collision.is_some()
-            }),
-            Property::<Self>::always("the ledger holds chains", |model, state| {
-                state.ledger.is_sound(&model.lanes)
-            }),
-            Property::<Self>::always("both ends derive the same keys", |model, _| {
-                model.lanes.disagreements() == 0
-            }),
-            Property::<Self>::sometimes("an exchange of each end's is answered", |_, state| {
-                !state.responses.is_empty()
-            }),
-        ];
-        if self.bounds.strict {
-            properties.push(Property::<Self>::always(
-                "nothing runs that the ledger has not",
-                |_, state| {
-                    let bundles = state.ledger.bundles.values();
-                    let recorded: BTreeSet<_> = bundles
-                        .flat_map(|record| record.lanes.iter().flatten())
-                        .collect();
-                    state.spent.restores > 0 || state.ran.keys().all(|one| recorded.contains(one))
-                },
-            ));
-        }
-        if self.bounds.thief_tickets > 0 {
-            properties.push(Property::<Self>::sometimes(
-                "a fork is found",
-                |_, state| state.ledger.collision == Some(How::Fork),
-            ));
-            properties.push(Property::<Self>::sometimes(
-                "the thief is served",
-                |model, state| {
-                    let mut ran = state.ran.keys();
-                    ran.any(|one| model.lanes.origin(*one).0 == Who::Thief)
-                },
-            ));
-        }
-        if self.bounds.thief_lane {
-            properties.push(Property::<Self>::sometimes(
-                "a lane is disowned",
-                |_, state| state.ledger.collision == Some(How::Disowned),
-            ));
-        }
-        if self.bounds.thief_draws > 0 {
-            properties.push(Property::<Self>::sometimes(
-                "use of a superseded bundle is found",
-                |_, state| state.ledger.collision == Some(How::Superseded),
-            ));
-            properties.push(Property::<Self>::sometimes(
-                "a draw is disowned",
-                |_, state| state.ledger.collision == Some(How::Usurped),
-            ));
-        }
-        if self.bounds.owner_crashes + self.bounds.producer_crashes > 0 {
-            properties.push(Property::<Self>::sometimes(
-                "an exchange is answered after a crash",
-                |_, state| {
-                    let crashes = state.spent.owner_crashes + state.spent.producer_crashes;
-                    crashes > 0 && state.responses.len() > 1
-                },
-            ));
-        }
-        properties
+        properties::of(self)
     }
 }
