@@ -124,8 +124,12 @@ export const t = {
     recorded: "Recorded ticket",
     reported: "Contradicting ticket",
     checking: "Checking the signatures…",
-    signed: "Both are signed with the consumer’s key, checked in this browser.",
-    oneSigned: "It is signed with the consumer’s key, checked in this browser.",
+    /** By how many tickets there are. */
+    vouched: [
+      "No ticket shows it: that it did not draw the successor is the consumer’s word.",
+      "It is signed with the consumer’s key, checked in this browser.",
+      "Both are signed with the consumer’s key, checked in this browser.",
+    ],
     notSigned: "A signature does not hold.",
     obeyed: "Who obeyed the disconnect, and when",
     notYet: "not yet",

@@ -254,8 +254,9 @@ function Evidence(props: { collision: Collision }) {
     >
       <Stack>
         <Text>
-          <Time at={collision.detected_at} /> · {t.bundle.lane(collision.lane)}, {t.bundle.ticket}{" "}
-          {collision.n}
+          <Time at={collision.detected_at} />
+          {collision.kind !== "usurped" &&
+            ` · ${t.bundle.lane(collision.lane)}, ${t.bundle.ticket} ${collision.n}`}
         </Text>
         <SimpleGrid cols={{ base: 1, md: 2 }}>
           {[
@@ -275,7 +276,7 @@ function Evidence(props: { collision: Collision }) {
           {({ evidence, count, signed }) => (
             <>
               <Text fw={600} data-testid="verdict">
-                {!signed ? t.bundle.notSigned : count === 2 ? t.bundle.signed : t.bundle.oneSigned}
+                {signed ? t.bundle.vouched[count] : t.bundle.notSigned}
               </Text>
               <Button
                 size="xs"

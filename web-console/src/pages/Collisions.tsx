@@ -28,7 +28,7 @@ export function Collisions() {
                 </Table.Td>
                 <Table.Td>{t.collisions[one.kind]}</Table.Td>
                 <Table.Td>
-                  {t.bundle.lane(one.lane)}, {one.n}
+                  {one.kind === "usurped" ? "–" : `${t.bundle.lane(one.lane)}, ${one.n}`}
                 </Table.Td>
                 <Table.Td>
                   <Link to="/bundles/$id" params={{ id: one.bundle_id }}>
