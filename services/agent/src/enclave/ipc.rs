@@ -13,8 +13,8 @@ pub const MAX_FRAME: usize = 16 * 1024;
 #[cfg(feature = "clone-demo")]
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
-/// Bytes that every frame of a release fits into.
-const FRAME: usize = 16 * 1024;
+/// Bytes that every frame of a release fits into: a head of suite 2 is the largest part.
+const FRAME: usize = 4 * 1024;
 
 /// What a bundle is bound to, as the control plane grants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -153,10 +153,10 @@ fn filter() -> anyhow::Result<()> {
 }
 
 /// Overwrites what calls have left on the stack below the caller: copies of secrets that
-/// moves and inlined callees made there.
+/// moves and inlined callees made there. A test scans the process for them.
 #[inline(never)]
 pub fn wipe_stack() {
     let mut below = [0u8; 64 * 1024];
-    zeroize::Zeroize::zeroize(&mut below[..]);
-    std::hint::black_box(&below);
+    // Whoever looked at it would see zeros, so they have to be written.
+    std::hint::black_box(&mut below);
 }
