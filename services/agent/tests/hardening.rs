@@ -97,6 +97,15 @@ async fn a_system_call_that_the_enclave_does_not_need_ends_it() {
     assert!(ends.consumer.identity().await.is_err());
 }
 
+#[tokio::test]
+async fn an_enclave_whose_proxy_has_gone_ends_by_itself() {
+    let mut ends = ends(1).await;
+    ends.consumer.identity().await.unwrap();
+    drop(ends.consumer);
+    let ended = ends.processes[0].wait().await.unwrap();
+    assert!(ended.success(), "{ended}");
+}
+
 /// What a process has in memory that it may write.
 fn memory(pid: u32) -> Vec<Vec<u8>> {
     let maps = read(pid, "maps");

@@ -108,14 +108,16 @@ fn shut_away() -> anyhow::Result<()> {
 /// Any other system call ends the process.
 fn filter() -> anyhow::Result<()> {
     use libc::{
-        SYS_brk, SYS_clock_gettime, SYS_close, SYS_exit, SYS_exit_group, SYS_futex, SYS_getrandom,
-        SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_read, SYS_recvfrom,
-        SYS_restart_syscall, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sendto, SYS_sigaltstack,
-        SYS_write,
+        SYS_brk, SYS_clock_gettime, SYS_close, SYS_exit, SYS_exit_group, SYS_fcntl, SYS_futex,
+        SYS_getrandom, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_read,
+        SYS_recvfrom, SYS_restart_syscall, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sendto,
+        SYS_sigaltstack, SYS_write,
     };
     let arg = |index, op, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value);
     let not_executable = arg(2, SeccompCmpOp::MaskedEq(PROT_EXEC), 0)?;
     let no_file = arg(4, SeccompCmpOp::Eq, NO_FILE)?;
+    // Asked by development builds before a file is closed.
+    let is_open = arg(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?;
     let plain = [
         SYS_brk,
         SYS_clock_gettime,
@@ -140,6 +142,7 @@ fn filter() -> anyhow::Result<()> {
         plain.into_iter().map(|call| (call, Vec::new())).collect();
     let mapped = SeccompRule::new(vec![not_executable.clone(), no_file])?;
     rules.insert(SYS_mmap, vec![mapped]);
+    rules.insert(SYS_fcntl, vec![SeccompRule::new(vec![is_open])?]);
     rules.insert(SYS_mprotect, vec![SeccompRule::new(vec![not_executable])?]);
     let filter = SeccompFilter::new(
         rules,
