@@ -11,7 +11,7 @@ use armour_api::*;
 use bytes::Bytes;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -113,10 +113,25 @@ impl Client {
     /// # Errors
     /// If no TLS back end can be set up.
     pub fn new(base: &str, token: impl Into<String>) -> Result<Self> {
-        let http = reqwest::Client::builder()
+        Self::trusting(base, token, None)
+    }
+
+    /// The same, which trusts the authorities of a PEM file besides the system's.
+    ///
+    /// # Errors
+    /// If the file's content is not PEM, or no TLS back end can be set up.
+    pub fn trusting(
+        base: &str,
+        token: impl Into<String>,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self> {
+        let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(30))
-            .build()?;
+            .read_timeout(Duration::from_secs(30));
+        if let Some(pem) = authorities {
+            http = http.tls_certs_merge(Certificate::from_pem_bundle(pem)?);
+        }
+        let http = http.build()?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
@@ -439,10 +454,10 @@ impl Client {
         let request = || complete(self.http.request(method.clone(), &url));
         let endpoint = match &self.credentials {
             Credentials::Bearer(token) if token.is_empty() => {
-                return check(request().send().await?).await;
+                return check(self.dispatch(request()).await?).await;
             }
             Credentials::Bearer(token) => {
-                return check(request().bearer_auth(token).send().await?).await;
+                return check(self.dispatch(request().bearer_auth(token)).await?).await;
             }
             Credentials::Endpoint(endpoint) => endpoint,
         };
@@ -451,11 +466,10 @@ impl Client {
             let token = self.access_token(endpoint).await?;
             let claims = Claims::new(method.as_str(), &url, Some(&token), endpoint.nonce());
             let proof = endpoint.prover.prove(claims).await?;
-            let answer = request()
+            let proven = request()
                 .header("authorization", format!("DPoP {token}"))
-                .header("dpop", proof)
-                .send()
-                .await?;
+                .header("dpop", proof);
+            let answer = self.dispatch(proven).await?;
             endpoint.keep_nonce(&answer);
             let refusal = match check(answer).await {
                 Err(error) if error.is_unauthenticated() => error,
@@ -470,6 +484,13 @@ impl Client {
                 return Err(refusal);
             }
         }
+    }
+
+    /// Sends a request as part of the current trace, if there is one (W3C Trace Context).
+    async fn dispatch(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        let mut request = request.build()?;
+        armour_telemetry::trace::inject(&tracing::Span::current(), request.headers_mut());
+        self.http.execute(request).await
     }
 
     async fn access_token(&self, endpoint: &EndpointCredentials) -> Result<String> {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod crowd;
+mod tls;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,9 +18,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+
+pub use self::tls::{Tls, TlsError, TlsOptions};
 
 use self::crowd::{Crowd, Entered};
 
@@ -51,17 +57,37 @@ const STREAMS: u32 = 256;
 /// How long to wait when no more files can be opened, once the quietest has gone.
 const RESPITE: Duration = Duration::from_millis(50);
 
+/// Where connections come in: plain, or under TLS.
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Door {
+    /// Connections to this listener, under TLS if there is a certificate.
+    pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, tls }
+    }
+}
+
+impl From<TcpListener> for Door {
+    fn from(listener: TcpListener) -> Self {
+        Self::new(listener, None)
+    }
+}
+
 /// Serves until `stop` is cancelled; then takes no more connections, and ends once the
 /// requests under way have ended.
 ///
 /// # Errors
 /// If the listener breaks.
 pub async fn serve(
-    listener: TcpListener,
+    door: impl Into<Door>,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let Door { listener, tls } = door.into();
     let crowd = Arc::new(Crowd::default());
     let tasks = TaskTracker::new();
     loop {
@@ -77,8 +103,27 @@ pub async fn serve(
                 // Small messages must not wait for more (Nagle's algorithm).
                 let _ = stream.set_nodelay(true);
                 let connection = crowd.enter();
-                let (router, stop) = (router.clone(), stop.clone());
-                tasks.spawn(converse(stream, router, limits, connection, stop));
+                let (router, stop, tls) = (router.clone(), stop.clone(), tls.clone());
+                tasks.spawn(async move {
+                    match tls {
+                        None => converse(stream, router, limits, connection, stop).await,
+                        Some(tls) => {
+                            // A handshake is part of the time for the first head.
+                            let stream = tokio::select! {
+                                stream = tls.accept(stream) => stream,
+                                () = connection.sent_away() => return,
+                                () = connection.too_quiet(limits.head, limits.idle) => return,
+                                () = stop.cancelled() => return,
+                            };
+                            match stream {
+                                Ok(stream) => {
+                                    converse(stream, router, limits, connection, stop).await;
+                                }
+                                Err(error) => tracing::debug!(%error, "no TLS handshake"),
+                            }
+                        }
+                    }
+                });
             }
             // The peer has gone already.
             Err(error) if is_of_the_peer(&error) => {}
@@ -97,7 +142,7 @@ pub async fn serve(
 
 /// One connection, to its end.
 async fn converse(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     limits: Limits,
     connection: Entered,

@@ -13,12 +13,10 @@ const REQUEST: u64 = 2;
 const RESPONSE: u64 = 3;
 
 /// Fields that belong to one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
@@ -29,7 +27,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 #[error("malformed Binary HTTP")]
 pub struct Malformed;
 
-/// Removes the fields that belong to one connection, and those it names.
+/// Removes the fields that belong to one connection, and those it names. `TE: trailers`
+/// stays, since trailers are passed on; gRPC asks for it (RFC 9113, section 8.2.2).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -38,8 +37,16 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
+    let trailers = headers.get_all(header::TE).iter().any(|value| {
+        let mut codings = value.to_str().unwrap_or("").split(',');
+        codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    });
+    headers.remove(header::TE);
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 

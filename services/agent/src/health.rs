@@ -1,11 +1,13 @@
 //! What a supervisor may ask: `/live`, and `/ready` once the control plane has been
-//! heard of lately. On a listener of its own: the agent's other one is its traffic's.
+//! heard of lately; and `/metrics` for Prometheus. On a listener of its own: the agent's other one is its traffic's.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use armour_listener::Limits;
+use armour_telemetry::scrape;
 use axum::{Router, http::StatusCode, routing::get};
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Session, Watcher};
@@ -27,6 +29,7 @@ pub async fn serve(
     listen: SocketAddr,
     session: Arc<Session>,
     watcher: Arc<impl Watcher>,
+    registry: Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen)
@@ -46,7 +49,8 @@ pub async fn serve(
     };
     let router = Router::new()
         .route("/live", get(async || "ok\n"))
-        .route("/ready", get(ready));
+        .route("/ready", get(ready))
+        .route("/metrics", get(async move || scrape::text(&registry)));
     tokio::spawn(async move {
         if let Err(error) = armour_listener::serve(listener, router, FEW, stop).await {
             tracing::error!(%error, "health is not served any more");

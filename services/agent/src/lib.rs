@@ -10,12 +10,14 @@ mod grant;
 mod health;
 mod http_client;
 mod log;
+mod metrics;
 pub mod options;
 mod problem;
 pub mod producer;
 mod reporter;
 mod serve;
 mod session;
+mod settings;
 pub mod wire;
 
 use anyhow::{Context as _, bail};
@@ -26,7 +28,10 @@ use options::EnclaveHardening;
 /// Starts the enclave on the keys of the data folder, and makes sure that it is shut off
 /// as policy wants it.
 async fn start_enclave(common: &options::Common) -> anyhow::Result<(enclave::Enclave, Child)> {
-    let program = std::env::current_exe()?;
+    let program = match &common.enclave_program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?,
+    };
     let (enclave, child) = enclave::Enclave::start(&program, &common.data_dir.join("keys"))
         .context("start the enclave")?;
     let hardening = enclave.hardening().await?;

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use armour_agent::options::{ConsumerOptions, ProducerOptions};
+use armour_telemetry::TelemetryOptions;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use prometheus::Registry;
 
 /// Armour's endpoint.
 #[derive(Parser)]
 #[command(name = "armour-agent", version)]
 struct Cli {
+    #[command(flatten)]
+    telemetry: TelemetryOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -34,25 +37,27 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    let command = Cli::parse().command;
-    if let Command::Enclave { key_file } = command {
-        // No threads and no logging where root secrets are.
-        return armour_agent::enclave::process::run(&key_file);
-    }
-    let filter = EnvFilter::try_from_env("ARMOUR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let Cli { telemetry, command } = Cli::parse();
+    let service = match &command {
+        Command::Enclave { key_file } => {
+            // No threads and no logging where root secrets are.
+            return armour_agent::enclave::process::run(key_file);
+        }
+        Command::Producer(_) => "armour-agent-producer",
+        _ => "armour-agent-consumer",
+    };
+    let telemetry = armour_telemetry::start(service, &telemetry)?;
     armour_listener::raise_file_limit();
-    serve(command)
+    let served = serve(command, telemetry.registry.clone());
+    telemetry.end();
+    served
 }
 
 #[tokio::main]
-async fn serve(command: Command) -> anyhow::Result<()> {
+async fn serve(command: Command, registry: Registry) -> anyhow::Result<()> {
     match command {
-        Command::Consumer(options) => armour_agent::consumer::run(options).await,
-        Command::Producer(options) => armour_agent::producer::run(options).await,
+        Command::Consumer(options) => armour_agent::consumer::run(options, registry).await,
+        Command::Producer(options) => armour_agent::producer::run(options, registry).await,
         #[cfg(feature = "clone-demo")]
         Command::Clone(options) => armour_agent::consumer::clone::run(options).await,
         Command::Enclave { .. } => Ok(()),

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use armour_listener::TlsOptions;
 use clap::Args;
+use tokio::sync::watch;
 use uuid::Uuid;
+
+use crate::settings::{self, ConsumerSettings, PairSettings, ProducerSettings};
 
 /// What both kinds of agent need.
 #[derive(Debug, Clone, Args)]
@@ -46,12 +50,43 @@ pub struct Common {
         default_value_t = EnclaveHardening::Warn
     )]
     pub enclave_hardening: EnclaveHardening,
-    /// Where a supervisor asks for `/live` and `/ready`; nowhere if absent.
+    /// PEM file of certificates that are trusted besides the system's authorities: the
+    /// control plane's, the other agent's, the upstream's.
+    #[arg(long, env = "ARMOUR_TLS_CA_FILE")]
+    pub tls_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// The program that runs as the enclave: an `armour-agent`; this one if absent.
+    #[arg(long, env = "ARMOUR_ENCLAVE_PROGRAM", hide = true)]
+    pub enclave_program: Option<PathBuf>,
+    /// Where a supervisor asks for `/live` and `/ready`, and Prometheus for `/metrics`;
+    /// nowhere if absent.
     #[arg(long, env = "ARMOUR_AGENT_HEALTH_LISTEN")]
     pub health_listen: Option<SocketAddr>,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,
+}
+
+impl Common {
+    /// What an endpoint needs at least; all else as the flags' defaults have it.
+    pub fn new(control_plane: String, data_dir: PathBuf) -> Self {
+        Self {
+            control_plane,
+            data_dir,
+            enrol_token_file: None,
+            enrol_identity_file: None,
+            tenant: None,
+            log_key: None,
+            refuse_restored_log: false,
+            enclave_hardening: EnclaveHardening::Warn,
+            tls_ca_file: None,
+            tls: TlsOptions::default(),
+            enclave_program: None,
+            health_listen: None,
+            name: "agent".to_owned(),
+        }
+    }
 }
 
 /// What to do where the enclave cannot be shut off.
@@ -68,7 +103,11 @@ pub enum EnclaveHardening {
 pub struct ConsumerOptions {
     #[command(flatten)]
     pub common: Common,
-    /// Where the application's plain HTTP is taken.
+    /// TOML file of settings in place of the flags below, read anew when it changes and on
+    /// SIGHUP; for several pairs, each on a listener of its own (docs/agent.md).
+    #[arg(long, env = "ARMOUR_AGENT_CONFIG", conflicts_with_all = ["pair", "via"])]
+    pub config: Option<PathBuf>,
+    /// Where the application's HTTP is taken.
     #[arg(long, env = "ARMOUR_AGENT_LISTEN", default_value = "127.0.0.1:7201")]
     pub listen: SocketAddr,
     /// The pair to use; needed where the consumer has several.
@@ -92,16 +131,67 @@ pub struct ConsumerOptions {
 pub struct ProducerOptions {
     #[command(flatten)]
     pub common: Common,
+    /// TOML file of settings in place of those for the upstream, read anew when it changes
+    /// and on SIGHUP (docs/agent.md).
+    #[arg(long, env = "ARMOUR_AGENT_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Where consumers' agents are served.
     #[arg(long, env = "ARMOUR_AGENT_LISTEN", default_value = "127.0.0.1:7202")]
     pub listen: SocketAddr,
-    /// How consumers' agents reach this one; `http://<listen>` if absent.
+    /// How consumers' agents reach this one; `http://<listen>`, or `https://`, if absent.
     #[arg(long, env = "ARMOUR_AGENT_ADDRESS")]
     pub address: Option<String>,
     /// The API to protect, for example http://127.0.0.1:8080.
-    #[arg(long, env = "ARMOUR_AGENT_UPSTREAM")]
-    pub upstream: String,
+    #[arg(
+        long,
+        env = "ARMOUR_AGENT_UPSTREAM",
+        required_unless_present = "config"
+    )]
+    pub upstream: Option<String>,
+    /// Speak HTTP/2 to the upstream from the first byte, as gRPC servers without TLS want
+    /// it. Under TLS the version is negotiated.
+    #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_HTTP2")]
+    pub upstream_http2: bool,
     /// Seconds that the upstream has to begin its response.
     #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
+}
+
+impl ConsumerOptions {
+    /// The settings, those of the file if one is given.
+    ///
+    /// # Errors
+    /// If it does not hold.
+    pub fn settings(&self) -> anyhow::Result<watch::Receiver<ConsumerSettings>> {
+        match &self.config {
+            Some(file) => settings::of_file(file),
+            None => Ok(settings::fixed(ConsumerSettings {
+                log: None,
+                pairs: vec![PairSettings {
+                    pair: self.pair,
+                    listen: self.listen,
+                    via: self.via.clone(),
+                    retry_for: self.retry_for,
+                }],
+            })),
+        }
+    }
+}
+
+impl ProducerOptions {
+    /// The settings, those of the file if one is given.
+    ///
+    /// # Errors
+    /// If it does not hold.
+    pub fn settings(&self) -> anyhow::Result<watch::Receiver<ProducerSettings>> {
+        match &self.config {
+            Some(file) => settings::of_file(file),
+            None => Ok(settings::fixed(ProducerSettings {
+                log: None,
+                upstream: self.upstream.clone().unwrap_or_default(),
+                upstream_http2: self.upstream_http2,
+                upstream_timeout: self.upstream_timeout,
+            })),
+        }
+    }
 }

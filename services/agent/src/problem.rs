@@ -1,5 +1,7 @@
 //! Problem documents (RFC 9457) of an agent.
 
+use std::borrow::Cow;
+
 use armour_api::Problem;
 use axum::{
     body::Body,
@@ -13,14 +15,18 @@ pub struct Refusal {
     /// HTTP status.
     pub status: StatusCode,
     /// The kind.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// What was wrong with this request.
     pub detail: String,
 }
 
 impl Refusal {
     /// A refusal.
-    pub fn new(status: StatusCode, kind: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        kind: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             kind: kind.into(),
@@ -47,6 +53,11 @@ impl Refusal {
     }
 }
 
+/// A refusal as a response, which reaches the caller under the seal.
+pub fn refuse(status: StatusCode, kind: &'static str, detail: &'static str) -> Response {
+    Refusal::new(status, kind, detail).into_response()
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = Problem {
@@ -65,4 +76,15 @@ impl IntoResponse for Refusal {
         );
         response
     }
+}
+
+/// An error with its causes: the outermost says only that a connection failed.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
 }

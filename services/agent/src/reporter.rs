@@ -13,8 +13,11 @@ use std::{
 use armour_api::{ReportVerdict, TicketReport};
 use armour_client::ClientError;
 use armour_protocol::{ledger::Chain, ticket::SignedTicket};
+use armour_telemetry::trace;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use opentelemetry::trace::SpanContext;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{backoff::Backoff, session::Session};
@@ -44,6 +47,8 @@ type Lanes = HashMap<([u8; 16], u32), Vec<Entry>>;
 struct Entry {
     ticket: SignedTicket,
     at: Instant,
+    /// The span that brought it forth, if it is recorded.
+    span: Option<SpanContext>,
     told: Option<oneshot::Sender<ReportVerdict>>,
 }
 
@@ -68,6 +73,19 @@ impl Reporter {
         self.push(ticket, None);
     }
 
+    /// Has a ticket's report go on with the trace of this span, if it still waits.
+    pub fn trace(&self, ticket: &SignedTicket, span: &Span) {
+        let Some(context) = trace::of(span) else {
+            return;
+        };
+        let mut lanes = self.lock();
+        let lane = lanes.get_mut(&(ticket.ticket.bundle, ticket.ticket.lane));
+        let entry = lane.and_then(|lane| lane.iter_mut().rfind(|entry| entry.ticket == *ticket));
+        if let Some(entry) = entry {
+            entry.span = Some(context);
+        }
+    }
+
     /// Reports a ticket now and waits for the verdict; `None` if the agent stops.
     pub async fn add_now(&self, ticket: SignedTicket) -> Option<ReportVerdict> {
         let (told, verdict) = oneshot::channel();
@@ -81,6 +99,11 @@ impl Reporter {
     pub fn is_behind(&self, lease: Duration) -> bool {
         self.count.load(Ordering::Relaxed) > MOST_WAITING
             || self.sending().is_some_and(|since| since.elapsed() > lease)
+    }
+
+    /// Tickets that the ledger has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is reported, or the time is over.
@@ -115,9 +138,13 @@ impl Reporter {
         // Short, for until the ledger has them a crash of both ends loses them.
         let mut backoff = Backoff::up_to(Duration::from_millis(500));
         let since = Instant::now();
+        let span = tracing::info_span!("armour.report", otel.kind = "client");
+        let tickets = batch.iter().flat_map(|(_, entries)| entries);
+        trace::serve_all(&span, tickets.filter_map(|entry| entry.span.clone()));
         let verdicts = loop {
             let reports = batch.iter().map(|(chain, entries)| report(chain, entries));
-            match self.session.client().report(reports.collect()).await {
+            let call = self.session.client().report(reports.collect());
+            match call.instrument(span.clone()).await {
                 Ok(verdicts) => break verdicts,
                 // The enclave is gone, and so is this agent in a moment.
                 Err(ClientError::Proof(_)) => return,
@@ -163,6 +190,7 @@ impl Reporter {
             .push(Entry {
                 ticket,
                 at: Instant::now(),
+                span: trace::current(),
                 told,
             });
     }

@@ -1,103 +1,123 @@
-//! Runs an agent: its listener, its background work, and the end of both.
+//! Runs an agent: its background work, its listeners, and the end of both.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleState, BundleStatus};
-use armour_listener::Limits;
+use armour_listener::{Door, Limits, Tls};
 use axum::Router;
 use tokio::{process::Child, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    health,
     reporter::Reporter,
     session::{Session, Watcher},
 };
 
 /// How long requests under way may take once the agent is asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// How long what is still unreported may take then.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 
-/// What goes on beside requests.
-pub struct Background<W, I, K> {
-    /// Standing with the control plane.
-    pub session: Arc<Session>,
-    /// Reports to the ledger.
-    pub reporter: Arc<Reporter>,
-    /// How often to report.
-    pub interval: I,
-    /// Bundles that the ledger calls dead.
-    pub dead: mpsc::UnboundedReceiver<Uuid>,
-    /// What the role does with news.
-    pub watcher: Arc<W>,
-    /// What the role does besides.
-    pub keeper: K,
+/// What goes on beside requests, until it is dropped.
+pub struct Background {
+    reporter: Arc<Reporter>,
+    enclave: Child,
+    tasks: JoinSet<()>,
 }
 
-/// Serves until SIGINT or SIGTERM, then drains.
+impl Background {
+    /// Begins heartbeats, events and reports.
+    pub fn start<W: Watcher>(
+        session: Arc<Session>,
+        reporter: Arc<Reporter>,
+        mut dead: mpsc::UnboundedReceiver<Uuid>,
+        watcher: Arc<W>,
+        report_interval: impl Fn() -> Duration + Send + 'static,
+        enclave: Child,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(session.clone().beat(watcher.clone()));
+        tasks.spawn(session.follow(watcher.clone()));
+        tasks.spawn(reporter.clone().run(report_interval));
+        tasks.spawn(async move {
+            while let Some(id) = dead.recv().await {
+                let state = BundleState::Disconnected;
+                watcher
+                    .status(BundleStatus {
+                        id,
+                        state,
+                        lanes: Vec::new(),
+                    })
+                    .await;
+            }
+        });
+        Self {
+            reporter,
+            enclave,
+            tasks,
+        }
+    }
+
+    /// Serves until SIGINT or SIGTERM, then drains. `serving` ends once nothing is served
+    /// any more, which it is asked for by `stop`.
+    ///
+    /// # Errors
+    /// If the enclave ends, or serving does before it is asked to.
+    pub async fn serve(
+        mut self,
+        serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut serving = tokio::spawn(serving);
+        tokio::select! {
+            status = self.enclave.wait() => bail!("the enclave ended: {}", status?),
+            ended = &mut serving => {
+                ended??;
+                bail!("nothing is served any more");
+            }
+            () = asked_to_stop() => {}
+        }
+        tracing::info!("draining");
+        stop.cancel();
+        if tokio::time::timeout(DRAIN, serving).await.is_err() {
+            tracing::warn!("some requests were still under way");
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    /// Reports what is still unreported, and ends.
+    pub async fn drain(mut self) {
+        self.reporter.drain(LAST_REPORTS).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Serves one listener until `stop` is cancelled and its requests have ended.
 ///
 /// # Errors
-/// If the address cannot be bound, or the enclave ends.
-pub async fn run<W: Watcher>(
-    listen: SocketAddr,
-    health_listen: Option<SocketAddr>,
+/// If the listener breaks.
+pub async fn door(
+    listener: tokio::net::TcpListener,
+    tls: Option<Tls>,
     router: Router,
-    mut enclave: Child,
-    background: Background<
-        W,
-        impl Fn() -> Duration + Send + 'static,
-        impl Future<Output = ()> + Send + 'static,
-    >,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen}"))?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    let Background {
-        session,
-        reporter,
-        interval,
-        mut dead,
-        watcher,
-        keeper,
-    } = background;
-    let stop = CancellationToken::new();
-    if let Some(listen) = health_listen {
-        health::serve(listen, session.clone(), watcher.clone(), stop.clone()).await?;
-    }
-    let mut tasks = JoinSet::new();
-    tasks.spawn(session.clone().beat(watcher.clone()));
-    tasks.spawn(session.follow(watcher.clone()));
-    tasks.spawn(reporter.clone().run(interval));
-    tasks.spawn(keeper);
-    tasks.spawn(async move {
-        while let Some(id) = dead.recv().await {
-            let state = BundleState::Disconnected;
-            watcher
-                .status(BundleStatus {
-                    id,
-                    state,
-                    lanes: Vec::new(),
-                })
-                .await;
-        }
-    });
-    let stopped = stop.clone();
-    let server = tokio::spawn(async move {
-        armour_listener::serve(listener, router, Limits::default(), stopped).await
-    });
-    tokio::select! {
-        status = enclave.wait() => bail!("the enclave ended: {}", status?),
-        () = asked_to_stop() => {}
-    }
-    tracing::info!("draining");
-    stop.cancel();
-    if tokio::time::timeout(DRAIN, server).await.is_err() {
-        tracing::warn!("some requests were still under way");
-    }
-    reporter.drain(Duration::from_secs(5)).await;
+    tracing::info!(address = %listener.local_addr()?, tls = tls.is_some(), "listening");
+    armour_listener::serve(Door::new(listener, tls), router, Limits::default(), stop).await?;
     Ok(())
+}
+
+/// Listens.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn listen(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))
 }
 
 async fn asked_to_stop() {

@@ -94,7 +94,7 @@ impl Session {
         enclave: &Enclave,
     ) -> anyhow::Result<Arc<Self>> {
         let file = common.data_dir.join("endpoint.json");
-        let base = Client::new(&common.control_plane, "")?;
+        let base = client(common)?;
         let identity: Identity = if file.exists() {
             serde_json::from_slice(&std::fs::read(&file)?)
                 .with_context(|| format!("read {}", file.display()))?
@@ -254,6 +254,20 @@ impl Session {
             backoff.wait().await;
         }
     }
+}
+
+/// A client of the control plane without credentials.
+fn client(common: &Common) -> anyhow::Result<Client> {
+    let authorities = common
+        .tls_ca_file
+        .as_deref()
+        .map(|file| std::fs::read(file).with_context(|| format!("read {}", file.display())));
+    let authorities = authorities.transpose()?;
+    Ok(Client::trusting(
+        &common.control_plane,
+        "",
+        authorities.as_deref(),
+    )?)
 }
 
 async fn enrol(

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, bail};
+use armour_listener::TlsOptions;
 use armour_storage::Keyring;
+use armour_telemetry::TelemetryOptions;
 use chrono::Duration;
 use clap::Parser;
 use zeroize::Zeroizing;
@@ -12,9 +14,13 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "armour-control-plane", version)]
 pub struct Config {
+    #[command(flatten)]
+    pub telemetry: TelemetryOptions,
     /// Where to listen.
     #[arg(long, env = "ARMOUR_LISTEN", default_value = "127.0.0.1:7100")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// Where Prometheus reads `/metrics`; nowhere if absent.
     #[arg(long, env = "ARMOUR_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,

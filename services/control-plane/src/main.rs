@@ -9,19 +9,21 @@ use armour_control_plane::{
     state::{self, App},
     workers,
 };
-use armour_listener::Limits;
+use armour_listener::{Door, Limits};
 use armour_storage::Keyring;
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use prometheus::Registry;
+
+fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    let telemetry = armour_telemetry::start("armour-control-plane", &config.telemetry)?;
+    let served = serve(config, telemetry.registry.clone());
+    telemetry.end();
+    served
+}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("ARMOUR_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    let config = Config::parse();
+async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     if config.migrate_only {
         state::open(&config, Keyring::new()).await?.close().await;
         tracing::info!("the database is migrated");
@@ -30,9 +32,10 @@ async fn main() -> anyhow::Result<()> {
     let files = armour_listener::raise_file_limit();
     tracing::debug!(files, "open files");
     let listen = config.listen;
+    let tls = config.tls.open()?;
     let app = App::start(config).await?;
     if let Some(listen) = app.config.metrics_listen {
-        metrics::serve(&app, listen).await?;
+        metrics::serve(&app, listen, registry).await?;
     }
     let workers = workers::start(&app);
     let listener = tokio::net::TcpListener::bind(listen)
@@ -46,7 +49,8 @@ async fn main() -> anyhow::Result<()> {
         connections: 20_000,
         ..Limits::default()
     };
-    let serve = armour_listener::serve(listener, router(app.clone()), limits, stopping.clone());
+    let door = Door::new(listener, tls);
+    let serve = armour_listener::serve(door, router(app.clone()), limits, stopping.clone());
     let patience = Duration::from_secs(app.config.drain_timeout_s);
     tokio::select! {
         served = serve => served?,

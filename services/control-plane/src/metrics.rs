@@ -6,20 +6,20 @@ use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 
 use anyhow::Context as _;
 use armour_listener::Limits;
+use armour_telemetry::{scrape, trace};
 use axum::{
     Router,
     extract::{MatchedPath, Request},
-    http::{StatusCode, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::get,
 };
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, UpDownCounter},
 };
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
+use tracing::{Instrument, field};
 
 use crate::state::App;
 
@@ -28,7 +28,10 @@ const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-/// The instruments; they count nothing before [`install`].
+/// Methods that are counted by their names.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"];
+
+/// The instruments.
 pub struct Metrics {
     requests: Counter<u64>,
     durations: Histogram<f64>,
@@ -65,19 +68,8 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
     }
 });
 
-/// Makes the registry that everything is counted in.
-///
-/// # Errors
-/// If it is made twice.
-pub fn install(app: &App) -> anyhow::Result<Registry> {
-    let registry = Registry::new();
-    let exporter = opentelemetry_prometheus::exporter()
-        .with_registry(registry.clone())
-        .without_target_info()
-        .build()
-        .context("metrics")?;
-    let provider = SdkMeterProvider::builder().with_reader(exporter).build();
-    opentelemetry::global::set_meter_provider(provider);
+/// Has observed what is not counted, and told what has not happened yet.
+fn observe(app: &App) {
     let meter = opentelemetry::global::meter("armour");
     let store = app.store.clone();
     meter
@@ -113,20 +105,19 @@ pub fn install(app: &App) -> anyhow::Result<Registry> {
             .worker_failures
             .add(0, &[KeyValue::new("worker", name)]);
     }
-    Ok(registry)
 }
 
 /// Serves `/metrics` until the service stops.
 ///
 /// # Errors
 /// If it cannot listen.
-pub async fn serve(app: &App, listen: SocketAddr) -> anyhow::Result<()> {
-    let registry = install(app)?;
+pub async fn serve(app: &App, listen: SocketAddr, registry: Registry) -> anyhow::Result<()> {
+    observe(app);
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen} for metrics"))?;
     tracing::info!(listen = %listener.local_addr()?, "metrics");
-    let router = Router::new().route("/metrics", get(async move || text(&registry)));
+    let router = Router::new().route("/metrics", get(async move || scrape::text(&registry)));
     let stopping = app.stopping.clone();
     tokio::spawn(async move {
         let limits = Limits {
@@ -141,33 +132,29 @@ pub async fn serve(app: &App, listen: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text(registry: &Registry) -> Response {
-    let encoder = TextEncoder::new();
-    let mut bytes = Vec::new();
-    match encoder.encode(&registry.gather(), &mut bytes) {
-        Ok(()) => {
-            let kind = encoder.format_type().to_owned();
-            ([(header::CONTENT_TYPE, kind)], bytes).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
-}
-
-/// Counts a request by its route, not its path.
+/// Counts a request by its route, not its path, and makes it a span of its caller's trace.
 pub async fn count(request: Request, next: Next) -> Response {
     let since = Instant::now();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     // What is no method of HTTP's is the caller's own word.
-    let method = match request.method().as_str() {
-        known @ ("GET" | "POST" | "PUT" | "DELETE" | "HEAD" | "OPTIONS" | "PATCH") => known,
-        _ => "other",
-    };
+    let method = METHODS.into_iter().find(|known| request.method() == known);
+    let method = method.unwrap_or("other");
+    let span = tracing::info_span!(
+        "armour.api",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+    );
+    trace::adopt(&span, request.headers());
     let mut labels = vec![
-        KeyValue::new("method", method.to_owned()),
+        KeyValue::new("method", method),
         KeyValue::new("route", route),
     ];
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
     METRICS
         .durations
         .record(since.elapsed().as_secs_f64(), &labels);

@@ -132,7 +132,10 @@ impl App {
     pub fn base_url(&self) -> Result<Url, url::ParseError> {
         match &self.config.public_url {
             Some(url) => Ok(url.clone()),
-            None => Url::parse(&format!("http://{}/", self.config.listen)),
+            None => {
+                let Config { tls, listen, .. } = &*self.config;
+                Url::parse(&format!("{}://{listen}/", tls.scheme()))
+            }
         }
     }
 }

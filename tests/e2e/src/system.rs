@@ -101,6 +101,10 @@ pub struct Setup {
     pub exports: bool,
     /// Each program on a host of its own, and PostgreSQL on a disk of its own. Needs root.
     pub apart: bool,
+    /// Logs are written as JSON.
+    pub json_logs: bool,
+    /// A collector of OpenTelemetry that everything is sent to.
+    pub collector: Option<String>,
     /// The folder of the programs to start, if not this workspace's.
     pub programs: Option<PathBuf>,
 }
@@ -117,6 +121,8 @@ impl Default for Setup {
             direct: false,
             exports: false,
             apart: false,
+            json_logs: false,
+            collector: None,
             programs: None,
         }
     }
@@ -140,6 +146,15 @@ impl Setup {
                 .env("FAKETIME", format!("{minutes:+}m"))
                 .env("DONT_FAKE_MONOTONIC", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        if self.json_logs {
+            command.env("ARMOUR_LOG_FORMAT", "json");
+        }
+        if let Some(collector) = &self.collector {
+            command
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+                .env("OTEL_METRIC_EXPORT_INTERVAL", "500")
+                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
         command
     }

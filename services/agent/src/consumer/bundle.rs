@@ -94,6 +94,11 @@ impl Bundle {
         })
     }
 
+    /// Lanes in use.
+    pub fn busy(&self) -> usize {
+        (self.grant.policy.max_lanes as usize).saturating_sub(self.lanes.available_permits())
+    }
+
     /// Makes lanes known that are open already.
     #[cfg(feature = "clone-demo")]
     pub fn adopt(&self, lanes: &[u32]) {

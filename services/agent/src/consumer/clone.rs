@@ -1,7 +1,7 @@
 //! The demonstration of a theft: a live consumer hands out its whole state, and
 //! a second process acts with it. Built only with the feature `clone-demo`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use armour_api::{BundleState, Pair, PairState, Policy};
@@ -14,11 +14,11 @@ use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Bundle, Consumer, Current, Mutex, face};
+use super::{AtomicU64, Bundle, Consumer, Current, Fleet, Mutex, Shared, face};
 use crate::{
     enclave::{Enclave, stolen::Stolen},
     grant::Grant,
-    http_client::http_client,
+    http_client::{Speaks, Trust},
     reporter::Reporter,
     session::Session,
 };
@@ -49,14 +49,13 @@ struct Theft {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub fn export(consumer: &Arc<Consumer>, path: &std::path::Path) -> anyhow::Result<()> {
+pub fn export(fleet: Arc<Fleet>, path: &std::path::Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
     tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
-    let consumer = consumer.clone();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            match take(&consumer).await {
+            match take(&fleet).await {
                 Ok(theft) => drop(socket.write_all(&theft).await),
                 Err(error) => tracing::warn!(%error, "nothing to hand out"),
             }
@@ -65,7 +64,8 @@ pub fn export(consumer: &Arc<Consumer>, path: &std::path::Path) -> anyhow::Resul
     Ok(())
 }
 
-async fn take(consumer: &Consumer) -> anyhow::Result<Vec<u8>> {
+async fn take(fleet: &Fleet) -> anyhow::Result<Vec<u8>> {
+    let consumer = fleet.only().context("no pair, or several")?;
     let bundle = consumer.current().context("no bundle now")?;
     let theft = Theft {
         producer: bundle.producer.clone(),
@@ -116,15 +116,18 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
     let bundle = Bundle::new(grant, theft.producer);
     bundle.adopt(&lanes);
     let consumer = Arc::new(Consumer {
-        session,
-        enclave,
-        reporter,
-        http: http_client(),
+        shared: Arc::new(Shared {
+            session,
+            enclave,
+            reporter,
+            http: Trust::new(None)?.client(Speaks::Http1),
+        }),
         pair: Mutex::new(pair),
         via: None,
-        retry_for: Duration::from_secs(1),
+        retry_for: AtomicU64::new(1),
         current: Mutex::new(Current::Bundle(bundle)),
         changed: Notify::new(),
+        closing: CancellationToken::new(),
     });
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     tokio::select! {

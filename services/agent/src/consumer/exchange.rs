@@ -1,6 +1,7 @@
 //! One exchange: begun, sent, sent again where it was lost, and its response.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,13 +14,14 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Limited};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::Instrument;
 
 use super::{Consumer, bundle::Lane};
 use crate::{
     backoff::Backoff,
-    bhttp::{Decoder, Piece},
+    bhttp::{Decoder, Malformed, Piece},
     enclave::{EnclaveError, ipc::Keyed},
-    problem::Refusal,
+    problem::{Refusal, with_causes},
     wire::{
         BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, known, pump,
         seal_empty,
@@ -58,7 +60,13 @@ pub fn start(
     outgoing: Outgoing,
 ) -> oneshot::Receiver<Result<Incoming, Refusal>> {
     let (answer, receiver) = oneshot::channel();
-    tokio::spawn(async move {
+    let span = tracing::info_span!(
+        "armour.exchange",
+        otel.kind = "client",
+        armour.bundle = %lane.bundle.id(),
+        armour.lane = lane.number,
+    );
+    let work = async move {
         let dead = lane.bundle.dead.clone();
         let mut answer = Some(answer);
         tokio::select! {
@@ -68,7 +76,8 @@ pub fn start(
         if let Some(answer) = answer {
             let _ = answer.send(Err(consumer.outcome_unknown()));
         }
-    });
+    };
+    tokio::spawn(work.instrument(span));
     receiver
 }
 
@@ -118,7 +127,7 @@ async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answe
         consumer,
         lane: &lane,
         wire,
-        deadline: Instant::now() + consumer.retry_for,
+        deadline: Instant::now() + consumer.patience(),
     };
     let (received, reader) = match exchange.until_answered(&mut first, answer).await {
         Ok(found) => found,
@@ -185,16 +194,21 @@ impl Exchange<'_> {
                 Some(stream) => (stream, Duration::MAX),
                 None => (Body::from(self.wire.clone()), RESPONSE_TIMEOUT),
             };
-            match self.attempt(body, patience).await {
+            let why = match self.attempt(body, patience).await {
                 Ok(found) => return Ok(found),
                 Err(Failed::Final(refusal)) => return Err(Lost(refusal)),
-                Err(Failed::Passing(why)) => {
-                    tracing::debug!(lane = self.lane.number, why, "an exchange is sent again");
-                }
-            }
+                Err(Failed::Passing(why)) => why,
+            };
+            tracing::debug!(
+                lane = self.lane.number,
+                why = &*why,
+                "an exchange is sent again"
+            );
             if Instant::now() > self.deadline
                 && let Some(answer) = answer.take()
             {
+                tracing::warn!(why = &*why, "an exchange is not concluded yet");
+                self.consumer.session.note(why);
                 let _ = answer.send(Err(self.consumer.outcome_unknown()));
             }
             backoff.wait().await;
@@ -210,7 +224,7 @@ impl Exchange<'_> {
         let head = reader
             .response_head()
             .await
-            .map_err(|_| Failed::Passing("the response's head is cut or malformed"))?;
+            .map_err(|_| Failed::Passing("the response's head is cut or malformed".into()))?;
         match self
             .consumer
             .enclave
@@ -220,7 +234,7 @@ impl Exchange<'_> {
             Ok(keyed) => Ok((keyed, reader)),
             // Damaged or forged: the lane waits on.
             Err(EnclaveError::Refused(code)) if code != "bundle-unknown" => {
-                Err(Failed::Passing("the response's head is not valid"))
+                Err(Failed::Passing("the response's head is not valid".into()))
             }
             Err(_) => Err(Failed::Final(self.consumer.outcome_unknown())),
         }
@@ -235,8 +249,11 @@ impl Exchange<'_> {
             .map_err(|_| Failed::Final(self.consumer.outcome_unknown()))?;
         let response = tokio::time::timeout(patience, self.consumer.http.request(request))
             .await
-            .map_err(|_| Failed::Passing("no response in time"))?
-            .map_err(|_| Failed::Passing("the producer is out of reach"))?;
+            .map_err(|_| Failed::Passing("no response in time".into()))?
+            .map_err(|error| {
+                let why = format!("the producer is out of reach: {}", with_causes(&error));
+                Failed::Passing(why.into())
+            })?;
         if response.status() == StatusCode::OK {
             return Ok(MessageReader::new(Body::new(response.into_body())));
         }
@@ -262,9 +279,9 @@ impl Exchange<'_> {
             }
             "ticket-conflict" | "ticket-elsewhere" => {
                 self.consumer.session.hurry();
-                Err(Failed::Passing("the producer knows another ticket"))
+                Err(Failed::Passing("the producer knows another ticket".into()))
             }
-            _ => Err(Failed::Passing("the producer refuses for now")),
+            _ => Err(Failed::Passing("the producer refuses for now".into())),
         }
     }
 
@@ -327,9 +344,19 @@ impl Exchange<'_> {
 
 enum Failed {
     /// Trying again may help.
-    Passing(&'static str),
+    Passing(Cow<'static, str>),
     /// It cannot.
     Final(Refusal),
+}
+
+/// What came of passing on a piece.
+enum Passed {
+    /// There may be more.
+    On,
+    /// There is no more for now.
+    Enough,
+    /// Nobody wants more.
+    Over,
 }
 
 /// Turns opened content into the caller's response.
@@ -346,10 +373,14 @@ impl Delivery {
         loop {
             match self.decoder.piece() {
                 Ok(Some(Piece::Response(response))) => {
-                    let (sender, receiver) = mpsc::channel(2);
-                    let stream = ReceiverStream::new(receiver);
-                    let body = Body::new(http_body_util::StreamBody::new(stream));
-                    self.body = Some(sender);
+                    // A response that is known to have no content says so in its head, as
+                    // gRPC's that are trailers alone must.
+                    let next = self.decoder.piece();
+                    let ended = matches!(&next, Ok(Some(Piece::End(none))) if none.is_empty());
+                    let body = match ended {
+                        true => Body::empty(),
+                        false => self.stream(),
+                    };
                     let response = response.map(|()| body);
                     // Nobody asked, or the caller's patience was over.
                     let Some(answer) = answer.take() else {
@@ -358,27 +389,51 @@ impl Delivery {
                     if answer.send(Ok(Incoming::Response(response))).is_err() {
                         return false;
                     }
-                }
-                Ok(Some(Piece::Content(content))) => {
-                    if !self.frame(http_body::Frame::data(content)).await {
-                        return false;
+                    if ended {
+                        continue;
+                    }
+                    match self.pass(next).await {
+                        Passed::On => {}
+                        Passed::Enough => return true,
+                        Passed::Over => return false,
                     }
                 }
-                Ok(Some(Piece::End(trailers))) => {
-                    if !trailers.is_empty()
-                        && !self.frame(http_body::Frame::trailers(trailers)).await
-                    {
-                        return false;
-                    }
-                }
-                Ok(None) => return true,
-                Ok(Some(Piece::Request(_))) | Err(_) => {
-                    self.send(Err(std::io::Error::other("malformed response")))
-                        .await;
-                    return false;
-                }
+                piece => match self.pass(piece).await {
+                    Passed::On => {}
+                    Passed::Enough => return true,
+                    Passed::Over => return false,
+                },
             }
         }
+    }
+
+    /// Passes on a piece that is not the head.
+    async fn pass(&self, piece: Result<Option<Piece>, Malformed>) -> Passed {
+        let sent = match piece {
+            Ok(Some(Piece::Content(content))) => self.frame(http_body::Frame::data(content)).await,
+            Ok(Some(Piece::End(trailers))) => {
+                trailers.is_empty() || self.frame(http_body::Frame::trailers(trailers)).await
+            }
+            Ok(None) => return Passed::Enough,
+            Ok(Some(Piece::Request(_) | Piece::Response(_))) | Err(Malformed) => {
+                let malformed = std::io::Error::other("malformed response");
+                self.send(Err(malformed)).await;
+                false
+            }
+        };
+        match sent {
+            true => Passed::On,
+            false => Passed::Over,
+        }
+    }
+
+    /// The body that later pieces are passed on in.
+    fn stream(&mut self) -> Body {
+        let (sender, receiver) = mpsc::channel(2);
+        self.body = Some(sender);
+        Body::new(http_body_util::StreamBody::new(ReceiverStream::new(
+            receiver,
+        )))
     }
 
     /// The last segment has been taken.

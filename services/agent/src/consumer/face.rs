@@ -1,7 +1,8 @@
 //! The application's side: plain HTTP.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
+use armour_telemetry::trace;
 use axum::{
     Router,
     body::Body,
@@ -12,12 +13,13 @@ use bytes::BytesMut;
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyStream;
+use tracing::{Instrument, Span, field};
 
 use super::{
     Consumer,
     exchange::{self, Incoming, Outgoing},
 };
-use crate::{bhttp, problem::Refusal, wire::HELD};
+use crate::{bhttp, metrics::METRICS, problem::Refusal, wire::HELD};
 
 /// Every path is the producer's.
 pub fn router(consumer: Arc<Consumer>) -> Router {
@@ -25,13 +27,38 @@ pub fn router(consumer: Arc<Consumer>) -> Router {
 }
 
 async fn call(State(consumer): State<Arc<Consumer>>, request: Request) -> Response {
-    match forward(&consumer, request).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
-    }
+    serve(&consumer, request).await
 }
 
-async fn forward(consumer: &Arc<Consumer>, request: Request) -> Result<Response, Refusal> {
+/// Sends a request protected, and brings its response; a refusal of the agent's own is a
+/// problem document.
+pub async fn serve(consumer: &Arc<Consumer>, request: Request) -> Response {
+    let span = tracing::info_span!(
+        "armour.call",
+        otel.kind = "server",
+        http.request.method = %request.method(),
+        http.response.status_code = field::Empty,
+        armour.refused = field::Empty,
+    );
+    trace::adopt(&span, request.headers());
+    let since = Instant::now();
+    let outcome = forward(consumer, request).instrument(span.clone()).await;
+    let (response, outcome) = match outcome {
+        Ok(response) => (response, "answered".into()),
+        Err(refusal) => {
+            span.record("armour.refused", &*refusal.kind);
+            let kind = refusal.kind.clone();
+            (refusal.into_response(), kind)
+        }
+    };
+    METRICS.call(outcome, since.elapsed());
+    span.record("http.response.status_code", response.status().as_u16());
+    response
+}
+
+async fn forward(consumer: &Arc<Consumer>, mut request: Request) -> Result<Response, Refusal> {
+    // Under the seal alone: an exchange tells nobody on its way which trace it is of.
+    trace::inject(&Span::current(), request.headers_mut());
     let outgoing = read(request).await?;
     let lane = consumer.lane().await?;
     let answer = exchange::start(consumer.clone(), lane, outgoing);

@@ -6,24 +6,24 @@ use std::{
 };
 
 use super::{Consumer, Current, bundle::Bundle, exchange, lock};
-use crate::{
-    backoff::Backoff,
-    log::Wanted,
-    session::{GrantError, Watcher},
-};
+use crate::{backoff::Backoff, log::Wanted, metrics::METRICS, session::GrantError};
 
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
 const DRAWING: &str = "waiting for the control plane to grant a bundle";
 
-/// Runs for ever.
+/// Runs until the pair is not served here any more.
 pub async fn run(consumer: Arc<Consumer>) {
     let mut backoff = Backoff::default();
-    loop {
+    while !consumer.closing.is_cancelled() {
         match draw(&consumer).await {
             Ok(bundle) => {
                 backoff = Backoff::default();
                 tracing::info!(bundle = %bundle.id(), "drew a bundle");
+                METRICS.draws.add(1, &[]);
+                if consumer.closing.is_cancelled() {
+                    bundle.dead.cancel();
+                }
                 set(&consumer, Current::Bundle(bundle.clone()));
                 consumer.session.hurry();
                 tokio::select! {
@@ -49,9 +49,12 @@ pub async fn run(consumer: Arc<Consumer>) {
             }
             Err(error) if error.is::<Disconnected>() => {
                 set(&consumer, Current::None(DISCONNECTED));
+                let look_again = lock(&consumer.pair).policy.heartbeat_interval_ms;
+                let look_again = Duration::from_millis(look_again.into());
                 tokio::select! {
                     () = consumer.changed.notified() => {}
-                    () = tokio::time::sleep(consumer.heartbeat_interval()) => {}
+                    () = tokio::time::sleep(look_again) => {}
+                    () = consumer.closing.cancelled() => return,
                 }
                 continue;
             }
@@ -60,7 +63,10 @@ pub async fn run(consumer: Arc<Consumer>) {
                 consumer.session.note(format!("no bundle: {error:#}"));
             }
         }
-        backoff.wait().await;
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = consumer.closing.cancelled() => return,
+        }
     }
 }
 

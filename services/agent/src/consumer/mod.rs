@@ -1,5 +1,6 @@
 //! The consumer's agent: plain HTTP in, protected exchanges out.
 //!
+//! * [`fleet`]: the pairs that are served;
 //! * [`face`]: the application's HTTP;
 //! * [`exchange`]: one exchange;
 //! * [`bundle`]: a bundle's lanes;
@@ -10,36 +11,48 @@ mod bundle;
 pub mod clone;
 mod exchange;
 mod face;
+pub mod fleet;
 mod keeper;
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    ops::Deref,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
 use armour_api::{
     BundleState, BundleStatus, Event, Heartbeat, Pair, ReportVerdict, Reporting, Role,
 };
-use http::StatusCode;
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use prometheus::Registry;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::bundle::{Bundle, Lane};
+use self::{
+    bundle::{Bundle, Lane},
+    fleet::Fleet,
+};
 use crate::{
     backoff::Backoff,
     enclave::{
         Enclave,
         ipc::{Keyed, LaneId},
     },
-    folder,
-    http_client::{HttpClient, http_client},
-    options::ConsumerOptions,
+    folder::{self, Folder},
+    health,
+    http_client::{HttpClient, Speaks, Trust},
+    metrics,
+    options::{Common, ConsumerOptions},
     problem::Refusal,
     reporter::Reporter,
-    serve,
-    session::{Session, Watcher},
+    serve::Background,
+    session::Session,
 };
 
 /// How long a request waits for a bundle or a free lane.
@@ -48,18 +61,34 @@ const LANE_WAIT: Duration = Duration::from_secs(10);
 /// How long a bundle that is given up waits for a last look at the ledger.
 const LAST_LOOK: Duration = Duration::from_secs(3);
 
-/// The consumer's agent.
+/// What all pairs of an agent have in common.
+pub struct Shared {
+    pub(crate) session: Arc<Session>,
+    pub(crate) enclave: Enclave,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) http: HttpClient,
+}
+
+/// One pair's side of the consumer.
 pub struct Consumer {
-    session: Arc<Session>,
-    enclave: Enclave,
-    reporter: Arc<Reporter>,
-    http: HttpClient,
+    shared: Arc<Shared>,
     pair: Mutex<Pair>,
     via: Option<String>,
-    retry_for: Duration,
+    /// Seconds that a caller waits while a lost exchange is repeated.
+    retry_for: AtomicU64,
     current: Mutex<Current>,
     /// Told when `current` changes or may be worth another look.
     changed: Notify,
+    /// Cancelled once the pair is not served here any more.
+    closing: CancellationToken,
+}
+
+impl Deref for Consumer {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// The bundle in use, or why there is none.
@@ -68,68 +97,131 @@ enum Current {
     None(&'static str),
 }
 
+/// A consumer's agent without its listeners.
+pub struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) background: Background,
+    _folder: Folder,
+}
+
+/// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
+///
+/// # Errors
+/// If it cannot.
+pub async fn open(common: &Common) -> anyhow::Result<Opened> {
+    let folder = folder::take(&common.data_dir)?;
+    let trust = Trust::new(common.tls_ca_file.as_deref())?;
+    let tls = common.tls.open()?;
+    let (enclave, child) = crate::start_enclave(common).await?;
+    let session = Session::open(common, Role::Consumer, None, &enclave).await?;
+    let (reporter, dead) = Reporter::new(session.clone());
+    metrics::observe(&session, &reporter);
+    let shared = Arc::new(Shared {
+        session: session.clone(),
+        enclave,
+        reporter: reporter.clone(),
+        http: trust.client(Speaks::Http1),
+    });
+    let fleet = Fleet::new(shared.clone(), tls);
+    let busy = fleet.clone();
+    metrics::observe_lanes(move || busy.busy_lanes());
+    let interval = {
+        let fleet = fleet.clone();
+        move || fleet.shortest(|pair| pair.policy.report_interval_ms, 200)
+    };
+    let background = Background::start(session, reporter, dead, fleet.clone(), interval, child);
+    Ok(Opened {
+        shared,
+        fleet,
+        background,
+        _folder: folder,
+    })
+}
+
+impl Opened {
+    /// A pair's side of the consumer; needs no listener.
+    ///
+    /// # Errors
+    /// If there is no such pair.
+    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<Consumer>> {
+        self.fleet.pair(wanted).await
+    }
+
+    /// Reports what is still unreported, and ends.
+    pub async fn drain(self) {
+        self.background.drain().await;
+    }
+}
+
 /// Runs until the agent is asked to stop.
 ///
 /// # Errors
 /// If it cannot start, or the enclave is lost.
-pub async fn run(options: ConsumerOptions) -> anyhow::Result<()> {
-    let _folder = folder::take(&options.common.data_dir)?;
-    let (enclave, child) = crate::start_enclave(&options.common).await?;
-    let session = Session::open(&options.common, Role::Consumer, None, &enclave).await?;
-    let pair = choose(session.own().await?.pairs, options.pair)?;
-    let (reporter, dead) = Reporter::new(session.clone());
-    let consumer = Arc::new(Consumer {
-        session: session.clone(),
-        enclave,
-        reporter: reporter.clone(),
-        http: http_client(),
-        pair: Mutex::new(pair),
-        via: options.via.clone(),
-        retry_for: Duration::from_secs(options.retry_for),
-        current: Mutex::new(Current::None("no bundle has been drawn yet")),
-        changed: Notify::new(),
-    });
+pub async fn run(options: ConsumerOptions, registry: Registry) -> anyhow::Result<()> {
+    let settings = options.settings()?;
+    let opened = open(&options.common).await?;
+    let stop = CancellationToken::new();
+    let Opened { shared, fleet, .. } = &opened;
+    if let Some(listen) = options.common.health_listen {
+        let session = shared.session.clone();
+        health::serve(listen, session, fleet.clone(), registry, stop.clone()).await?;
+    }
     #[cfg(feature = "clone-demo")]
     if let Some(path) = &options.insecure_export {
-        clone::export(&consumer, path)?;
+        clone::export(fleet.clone(), path)?;
     }
-    let interval = {
-        let consumer = consumer.clone();
-        move || Duration::from_millis(lock(&consumer.pair).policy.report_interval_ms.into())
-    };
-    serve::run(
-        options.listen,
-        options.common.health_listen,
-        face::router(consumer.clone()),
-        child,
-        serve::Background {
-            session,
-            reporter,
-            interval,
-            dead,
-            watcher: consumer.clone(),
-            keeper: keeper::run(consumer),
-        },
-    )
-    .await
-}
-
-fn choose(pairs: Vec<Pair>, wanted: Option<Uuid>) -> anyhow::Result<Pair> {
-    match (wanted, pairs.len()) {
-        (Some(id), _) => pairs
-            .into_iter()
-            .find(|pair| pair.id == id)
-            .with_context(|| format!("pair {id} is not this consumer's")),
-        (None, 1) => pairs.into_iter().next().context("no pair"),
-        (None, 0) => bail!("this consumer has no pair yet; create one with `armour pairs create`"),
-        (None, many) => bail!("this consumer has {many} pairs; choose one with --pair"),
-    }
+    let serving = fleet.clone().serve(settings, stop.clone());
+    opened.background.serve(serving, stop).await
 }
 
 impl Consumer {
+    /// Begins to serve a pair: draws a bundle whenever there is none.
+    pub fn start(
+        shared: Arc<Shared>,
+        pair: Pair,
+        via: Option<String>,
+        retry_for: u64,
+    ) -> Arc<Self> {
+        let consumer = Arc::new(Self {
+            shared,
+            pair: Mutex::new(pair),
+            via,
+            retry_for: AtomicU64::new(retry_for),
+            current: Mutex::new(Current::None("no bundle has been drawn yet")),
+            changed: Notify::new(),
+            closing: CancellationToken::new(),
+        });
+        tokio::spawn(keeper::run(consumer.clone()));
+        consumer
+    }
+
+    /// Sends a request protected, and brings its response; a refusal of the agent's own is
+    /// a problem document (RFC 9457).
+    pub async fn call(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+        face::serve(self, request).await
+    }
+
+    /// Gives up the bundle, and draws none any more.
+    pub fn close(&self) {
+        self.closing.cancel();
+        if let Some(bundle) = self.current() {
+            bundle.dead.cancel();
+        }
+    }
+
+    /// Seconds that a caller waits while a lost exchange is repeated.
+    pub fn be_patient_for(&self, seconds: u64) {
+        self.retry_for.store(seconds, Ordering::Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.retry_for.load(Ordering::Relaxed))
+    }
+
     /// A lane of the current bundle, open.
     async fn lane(self: &Arc<Self>) -> Result<Lane, Refusal> {
-        let unavailable = |kind: &str, detail: String| {
+        let unavailable = |kind: &'static str, detail: String| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
         };
         let bundle = tokio::time::timeout(LANE_WAIT, self.bundle())
@@ -301,46 +393,37 @@ impl Consumer {
     }
 }
 
-impl Watcher for Consumer {
-    fn bundles(&self) -> Vec<Uuid> {
-        self.current()
-            .map(|bundle| bundle.id())
-            .into_iter()
-            .collect()
-    }
-
-    fn heartbeat_interval(&self) -> Duration {
-        Duration::from_millis(lock(&self.pair).policy.heartbeat_interval_ms.into())
-    }
-
+impl Consumer {
+    /// A bundle's state as the control plane has it, this pair's or another's.
     async fn status(&self, status: BundleStatus) {
-        match status.state {
-            BundleState::Active => {}
-            BundleState::Superseded => return self.superseded(status.id),
-            BundleState::Disconnected => return self.kill(status.id),
-        }
         // Once it is given up, its lanes may be erased at any moment.
         let held = || {
             let current = self.current().filter(|bundle| bundle.id() == status.id);
             current.is_some_and(|bundle| !bundle.dead.is_cancelled())
         };
-        self.disown_strangers(&status, held).await;
+        match status.state {
+            BundleState::Active if held() => self.disown_strangers(&status, held).await,
+            BundleState::Active => {}
+            BundleState::Superseded => self.superseded(status.id),
+            BundleState::Disconnected => self.kill(status.id),
+        }
     }
 
-    async fn event(&self, event: Event) {
+    /// Something happened, to this pair or to another.
+    fn event(&self, event: &Event) {
         match (event.kind.as_str(), event.bundle_id) {
             ("bundle.disconnected", Some(bundle)) => self.kill(bundle),
             ("bundle.superseded", Some(bundle)) => self.superseded(bundle),
             ("pair.re-armed", _) => self.changed.notify_waiters(),
-            ("pair.updated", _) => {
-                let id = lock(&self.pair).id;
-                if let Ok(own) = self.session.client().endpoint().await
-                    && let Some(pair) = own.pairs.into_iter().find(|pair| pair.id == id)
-                {
-                    *lock(&self.pair) = pair;
-                }
-            }
             _ => {}
+        }
+    }
+
+    /// The pair as it is now, if it is this one.
+    fn update(&self, pair: &Pair) {
+        let mut own = lock(&self.pair);
+        if own.id == pair.id {
+            *own = pair.clone();
         }
     }
 }

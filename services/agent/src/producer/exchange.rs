@@ -7,21 +7,24 @@ use std::sync::{
 };
 
 use armour_protocol::ticket::SignedTicket;
+use armour_telemetry::trace;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use ed25519_dalek::VerifyingKey;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
 
 use super::{Producer, log::ResponseLog};
 use crate::{
     bhttp::{self, Decoder, Piece},
     enclave::ipc::{Keyed, LaneId},
-    problem::Refusal,
+    problem::refuse,
     wire::{Ahead, BodySealer, Direction, HELD, MessageReader, ReadError, ahead, known, pump},
 };
 
@@ -189,9 +192,11 @@ fn is_last(mut chunk: &[u8]) -> bool {
     last
 }
 
-enum Outcome {
+/// What came of a request.
+pub enum Outcome {
     /// An empty exchange, or a request that was aborted.
     Empty,
+    /// A response, of the upstream or of this agent.
     Response(Response<Body>),
 }
 
@@ -203,13 +208,19 @@ async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Out
     if decoder.is_blank() && rest.is_none() {
         return Outcome::Empty;
     }
-    let malformed = || refuse(StatusCode::BAD_REQUEST, "binary-http", "malformed request");
+    let malformed = || {
+        Outcome::Response(refuse(
+            StatusCode::BAD_REQUEST,
+            "binary-http",
+            "malformed request",
+        ))
+    };
     if exchange.ticket.ticket.n == 0 {
-        return refuse(
+        return Outcome::Response(refuse(
             StatusCode::BAD_REQUEST,
             "opening",
             "a lane's opening exchange must be empty",
-        );
+        ));
     }
     // The head fits into what is read before a request is handed on.
     let Ok(Some(Piece::Request(head))) = decoder.piece() else {
@@ -238,7 +249,21 @@ async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Out
             None => return malformed(),
         }
     };
-    upstream(producer, head.map(|()| body), sent).await
+    let span = tracing::info_span!(
+        "armour.serve",
+        otel.kind = "server",
+        http.request.method = %head.method(),
+        armour.bundle = %Uuid::from_bytes(exchange.ticket.ticket.bundle),
+        armour.lane = exchange.ticket.ticket.lane,
+    );
+    trace::adopt(&span, head.headers());
+    // It has been reported already or waits to be; only now it is known whose trace it is of.
+    producer.reporter.trace(&exchange.ticket, &span);
+    let upstream = producer.upstream();
+    upstream
+        .serve(&producer.session, head.map(|()| body), sent)
+        .instrument(span)
+        .await
 }
 
 fn whole_body(decoder: &mut Decoder) -> Option<(Bytes, HeaderMap)> {
@@ -288,57 +313,4 @@ async fn feed(
             }
         }
     }
-}
-
-/// Sends a request to the upstream, once.
-async fn upstream(producer: &Producer, request: Request<Body>, sent: CancellationToken) -> Outcome {
-    let (mut parts, body) = request.into_parts();
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let Ok(uri) = format!("{}{target}", producer.upstream).parse::<Uri>() else {
-        return refuse(StatusCode::BAD_REQUEST, "target", "malformed target");
-    };
-    if let Some(host) = uri
-        .authority()
-        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-        && let Some(asked) = parts.headers.insert(header::HOST, host)
-    {
-        parts.headers.insert("x-forwarded-host", asked);
-    }
-    parts.uri = uri;
-    let request = Request::from_parts(parts, body);
-    let answer = tokio::select! {
-        answer = producer.http.request(request) => Some(answer),
-        () = async {
-            sent.cancelled().await;
-            tokio::time::sleep(producer.upstream_timeout).await;
-        } => None,
-    };
-    match answer {
-        Some(Ok(response)) => Outcome::Response(response.map(Body::new)),
-        Some(Err(error)) => {
-            tracing::warn!(%error, "the upstream failed");
-            producer
-                .session
-                .note(format!("the upstream failed: {error}"));
-            refuse(
-                StatusCode::BAD_GATEWAY,
-                "upstream",
-                "the upstream could not be reached or broke off",
-            )
-        }
-        None => refuse(
-            StatusCode::GATEWAY_TIMEOUT,
-            "upstream-timeout",
-            "the upstream did not answer in time",
-        ),
-    }
-}
-
-/// A refusal that reaches the caller under the seal.
-fn refuse(status: StatusCode, kind: &str, detail: &str) -> Outcome {
-    use axum::response::IntoResponse;
-    Outcome::Response(Refusal::new(status, kind, detail).into_response())
 }

@@ -1,6 +1,6 @@
 //! What consumers' agents call: `POST /armour/v1/exchange`.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use armour_api::{ReportVerdict, Reporting};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
@@ -24,6 +24,7 @@ use crate::{
         EnclaveError,
         ipc::{Accepted, LaneId},
     },
+    metrics::METRICS,
     problem::Refusal,
     wire::{EXCHANGE_PATH, MessageReader, ReadError},
 };
@@ -51,7 +52,7 @@ async fn take(State(producer): State<Arc<Producer>>, request: Request) -> Respon
     match exchange(&producer, request).await {
         Ok(response) => response,
         Err(refusal) => {
-            tracing::debug!(kind = refusal.kind, "refused");
+            tracing::debug!(kind = &*refusal.kind, "refused");
             refusal.into_response()
         }
     }
@@ -122,7 +123,15 @@ async fn accept(
         return Err(bad("address", "no such lane"));
     }
     let _one = held.stripe(lane.lane).lock().await;
-    match producer.enclave.accept(lane, head).await {
+    let accepted = producer.enclave.accept(lane, head).await;
+    METRICS.ticket(match &accepted {
+        Ok(Accepted::Next(_)) => "next",
+        Ok(Accepted::Repeat) => "repeat",
+        Ok(Accepted::Conflict) => "conflict",
+        Ok(Accepted::Elsewhere) => "elsewhere",
+        Err(_) => "invalid",
+    });
+    match accepted {
         Ok(Accepted::Next(keyed)) => {
             let exchange = Exchange::new(ticket, keyed, lane, held.grant.consumer_key);
             held.set_last(lane.lane, exchange.clone());
@@ -151,7 +160,7 @@ async fn accept(
                 "the lane is not at this ticket",
             ))
         }
-        Err(EnclaveError::Refused(code)) => Err(bad(&code, "not a ticket of this lane")),
+        Err(EnclaveError::Refused(code)) => Err(bad(code, "not a ticket of this lane")),
         Err(EnclaveError::Gone) => Err(Refusal::stopping()),
     }
 }
@@ -174,7 +183,7 @@ async fn recorded(producer: &Producer, ticket: SignedTicket) -> Result<(), Refus
     }
 }
 
-fn bad(kind: &str, detail: &str) -> Refusal {
+fn bad(kind: impl Into<Cow<'static, str>>, detail: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, kind, detail)
 }
 

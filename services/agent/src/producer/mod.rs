@@ -3,28 +3,40 @@
 //! * [`face`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held;
 //! * [`exchange`]: one accepted ticket;
+//! * [`upstream`]: what serves the requests;
 //! * [`log`]: a lane's last response.
 
 mod bundles;
 mod exchange;
 mod face;
 mod log;
+pub mod upstream;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use anyhow::ensure;
 use armour_api::{BundleStatus, Event, Pair, Role};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::bundles::Bundles;
+use self::{
+    bundles::Bundles,
+    upstream::{Server, Upstream},
+};
 use crate::{
     enclave::Enclave,
-    folder,
-    http_client::{HttpClient, http_client},
-    options::ProducerOptions,
+    folder::{self, Folder},
+    health,
+    http_client::Trust,
+    metrics,
+    options::{Common, ProducerOptions},
     reporter::Reporter,
-    serve,
+    serve::{self, Background},
     session::{Session, Watcher},
+    settings::ProducerSettings,
 };
 
 /// The producer's agent.
@@ -32,29 +44,26 @@ pub struct Producer {
     session: Arc<Session>,
     enclave: Enclave,
     reporter: Arc<Reporter>,
-    http: HttpClient,
     bundles: Bundles,
-    upstream: String,
-    upstream_timeout: Duration,
+    upstream: RwLock<Upstream>,
     heartbeat: Duration,
 }
 
-/// Runs until the agent is asked to stop.
+/// A producer's agent without its listener.
+pub struct Opened {
+    pub(crate) producer: Arc<Producer>,
+    pub(crate) background: Background,
+    _folder: Folder,
+}
+
+/// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
 ///
 /// # Errors
-/// If it cannot start, or the enclave is lost.
-pub async fn run(options: ProducerOptions) -> anyhow::Result<()> {
-    ensure!(
-        options.upstream.starts_with("http://"),
-        "--upstream must be an http:// address"
-    );
-    let _folder = folder::take(&options.common.data_dir)?;
-    let (enclave, child) = crate::start_enclave(&options.common).await?;
-    let address = options
-        .address
-        .clone()
-        .unwrap_or_else(|| format!("http://{}", options.listen));
-    let session = Session::open(&options.common, Role::Producer, Some(address), &enclave).await?;
+/// If it cannot.
+pub async fn open(common: &Common, address: String, upstream: Upstream) -> anyhow::Result<Opened> {
+    let folder = folder::take(&common.data_dir)?;
+    let (enclave, child) = crate::start_enclave(common).await?;
+    let session = Session::open(common, Role::Producer, Some(address), &enclave).await?;
     let pairs = session.own().await?.pairs;
     let least = |of: fn(&Pair) -> u32, default| {
         let least = pairs.iter().map(of).min().unwrap_or(default);
@@ -64,31 +73,95 @@ pub async fn run(options: ProducerOptions) -> anyhow::Result<()> {
     let heartbeat = least(|pair| pair.policy.heartbeat_interval_ms, 5_000);
     let report = least(|pair| pair.policy.report_interval_ms, 200);
     let (reporter, dead) = Reporter::new(session.clone());
+    metrics::observe(&session, &reporter);
     let producer = Arc::new(Producer {
         bundles: Bundles::new(session.clone(), enclave.clone()),
         session: session.clone(),
         enclave,
         reporter: reporter.clone(),
-        http: http_client(),
-        upstream: options.upstream.trim_end_matches('/').to_owned(),
-        upstream_timeout: Duration::from_secs(options.upstream_timeout),
+        upstream: RwLock::new(upstream),
         heartbeat,
     });
-    serve::run(
-        options.listen,
-        options.common.health_listen,
-        face::router(producer.clone()),
-        child,
-        serve::Background {
-            session,
-            reporter,
-            interval: move || report,
-            dead,
-            watcher: producer,
-            keeper: std::future::pending(),
-        },
-    )
-    .await
+    let watcher = producer.clone();
+    let background = Background::start(session, reporter, dead, watcher, move || report, child);
+    Ok(Opened {
+        producer,
+        background,
+        _folder: folder,
+    })
+}
+
+impl Opened {
+    /// The producer itself.
+    pub fn producer(&self) -> Arc<Producer> {
+        self.producer.clone()
+    }
+
+    /// Reports what is still unreported, and ends.
+    pub async fn drain(self) {
+        self.background.drain().await;
+    }
+}
+
+pub use face::router;
+
+/// Runs until the agent is asked to stop.
+///
+/// # Errors
+/// If it cannot start, or the enclave is lost.
+pub async fn run(options: ProducerOptions, registry: Registry) -> anyhow::Result<()> {
+    let common = &options.common;
+    let mut settings = options.settings()?;
+    let trust = Trust::new(common.tls_ca_file.as_deref())?;
+    let tls = common.tls.open()?;
+    let scheme = common.tls.scheme();
+    let address = options
+        .address
+        .clone()
+        .unwrap_or_else(|| format!("{scheme}://{}", options.listen));
+    let upstream = to_server(&settings.borrow_and_update(), &trust)?;
+    let opened = open(common, address, upstream).await?;
+    let producer = opened.producer.clone();
+    let stop = CancellationToken::new();
+    if let Some(listen) = common.health_listen {
+        let session = producer.session.clone();
+        health::serve(listen, session, producer.clone(), registry, stop.clone()).await?;
+    }
+    let follower = producer.clone();
+    tokio::spawn(async move {
+        while settings.changed().await.is_ok() {
+            match to_server(&settings.borrow_and_update(), &trust) {
+                Ok(upstream) => follower.send_to(upstream),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "the upstream in use is kept")
+                }
+            }
+        }
+    });
+    let listener = serve::listen(options.listen).await?;
+    let serving = serve::door(listener, tls, face::router(producer), stop.clone());
+    opened.background.serve(serving, stop).await
+}
+
+fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstream> {
+    let timeout = Duration::from_secs(settings.upstream_timeout);
+    let server = Server::new(&settings.upstream, settings.upstream_http2, timeout, trust)?;
+    Ok(Upstream::Server(Arc::new(server)))
+}
+
+impl Producer {
+    /// Where requests go from now on.
+    pub fn send_to(&self, upstream: Upstream) {
+        *self
+            .upstream
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = upstream;
+    }
+
+    fn upstream(&self) -> Upstream {
+        let upstream = self.upstream.read();
+        upstream.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Watcher for Producer {

@@ -5,6 +5,7 @@ use armour_protocol::{ledger::ENTRY_LEN, ticket::TicketHash};
 use axum::{Json as Answer, extract::State};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry::KeyValue;
+use tracing::Instrument;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -44,7 +45,9 @@ async fn report(
         endpoint: proven.endpoint,
         reports: body.reports.iter().map(read).collect(),
     };
-    let verdicts = match app.ledger.ask(proven.tenant, call).await? {
+    let span = tracing::info_span!("armour.ledger", armour.reports = body.reports.len());
+    let told = app.ledger.ask(proven.tenant, call).instrument(span);
+    let verdicts = match told.await? {
         Told::Verdicts(verdicts) => verdicts,
         Told::Unknown => return Err(auth::invalid()),
         Told::Revoked => return Err(proven.revoked(&app).await),
