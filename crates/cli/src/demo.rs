@@ -18,7 +18,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{dev::World, operate::Access};
+use crate::{
+    dev::World,
+    operate::{Access, As},
+};
 
 /// Demonstrations on a running `armour dev`.
 #[derive(Debug, Subcommand)]
@@ -99,7 +102,7 @@ impl Stage {
     fn open(data: PathBuf, access: &Access) -> anyhow::Result<Self> {
         Ok(Self {
             world: World::read(&data)?,
-            operator: access.client(&data, false)?,
+            operator: access.client(&data, As::Operator)?,
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(60))
                 .build()?,

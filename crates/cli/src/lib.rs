@@ -1,9 +1,13 @@
 //! The `armour` command's parts.
 
+pub mod cli;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod nginx;
 pub mod operate;
 pub mod output;
 pub mod postgres;
+pub mod profile;
+mod top;
 pub mod user;

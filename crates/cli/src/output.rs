@@ -1,10 +1,15 @@
 //! Answers as JSON, or as a table for people.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How answers are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Output {
     /// Columns for people.
     Table,
@@ -24,6 +29,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Says that something is going on that has no measure.
+pub fn progress_spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 fn render(value: &Value, columns: &[&str]) -> String {
@@ -65,11 +77,15 @@ fn table(rows: &[Value], columns: &[&str]) -> String {
     out
 }
 
+/// Without control characters: those of other people's names must not reach a terminal.
+pub fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        // Control characters of other people's names must not reach a terminal.
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
+        Value::String(text) => plain(text),
         other => other.to_string(),
     }
 }

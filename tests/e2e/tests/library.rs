@@ -153,7 +153,7 @@ async fn a_client_and_a_layer_speak_to_each_other_protected() {
     made.consumer.drain().await;
     made.producer.drain().await;
     // Every exchange is in the ledger.
-    let bundles = format!("/v1/bundles?pair={}", made.pair);
+    let bundles = format!("/v1/bundles?pair_id={}", made.pair);
     let bundles: armour_api::Page<armour_api::Bundle> =
         system.operator.get(&bundles).await.unwrap();
     assert!(bundles.items[0].exchanges >= 6, "{bundles:?}");

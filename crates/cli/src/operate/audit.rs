@@ -36,6 +36,15 @@ pub enum Audit {
     Head,
     /// Show an entry and the proof that it is in the tree.
     Proof { seq: i64 },
+    /// Show the proof that a later tree begins with an earlier one.
+    Consistency {
+        /// Size of the earlier tree, at least 1.
+        #[arg(long)]
+        first: u64,
+        /// Size of the later tree; the latest if absent.
+        #[arg(long)]
+        size: Option<u64>,
+    },
     /// Write the whole log to a file.
     Export {
         file: PathBuf,
@@ -77,6 +86,11 @@ impl Call {
             }
             Audit::Head => self.get("/v1/audit/head").await,
             Audit::Proof { seq } => self.get(&format!("/v1/audit/{seq}/proof")).await,
+            Audit::Consistency { first, size } => {
+                let size = size.map_or_else(String::new, |size| format!("&size={size}"));
+                self.get(&format!("/v1/audit/consistency?first={first}{size}"))
+                    .await
+            }
             Audit::Export { file, from } => self.export(file, from).await,
             Audit::Verify(verify) => verify.run(self.output),
         }

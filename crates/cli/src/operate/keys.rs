@@ -6,6 +6,7 @@ use armour_api::{KeyRotation, NewKeyRotation};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Call;
 
@@ -24,12 +25,19 @@ pub enum Keys {
         #[arg(long)]
         to: i32,
     },
+    /// List rotations, or show one.
+    Rotations {
+        /// This one alone.
+        id: Option<Uuid>,
+    },
     /// Refuse a version from now on.
     Retire { version: i32 },
     /// List keys that sign access tokens.
     Signing,
     /// Replace the key that signs access tokens.
     RotateSigning,
+    /// Show the public keys of access tokens, as anybody may.
+    Public,
 }
 
 impl Call {
@@ -41,6 +49,22 @@ impl Call {
                 self.output.print(&keys, &columns)
             }
             Keys::Rotate { to } => self.rotate(to).await,
+            Keys::Rotations { id: Some(id) } => {
+                self.get(&format!("/v1/platform/rotations/{id}")).await
+            }
+            Keys::Rotations { id: None } => {
+                let columns = [
+                    "id",
+                    "to_version",
+                    "total",
+                    "done",
+                    "started_at",
+                    "finished_at",
+                ];
+                let rotations = self.client.get("/v1/platform/rotations").await?;
+                self.output.print(&rotations, &columns)
+            }
+            Keys::Public => self.get("/v1/keys").await,
             Keys::Retire { version } => {
                 let path = format!("/v1/platform/master-keys/{version}/retire");
                 self.client

@@ -5,6 +5,7 @@ mod audit;
 mod evidence;
 mod keys;
 mod trust;
+mod watch;
 mod webhooks;
 
 use std::path::{Path, PathBuf};
@@ -18,20 +19,39 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{dev::World, output::Output};
+use crate::{
+    dev::World,
+    output::Output,
+    profile::{self, Profile},
+};
 
 /// Which control plane, as whom, and how answers are printed.
 #[derive(Debug, Clone, Args)]
 pub struct Access {
-    /// The control plane; that of `armour dev` if absent.
+    /// A profile of `armour profiles`; the default one if absent.
+    #[arg(long, short, env = "ARMOUR_PROFILE", global = true)]
+    profile: Option<String>,
+    /// The control plane; the profile's, or that of `armour dev`, if absent.
     #[arg(long, env = "ARMOUR_SERVER", global = true)]
     server: Option<String>,
-    /// File of the API token; that of `armour dev` if absent.
+    /// File of the API token; the profile's, or that of `armour dev`, if absent.
     #[arg(long, env = "ARMOUR_TOKEN_FILE", global = true)]
     token_file: Option<PathBuf>,
-    /// How answers are printed.
-    #[arg(long, short, value_enum, default_value = "table", global = true)]
-    output: Output,
+    /// PEM file of certificates that are trusted besides the system's authorities.
+    #[arg(long, env = "ARMOUR_CA_FILE", global = true)]
+    ca_file: Option<PathBuf>,
+    /// How answers are printed; as tables if neither this nor the profile says.
+    #[arg(long, short, value_enum, global = true)]
+    output: Option<Output>,
+}
+
+/// Whose token is used where `armour dev` is asked: it keeps both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum As {
+    /// The tenant's operator.
+    Operator,
+    /// The platform's administrator.
+    Platform,
 }
 
 /// Commands on resources.
@@ -78,7 +98,15 @@ pub enum Resource {
     #[command(subcommand)]
     Bundles(Bundles),
     /// Proofs that somebody else held a consumer's state, latest first.
-    Collisions,
+    Collisions {
+        /// Show this one alone.
+        id: Option<Uuid>,
+    },
+    /// The tenant at a glance.
+    Overview,
+    /// The service itself; needs the platform's token.
+    #[command(subcommand)]
+    Platform(watch::Platform),
     /// The evidence of a collision, for third parties.
     #[command(subcommand)]
     Evidence(evidence::Evidence),
@@ -92,7 +120,11 @@ pub enum Resource {
         after: Option<i64>,
     },
     /// Whether the control plane can serve.
-    Health,
+    Health {
+        /// Only whether it is alive.
+        #[arg(long)]
+        live: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -232,6 +264,14 @@ pub enum Bundles {
     Get { id: Uuid },
     /// The ledger's lane heads.
     Lanes { id: Uuid },
+    /// The latest tickets of a lane, latest first.
+    Tickets {
+        id: Uuid,
+        #[arg(long)]
+        lane: u32,
+    },
+    /// When endpoints obeyed its disconnect.
+    Obediences { id: Uuid },
     /// Disconnect a bundle.
     Disconnect {
         id: Uuid,
@@ -247,45 +287,100 @@ pub enum Bundles {
 pub async fn run(data: &Path, access: &Access, resource: Resource) -> anyhow::Result<()> {
     // What is checked offline needs neither a server nor a token.
     let resource = match resource {
-        Resource::Audit(audit::Audit::Verify(verify)) => return verify.run(access.output),
+        Resource::Audit(audit::Audit::Verify(verify)) => return verify.run(access.output()?),
         Resource::Evidence(evidence::Evidence::Verify(verify)) => {
-            return verify.run(access.output);
+            return verify.run(access.output()?);
         }
         other => other,
     };
-    let platform = matches!(resource, Resource::Tenants(_) | Resource::Keys(_));
-    let client = access.client(data, platform)?;
+    let role = match resource {
+        Resource::Tenants(_) | Resource::Keys(_) | Resource::Platform(_) => As::Platform,
+        _ => As::Operator,
+    };
     let call = Call {
-        client,
-        output: access.output,
+        client: access.client(data, role)?,
+        output: access.output()?,
     };
     call.run(resource).await
 }
 
 impl Access {
-    /// A client with the operator's token, or the platform's.
+    /// The address of the control plane.
     ///
     /// # Errors
-    /// If neither options nor `armour dev` say where it is.
-    pub fn client(&self, data: &Path, platform: bool) -> anyhow::Result<Client> {
-        let server = match &self.server {
-            Some(server) => server.clone(),
-            None => {
+    /// If neither options nor a profile nor `armour dev` say it.
+    pub fn server(&self, data: &Path) -> anyhow::Result<String> {
+        let server = match (&self.server, self.profile()?) {
+            (Some(server), _) => server.clone(),
+            (None, Some(profile)) => profile.server,
+            (None, None) => {
                 World::read(data)
-                    .context("give the control plane with --server")?
+                    .context("give the control plane with --server or --profile")?
                     .control_plane
             }
         };
-        let file = self.token_file.clone().unwrap_or_else(|| {
-            data.join(if platform {
-                "platform-token"
-            } else {
-                "operator-token"
+        Ok(server.trim_end_matches('/').to_owned())
+    }
+
+    /// A client with the operator's token, or the platform's.
+    ///
+    /// # Errors
+    /// If neither options nor a profile nor `armour dev` say where it is.
+    pub fn client(&self, data: &Path, role: As) -> anyhow::Result<Client> {
+        let server = self.server(data)?;
+        let profile = self.profile()?.and_then(|profile| profile.token_file);
+        let file = self.token_file.clone().or(profile);
+        let file = file.unwrap_or_else(|| {
+            data.join(match role {
+                As::Platform => "platform-token",
+                As::Operator => "operator-token",
             })
         });
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("{}: give a token with --token-file", file.display()))?;
-        Ok(Client::new(&server, token.trim())?)
+        let authorities = self.authorities()?;
+        Ok(Client::trusting(
+            &server,
+            token.trim(),
+            authorities.as_deref(),
+        )?)
+    }
+
+    /// A client without credentials, to be built.
+    ///
+    /// # Errors
+    /// If the authorities' file cannot be used.
+    pub fn http(&self) -> anyhow::Result<reqwest::ClientBuilder> {
+        let builder = reqwest::Client::builder();
+        Ok(match self.authorities()? {
+            Some(pem) => builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?),
+            None => builder,
+        })
+    }
+
+    /// How answers are printed.
+    ///
+    /// # Errors
+    /// If the profile cannot be read.
+    pub fn output(&self) -> anyhow::Result<Output> {
+        if let Some(output) = self.output {
+            return Ok(output);
+        }
+        let profile = self.profile()?.and_then(|profile| profile.output);
+        Ok(profile.unwrap_or(Output::Table))
+    }
+
+    fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let profile = self.profile()?.and_then(|profile| profile.ca_file);
+        let Some(file) = self.ca_file.clone().or(profile) else {
+            return Ok(None);
+        };
+        let pem = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        Ok(Some(pem))
+    }
+
+    fn profile(&self) -> anyhow::Result<Option<Profile>> {
+        profile::named(self.profile.as_deref())
     }
 }
 
@@ -324,7 +419,12 @@ impl Call {
                 }
             },
             Resource::Bundles(command) => self.bundles(command).await,
-            Resource::Collisions => {
+            Resource::Overview => self.get("/v1/overview").await,
+            Resource::Platform(command) => self.platform(command).await,
+            Resource::Collisions { id: Some(id) } => {
+                self.get(&format!("/v1/collisions/{id}")).await
+            }
+            Resource::Collisions { id: None } => {
                 let columns = [
                     "detected_at",
                     "kind",
@@ -338,7 +438,8 @@ impl Call {
             Resource::Evidence(command) => self.evidence(command).await,
             Resource::Audit(command) => self.audit(command).await,
             Resource::Events { after } => self.events(after).await,
-            Resource::Health => self.get("/v1/health/ready").await,
+            Resource::Health { live: true } => self.get("/v1/health").await,
+            Resource::Health { live: false } => self.get("/v1/health/ready").await,
         }
     }
 
@@ -475,6 +576,24 @@ impl Call {
             Bundles::Lanes { id } => {
                 let lanes: Value = self.client.get(&format!("/v1/bundles/{id}/lanes")).await?;
                 self.output.print(&lanes, &["lane", "n", "hash"])
+            }
+            Bundles::Tickets { id, lane } => {
+                let path = format!("/v1/bundles/{id}/tickets?lane={lane}");
+                let tickets: Page<Value> = self.client.get(&path).await?;
+                let columns = [
+                    "n",
+                    "recorded_at",
+                    "consumer_reported",
+                    "producer_reported",
+                    "hash",
+                ];
+                self.output.print(&Value::Array(tickets.items), &columns)
+            }
+            Bundles::Obediences { id } => {
+                let path = format!("/v1/bundles/{id}/obediences");
+                let obediences: Value = self.client.get(&path).await?;
+                self.output
+                    .print(&obediences, &["endpoint_id", "obeyed_at"])
             }
             Bundles::Disconnect { id, reason } => {
                 let path = format!("/v1/bundles/{id}/disconnect");

@@ -1,0 +1,79 @@
+//! The command line as a whole.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{
+    demo::Demo,
+    dev::{DataFolder, Dev},
+    doctor::Doctor,
+    operate::{self, Access},
+    profile::Profiles,
+    top::Top,
+};
+
+/// Armour's command line.
+#[derive(Parser)]
+#[command(name = "armour", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    folder: DataFolder,
+    #[command(flatten)]
+    access: Access,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run PostgreSQL, a control plane, an upstream and two agents here.
+    Dev(Dev),
+    /// Show a theft and its discovery on a running `armour dev`.
+    #[command(subcommand)]
+    Demo(Demo),
+    /// Find out what is wrong, and how to mend it.
+    Doctor(Doctor),
+    /// Watch pairs live.
+    Top(Top),
+    /// Control planes and tokens by name.
+    #[command(subcommand)]
+    Profiles(Profiles),
+    /// Print completions for a shell: `source <(armour completions bash)`.
+    Completions { shell: Shell },
+    /// Write manual pages into a folder, for example ~/.local/share/man/man1.
+    Man { folder: PathBuf },
+    #[command(flatten)]
+    Resource(operate::Resource),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// If it cannot be done.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let data = self.folder.path();
+        match self.command {
+            Command::Dev(dev) => dev.run(data).await,
+            Command::Demo(demo) => demo.run(data, &self.access).await,
+            Command::Doctor(doctor) => doctor.run(&data, &self.access).await,
+            Command::Top(top) => top.run(&data, &self.access).await,
+            Command::Profiles(command) => command.run(self.access.output()?),
+            Command::Completions { shell } => {
+                let mut command = Self::command();
+                clap_complete::generate(shell, &mut command, "armour", &mut std::io::stdout());
+                Ok(())
+            }
+            Command::Man { folder } => {
+                std::fs::create_dir_all(&folder)
+                    .with_context(|| format!("create {}", folder.display()))?;
+                clap_mangen::generate_to(Self::command(), &folder)
+                    .with_context(|| format!("write into {}", folder.display()))
+            }
+            Command::Resource(resource) => operate::run(&data, &self.access, resource).await,
+        }
+    }
+}

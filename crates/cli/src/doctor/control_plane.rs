@@ -1,0 +1,195 @@
+//! Reachability, clocks, versions, migrations, keys.
+
+use std::{path::Path, time::Duration};
+
+use armour_api::{Health, KeyState, KeyVersion, Problem, System};
+use chrono::{DateTime, Utc};
+
+use super::Findings;
+use crate::operate::{Access, As};
+
+/// The last migration that this program knows; a test holds it to `migrations/`.
+pub const LATEST_MIGRATION: i64 = 7;
+/// Proofs of possession are good for so long; clocks further apart break what has no nonce.
+const CLOCKS_APART: i64 = 30;
+
+/// What was learnt for later checks.
+pub struct Server {
+    /// The control plane's version.
+    pub version: String,
+    /// Whether the token is the platform's, which sees nothing of a tenant's.
+    pub as_platform: bool,
+}
+
+/// Looks at the control plane; tells of it if it can be asked more.
+pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Option<Server> {
+    let server = match access.server(data) {
+        Ok(server) => server,
+        Err(error) => {
+            findings.broken(
+                "configuration",
+                format!("{error:#}"),
+                "give --server and --token-file, or a profile: armour profiles set …",
+            );
+            return None;
+        }
+    };
+    findings.ok("configuration", server.clone());
+    let asked = access
+        .http()
+        .and_then(|builder| Ok(builder.timeout(Duration::from_secs(10)).build()?));
+    let http = match asked {
+        Ok(http) => http,
+        Err(error) => {
+            findings.broken("authorities", format!("{error:#}"), "see --ca-file");
+            return None;
+        }
+    };
+    let before = Utc::now();
+    let answer = match http.get(format!("{server}/v1/health/ready")).send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(deeper) = cause {
+                why = format!("{why}: {deeper}");
+                cause = deeper.source();
+            }
+            let mend = match why.contains("certificate") {
+                true => "name its authority's certificate with --ca-file",
+                false => {
+                    "is it running, and is this its address? docs/runbooks/control-plane-unreachable.md"
+                }
+            };
+            findings.broken("reachability", why, mend);
+            return None;
+        }
+    };
+    let date = answer.headers().get("date").cloned();
+    let date = date.and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok());
+    match date.map(|date| (date.to_utc() - before).num_seconds()) {
+        None => findings.skipped("clock", "the control plane tells no date"),
+        Some(apart) if apart.abs() <= CLOCKS_APART => {
+            findings.ok("clock", format!("{apart} s apart from the control plane's"));
+        }
+        Some(apart) => findings.warning(
+            "clock",
+            format!("{apart} s apart from the control plane's"),
+            "set this machine's clock, or the control plane's, by NTP",
+        ),
+    }
+    if !answer.status().is_success() {
+        let status = answer.status();
+        let why = answer.json::<Problem>().await.map(|problem| problem.detail);
+        findings.broken(
+            "readiness",
+            format!("{status}: {}", why.unwrap_or_default()),
+            "see its log; docs/runbooks/control-plane-unreachable.md",
+        );
+        return None;
+    }
+    let Ok(health) = answer.json::<Health>().await else {
+        findings.broken(
+            "reachability",
+            "what answers there is no control plane",
+            "check --server",
+        );
+        return None;
+    };
+    findings.ok("readiness", "it serves, its database takes writes");
+    version(findings, &health.version);
+    let as_platform = service(findings, data, access).await;
+    Some(Server {
+        version: health.version,
+        as_platform,
+    })
+}
+
+fn version(findings: &mut Findings, theirs: &str) {
+    let own = env!("CARGO_PKG_VERSION");
+    match theirs == own {
+        true => findings.ok("version", own),
+        false => findings.warning(
+            "version",
+            format!("the control plane is of {theirs}, this program of {own}"),
+            "use the same version of both",
+        ),
+    }
+}
+
+/// What the platform's token alone may see; whether it may be seen.
+async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool {
+    let Ok(client) = access.client(data, As::Platform) else {
+        findings.skipped("service", "migrations and keys need the platform's token");
+        return false;
+    };
+    let system: System = match client.get("/v1/platform/system").await {
+        Ok(system) => system,
+        Err(_) => {
+            findings.skipped("service", "migrations and keys need the platform's token");
+            return false;
+        }
+    };
+    let last = system.migrations.iter().copied().max().unwrap_or(0);
+    match last.cmp(&LATEST_MIGRATION) {
+        std::cmp::Ordering::Equal => findings.ok("migrations", format!("all {last} applied")),
+        std::cmp::Ordering::Less => findings.broken(
+            "migrations",
+            format!("{last} of {LATEST_MIGRATION} applied"),
+            "armour-control-plane --migrate-only",
+        ),
+        std::cmp::Ordering::Greater => findings.warning(
+            "migrations",
+            format!("{last} applied, this program knows {LATEST_MIGRATION}"),
+            "this program is older than the service: use its version",
+        ),
+    }
+    let mut versions: Vec<&str> = system.replicas.iter().map(|r| &*r.version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    match versions.len() {
+        0 | 1 => findings.ok("replicas", format!("{} running", system.replicas.len())),
+        _ => findings.warning(
+            "replicas",
+            format!("of different versions: {}", versions.join(", ")),
+            "fine during an upgrade; else finish it: docs/kubernetes.md",
+        ),
+    }
+    let Ok(keys) = client
+        .get::<Vec<KeyVersion>>("/v1/platform/master-keys")
+        .await
+    else {
+        findings.skipped("master keys", "they cannot be listed");
+        return true;
+    };
+    let active = keys.iter().find(|key| key.state == KeyState::Active);
+    match active {
+        Some(key) if key.loaded => {
+            findings.ok("master keys", format!("version {} is active", key.version));
+        }
+        Some(key) => findings.broken(
+            "master keys",
+            format!("version {} is active and not loaded", key.version),
+            "give it to every replica: docs/keys.md",
+        ),
+        None => findings.broken("master keys", "none is active", "docs/keys.md"),
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    #[test]
+    fn the_last_migration_is_known() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let numbers = std::fs::read_dir(folder).unwrap().filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.split('_')
+                .next()
+                .and_then(|number| number.parse::<i64>().ok())
+        });
+        assert_eq!(numbers.max(), Some(super::LATEST_MIGRATION));
+    }
+}
