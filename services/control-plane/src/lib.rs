@@ -21,6 +21,7 @@ pub mod metrics;
 mod news;
 mod oidc;
 pub mod problem;
+mod reference;
 mod routes;
 pub mod state;
 pub mod token;
@@ -57,7 +58,8 @@ pub fn router(app: state::App) -> Router {
         .route(
             "/v1/openapi.json",
             axum::routing::get(async move || axum::Json(document)),
-        );
+        )
+        .merge(reference::router());
     let api = match &app.config.console_dir {
         Some(dir) => api.fallback_service(console::router(dir)),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
@@ -91,6 +93,7 @@ fn api() -> OpenApiRouter<state::App> {
 fn complete(document: &mut utoipa::openapi::OpenApi) {
     name_operations(document);
     links::add(document);
+    reference::describe(document);
 }
 
 /// Names each operation by method and path: handlers of two resources may have
