@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: advisories chaos clients fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos clients docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -100,6 +100,13 @@ clients: setup-test ## Generate the typed clients for Python and TypeScript
 
 openapi: ## Write openapi/openapi.json anew
 	ARMOUR_UPDATE_OPENAPI=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test api openapi_document
+
+reference: ## Write docs/configuration.md anew; manual pages and completions into target/reference
+	ARMOUR_UPDATE_REFERENCE=1 $(CARGO) test -p armour-reference
+	$(CARGO) run -q -p armour-reference -- pages target/reference
+
+docs: setup-test ## Make the documentation's book, target/book
+	mdbook build
 
 roles: ## Write the table of docs/roles.md anew
 	ARMOUR_UPDATE_ROLES=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test roles documented

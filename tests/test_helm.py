@@ -14,8 +14,10 @@ from pathlib import Path
 import helm_python
 import kubernetes_validate
 import pytest
+import requests
 import yaml
 
+from agents import agents, wait_for_port
 from control_plane import ROOT, control_plane, free_port
 
 HERE = Path(__file__).parent
@@ -70,6 +72,7 @@ MONITORED = {
         "dashboard": {"enabled": True},
     }
 }
+TRACED = {"telemetry": {"otlpEndpoint": "http://collector.monitoring:4318", "traceRatio": 0.1}}
 MATRIX = {
     ("armour", "plain"): BASE,
     ("armour", "one"): merged(
@@ -82,6 +85,7 @@ MATRIX = {
     ("armour", "full"): merged(
         BASE,
         MONITORED,
+        TRACED,
         {
             "image": {"digest": "sha256:" + "ab" * 32},
             "imagePullSecrets": ["pull"],
@@ -126,7 +130,10 @@ MATRIX = {
     ("armour-agent", "consumer"): merged(AGENT, {"role": "consumer"}),
     ("armour-agent", "producer"): merged(
         AGENT,
+        TRACED,
         {"role": "producer", "replicaCount": 2},
+        {"metrics": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
+        {"tls": {"secret": "stock-tls", "caSecret": "authorities"}},
         {"producer": {"ingressFrom": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}},
     ),
     ("armour-agent", "token"): merged(
@@ -325,6 +332,7 @@ WRONG = [
     ("armour", {"egressAllow": ["everything"]}, "egressAllow"),
     ("armour-agent", {"role": "client"}, "role"),
     ("armour-agent", {"tenant": "shop"}, "tenant"),
+    ("armour-agent", {"telemetry": {"traceRatio": 2}}, "traceRatio"),
     ("armour-agent", {"workload": {"containers": []}}, "containers"),
     ("armour-agent", {"logKey": "short"}, "logKey"),
 ]
@@ -358,9 +366,26 @@ def expressions(objects: list[dict]) -> list[str]:
         if one["kind"] == "PrometheusRule":
             found += [r["expr"] for g in one["spec"]["groups"] for r in g["rules"]]
         if one["kind"] == "ConfigMap":
-            panels = json.loads(one["data"]["armour.json"])["panels"]
+            boards = map(json.loads, one["data"].values())
+            panels = [panel for board in boards for panel in board["panels"]]
             found += [target["expr"] for panel in panels for target in panel["targets"]]
     return found
+
+
+def of_agents(made) -> set:
+    """What a pair of agents exposes once they have served a call; no label has many values."""
+    ports = [free_port(), free_port()]
+    made.producer("--upstream", "http://127.0.0.1:9", "--health-listen", f"127.0.0.1:{ports[0]}")
+    _, base = made.consumer("--health-listen", f"127.0.0.1:{ports[1]}")
+    wait_for_port(int(base.split(":")[1]))
+    requests.get(f"http://{base}/secret-path", timeout=30)
+    requests.get(f"http://{base}/", headers={"upgrade": "websocket"}, timeout=30)
+    texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text for port in ports]
+    outcomes = set(re.findall(r'armour_agent_calls_total{[^}]*outcome="([^"]*)"', texts[1]))
+    assert outcomes == {"answered", "upgrade"}
+    assert 'armour_agent_tickets_total{kind="next"' in texts[0].replace("otel_scope_name=\"armour\",", "")
+    assert "secret-path" not in "".join(texts)
+    return set(re.findall(r"^(armour_\w+)", "\n".join(texts), re.MULTILINE))
 
 
 def test_alerts_and_panels_name_metrics_that_exist(tmp_path):
@@ -379,9 +404,11 @@ def test_alerts_and_panels_name_metrics_that_exist(tmp_path):
         # They are on their own listener alone.
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{plane.base}/metrics", timeout=10)
-    exposed = set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
-    # Reports are counted once there are any.
-    exposed.add("armour_ticket_reports_total")
+        exposed = set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
+        with agents(plane, tmp_path / "agents") as made:
+            exposed |= of_agents(made)
+        text += urllib.request.urlopen(url, timeout=10).read().decode()
+    exposed |= set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
     assert named <= exposed, named - exposed
     documented = (ROOT / "docs" / "metrics.md").read_text()
     for name in exposed:

@@ -104,10 +104,9 @@ impl Profiles {
             }
             Self::Set { name, mut profile } => {
                 // What is relative now would be to another folder later.
-                for file in [&mut profile.token_file, &mut profile.ca_file] {
-                    if let Some(path) = file {
-                        *path = std::path::absolute(&*path)?;
-                    }
+                let files = [&mut profile.token_file, &mut profile.ca_file];
+                for path in files.into_iter().flatten() {
+                    *path = std::path::absolute(&*path)?;
                 }
                 config.default.get_or_insert_with(|| name.clone());
                 config.profiles.insert(name, profile);

@@ -39,19 +39,24 @@ use tracing_subscriber::{
 pub struct TelemetryOptions {
     /// What is logged: a level (error, warn, info, debug, trace), or one for each part, for
     /// example info,armour_agent=debug.
-    #[arg(long, env = "ARMOUR_LOG", default_value = "info")]
+    #[arg(long, global = true, env = "ARMOUR_LOG", default_value = "info")]
     pub log: String,
     /// How it is written.
-    #[arg(long, env = "ARMOUR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, env = "ARMOUR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// An OpenTelemetry collector that takes OTLP over HTTP, for example
     /// http://127.0.0.1:4318; nothing is sent if absent. The standard variables
     /// OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count too.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// The share of traces begun here that is recorded, 0 to 1; one that a caller began is
     /// recorded if the caller's is.
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0)]
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_TRACES_SAMPLER_ARG",
+        default_value_t = 1.0
+    )]
     pub trace_ratio: f64,
 }
 

@@ -80,6 +80,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       value: {{ printf "0.0.0.0:%d" (int .Values.healthPort) }}
     - name: ARMOUR_LOG
       value: {{ .Values.logLevel | quote }}
+    {{- if .Values.tls.secret }}
+    - name: ARMOUR_TLS_CERT_FILE
+      value: /var/run/secrets/armour-tls/tls.crt
+    - name: ARMOUR_TLS_KEY_FILE
+      value: /var/run/secrets/armour-tls/tls.key
+    {{- end }}
+    {{- if .Values.tls.caSecret }}
+    - name: ARMOUR_TLS_CA_FILE
+      value: /var/run/secrets/armour-ca/{{ .Values.tls.caKey }}
+    {{- end }}
+    - name: ARMOUR_LOG_FORMAT
+      value: {{ .Values.telemetry.logFormat }}
+    {{- with .Values.telemetry.otlpEndpoint }}
+    - name: OTEL_EXPORTER_OTLP_ENDPOINT
+      value: {{ . | quote }}
+    - name: OTEL_TRACES_SAMPLER_ARG
+      value: {{ $.Values.telemetry.traceRatio | quote }}
+    {{- end }}
     {{- if .Values.identity.enrolmentSecret }}
     - name: ARMOUR_ENROL_TOKEN_FILE
       value: /var/run/secrets/armour/enrolment
@@ -98,7 +116,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - name: POD_IP
       valueFrom: { fieldRef: { fieldPath: status.podIP } }
     - name: ARMOUR_AGENT_ADDRESS
-      value: http://$(POD_IP):{{ .Values.producer.port }}
+      value: {{ ternary "https" "http" (ne .Values.tls.secret "") }}://$(POD_IP):{{ .Values.producer.port }}
     {{- end }}
     - name: ARMOUR_AGENT_UPSTREAM
       value: {{ printf "http://127.0.0.1:%d" (int .Values.producer.upstreamPort) }}
@@ -141,12 +159,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - name: armour-identity
       mountPath: /var/run/secrets/armour
       readOnly: true
+    {{- if .Values.tls.secret }}
+    - name: armour-tls
+      mountPath: /var/run/secrets/armour-tls
+      readOnly: true
+    {{- end }}
+    {{- if .Values.tls.caSecret }}
+    - name: armour-ca
+      mountPath: /var/run/secrets/armour-ca
+      readOnly: true
+    {{- end }}
 {{- end }}
 
 {{- define "armour-agent.volumes" -}}
 # In memory, and gone with the pod: so is the endpoint.
 - name: armour-data
   emptyDir: { medium: Memory, sizeLimit: 16Mi }
+{{- if .Values.tls.secret }}
+- name: armour-tls
+  secret:
+    secretName: {{ .Values.tls.secret }}
+    defaultMode: 0440
+{{- end }}
+{{- if .Values.tls.caSecret }}
+- name: armour-ca
+  secret:
+    secretName: {{ .Values.tls.caSecret }}
+    defaultMode: 0440
+{{- end }}
 - name: armour-identity
   {{- if .Values.identity.enrolmentSecret }}
   secret:

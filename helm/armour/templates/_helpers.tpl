@@ -78,4 +78,12 @@ capabilities:
   value: {{ .Values.database.waitSeconds | quote }}
 - name: ARMOUR_LOG
   value: {{ .Values.logLevel | quote }}
+- name: ARMOUR_LOG_FORMAT
+  value: {{ .Values.telemetry.logFormat }}
+{{- with .Values.telemetry.otlpEndpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ $.Values.telemetry.traceRatio | quote }}
+{{- end }}
 {{- end }}

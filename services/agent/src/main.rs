@@ -1,40 +1,8 @@
 //! The agent's program.
 
-use std::path::PathBuf;
-
-use armour_agent::options::{ConsumerOptions, ProducerOptions};
-use armour_telemetry::TelemetryOptions;
-use clap::{Parser, Subcommand};
+use armour_agent::options::{Cli, Command};
+use clap::Parser;
 use prometheus::Registry;
-
-/// Armour's endpoint.
-#[derive(Parser)]
-#[command(name = "armour-agent", version)]
-struct Cli {
-    #[command(flatten)]
-    telemetry: TelemetryOptions,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Take plain HTTP on loopback and send it protected.
-    Consumer(ConsumerOptions),
-    /// Take protected exchanges and forward them to an upstream.
-    Producer(ProducerOptions),
-    /// Act with a consumer's stolen state.
-    #[cfg(feature = "clone-demo")]
-    #[command(hide = true)]
-    Clone(armour_agent::consumer::clone::CloneOptions),
-    /// The process that holds root secrets; started by the others.
-    #[command(hide = true)]
-    Enclave {
-        /// File of the endpoint's long-term keys.
-        #[arg(long)]
-        key_file: PathBuf,
-    },
-}
 
 fn main() -> anyhow::Result<()> {
     let Cli { telemetry, command } = Cli::parse();

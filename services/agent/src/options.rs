@@ -3,11 +3,44 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use armour_listener::TlsOptions;
-use clap::Args;
+use armour_telemetry::TelemetryOptions;
+use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::settings::{self, ConsumerSettings, PairSettings, ProducerSettings};
+
+/// Armour's endpoint.
+#[derive(Parser)]
+#[command(name = "armour-agent", version)]
+pub struct Cli {
+    #[command(flatten)]
+    /// What is told of it.
+    pub telemetry: TelemetryOptions,
+    #[command(subcommand)]
+    /// As what it runs.
+    pub command: Command,
+}
+
+/// As what an agent runs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Take plain HTTP on loopback and send it protected.
+    Consumer(ConsumerOptions),
+    /// Take protected exchanges and forward them to an upstream.
+    Producer(ProducerOptions),
+    /// Act with a consumer's stolen state.
+    #[cfg(feature = "clone-demo")]
+    #[command(hide = true)]
+    Clone(crate::consumer::clone::CloneOptions),
+    /// The process that holds root secrets; started by the others.
+    #[command(hide = true)]
+    Enclave {
+        /// File of the endpoint's long-term keys.
+        #[arg(long)]
+        key_file: PathBuf,
+    },
+}
 
 /// What both kinds of agent need.
 #[derive(Debug, Clone, Args)]
@@ -122,7 +155,7 @@ pub struct ConsumerOptions {
     /// A socket on which the whole state, roots included, is handed out. For
     /// the demonstration of a theft only.
     #[cfg(feature = "clone-demo")]
-    #[arg(long)]
+    #[arg(long, hide = true)]
     pub insecure_export: Option<PathBuf>,
 }
 

@@ -40,6 +40,10 @@ pub struct Dev {
     /// The embedded PostgreSQL's port.
     #[arg(long, default_value_t = 7132)]
     postgres_port: u16,
+    /// Serve metrics for Prometheus as well: the control plane's on the port after its
+    /// own, each agent's ten ports after its own.
+    #[arg(long)]
+    metrics: bool,
     /// Folder of the console's built files.
     #[arg(long, env = "ARMOUR_CONSOLE_DIR", default_value = "web-console/dist")]
     console_dir: PathBuf,
@@ -145,6 +149,7 @@ impl Dev {
             say("no web console: build it with `make console`");
         }
         let (listen, data, url) = (self.listen, data.to_owned(), postgres.url());
+        let metrics = self.metrics.then(|| beside(listen, 1)).transpose()?;
         Ok(Box::new(move || {
             let mut command = Command::new(&program);
             command
@@ -156,6 +161,9 @@ impl Dev {
                 // Issuers and webhooks of a trial are on this machine too.
                 .env("ARMOUR_EGRESS_ALLOW", "127.0.0.0/8,::1/128")
                 .env_remove("ARMOUR_CONSOLE_DIR");
+            if let Some(metrics) = metrics {
+                command.env("ARMOUR_METRICS_LISTEN", metrics.to_string());
+            }
             if let Some(console) = &console {
                 command.env("ARMOUR_CONSOLE_DIR", console);
             }
@@ -165,7 +173,7 @@ impl Dev {
 
     fn producer(&self, data: &Path, base: &str) -> anyhow::Result<Starter> {
         let (listen, upstream) = (self.producer, self.upstream_port);
-        self.agent(data, base, "producer", move |command| {
+        self.agent(data, base, "producer", listen, move |command| {
             command
                 .args(["--listen", &listen.to_string()])
                 .args(["--upstream", &format!("http://127.0.0.1:{upstream}")]);
@@ -175,7 +183,7 @@ impl Dev {
     fn consumer(&self, data: &Path, base: &str) -> anyhow::Result<Starter> {
         let listen = self.consumer;
         let socket = data.join("consumer-state.sock");
-        self.agent(data, base, "consumer", move |command| {
+        self.agent(data, base, "consumer", listen, move |command| {
             command
                 .args(["--listen", &listen.to_string()])
                 // What `armour demo clone` takes its copy from.
@@ -189,10 +197,12 @@ impl Dev {
         data: &Path,
         base: &str,
         role: &'static str,
+        listen: SocketAddr,
         rest: impl Fn(&mut Command) + Send + 'static,
     ) -> anyhow::Result<Starter> {
         let program = program("armour-agent")?;
         let (data, base) = (data.to_owned(), base.to_owned());
+        let health = self.metrics.then(|| beside(listen, 10)).transpose()?;
         Ok(Box::new(move || {
             let mut command = Command::new(&program);
             command
@@ -202,6 +212,9 @@ impl Dev {
                 .arg(data.join(role))
                 .arg("--enrol-token-file")
                 .arg(data.join(format!("{role}-enrolment")));
+            if let Some(health) = health {
+                command.args(["--health-listen", &health.to_string()]);
+            }
             rest(&mut command);
             command
         }))
@@ -219,7 +232,7 @@ Armour is up, for local use only.
   on this machine are allowed. Never let others reach these ports.
 
   console          {base}/  (sign in as the local operator with the token in {token})
-  API              {base}/v1/openapi.json
+  API              {base}/reference/
   protected calls  http://{consumer}/  ->  agents  ->  nginx on 127.0.0.1:{upstream}
   pair             {pair}
 
@@ -228,6 +241,8 @@ Try, in another terminal:
   curl -T README.md http://{consumer}/upload/readme && curl http://{consumer}/upload/readme
   target/debug/armour demo clone
   target/debug/armour pairs list
+  target/debug/armour doctor
+  target/debug/armour top
 
 Ctrl-C stops everything.
 ",
@@ -240,6 +255,13 @@ Ctrl-C stops everything.
 
 /// Makes the command of a process, each time it is started.
 type Starter = Box<dyn Fn() -> Command + Send>;
+
+/// An address so many ports after another.
+fn beside(address: SocketAddr, ports: u16) -> anyhow::Result<SocketAddr> {
+    let port = address.port().checked_add(ports);
+    let port = port.context("no port is left for metrics")?;
+    Ok(SocketAddr::new(address.ip(), port))
+}
 
 fn say(text: &str) {
     println!("armour dev: {text}");

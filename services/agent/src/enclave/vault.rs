@@ -287,10 +287,12 @@ impl Vault {
     fn export(&self, id: [u8; 16]) -> Result<super::stolen::Stolen, Failed> {
         let bundle = self.bundles.get(&id).ok_or(Failed("bundle-unknown"))?;
         let context = &bundle.context;
-        let lanes = bundle.lanes.values().filter_map(|lane| match lane {
+        // At its full size from the start: one that grows leaves copies behind.
+        let mut lanes = Vec::with_capacity(bundle.lanes.len());
+        lanes.extend(bundle.lanes.values().filter_map(|lane| match lane {
             Lane::Idle(lane) if lane.is_open() => Some(lane.steal()),
             _ => None,
-        });
+        }));
         Ok(super::stolen::Stolen {
             binding: Binding {
                 suite: context.suite as u8,
@@ -305,7 +307,7 @@ impl Vault {
             signing: self.keys.signing.to_bytes(),
             kem_secret: *self.keys.kem_secret,
             kem_public: self.keys.kem_public,
-            lanes: lanes.collect(),
+            lanes,
         })
     }
 
