@@ -77,14 +77,3 @@ impl IntoResponse for Refusal {
         response
     }
 }
-
-/// An error with its causes: the outermost says only that a connection failed.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
-}

@@ -49,12 +49,7 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Opti
     let answer = match http.get(format!("{server}/v1/health/ready")).send().await {
         Ok(answer) => answer,
         Err(error) => {
-            let mut why = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(deeper) = cause {
-                why = format!("{why}: {deeper}");
-                cause = deeper.source();
-            }
+            let why = format!("{:#}", anyhow::Error::new(error));
             let mend = match why.contains("certificate") {
                 true => "name its authority's certificate with --ca-file",
                 false => {

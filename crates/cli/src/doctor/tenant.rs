@@ -53,7 +53,8 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access, server:
 }
 
 fn token(findings: &mut Findings, who: &Whoami) {
-    let is = format!("{} ({:?})", who.name, who.role);
+    let role = serde_json::to_value(who.role).unwrap_or_default();
+    let is = format!("{} ({})", who.name, role.as_str().unwrap_or("?"));
     match who.expires_at {
         Some(end) if end < Utc::now() + SOON => findings.warning(
             "token",

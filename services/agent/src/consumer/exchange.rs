@@ -21,7 +21,7 @@ use crate::{
     backoff::Backoff,
     bhttp::{Decoder, Malformed, Piece},
     enclave::{EnclaveError, ipc::Keyed},
-    problem::{Refusal, with_causes},
+    problem::Refusal,
     wire::{
         BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, known, pump,
         seal_empty,
@@ -251,7 +251,8 @@ impl Exchange<'_> {
             .await
             .map_err(|_| Failed::Passing("no response in time".into()))?
             .map_err(|error| {
-                let why = format!("the producer is out of reach: {}", with_causes(&error));
+                let error = anyhow::Error::new(error);
+                let why = format!("the producer is out of reach: {error:#}");
                 Failed::Passing(why.into())
             })?;
         if response.status() == StatusCode::OK {

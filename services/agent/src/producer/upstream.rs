@@ -21,7 +21,7 @@ use super::exchange::Outcome;
 use crate::{
     http_client::{HttpClient, Speaks, Trust},
     metrics::METRICS,
-    problem::{refuse, with_causes},
+    problem::refuse,
     session::Session,
 };
 
@@ -150,7 +150,7 @@ impl Server {
         match answer {
             Some(Ok(response)) => response.map(Body::new),
             Some(Err(error)) => {
-                let error = with_causes(&error);
+                let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(error, "the upstream failed");
                 session.note(format!("the upstream failed: {error}"));
                 refuse(
