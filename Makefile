@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
 
-.PHONY: advisories chaos clients docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -88,6 +88,9 @@ scale: setup-test ## What tenants, pairs and exchanges cost in PostgreSQL, by po
 clones: setup ## 100 thefts of a running consumer's state
 	$(CARGO) build $(BINARIES)
 	scripts/clones
+
+newcomer: ## From a fresh clone to the tutorial's end, with times; uses the default ports
+	scripts/newcomer
 
 bench: setup ## Ratios against primitives, vodozemac, ohttp and pgbench
 	scripts/bench

@@ -220,7 +220,8 @@ test("the platform's administrator sees the service, and nothing of tenants", as
   await expect(page.getByRole("heading", { name: "Replicas" })).toBeVisible();
   await expect(page.getByText(/PostgreSQL \d+/)).toBeVisible();
   await expect(page.getByRole("row").filter({ hasText: "dev" })).toBeVisible();
-  await expect(page.getByRole("navigation").getByRole("link")).toHaveCount(1);
+  // The service's page, and the API's reference.
+  await expect(page.getByRole("navigation").getByRole("link")).toHaveCount(2);
   await shoot(page, "system");
   await expectAccessible(page);
 
@@ -290,4 +291,17 @@ test("a stream that is cut is told of, and everything works by keyboard", async 
   await page.getByRole("navigation").getByRole("link", { name: "Endpoints" }).click();
   await expect(page.getByRole("heading", { level: 2, name: "Endpoints" })).toBeVisible();
   await shoot(page, "narrow");
+});
+
+test("the API's reference is a link away, and can be tried", async ({ page }) => {
+  const complaints = complaintsOf(page);
+  await signInWithToken(page);
+  await page.getByRole("navigation").getByRole("link", { name: "API reference" }).click();
+  await expect(page.getByRole("heading", { name: /^Armour/ })).toBeVisible();
+  const live = page.locator("#operations-health-get_health");
+  await live.getByRole("button", { name: "/v1/health" }).first().click();
+  await live.getByRole("button", { name: "Try it out" }).click();
+  await live.getByRole("button", { name: "Execute" }).click();
+  await expect(live.locator(".live-responses-table")).toContainText('"status": "ok"');
+  expect(complaints).toEqual([]);
 });

@@ -13,6 +13,7 @@ export const t = {
   live: "Live",
   staleSince: "Stale since",
   signOut: "Sign out",
+  reference: "API reference",
   skip: "Skip to the page",
   loading: "Loading…",
   more: "Show more",

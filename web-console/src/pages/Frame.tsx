@@ -114,6 +114,7 @@ function Shell() {
             />
           );
         })}
+        <NavLink href="/reference/" label={t.reference} />
       </AppShell.Navbar>
       <AppShell.Main id="page" tabIndex={-1}>
         {platform && tenant === undefined ? (
