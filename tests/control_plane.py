@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -27,8 +28,10 @@ def free_port() -> int:
 
 
 class ControlPlane:
-    def __init__(self, base: str, database: str = "", pid: int = 0):
+    def __init__(self, base: str, database: str = "", pid: int = 0, trust=None):
         self.base, self.database, self.pid = base, database, pid
+        # Under TLS: whose certificates are believed.
+        self.context = ssl.create_default_context(cafile=trust) if trust else None
 
     def call(self, method: str, path: str, token: str, body=None):
         request = urllib.request.Request(self.base + path, method=method)
@@ -38,7 +41,7 @@ class ControlPlane:
         if body is not None:
             request.add_header("content-type", "application/json")
             data = json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=10) as answer:
+        with urllib.request.urlopen(request, data, timeout=10, context=self.context) as answer:
             text = answer.read()
             return json.loads(text) if text else None
 
@@ -72,7 +75,7 @@ def new_database() -> str:
 
 
 @contextlib.contextmanager
-def control_plane(folder: Path, **more: str):
+def control_plane(folder: Path, trust: Path | None = None, **more: str):
     port = free_port()
     (folder / "master").write_text("5a" * 32)
     (folder / "platform").write_text(PLATFORM)
@@ -89,7 +92,9 @@ def control_plane(folder: Path, **more: str):
     server = subprocess.Popen(
         [ROOT / "target/debug/armour-control-plane"],
         env=environment, stderr=open(folder / "log", "wb"))
-    plane = ControlPlane(f"http://127.0.0.1:{port}", environment["ARMOUR_DATABASE_URL"], server.pid)
+    scheme = "https" if trust else "http"
+    plane = ControlPlane(f"{scheme}://127.0.0.1:{port}", environment["ARMOUR_DATABASE_URL"],
+                         server.pid, trust)
     try:
         for _ in range(200):
             try:

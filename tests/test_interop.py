@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from agents import agents, served, wait_for_port
-from control_plane import control_plane, free_port, until
+from control_plane import ROOT, control_plane, free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -455,6 +455,33 @@ def test_tls_everywhere_and_a_renewed_certificate(plane, tmp_path):
 
         until("the other certificate", 30, renewed)
     server.shutdown()
+
+
+def test_a_control_plane_under_tls(tmp_path):
+    """Agents, the command line and browsers' certificates checks, without a proxy before it."""
+    authority = Authority(tmp_path)
+    chain, key = authority.certificate("control-plane")
+    (tmp_path / "plane").mkdir()
+    tls = {"ARMOUR_TLS_CERT_FILE": str(chain), "ARMOUR_TLS_KEY_FILE": str(key)}
+    with (running(Echo) as upstream, control_plane(tmp_path / "plane", authority.file, **tls) as plane,
+          agents(plane, tmp_path / "a") as made):
+        trust = ["--tls-ca-file", authority.file]
+        made.producer("--upstream", f"http://127.0.0.1:{upstream}", *trust)
+        _, base = made.consumer(*trust)
+        assert served(f"http://{base}/x").json()["path"] == "/x"
+        (tmp_path / "token").write_text(made.tenant.token)
+
+        def armour(*arguments):
+            command = [ROOT / "target/debug/armour", "--server", plane.base, "--token-file",
+                       tmp_path / "token", *arguments]
+            return subprocess.run(command, capture_output=True, text=True, timeout=30, env={
+                **os.environ, "ARMOUR_CONFIG": str(tmp_path / "none")})
+
+        assert armour("--ca-file", authority.file, "doctor").returncode == 0
+        stranger = armour("doctor")
+        assert stranger.returncode == 1 and "--ca-file" in stranger.stdout, stranger
+        # HTTP in the clear is no request there.
+        assert curl(plane.base.replace("https", "http") + "/v1/health").returncode != 0
 
 
 def test_several_pairs_and_settings_that_change(plane, tmp_path):
