@@ -24,7 +24,7 @@ const LAST_REPORTS: Duration = Duration::from_secs(5);
 pub struct Background {
     reporter: Arc<Reporter>,
     enclave: Child,
-    tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl Background {
@@ -56,7 +56,7 @@ impl Background {
         Self {
             reporter,
             enclave,
-            tasks,
+            _tasks: tasks,
         }
     }
 
@@ -84,14 +84,13 @@ impl Background {
         if tokio::time::timeout(DRAIN, serving).await.is_err() {
             tracing::warn!("some requests were still under way");
         }
-        self.drain().await;
+        self.report().await;
         Ok(())
     }
 
-    /// Reports what is still unreported, and ends.
-    pub async fn drain(mut self) {
+    /// Reports what is still unreported.
+    pub async fn report(&self) {
         self.reporter.drain(LAST_REPORTS).await;
-        self.tasks.shutdown().await;
     }
 }
 

@@ -84,7 +84,7 @@ impl Check for ConsumerSettings {
                     pair.listen
                 );
                 ensure!(
-                    pair.pair.is_some() && pair.pair != other.pair,
+                    pair.pair.is_some() && other.pair.is_some() && pair.pair != other.pair,
                     "each of several [[pairs]] needs a `pair` of its own"
                 );
             }
@@ -192,6 +192,8 @@ mod tests {
 
     use super::*;
 
+    const ID: &str = "01a20da7-7765-7384-b45a-98899b8c3834";
+
     fn consumer(text: &str) -> Result<ConsumerSettings, String> {
         parse(Path::new("agent.toml"), text).map_err(|error| format!("{error:#}"))
     }
@@ -207,6 +209,10 @@ mod tests {
             (&format!("{one}{one}"), "two pairs listen on 127.0.0.1:1"),
             (
                 &format!("{one}[[pairs]]\nlisten = \"127.0.0.1:2\""),
+                "needs a `pair` of its own",
+            ),
+            (
+                &format!("{one}[[pairs]]\nlisten = \"127.0.0.1:2\"\npair = \"{ID}\""),
                 "needs a `pair` of its own",
             ),
         ];

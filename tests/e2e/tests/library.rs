@@ -150,8 +150,14 @@ async fn a_client_and_a_layer_speak_to_each_other_protected() {
             .unwrap();
         assert_eq!(plain.status(), status, "{path}");
     }
+    let client = made.client.clone();
     made.consumer.drain().await;
     made.producer.drain().await;
+    // What has ended serves nothing any more.
+    let late = client.get("/ready").send().await.unwrap();
+    assert_eq!(late.status(), 503);
+    let why = late.text().await.unwrap();
+    assert!(why.contains("urn:armour:problem:stopping"), "{why}");
     // Every exchange is in the ledger.
     let bundles = format!("/v1/bundles?pair_id={}", made.pair);
     let bundles: armour_api::Page<armour_api::Bundle> =

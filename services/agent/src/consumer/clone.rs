@@ -128,6 +128,7 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
         current: Mutex::new(Current::Bundle(bundle)),
         changed: Notify::new(),
         closing: CancellationToken::new(),
+        keeper: Mutex::default(),
     });
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     tokio::select! {

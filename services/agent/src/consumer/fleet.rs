@@ -21,6 +21,8 @@ use crate::{
     settings::{ConsumerSettings, PairSettings},
 };
 
+/// How long until settings that could not be put in force are tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Seconds that a call of this process waits while a lost exchange is repeated.
 const PATIENCE: u64 = 30;
 
@@ -66,16 +68,22 @@ impl Fleet {
         loop {
             let wanted = settings.borrow_and_update().clone();
             let first = self.served().is_empty();
-            if let Err(error) = self.apply(wanted).await {
+            let applied = self.apply(wanted).await;
+            if let Err(error) = &applied {
                 if first {
-                    return Err(error);
+                    return applied;
                 }
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "not all settings are in force"
-                );
+                let error = format!("{error:#}");
+                tracing::error!(error, "not all settings are in force; trying again");
             }
+            let again = async {
+                match applied {
+                    Ok(()) => std::future::pending().await,
+                    Err(_) => tokio::time::sleep(TRY_AGAIN).await,
+                }
+            };
             tokio::select! {
+                () = again => {}
                 changed = settings.changed() => if changed.is_err() {
                     // They are fixed.
                     stop.cancelled().await;
@@ -107,6 +115,14 @@ impl Fleet {
             door: None,
         });
         Ok(served.consumer.clone())
+    }
+
+    /// Gives up every pair's bundle.
+    pub async fn close(&self) {
+        let served: Vec<Served> = self.served().drain().map(|(_, served)| served).collect();
+        for served in served {
+            served.end().await;
+        }
     }
 
     /// The only pair, if there is one alone.
@@ -216,7 +232,7 @@ impl Served {
                 tracing::warn!("some requests were still under way");
             }
         }
-        self.consumer.close();
+        self.consumer.close().await;
     }
 }
 

@@ -30,7 +30,7 @@ use armour_api::{
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use prometheus::Registry;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -81,6 +81,8 @@ pub struct Consumer {
     changed: Notify,
     /// Cancelled once the pair is not served here any more.
     closing: CancellationToken,
+    /// Draws bundles until then.
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Deref for Consumer {
@@ -148,9 +150,10 @@ impl Opened {
         self.fleet.pair(wanted).await
     }
 
-    /// Reports what is still unreported, and ends.
+    /// Reports what is still unreported, gives up every bundle, and ends.
     pub async fn drain(self) {
-        self.background.drain().await;
+        self.background.report().await;
+        self.fleet.close().await;
     }
 }
 
@@ -191,8 +194,9 @@ impl Consumer {
             current: Mutex::new(Current::None("no bundle has been drawn yet")),
             changed: Notify::new(),
             closing: CancellationToken::new(),
+            keeper: Mutex::default(),
         });
-        tokio::spawn(keeper::run(consumer.clone()));
+        *lock(&consumer.keeper) = Some(tokio::spawn(keeper::run(consumer.clone())));
         consumer
     }
 
@@ -202,11 +206,18 @@ impl Consumer {
         face::serve(self, request).await
     }
 
-    /// Gives up the bundle, and draws none any more.
-    pub fn close(&self) {
+    /// Gives up the bundle, and draws none any more: its lanes are compared with the
+    /// ledger's a last time, and erased.
+    async fn close(&self) {
         self.closing.cancel();
         if let Some(bundle) = self.current() {
             bundle.dead.cancel();
+        }
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper
+            && tokio::time::timeout(LAST_LOOK * 2, keeper).await.is_err()
+        {
+            tracing::warn!("a bundle is still being given up");
         }
     }
 
@@ -251,6 +262,9 @@ impl Consumer {
     /// disconnected is refused at once.
     async fn bundle(&self) -> Result<Arc<Bundle>, Refusal> {
         loop {
+            if self.closing.is_cancelled() {
+                return Err(Refusal::stopping());
+            }
             let changed = self.changed.notified();
             match &*lock(&self.current) {
                 Current::Bundle(bundle) => return Ok(bundle.clone()),

@@ -59,6 +59,9 @@ async fn take(State(producer): State<Arc<Producer>>, request: Request) -> Respon
 }
 
 async fn exchange(producer: &Arc<Producer>, request: Request) -> Result<Response, Refusal> {
+    if producer.closed.is_cancelled() {
+        return Err(Refusal::stopping());
+    }
     let mut message = MessageReader::new(request.into_body());
     let head = tokio::time::timeout(HEAD_TIME, message.request_head())
         .await

@@ -47,6 +47,8 @@ pub struct Producer {
     bundles: Bundles,
     upstream: RwLock<Upstream>,
     heartbeat: Duration,
+    /// Cancelled once no more exchanges are taken.
+    closed: CancellationToken,
 }
 
 /// A producer's agent without its listener.
@@ -81,6 +83,7 @@ pub async fn open(common: &Common, address: String, upstream: Upstream) -> anyho
         reporter: reporter.clone(),
         upstream: RwLock::new(upstream),
         heartbeat,
+        closed: CancellationToken::new(),
     });
     let watcher = producer.clone();
     let background = Background::start(session, reporter, dead, watcher, move || report, child);
@@ -97,9 +100,10 @@ impl Opened {
         self.producer.clone()
     }
 
-    /// Reports what is still unreported, and ends.
+    /// Takes no more exchanges, reports what is still unreported, and ends.
     pub async fn drain(self) {
-        self.background.drain().await;
+        self.producer.closed.cancel();
+        self.background.report().await;
     }
 }
 
