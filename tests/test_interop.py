@@ -517,8 +517,13 @@ def test_several_pairs_and_settings_that_change(plane, tmp_path):
         settings.write_text("[[pairs]]\nlisten = 3")
         until("a word of it", 10, lambda: "the settings in use are kept" in consumer.log())
         assert path(ports[0]) == "/of-0/x" and path(ports[1]) == "/of-1/x"
-        write((1, ports[2]))
-        consumer.hang_up()
+        # An address that is in use for a while.
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", ports[2]))
+            taken.listen()
+            write((1, ports[2]))
+            consumer.hang_up()
+            until("a word of it", 20, lambda: "not all settings are in force" in consumer.log())
         assert path(ports[2]) == "/of-1/x"
         until("the first pair's end", 20, lambda: refuses(ports[0]) and refuses(ports[1]))
 

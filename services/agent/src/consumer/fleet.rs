@@ -65,9 +65,9 @@ impl Fleet {
         mut settings: watch::Receiver<ConsumerSettings>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
+        let mut first = true;
         loop {
             let wanted = settings.borrow_and_update().clone();
-            let first = self.served().is_empty();
             let applied = self.apply(wanted).await;
             if let Err(error) = &applied {
                 if first {
@@ -76,6 +76,7 @@ impl Fleet {
                 let error = format!("{error:#}");
                 tracing::error!(error, "not all settings are in force; trying again");
             }
+            first = false;
             let again = async {
                 match applied {
                     Ok(()) => std::future::pending().await,
