@@ -190,7 +190,7 @@ impl View {
                     .collect();
                 let lost = ends.iter().filter(|one| one.lost_at.is_some()).count();
                 Shown {
-                    per_second: own.iter().filter_map(|bundle| since(bundle)).sum(),
+                    per_second: total(own.iter().filter_map(|bundle| since(bundle))),
                     exchanges: own.iter().map(|bundle| bundle.exchanges).sum(),
                     endpoints: match lost {
                         0 => format!("{}", ends.len()),
@@ -218,7 +218,7 @@ impl View {
             return Vec::new();
         };
         let collisions: i64 = now.collisions.iter().map(|day| day.count).sum();
-        let per_second: f64 = self.rows.iter().map(|row| row.per_second).sum();
+        let per_second = total(self.rows.iter().map(|row| row.per_second));
         vec![
             format!(
                 "pairs {} active, {} disconnected   endpoints {} healthy, {} lost   collisions {collisions} in 30 days",
@@ -305,6 +305,11 @@ impl Shown {
             self.endpoints.clone(),
         ]
     }
+}
+
+/// A sum that is 0 and not -0 where there is nothing to add.
+fn total(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
 }
 
 /// Active bundles, the latest first.
