@@ -432,6 +432,32 @@ mod tests {
     }
 
     #[test]
+    fn of_te_trailers_alone_is_passed_on() {
+        let passed = |fields: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                let name: HeaderName = name.parse().unwrap();
+                headers.append(name, value.parse().unwrap());
+            }
+            strip_hop_by_hop(&mut headers);
+            let mut left: Vec<String> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            left.sort();
+            left
+        };
+        let both = [
+            ("connection", "te, x-mine"),
+            ("te", "gzip, Trailers"),
+            ("x-mine", "1"),
+        ];
+        assert_eq!(passed(&both), ["te: trailers"]);
+        assert!(passed(&[("te", "gzip"), ("keep-alive", "5")]).is_empty());
+        assert_eq!(passed(&[("trailer", "x-sum")]), ["trailer: x-sum"]);
+    }
+
+    #[test]
     fn bad_messages_are_refused() {
         let bad: [&[u8]; 4] = [
             &[9],
