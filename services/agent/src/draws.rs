@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::session::write_whole;
+use crate::durable::{Disk, Os, SHARED, write_whole_on};
 
 /// The latest number, and the file that keeps it.
-pub struct Draws {
+pub struct Draws<D = Os> {
     file: PathBuf,
     last: u64,
+    disk: D,
 }
 
 impl Draws {
@@ -29,9 +30,15 @@ impl Draws {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { file, last })
+        Ok(Self {
+            file,
+            last,
+            disk: Os,
+        })
     }
+}
 
+impl<D: Disk> Draws<D> {
     /// A number that no draw has had.
     ///
     /// # Errors
@@ -41,7 +48,12 @@ impl Draws {
             .last
             .checked_add(1)
             .ok_or_else(|| io::Error::other("draws have run out"))?;
-        write_whole(&self.file, next.to_string().as_bytes())?;
+        write_whole_on(
+            &mut self.disk,
+            &self.file,
+            next.to_string().as_bytes(),
+            SHARED,
+        )?;
         self.last = next;
         Ok(next)
     }
@@ -57,6 +69,27 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
     use super::*;
+    use crate::durable::tests::Recorder;
+
+    #[test]
+    fn a_number_whose_name_is_not_stored_is_not_used() {
+        let mut draws = Draws {
+            file: PathBuf::from("/data/draws"),
+            last: 6,
+            disk: Recorder {
+                fails_at: Some("sync-folder"),
+                ..Recorder::default()
+            },
+        };
+        assert!(draws.next().is_err());
+        draws.disk.fails_at = None;
+        assert_eq!(draws.next().unwrap(), 7);
+        assert_eq!(
+            draws.disk.steps.last().unwrap(),
+            "sync-folder /data",
+            "before the number is handed out"
+        );
+    }
 
     #[test]
     fn numbers_go_on_over_restarts_and_never_back() {

@@ -1,9 +1,12 @@
 //! The data folder, and that one agent alone uses it: two would be taken for a theft.
 
-use std::{fs::File, io, os::unix::fs::DirBuilderExt, path::Path};
+use std::{
+    fs::{File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+};
 
 use anyhow::Context as _;
-use rustix::fs::{FlockOperation, flock};
 
 /// A folder that no other agent uses for as long as this is kept.
 pub struct Folder {
@@ -27,12 +30,13 @@ pub fn take(folder: &Path) -> anyhow::Result<Folder> {
         .write(true)
         .open(&path)
         .with_context(|| format!("open {}", path.display()))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => {
             tracing::warn!(folder = %folder.display(), "another agent uses this folder; waiting until it ends");
-            flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)
+            lock.lock()
         }
-        locked => locked.map_err(io::Error::from),
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(()),
     }
     .with_context(|| format!("lock {}", path.display()))?;
     Ok(Folder { _lock: lock })

@@ -4,6 +4,7 @@ mod backoff;
 pub mod bhttp;
 pub mod consumer;
 mod draws;
+mod durable;
 pub mod enclave;
 mod folder;
 mod grant;

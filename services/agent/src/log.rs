@@ -13,7 +13,8 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     draws::Draws,
-    session::{GrantError, write_whole},
+    durable::{SHARED, append_line, write_whole},
+    session::GrantError,
 };
 
 /// The pinned head, in memory and in the data folder.
@@ -60,7 +61,7 @@ impl Log {
                 .with_context(|| format!("read {}", file.display()))?,
             false => {
                 let pin = first(client).await?;
-                write_whole(&file, &serde_json::to_vec(&pin)?)?;
+                write_whole(&file, &serde_json::to_vec(&pin)?, SHARED)?;
                 pin
             }
         };
@@ -206,22 +207,12 @@ impl Pinned {
     fn save(&self) {
         let saved = serde_json::to_vec(&self.pin)
             .map_err(std::io::Error::other)
-            .and_then(|bytes| write_whole(&self.file, &bytes));
+            .and_then(|bytes| write_whole(&self.file, &bytes, SHARED));
         if let Err(error) = saved {
             // The pin in memory still holds; after a restart an older one does.
             tracing::warn!(%error, file = %self.file.display(), "cannot save the log's head");
         }
     }
-}
-
-fn append_line(file: &Path, line: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut file = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(file)?;
-    writeln!(file, "{line}")?;
-    file.sync_all()
 }
 
 async fn first(client: &Client) -> anyhow::Result<Pin> {

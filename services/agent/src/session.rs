@@ -3,7 +3,6 @@
 
 use std::{
     future::Future,
-    io::Write,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
+    durable::{SHARED, write_whole},
     enclave::Enclave,
     grant::Grant,
     log::{Log, Wanted},
@@ -100,7 +100,7 @@ impl Session {
                 .with_context(|| format!("read {}", file.display()))?
         } else {
             let identity = enrol(common, role, address, enclave, &base).await?;
-            write_whole(&file, &serde_json::to_vec(&identity)?)?;
+            write_whole(&file, &serde_json::to_vec(&identity)?, SHARED)?;
             identity
         };
         if identity.role != role {
@@ -328,15 +328,6 @@ async fn try_to_enrol(
              workload's own with --enrol-identity-file"
         ),
     }
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = path.with_extension("new");
-    let mut file = std::fs::File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(partial, path)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,11 +1,8 @@
 //! The enclave's main loop. Its socket is its standard input.
 
 use std::{
-    io::{self, Read, Write},
-    os::{
-        fd::AsFd,
-        unix::{fs::OpenOptionsExt, net::UnixStream},
-    },
+    io::{self, Read},
+    os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
 };
 
@@ -19,6 +16,7 @@ use super::{
     sandbox,
     vault::{Keys, Vault, kernel_rng},
 };
+use crate::durable::{PRIVATE, write_whole};
 
 const KEY_FILE_LEN: usize = 96;
 
@@ -65,18 +63,7 @@ fn load_or_make(path: &Path) -> anyhow::Result<Keys> {
         bytes.extend_from_slice(signing.as_bytes());
         bytes.extend_from_slice(&*secret);
         bytes.extend_from_slice(&public);
-        // Whole or not at all: a crash in between leaves no half of a key.
-        let partial = path.with_extension("new");
-        let _ = std::fs::remove_file(&partial);
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)?;
+        write_whole(path, &bytes, PRIVATE)?;
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN + 1));
     std::fs::File::open(path)
