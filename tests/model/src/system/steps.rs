@@ -1,146 +1,13 @@
-//! The whole system: what each party may do next.
+//! What each step does.
 
-mod properties;
+use std::sync::Arc;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-
-use stateright::{Model, Property};
-
+use super::state::{Action, At, AtProducer, Owner, Serving, State, System, Thief};
 use crate::{
     bounds::Bounds,
-    lanes::{Accepted, Lane, Lanes, Request, Response, Who},
-    ledger::{Entry, How, Ledger, Life, Told, first_chain},
+    lanes::{Accepted, Request, Who},
+    ledger::{Entry, How, Life, Told, first_chain},
 };
-
-/// The model: bounds, and the real lanes behind it.
-#[derive(Clone)]
-pub struct System {
-    /// How much may happen.
-    pub bounds: Bounds,
-    /// The lanes.
-    pub lanes: Arc<Lanes>,
-}
-
-/// A moment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct State {
-    owner: Owner,
-    thief: Option<Thief>,
-    producer: BTreeMap<u8, AtProducer>,
-    /// What the producer has yet to report.
-    reports: Vec<Entry>,
-    ledger: Ledger,
-    backup: Option<Ledger>,
-    /// The database was restored and nobody has shown it yet.
-    fence_due: bool,
-    /// Sent and never taken out: loss is what is never delivered, a duplicate is what
-    /// is delivered again, and any order is possible.
-    requests: BTreeSet<Request>,
-    responses: BTreeSet<Response>,
-    /// How often the upstream ran each.
-    ran: BTreeMap<Request, u8>,
-    /// Tickets that the producer accepted.
-    accepted: BTreeSet<Request>,
-    /// Of two tickets with one place both were accepted, or one twice.
-    doubled: bool,
-    /// The owner has taken a ticket after the thief had acted.
-    due: bool,
-    /// The owner was told of the thief's draw and took it for nothing.
-    unnoticed: bool,
-    /// Tickets of the thief that nobody remembers any more.
-    forgotten: bool,
-    minted: u8,
-    spent: Spent,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Owner {
-    at: Option<At>,
-    /// Yet to be reported.
-    reports: Vec<Entry>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct At {
-    bundle: u8,
-    lane: Lane,
-    waiting: Option<Request>,
-    /// The request waits for the ledger's word.
-    unsent: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Thief {
-    bundle: u8,
-    lane: Lane,
-    waiting: Option<Request>,
-}
-
-/// What the producer's agent knows of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum AtProducer {
-    Held([Option<Serving>; 2]),
-    /// Superseded, its grace over: its tickets are refused and reported.
-    Over,
-    /// Its lanes are lost, or it is disconnected.
-    Gone,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Serving {
-    lane: Lane,
-    /// Accepted and not answered yet.
-    answering: Option<Request>,
-    /// The ledger has it, or need not have it first.
-    cleared: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Spent {
-    owner_tickets: u8,
-    thief_tickets: u8,
-    draws: u8,
-    thief_draws: u8,
-    thief_lane: bool,
-    owner_crashes: u8,
-    producer_crashes: u8,
-    restores: u8,
-}
-
-/// What may happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    OwnerDraws,
-    OwnerBegins,
-    OwnerSendsAgain,
-    OwnerReceives(Response),
-    /// The answer may get lost; then the same is reported again.
-    OwnerReports {
-        answered: bool,
-    },
-    OwnerBeats,
-    OwnerGivesUp,
-    OwnerCrashes,
-    Theft,
-    ThiefBegins,
-    ThiefOpensALane,
-    ThiefReceives(Response),
-    ThiefDraws,
-    Deliver(Request),
-    ProducerAnswers(u8, usize),
-    ProducerReports {
-        answered: bool,
-    },
-    ProducerLearns(u8),
-    ProducerCrashes,
-    GraceEnds(u8),
-    Backup,
-    Restore,
-    Fence,
-}
 
 impl System {
     /// A system within bounds.
@@ -151,7 +18,7 @@ impl System {
         }
     }
 
-    fn late(&self, state: &State, request: Request) -> Entry {
+    pub(super) fn late(&self, state: &State, request: Request) -> Entry {
         let (_, bundle) = self.lanes.origin(request);
         Entry {
             request,
@@ -159,18 +26,18 @@ impl System {
         }
     }
 
-    fn may_draw(state: &State) -> bool {
+    pub(super) fn may_draw(state: &State) -> bool {
         state.ledger.collision.is_none()
     }
 
-    fn draw(state: &mut State) -> u8 {
+    pub(super) fn draw(state: &mut State) -> u8 {
         let number = state.minted;
         state.minted += 1;
         state.ledger.draw(number);
         number
     }
 
-    fn owner_begins(&self, state: &mut State) -> Option<()> {
+    pub(super) fn owner_begins(&self, state: &mut State) -> Option<()> {
         let at = state.owner.at.filter(|at| at.waiting.is_none())?;
         let (lane, request) = self.lanes.begin(at.lane, Who::Owner)?;
         let thief_acted = !state.forgotten
@@ -196,7 +63,7 @@ impl System {
         Some(())
     }
 
-    fn owner_reports(&self, state: &mut State, answered: bool) -> Option<()> {
+    pub(super) fn owner_reports(&self, state: &mut State, answered: bool) -> Option<()> {
         let entries = first_chain(&self.lanes, &state.owner.reports).to_vec();
         let (_, bundle) = self.lanes.origin(entries.first()?.request);
         let told = state.ledger.report(&self.lanes, &entries);
@@ -216,7 +83,7 @@ impl System {
     }
 
     /// What the heartbeat's answer tells.
-    fn owner_beats(&self, state: &mut State) -> Option<()> {
+    pub(super) fn owner_beats(&self, state: &mut State) -> Option<()> {
         let at = state.owner.at?;
         match state.ledger.life(at.bundle) {
             Some(Life::Active) => self.look(state, at),
@@ -234,7 +101,7 @@ impl System {
     }
 
     /// Whether the ledger holds in our name only what we did.
-    fn look(&self, state: &mut State, at: At) {
+    pub(super) fn look(&self, state: &mut State, at: At) {
         let Some(record) = state.ledger.bundles.get(&at.bundle) else {
             return;
         };
@@ -245,7 +112,7 @@ impl System {
         }
     }
 
-    fn deliver(&self, state: &mut State, request: Request) -> Option<()> {
+    pub(super) fn deliver(&self, state: &mut State, request: Request) -> Option<()> {
         let (_, bundle) = self.lanes.origin(request);
         let ticket = self.lanes.ticket(request).ticket;
         let known =
@@ -296,7 +163,7 @@ impl System {
         Some(())
     }
 
-    fn producer_reports(&self, state: &mut State, answered: bool) -> Option<()> {
+    pub(super) fn producer_reports(&self, state: &mut State, answered: bool) -> Option<()> {
         let entries = first_chain(&self.lanes, &state.reports).to_vec();
         let (_, bundle) = self.lanes.origin(entries.first()?.request);
         let told = state.ledger.report(&self.lanes, &entries);
@@ -328,7 +195,12 @@ impl System {
         Some(())
     }
 
-    fn producer_answers(&self, state: &mut State, bundle: u8, place: usize) -> Option<()> {
+    pub(super) fn producer_answers(
+        &self,
+        state: &mut State,
+        bundle: u8,
+        place: usize,
+    ) -> Option<()> {
         let Some(AtProducer::Held(lanes)) = state.producer.get_mut(&bundle) else {
             return None;
         };
@@ -345,7 +217,7 @@ impl System {
         Some(())
     }
 
-    fn producer_crashes(&self, state: &mut State) {
+    pub(super) fn producer_crashes(&self, state: &mut State) {
         state.spent.producer_crashes += 1;
         for known in state.producer.values_mut() {
             if matches!(known, AtProducer::Held(_)) {
@@ -358,13 +230,13 @@ impl System {
     }
 
     /// Whether every report has got through and a heartbeat tells nothing new.
-    fn is_quiet(&self, state: &State) -> bool {
+    pub(super) fn is_quiet(&self, state: &State) -> bool {
         let mut after = state.clone();
         self.owner_beats(&mut after);
         state.owner.reports.is_empty() && state.reports.is_empty() && after == *state
     }
 
-    fn apply(&self, state: &mut State, action: Action) -> Option<()> {
+    pub(super) fn apply(&self, state: &mut State, action: Action) -> Option<()> {
         match action {
             Action::OwnerDraws => {
                 let bundle = Self::draw(state);
@@ -472,142 +344,5 @@ impl System {
             }
         }
         Some(())
-    }
-}
-
-impl Model for System {
-    type State = State;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<State> {
-        vec![State::default()]
-    }
-
-    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let (bounds, spent) = (&self.bounds, &state.spent);
-        let mut may = |allowed: bool, action| {
-            if allowed {
-                actions.push(action);
-            }
-        };
-        let answers = [false, true];
-        let owner = state.owner.at;
-        let idle = owner.is_some_and(|at| at.waiting.is_none());
-        may(
-            owner.is_none() && spent.draws < bounds.draws && Self::may_draw(state),
-            Action::OwnerDraws,
-        );
-        may(
-            idle && spent.owner_tickets < bounds.owner_tickets,
-            Action::OwnerBegins,
-        );
-        let sent = owner.filter(|at| !at.unsent).and_then(|at| at.waiting);
-        may(
-            sent.is_some_and(|request| !state.requests.contains(&request)),
-            Action::OwnerSendsAgain,
-        );
-        let refused = |at: At| {
-            matches!(
-                state.producer.get(&at.bundle),
-                Some(AtProducer::Gone | AtProducer::Over)
-            )
-        };
-        may(
-            sent.is_some() && owner.is_some_and(refused),
-            Action::OwnerGivesUp,
-        );
-        may(owner.is_some(), Action::OwnerBeats);
-        may(
-            owner.is_some() && spent.owner_crashes < bounds.owner_crashes,
-            Action::OwnerCrashes,
-        );
-        for answered in answers {
-            may(
-                !state.owner.reports.is_empty(),
-                Action::OwnerReports { answered },
-            );
-            may(
-                !state.reports.is_empty(),
-                Action::ProducerReports { answered },
-            );
-        }
-        for response in &state.responses {
-            may(
-                owner.is_some_and(|at| at.waiting.is_some()),
-                Action::OwnerReceives(*response),
-            );
-            may(
-                state.thief.as_ref().is_some_and(|t| t.waiting.is_some()),
-                Action::ThiefReceives(*response),
-            );
-        }
-        let thieving = bounds.thief_tickets + bounds.thief_draws > 0;
-        may(
-            thieving && state.thief.is_none() && owner.is_some(),
-            Action::Theft,
-        );
-        if let Some(thief) = &state.thief {
-            may(
-                thief.waiting.is_none() && spent.thief_tickets < bounds.thief_tickets,
-                Action::ThiefBegins,
-            );
-            may(
-                bounds.thief_lane && !spent.thief_lane,
-                Action::ThiefOpensALane,
-            );
-            may(
-                spent.thief_draws < bounds.thief_draws && Self::may_draw(state),
-                Action::ThiefDraws,
-            );
-        }
-        for request in &state.requests {
-            may(true, Action::Deliver(*request));
-        }
-        for (bundle, known) in &state.producer {
-            if let AtProducer::Held(lanes) = known {
-                may(true, Action::ProducerLearns(*bundle));
-                for (place, lane) in lanes.iter().enumerate() {
-                    may(
-                        lane.is_some_and(|one| one.answering.is_some() && one.cleared),
-                        Action::ProducerAnswers(*bundle, place),
-                    );
-                }
-            }
-        }
-        may(
-            spent.producer_crashes < bounds.producer_crashes && !state.producer.is_empty(),
-            Action::ProducerCrashes,
-        );
-        for (bundle, record) in &state.ledger.bundles {
-            may(
-                record.life == (Life::Superseded { over: false }),
-                Action::GraceEnds(*bundle),
-            );
-        }
-        may(
-            spent.restores < bounds.restores && state.backup.is_none() && state.minted > 0,
-            Action::Backup,
-        );
-        may(
-            state.backup.is_some() && spent.restores < bounds.restores,
-            Action::Restore,
-        );
-        may(state.fence_due, Action::Fence);
-    }
-
-    fn next_state(&self, state: &State, action: Action) -> Option<State> {
-        let mut next = state.clone();
-        self.apply(&mut next, action)?;
-        let forgetful = self.bounds.forgets_reports && !self.bounds.keeps_accounts;
-        if action == Action::ProducerCrashes && forgetful && !self.bounds.strict {
-            // What a batched policy grants: both ends may forget a ticket.
-            next.forgotten = true;
-            next.due = false;
-        }
-        (next != *state).then_some(next)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        properties::of(self)
     }
 }
