@@ -7,6 +7,9 @@ CARGO ?= cargo
 export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
+# Programs and tests in one go: asked for apart, what both need is compiled twice,
+# since the tests' dependencies turn on features of it.
+EVERYTHING := --workspace --all-targets --all-features
 
 .PHONY: advisories chaos clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
@@ -26,15 +29,15 @@ run: setup console ## Run everything here: PostgreSQL, control plane, console, u
 test: setup-test lint test-rust test-python test-console ## Run lints and every test
 
 test-rust: setup-test
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/with-postgres $(CARGO) test --workspace --all-features
 
 test-python: setup-test console
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/with-postgres tests/.venv/bin/pytest -q tests
 
 test-console: setup-test console
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/test-console
 
 lint: setup-test ## Check formatting, lints, and where dependencies come from
