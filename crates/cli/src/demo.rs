@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    dev::World,
-    operate::{Access, As},
+    commands::{Access, As},
+    dev::DevEnvironment,
 };
 
 /// Demonstrations on a running `armour dev`.
@@ -93,7 +93,7 @@ impl CloneDemo {
 /// A running `armour dev` and where the thief's files are.
 struct Stage {
     data: PathBuf,
-    world: World,
+    environment: DevEnvironment,
     operator: Client,
     http: reqwest::Client,
 }
@@ -101,7 +101,7 @@ struct Stage {
 impl Stage {
     fn open(data: PathBuf, access: &Access) -> anyhow::Result<Self> {
         Ok(Self {
-            world: World::read(&data)?,
+            environment: DevEnvironment::read(&data)?,
             operator: access.client(&data, As::Operator)?,
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(60))
@@ -116,7 +116,7 @@ impl Stage {
                 println!("{text}");
             }
         };
-        let owner = format!("http://{}", self.world.consumer);
+        let owner = format!("http://{}", self.environment.consumer);
         say(format!(
             "1. The owner calls through its agent: {}",
             self.call(&owner).await?
@@ -177,9 +177,9 @@ impl Stage {
 
     async fn re_arm(&self, aloud: bool) -> anyhow::Result<()> {
         self.operator
-            .re_arm(self.world.pair, "demonstration")
+            .re_arm(self.environment.pair, "demonstration")
             .await?;
-        let owner = format!("http://{}", self.world.consumer);
+        let owner = format!("http://{}", self.environment.consumer);
         let since = Instant::now();
         while let Err(error) = self.try_call(&owner).await {
             if since.elapsed() > Duration::from_secs(20) {
@@ -260,7 +260,7 @@ impl Stage {
 
     /// The pair's active bundle.
     async fn bundle(&self) -> anyhow::Result<Bundle> {
-        let path = format!("/v1/bundles?pair_id={}", self.world.pair);
+        let path = format!("/v1/bundles?pair_id={}", self.environment.pair);
         let page: Page<Bundle> = self.operator.get(&path).await?;
         page.items
             .into_iter()

@@ -1,11 +1,11 @@
 //! The `armour` command's parts.
 
 pub mod cli;
+pub mod commands;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
 pub mod nginx;
-pub mod operate;
 pub mod output;
 pub mod postgres;
 pub mod profile;

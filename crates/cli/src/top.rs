@@ -23,7 +23,7 @@ use ratatui::{
 use uuid::Uuid;
 
 use crate::{
-    operate::{Access, As},
+    commands::{Access, As},
     output::plain,
 };
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    dev::World,
+    dev::DevEnvironment,
     output::Output,
     profile::{self, Profile},
 };
@@ -314,7 +314,7 @@ impl Access {
             (Some(server), _) => server.clone(),
             (None, Some(profile)) => profile.server,
             (None, None) => {
-                World::read(data)
+                DevEnvironment::read(data)
                     .context("give the control plane with --server or --profile")?
                     .control_plane
             }
