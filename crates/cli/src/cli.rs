@@ -7,7 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    commands::{self, Access},
+    access::Access,
+    commands,
     demo::Demo,
     dev::{DataFolder, Dev},
     doctor::Doctor,

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    commands::{Access, As},
+    access::{Access, As},
     dev::DevEnvironment,
 };
 

@@ -1,5 +1,6 @@
 //! The `armour` command's parts.
 
+pub mod access;
 pub mod cli;
 pub mod commands;
 pub mod demo;

@@ -23,7 +23,7 @@ use ratatui::{
 use uuid::Uuid;
 
 use crate::{
-    commands::{Access, As},
+    access::{Access, As},
     output::plain,
 };
 

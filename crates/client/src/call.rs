@@ -44,6 +44,14 @@ impl<T> Call<'_, Page<T>> {
         self
     }
 
+    /// Makes the call; one page with its items as they came.
+    ///
+    /// # Errors
+    /// If refused or out of reach.
+    pub async fn page_raw(self) -> Result<Page<Value>> {
+        Ok(self.send(&self.path).await?.json().await?)
+    }
+
     /// Makes a call for every page; all items.
     ///
     /// # Errors

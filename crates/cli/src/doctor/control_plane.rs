@@ -6,7 +6,7 @@ use armour_api::{Health, KeyState, KeyVersion, Problem, System};
 use chrono::{DateTime, Utc};
 
 use super::Findings;
-use crate::commands::{Access, As};
+use crate::access::{Access, As};
 
 /// The last migration that this program knows; a test holds it to `migrations/`.
 pub const LATEST_MIGRATION: i64 = 7;

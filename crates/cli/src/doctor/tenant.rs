@@ -8,7 +8,7 @@ use chrono::{Duration, Utc};
 use serde::de::DeserializeOwned;
 
 use super::{Findings, control_plane::Server};
-use crate::commands::{Access, As};
+use crate::access::{Access, As};
 
 /// A token that expires within this is told of.
 const SOON: Duration = Duration::days(7);
