@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{Bundle, BundleState, Page};
+use armour_api::{Bundle, BundleState};
 use armour_client::Client;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -260,8 +260,7 @@ impl Stage {
 
     /// The pair's active bundle.
     async fn bundle(&self) -> anyhow::Result<Bundle> {
-        let path = format!("/v1/bundles?pair_id={}", self.environment.pair);
-        let page: Page<Bundle> = self.operator.get(&path).await?;
+        let page = self.operator.bundles(Some(self.environment.pair)).await?;
         page.items
             .into_iter()
             .find(|bundle| bundle.state == BundleState::Active)
@@ -270,10 +269,7 @@ impl Stage {
 
     async fn disconnected(&self, bundle: &Bundle, since: Instant) -> Option<Duration> {
         while since.elapsed() < Duration::from_secs(20) {
-            let now: Result<Bundle, _> = self
-                .operator
-                .get(&format!("/v1/bundles/{}", bundle.id))
-                .await;
+            let now = self.operator.bundle(bundle.id).await;
             if now.is_ok_and(|bundle| bundle.state == BundleState::Disconnected) {
                 return Some(since.elapsed());
             }
