@@ -8,17 +8,18 @@ use std::{
 };
 
 use anyhow::Context as _;
+use armour_client::AuditFilter;
 use armour_transparency::export::Verifier;
 use clap::{Args, Subcommand};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Call, trust::Trust};
+use super::{operator::Operator, trust::Trust};
 use crate::output::Output;
 
+/// `armour audit`.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "named as the routes are")]
 pub enum Audit {
     /// List entries, latest first.
     List {
@@ -66,61 +67,31 @@ pub struct Verify {
     trust: Trust,
 }
 
-impl Call {
-    pub(super) async fn audit(&self, command: Audit) -> anyhow::Result<()> {
-        match command {
-            Audit::List {
+impl Audit {
+    pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
+        let client = &operator.client;
+        match self {
+            Self::List {
                 actor,
                 action,
                 target,
             } => {
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                for (name, value) in [("actor", actor), ("action", action), ("target", target)] {
-                    if let Some(value) = value {
-                        query.append_pair(name, &value);
-                    }
-                }
+                let filter = AuditFilter {
+                    actor,
+                    action,
+                    target,
+                };
                 let columns = ["seq", "created_at", "actor", "action", "target"];
-                self.list(&format!("/v1/audit?{}", query.finish()), &columns)
-                    .await
+                operator.pages(client.audit(&filter), &columns).await
             }
-            Audit::Head => self.get("/v1/audit/head").await,
-            Audit::Proof { seq } => self.get(&format!("/v1/audit/{seq}/proof")).await,
-            Audit::Consistency { first, size } => {
-                let size = size.map_or_else(String::new, |size| format!("&size={size}"));
-                self.get(&format!("/v1/audit/consistency?first={first}{size}"))
-                    .await
+            Self::Head => operator.show(client.audit_head()).await,
+            Self::Proof { seq } => operator.show(client.inclusion_proof(seq)).await,
+            Self::Consistency { first, size } => {
+                operator.show(client.consistency_proof(first, size)).await
             }
-            Audit::Export { file, from } => self.export(file, from).await,
-            Audit::Verify(verify) => verify.run(self.output),
+            Self::Export { file, from } => export(operator, file, from).await,
+            Self::Verify(verify) => verify.run(operator.output),
         }
-    }
-
-    async fn export(&self, file: PathBuf, from: Option<i64>) -> anyhow::Result<()> {
-        let path = match from {
-            Some(from) => format!("/v1/audit/export?from={from}"),
-            None => "/v1/audit/export".to_owned(),
-        };
-        let answer = self.client.stream(&path).await?;
-        let entries = answer
-            .headers()
-            .get("x-armour-entries")
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let bar = progress("exported", entries.unwrap_or(0))?;
-        // Whole or not at all: an export cut short must not look like one.
-        let partial = file.with_extension("partial");
-        let mut out = File::create(&partial).with_context(|| partial.display().to_string())?;
-        let mut chunks = answer.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.context("the export was cut short")?;
-            let lines = chunk.iter().filter(|byte| **byte == b'\n').count();
-            bar.inc(lines as u64);
-            out.write_all(&chunk)?;
-        }
-        out.sync_all()?;
-        std::fs::rename(&partial, &file)?;
-        bar.finish_and_clear();
-        self.show(&json!({ "file": file, "entries": entries }))
     }
 }
 
@@ -152,6 +123,26 @@ impl Verify {
             "entries": verified.entries, "head": verified.head.root });
         output.print(&said, &[])
     }
+}
+
+async fn export(operator: &Operator, file: PathBuf, from: Option<i64>) -> anyhow::Result<()> {
+    let export = operator.client.audit_export(from).await?;
+    let entries = export.entries();
+    let bar = progress("exported", entries.unwrap_or(0))?;
+    // Whole or not at all: an export cut short must not look like one.
+    let partial = file.with_extension("partial");
+    let mut out = File::create(&partial).with_context(|| partial.display().to_string())?;
+    let mut chunks = export.bytes();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.context("the export was cut short")?;
+        let lines = chunk.iter().filter(|byte| **byte == b'\n').count();
+        bar.inc(lines as u64);
+        out.write_all(&chunk)?;
+    }
+    out.sync_all()?;
+    std::fs::rename(&partial, &file)?;
+    bar.finish_and_clear();
+    operator.say(&json!({ "file": file, "entries": entries }))
 }
 
 fn progress(done: &str, entries: u64) -> anyhow::Result<ProgressBar> {

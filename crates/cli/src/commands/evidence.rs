@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Call, trust::Trust};
+use super::{operator::Operator, trust::Trust};
 use crate::output::Output;
 
+/// `armour evidence`.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "named as the routes are")]
 pub enum Evidence {
     /// Write a collision's evidence to a file.
     Get { collision: Uuid, file: PathBuf },
@@ -29,17 +29,16 @@ pub struct Verify {
     trust: Trust,
 }
 
-impl Call {
-    pub(super) async fn evidence(&self, command: Evidence) -> anyhow::Result<()> {
-        match command {
-            Evidence::Get { collision, file } => {
-                let path = format!("/v1/collisions/{collision}/evidence");
-                let evidence: armour_api::Evidence = self.client.get(&path).await?;
+impl Evidence {
+    pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
+        match self {
+            Self::Get { collision, file } => {
+                let evidence = operator.client.evidence(collision).await?;
                 std::fs::write(&file, serde_json::to_vec_pretty(&evidence)?)
                     .with_context(|| file.display().to_string())?;
-                self.show(&json!({ "file": file, "kind": evidence.collision.kind }))
+                operator.say(&json!({ "file": file, "kind": evidence.collision.kind }))
             }
-            Evidence::Verify(verify) => verify.run(self.output),
+            Self::Verify(verify) => verify.run(operator.output),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! `armour webhooks`: receivers that are told of events.
 
+use armour_api::NewWebhook;
 use clap::Subcommand;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Call;
+use super::operator::Operator;
 
+/// `armour webhooks`.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "named as the routes are")]
 pub enum Webhooks {
     /// Add a receiver; the secret that signs is shown this once.
     Create {
@@ -28,23 +29,24 @@ pub enum Webhooks {
     Replay { id: Uuid, delivery: Uuid },
 }
 
-impl Call {
-    pub(super) async fn webhooks(&self, command: Webhooks) -> anyhow::Result<()> {
-        match command {
-            Webhooks::Create { url, kind } => {
-                self.post("/v1/webhooks", json!({ "url": url, "kinds": kind }))
-                    .await
+impl Webhooks {
+    pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
+        let client = &operator.client;
+        match self {
+            Self::Create { url, kind } => {
+                let new = NewWebhook { url, kinds: kind };
+                operator.show(client.create_webhook(new)).await
             }
-            Webhooks::List => {
+            Self::List => {
                 let columns = ["id", "url", "kinds", "created_at"];
-                self.list("/v1/webhooks", &columns).await
+                operator.pages(client.webhooks(), &columns).await
             }
-            Webhooks::Get { id } => self.get(&format!("/v1/webhooks/{id}")).await,
-            Webhooks::Delete { id } => {
-                let said = json!({ "id": id, "deleted": true });
-                self.delete(&format!("/v1/webhooks/{id}"), said).await
+            Self::Get { id } => operator.show(client.webhook(id)).await,
+            Self::Delete { id } => {
+                client.delete_webhook(id).await?;
+                operator.say(&json!({ "id": id, "deleted": true }))
             }
-            Webhooks::Deliveries { id } => {
+            Self::Deliveries { id } => {
                 let columns = [
                     "id",
                     "kind",
@@ -54,13 +56,9 @@ impl Call {
                     "last_error",
                     "created_at",
                 ];
-                self.list(&format!("/v1/webhooks/{id}/deliveries"), &columns)
-                    .await
+                operator.pages(client.deliveries(id), &columns).await
             }
-            Webhooks::Replay { id, delivery } => {
-                let path = format!("/v1/webhooks/{id}/deliveries/{delivery}/replay");
-                self.post(&path, json!({})).await
-            }
+            Self::Replay { id, delivery } => operator.show(client.replay(id, delivery)).await,
         }
     }
 }

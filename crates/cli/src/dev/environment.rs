@@ -12,7 +12,7 @@ use super::secrets::write_secret;
 
 /// What `armour demo` and operator commands need to know of `armour dev`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct World {
+pub struct DevEnvironment {
     /// The control plane.
     pub control_plane: String,
     /// Where the consumer's agent takes plain HTTP.
@@ -21,8 +21,8 @@ pub struct World {
     pub pair: Uuid,
 }
 
-impl World {
-    /// Opens the world of a data folder; the first time registers it.
+impl DevEnvironment {
+    /// Opens the environment of a data folder; the first time registers it.
     ///
     /// # Errors
     /// If the control plane refuses.
@@ -37,13 +37,13 @@ impl World {
             Ok(known) => known.pair,
             Err(_) => register(data, platform).await?,
         };
-        let world = Self {
+        let environment = Self {
             control_plane: base.to_owned(),
             consumer,
             pair,
         };
-        std::fs::write(file, serde_json::to_vec_pretty(&world)?)?;
-        Ok(world)
+        std::fs::write(file, serde_json::to_vec_pretty(&environment)?)?;
+        Ok(environment)
     }
 
     /// Reads what a running `armour dev` has written.
