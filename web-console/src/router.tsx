@@ -5,6 +5,8 @@ import {
   lazyRouteComponent,
 } from "@tanstack/react-router";
 
+import { parseAuditSearch } from "./features/audit/search";
+import { parsePairsSearch } from "./features/pairs/search";
 import { Frame } from "./pages/Frame";
 import { Failed } from "./parts/Said";
 
@@ -12,9 +14,6 @@ import { Failed } from "./parts/Said";
 export interface RouterContext {
   signOut: () => void;
 }
-
-const text = (value: unknown): string | undefined =>
-  typeof value === "string" && value !== "" ? value : undefined;
 
 const root = createRootRouteWithContext<RouterContext>()({ component: Frame });
 
@@ -24,19 +23,10 @@ const overview = createRoute({
   component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"),
 });
 
-export interface PairsSearch {
-  search?: string | undefined;
-  state?: string | undefined;
-  sort?: string | undefined;
-}
 const pairs = createRoute({
   getParentRoute: () => root,
   path: "/pairs",
-  validateSearch: (given: Record<string, unknown>): PairsSearch => ({
-    search: text(given.search),
-    state: text(given.state),
-    sort: text(given.sort),
-  }),
+  validateSearch: parsePairsSearch,
   component: lazyRouteComponent(() => import("./pages/Pairs"), "Pairs"),
 });
 const pair = createRoute({
@@ -60,21 +50,10 @@ const collisions = createRoute({
   component: lazyRouteComponent(() => import("./pages/Collisions"), "Collisions"),
 });
 
-export interface AuditSearch {
-  actor?: string | undefined;
-  action?: string | undefined;
-  target?: string | undefined;
-  entry?: number | undefined;
-}
 const audit = createRoute({
   getParentRoute: () => root,
   path: "/audit",
-  validateSearch: (given: Record<string, unknown>): AuditSearch => ({
-    actor: text(given.actor),
-    action: text(given.action),
-    target: text(given.target),
-    entry: typeof given.entry === "number" ? given.entry : undefined,
-  }),
+  validateSearch: parseAuditSearch,
   component: lazyRouteComponent(() => import("./pages/Audit"), "Audit"),
 });
 const access = createRoute({

@@ -22,7 +22,7 @@ import { headersOf } from "../auth";
 import { useMe } from "../me";
 import { Problem } from "../parts/Said";
 import { Time } from "../parts/Time";
-import type { AuditSearch } from "../router";
+import type { AuditSearch } from "../features/audit/search";
 import { t } from "../strings";
 import { isConsistent, isHeadSigned, isIncluded, leaf } from "../tree";
 

@@ -11,7 +11,7 @@ import { NewPair } from "../parts/NewPair";
 import { Problem } from "../parts/Said";
 import { State } from "../parts/State";
 import { Time } from "../parts/Time";
-import type { PairsSearch } from "../router";
+import type { PairsSearch } from "../features/pairs/search";
 import { t } from "../strings";
 
 const PAGE = 200;
