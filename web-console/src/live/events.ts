@@ -1,7 +1,7 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
 import type { ArmourEvent } from "../api/client";
-import { type Credentials, headersOf } from "../auth";
+import { type Credentials, headersOf } from "../api/auth";
 
 const RETRY_MS = 1000;
 

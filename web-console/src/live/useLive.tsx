@@ -3,7 +3,7 @@ import { createContext, useContext, useEffect, useMemo, useState } from "react";
 import type { ReactNode } from "react";
 
 import type { ArmourEvent } from "../api/client";
-import { useMe } from "../me";
+import { useMe } from "../api/me";
 import { follow } from "./events";
 
 const MOST_EVENTS = 200;

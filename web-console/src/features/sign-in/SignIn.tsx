@@ -1,10 +1,10 @@
 import { Anchor, Button, Container, Divider, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type FormEvent, useEffect, useState } from "react";
 
-import { Refused, type SignInChoice, answer, connect } from "../api/client";
-import { type SignedIn, knownTenant, rememberTenant, withToken } from "../auth";
-import { Problem } from "../parts/Said";
-import { t } from "../strings";
+import { Refused, type SignInChoice, answer, connect } from "../../api/client";
+import { type SignedIn, knownTenant, rememberTenant, withToken } from "../../api/auth";
+import { Problem } from "../../components/Said";
+import { t } from "../../lib/strings";
 
 export function SignIn(props: { signedIn: (me: SignedIn) => void; said: string }) {
   return (

@@ -3,12 +3,12 @@ import { useQueryClient } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 
-import { Refused, answer } from "./api/client";
-import { type SignedIn, forget, resume } from "./auth";
-import { MeProvider } from "./me";
-import { SignIn } from "./pages/SignIn";
+import { Refused, answer } from "../api/client";
+import { type SignedIn, forget, resume } from "../api/auth";
+import { MeProvider } from "../api/me";
+import { SignIn } from "../features/sign-in/SignIn";
 import { router } from "./router";
-import { t } from "./strings";
+import { t } from "../lib/strings";
 
 /** Signed in, by a session or an API token, or on the way there. */
 export function App() {

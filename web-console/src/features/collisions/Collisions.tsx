@@ -2,12 +2,12 @@ import { Stack, Table, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { answer } from "../api/client";
-import { useMe } from "../me";
-import { Rows } from "../parts/Rows";
-import { Answered } from "../parts/Said";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { answer } from "../../api/client";
+import { useMe } from "../../api/me";
+import { Rows } from "../../components/Rows";
+import { Answered } from "../../components/Said";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 export function Collisions() {
   const { api } = useMe();

@@ -1,11 +1,11 @@
 import { Select, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 
-import { type Api, type Party, type Policy, all, answer } from "../api/client";
-import { useMe } from "../me";
-import { t } from "../strings";
-import { Act } from "./Act";
-import { Secret } from "./Secret";
+import { type Api, type Party, type Policy, all, answer } from "../../api/client";
+import { useMe } from "../../api/me";
+import { t } from "../../lib/strings";
+import { Act } from "../../components/Act";
+import { Secret } from "../../components/Secret";
 
 /** Guides from two names to the commands that enrol the two agents. */
 export function NewPair() {

@@ -1,13 +1,13 @@
 import { Paper, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
-import { answer } from "../api/client";
-import { useLive } from "../live/useLive";
-import { useMe } from "../me";
-import { Figures } from "../parts/Figures";
-import { Answered } from "../parts/Said";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { answer } from "../../api/client";
+import { useLive } from "../../live/useLive";
+import { useMe } from "../../api/me";
+import { Figures } from "../../components/Figures";
+import { Answered } from "../../components/Said";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 /** How often the figures are read anew, in milliseconds. */
 const EVERY = 5_000;

@@ -17,14 +17,14 @@ import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { type Api, type AuditEntry, answer } from "../api/client";
-import { headersOf } from "../auth";
-import { useMe } from "../me";
-import { Problem } from "../parts/Said";
-import { Time } from "../parts/Time";
-import type { AuditSearch } from "../features/audit/search";
-import { t } from "../strings";
-import { isConsistent, isHeadSigned, isIncluded, leaf } from "../tree";
+import { type Api, type AuditEntry, answer } from "../../api/client";
+import { headersOf } from "../../api/auth";
+import { useMe } from "../../api/me";
+import { Problem } from "../../components/Said";
+import { Time } from "../../components/Time";
+import type { AuditSearch } from "./search";
+import { t } from "../../lib/strings";
+import { isConsistent, isHeadSigned, isIncluded, leaf } from "./tree";
 
 /** How often a followed log is read anew, in milliseconds. */
 const TAIL = 2_000;

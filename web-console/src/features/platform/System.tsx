@@ -13,15 +13,15 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { answer } from "../api/client";
-import { useMe } from "../me";
-import { Act } from "../parts/Act";
-import { Rows } from "../parts/Rows";
-import { Answered } from "../parts/Said";
-import { Secret } from "../parts/Secret";
-import { Time } from "../parts/Time";
-import { useTenants } from "../parts/tenants";
-import { t } from "../strings";
+import { answer } from "../../api/client";
+import { useMe } from "../../api/me";
+import { Act } from "../../components/Act";
+import { Rows } from "../../components/Rows";
+import { Answered } from "../../components/Said";
+import { Secret } from "../../components/Secret";
+import { Time } from "../../components/Time";
+import { useTenants } from "./tenants";
+import { t } from "../../lib/strings";
 
 export function System() {
   const { api } = useMe();

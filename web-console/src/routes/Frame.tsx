@@ -16,14 +16,16 @@ import { Link, Outlet, useParams, useRouteContext, useRouterState } from "@tanst
 import { Suspense, lazy } from "react";
 
 import { LiveProvider, useLive } from "../live/useLive";
-import { useMe } from "../me";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { useMe } from "../api/me";
+import { Time } from "../components/Time";
+import { t } from "../lib/strings";
 
 const TenantSwitch = lazy(() =>
-  import("../parts/TenantSwitch").then((part) => ({ default: part.TenantSwitch })),
+  import("../features/platform/TenantSwitch").then((part) => ({ default: part.TenantSwitch })),
 );
-const System = lazy(() => import("./System").then((page) => ({ default: page.System })));
+const System = lazy(() =>
+  import("../features/platform/System").then((page) => ({ default: page.System })),
+);
 
 const PAGES = [
   ["/", t.pages.overview],

@@ -14,14 +14,14 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { type Pair, type Policy, Refused, answer, tagged } from "../api/client";
-import { mayOperate, useMe } from "../me";
-import { ActWithReason } from "../parts/Act";
-import { Rows } from "../parts/Rows";
-import { Answered, Problem } from "../parts/Said";
-import { State } from "../parts/State";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { type Pair, type Policy, Refused, answer, tagged } from "../../api/client";
+import { mayOperate, useMe } from "../../api/me";
+import { ActWithReason } from "../../components/Act";
+import { Rows } from "../../components/Rows";
+import { Answered, Problem } from "../../components/Said";
+import { State } from "../../components/State";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 export function PairPage() {
   const { id } = useParams({ from: "/pairs/$id" });

@@ -3,7 +3,7 @@ import { CatchBoundary } from "@tanstack/react-router";
 import { Suspense, lazy, useEffect, useRef, useState } from "react";
 
 import type { components } from "../api/schema";
-import { t } from "../strings";
+import { t } from "../lib/strings";
 import { Failed } from "./Said";
 
 const Days = lazy(() => import("./Days"));

@@ -5,10 +5,10 @@ import {
   lazyRouteComponent,
 } from "@tanstack/react-router";
 
-import { parseAuditSearch } from "./features/audit/search";
-import { parsePairsSearch } from "./features/pairs/search";
-import { Frame } from "./pages/Frame";
-import { Failed } from "./parts/Said";
+import { parseAuditSearch } from "../features/audit/search";
+import { parsePairsSearch } from "../features/pairs/search";
+import { Frame } from "./Frame";
+import { Failed } from "../components/Said";
 
 /** What the frame needs besides who is signed in. */
 export interface RouterContext {
@@ -20,53 +20,53 @@ const root = createRootRouteWithContext<RouterContext>()({ component: Frame });
 const overview = createRoute({
   getParentRoute: () => root,
   path: "/",
-  component: lazyRouteComponent(() => import("./pages/Overview"), "Overview"),
+  component: lazyRouteComponent(() => import("../features/overview/Overview"), "Overview"),
 });
 
 const pairs = createRoute({
   getParentRoute: () => root,
   path: "/pairs",
   validateSearch: parsePairsSearch,
-  component: lazyRouteComponent(() => import("./pages/Pairs"), "Pairs"),
+  component: lazyRouteComponent(() => import("../features/pairs/Pairs"), "Pairs"),
 });
 const pair = createRoute({
   getParentRoute: () => root,
   path: "/pairs/$id",
-  component: lazyRouteComponent(() => import("./pages/PairPage"), "PairPage"),
+  component: lazyRouteComponent(() => import("../features/pairs/PairPage"), "PairPage"),
 });
 const bundle = createRoute({
   getParentRoute: () => root,
   path: "/bundles/$id",
-  component: lazyRouteComponent(() => import("./pages/BundlePage"), "BundlePage"),
+  component: lazyRouteComponent(() => import("../features/bundles/BundlePage"), "BundlePage"),
 });
 const endpoints = createRoute({
   getParentRoute: () => root,
   path: "/endpoints",
-  component: lazyRouteComponent(() => import("./pages/Endpoints"), "Endpoints"),
+  component: lazyRouteComponent(() => import("../features/endpoints/Endpoints"), "Endpoints"),
 });
 const collisions = createRoute({
   getParentRoute: () => root,
   path: "/collisions",
-  component: lazyRouteComponent(() => import("./pages/Collisions"), "Collisions"),
+  component: lazyRouteComponent(() => import("../features/collisions/Collisions"), "Collisions"),
 });
 
 const audit = createRoute({
   getParentRoute: () => root,
   path: "/audit",
   validateSearch: parseAuditSearch,
-  component: lazyRouteComponent(() => import("./pages/Audit"), "Audit"),
+  component: lazyRouteComponent(() => import("../features/audit/Audit"), "Audit"),
 });
 const access = createRoute({
   getParentRoute: () => root,
   path: "/access",
-  component: lazyRouteComponent(() => import("./pages/Access"), "Access"),
+  component: lazyRouteComponent(() => import("../features/access/Access"), "Access"),
 });
 /** What the platform's people see, whatever the address, but for a tenant's figures. */
 const system = createRoute({ getParentRoute: () => root, path: "/system" });
 const tenant = createRoute({
   getParentRoute: () => root,
   path: "/tenants/$id",
-  component: lazyRouteComponent(() => import("./pages/TenantPage"), "TenantPage"),
+  component: lazyRouteComponent(() => import("../features/platform/TenantPage"), "TenantPage"),
 });
 
 export const router = createRouter({

@@ -1,4 +1,4 @@
-import { type Api, Refused, type Whoami, answer, connect } from "./api/client";
+import { type Api, Refused, type Whoami, answer, connect } from "./client";
 
 /** How this tab authenticates: by a person's session, or an API token it keeps. */
 export type Credentials = { kind: "session"; csrf: string } | { kind: "token"; token: string };

@@ -2,8 +2,8 @@
  * The audit log's tree (RFC 9162, section 2.1), checked in this browser: what
  * `docs/audit.md` says, written a second time.
  */
-import type { components } from "./api/schema";
-import { concat, fromBase64, isSigned, sameBytes, sha256 } from "./crypto";
+import type { components } from "../../api/schema";
+import { concat, fromBase64, isSigned, sameBytes, sha256 } from "../../lib/crypto";
 
 type AuditEntry = components["schemas"]["AuditEntry"];
 type SignedHead = components["schemas"]["SignedHead"];

@@ -1,7 +1,7 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 
-import { answer } from "../api/client";
-import { useMe } from "../me";
+import { answer } from "../../api/client";
+import { useMe } from "../../api/me";
 
 /** Tenants whose name or id has the text in it, a page at a time. */
 export function useTenants(search: string) {

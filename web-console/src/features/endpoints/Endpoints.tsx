@@ -2,16 +2,16 @@ import { Group, Select, Stack, Table, Title, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { type Endpoint, type Party, all, answer } from "../api/client";
-import { fromBase64, sha256, toHex } from "../crypto";
-import { mayOperate, useMe } from "../me";
-import { Act, ActWithReason } from "../parts/Act";
-import { Rows } from "../parts/Rows";
-import { Answered } from "../parts/Said";
-import { Secret } from "../parts/Secret";
-import { State } from "../parts/State";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { type Endpoint, type Party, all, answer } from "../../api/client";
+import { fromBase64, sha256, toHex } from "../../lib/crypto";
+import { mayOperate, useMe } from "../../api/me";
+import { Act, ActWithReason } from "../../components/Act";
+import { Rows } from "../../components/Rows";
+import { Answered } from "../../components/Said";
+import { Secret } from "../../components/Secret";
+import { State } from "../../components/State";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 export function Endpoints() {
   const me = useMe();

@@ -3,7 +3,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 
-import { t } from "../strings";
+import { t } from "../lib/strings";
 import { Problem } from "./Said";
 
 /**

@@ -23,15 +23,15 @@ import {
   all,
   answer,
   done,
-} from "../api/client";
-import { mayAdminister, useMe } from "../me";
-import { Act } from "../parts/Act";
-import { Rows } from "../parts/Rows";
-import { Answered } from "../parts/Said";
-import { Secret } from "../parts/Secret";
-import { State } from "../parts/State";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+} from "../../api/client";
+import { mayAdminister, useMe } from "../../api/me";
+import { Act } from "../../components/Act";
+import { Rows } from "../../components/Rows";
+import { Answered } from "../../components/Said";
+import { Secret } from "../../components/Secret";
+import { State } from "../../components/State";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 const ROLES = ["tenant-admin", "operator", "auditor"] as const;
 type Role = (typeof ROLES)[number];

@@ -5,14 +5,14 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef, useState } from "react";
 
-import { type Pair, answer } from "../api/client";
-import { mayOperate, useMe } from "../me";
-import { NewPair } from "../parts/NewPair";
-import { Problem } from "../parts/Said";
-import { State } from "../parts/State";
-import { Time } from "../parts/Time";
-import type { PairsSearch } from "../features/pairs/search";
-import { t } from "../strings";
+import { type Pair, answer } from "../../api/client";
+import { mayOperate, useMe } from "../../api/me";
+import { NewPair } from "./NewPair";
+import { Problem } from "../../components/Said";
+import { State } from "../../components/State";
+import { Time } from "../../components/Time";
+import type { PairsSearch } from "./search";
+import { t } from "../../lib/strings";
 
 const PAGE = 200;
 const ROW = 44;

@@ -3,7 +3,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { t } from "../strings";
+import { t } from "../../lib/strings";
 import { useTenants } from "./tenants";
 
 /** Goes to a tenant's figures, or with none back to the service's. */

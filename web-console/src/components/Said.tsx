@@ -2,7 +2,7 @@ import { Alert, Button, Group, Skeleton, Stack, Text } from "@mantine/core";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
-import { t } from "../strings";
+import { t } from "../lib/strings";
 
 /** What went wrong, for people. */
 export function Problem(props: { error: unknown; again?: () => void }) {

@@ -13,14 +13,14 @@ import {
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
-import { type Bundle, type Collision, type RecordedTicket, answer, tagged } from "../api/client";
-import { isTicketSigned } from "../crypto";
-import { useMe } from "../me";
-import { Answered, Problem } from "../parts/Said";
-import { State } from "../parts/State";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
-import { Acts } from "./PairPage";
+import { type Bundle, type Collision, type RecordedTicket, answer, tagged } from "../../api/client";
+import { isTicketSigned } from "../../lib/crypto";
+import { useMe } from "../../api/me";
+import { Answered, Problem } from "../../components/Said";
+import { State } from "../../components/State";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
+import { Acts } from "../pairs/PairPage";
 
 /** Exchanges make no events: how often a bundle in use is read anew, in milliseconds. */
 const EVERY = 3_000;

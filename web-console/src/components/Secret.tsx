@@ -1,6 +1,6 @@
 import { Alert, Button, Code, CopyButton, Group, Stack, Text } from "@mantine/core";
 
-import { t } from "../strings";
+import { t } from "../lib/strings";
 
 /** A secret, or a command that holds one, shown once. */
 export function Secret(props: { label: string; text: string }) {

@@ -3,14 +3,14 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { Refused, answer, done, tagged } from "../api/client";
-import type { components } from "../api/schema";
-import { useMe } from "../me";
-import { Act, ActWithReason } from "../parts/Act";
-import { Figures } from "../parts/Figures";
-import { Answered, Problem } from "../parts/Said";
-import { Time } from "../parts/Time";
-import { t } from "../strings";
+import { Refused, answer, done, tagged } from "../../api/client";
+import type { components } from "../../api/schema";
+import { useMe } from "../../api/me";
+import { Act, ActWithReason } from "../../components/Act";
+import { Figures } from "../../components/Figures";
+import { Answered, Problem } from "../../components/Said";
+import { Time } from "../../components/Time";
+import { t } from "../../lib/strings";
 
 type Quotas = Required<components["schemas"]["Quotas"]>;
 
