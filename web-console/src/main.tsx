@@ -8,7 +8,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { App } from "./routes/App";
-import { Refused } from "./api/client";
+import { ApiError } from "./api/client";
 
 const theme = createTheme({
   primaryColor: "indigo",
@@ -25,7 +25,7 @@ const queries = new QueryClient({
     queries: {
       staleTime: 2_000,
       // What was refused is refused again; what failed may pass.
-      retry: (failures, error) => !(error instanceof Refused) && failures < 3,
+      retry: (failures, error) => !(error instanceof ApiError) && failures < 3,
     },
   },
 });

@@ -20,15 +20,15 @@ export type Party = components["schemas"]["Party"];
 export type RecordedTicket = components["schemas"]["RecordedTicket"];
 export type SignInChoice = components["schemas"]["SignInChoice"];
 
-export type Api = ReturnType<typeof connect>;
+export type Api = ReturnType<typeof createApi>;
 
 /** A client of the API that served this page. */
-export function connect(headers: Record<string, string>) {
+export function createApi(headers: Record<string, string>) {
   return createClient<paths>({ baseUrl: window.location.origin, headers });
 }
 
 /** What a refused call says. */
-export class Refused extends Error {
+export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly problem: Problem | undefined,
@@ -38,41 +38,43 @@ export class Refused extends Error {
 }
 
 /** The answer of a call, or its refusal thrown. */
-export async function answer<T>(
+export async function unwrap<T>(
   call: Promise<{ data?: T; error?: unknown; response: Response }>,
 ): Promise<T> {
   const { data, error, response } = await call;
   if (!response.ok || data === undefined) {
-    throw new Refused(response.status, error as Problem | undefined);
+    throw new ApiError(response.status, error as Problem | undefined);
   }
   return data;
 }
 
 /** An answer with its `ETag`, to be sent back as `If-Match`. */
-export async function tagged<T>(
+export async function unwrapWithEtag<T>(
   call: Promise<{ data?: T; error?: unknown; response: Response }>,
 ): Promise<{ found: T; tag: string }> {
-  const found = await answer(call);
+  const found = await unwrap(call);
   return { found, tag: (await call).response.headers.get("etag") ?? "*" };
 }
 
 /** An act whose answer has no body. */
-export async function done(call: Promise<{ error?: unknown; response: Response }>): Promise<void> {
+export async function unwrapEmpty(
+  call: Promise<{ error?: unknown; response: Response }>,
+): Promise<void> {
   const { error, response } = await call;
   if (!response.ok) {
-    throw new Refused(response.status, error as Problem | undefined);
+    throw new ApiError(response.status, error as Problem | undefined);
   }
 }
 
-export interface PageOf<T> {
+export interface Page<T> {
   items: T[];
   next?: string | null;
 }
 
 /** Every page of a list. */
-export async function all<T>(
-  page: (cursor: string | undefined) => Promise<{
-    data?: PageOf<T>;
+export async function fetchAllPages<T>(
+  fetchPage: (cursor: string | undefined) => Promise<{
+    data?: Page<T>;
     error?: unknown;
     response: Response;
   }>,
@@ -80,7 +82,7 @@ export async function all<T>(
   const items: T[] = [];
   let cursor: string | undefined;
   do {
-    const found = await answer(page(cursor));
+    const found = await unwrap(fetchPage(cursor));
     items.push(...found.items);
     cursor = found.next ?? undefined;
   } while (cursor);

@@ -3,40 +3,40 @@ import { useQueryClient } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 
-import { Refused, answer } from "../api/client";
-import { type SignedIn, forget, resume } from "../api/auth";
-import { MeProvider } from "../api/me";
-import { SignIn } from "../features/sign-in/SignIn";
+import { ApiError, unwrap } from "../api/client";
+import { type Auth, forgetToken, restoreAuth } from "../api/credentials";
+import { AuthProvider } from "../api/AuthContext";
+import { SignInPage } from "../features/sign-in/SignInPage";
 import { router } from "./router";
 import { t } from "../lib/strings";
 
 /** Signed in, by a session or an API token, or on the way there. */
 export function App() {
-  const [me, setMe] = useState<SignedIn>();
+  const [auth, setAuth] = useState<Auth>();
   const [asking, setAsking] = useState(true);
   const [said, setSaid] = useState("");
   const queries = useQueryClient();
 
   useEffect(() => {
-    resume()
-      .then(setMe)
+    restoreAuth()
+      .then(setAuth)
       .catch((error: unknown) => {
         // Nobody is signed in, or no longer: nothing to tell.
-        if (!(error instanceof Refused && error.status === 401)) {
+        if (!(error instanceof ApiError && error.status === 401)) {
           setSaid(error instanceof Error ? error.message : String(error));
         }
-        forget();
+        forgetToken();
       })
       .finally(() => setAsking(false));
   }, []);
 
   const leave = useCallback(
     (why: string) => {
-      forget();
+      forgetToken();
       // Nothing of one person is shown to the next.
       queries.clear();
       setSaid(why);
-      setMe(undefined);
+      setAuth(undefined);
     },
     [queries],
   );
@@ -44,7 +44,7 @@ export function App() {
   useEffect(() => {
     const watch = queries.getQueryCache().subscribe((event) => {
       const error: unknown = event.query.state.error;
-      if (event.type === "updated" && error instanceof Refused && error.status === 401) {
+      if (event.type === "updated" && error instanceof ApiError && error.status === 401) {
         leave(t.noLonger);
       }
     });
@@ -52,12 +52,12 @@ export function App() {
   }, [queries, leave]);
 
   const signOut = useCallback(async () => {
-    if (me?.credentials.kind !== "session") {
+    if (auth?.credentials.kind !== "session") {
       leave("");
       return;
     }
     try {
-      const { redirect } = await answer(me.api.POST("/v1/logout"));
+      const { redirect } = await unwrap(auth.api.POST("/v1/logout"));
       if (redirect) {
         // The issuer's own session ends there.
         window.location.assign(redirect);
@@ -67,7 +67,7 @@ export function App() {
     } catch (error) {
       leave(error instanceof Error ? error.message : String(error));
     }
-  }, [me, leave]);
+  }, [auth, leave]);
 
   if (asking) {
     return (
@@ -76,12 +76,12 @@ export function App() {
       </Center>
     );
   }
-  if (me === undefined) {
-    return <SignIn signedIn={setMe} said={said} />;
+  if (auth === undefined) {
+    return <SignInPage onSignedIn={setAuth} message={said} />;
   }
   return (
-    <MeProvider value={me}>
+    <AuthProvider value={auth}>
       <RouterProvider router={router} context={{ signOut: () => void signOut() }} />
-    </MeProvider>
+    </AuthProvider>
   );
 }

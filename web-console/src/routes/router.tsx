@@ -7,27 +7,27 @@ import {
 
 import { parseAuditSearch } from "../features/audit/search";
 import { parsePairsSearch } from "../features/pairs/search";
-import { Frame } from "./Frame";
-import { Failed } from "../components/Said";
+import { AppLayout } from "./AppLayout";
+import { LoadError } from "../components/QueryState";
 
 /** What the frame needs besides who is signed in. */
 export interface RouterContext {
   signOut: () => void;
 }
 
-const root = createRootRouteWithContext<RouterContext>()({ component: Frame });
+const root = createRootRouteWithContext<RouterContext>()({ component: AppLayout });
 
 const overview = createRoute({
   getParentRoute: () => root,
   path: "/",
-  component: lazyRouteComponent(() => import("../features/overview/Overview"), "Overview"),
+  component: lazyRouteComponent(() => import("../features/overview/OverviewPage"), "OverviewPage"),
 });
 
 const pairs = createRoute({
   getParentRoute: () => root,
   path: "/pairs",
   validateSearch: parsePairsSearch,
-  component: lazyRouteComponent(() => import("../features/pairs/Pairs"), "Pairs"),
+  component: lazyRouteComponent(() => import("../features/pairs/PairsPage"), "PairsPage"),
 });
 const pair = createRoute({
   getParentRoute: () => root,
@@ -42,24 +42,30 @@ const bundle = createRoute({
 const endpoints = createRoute({
   getParentRoute: () => root,
   path: "/endpoints",
-  component: lazyRouteComponent(() => import("../features/endpoints/Endpoints"), "Endpoints"),
+  component: lazyRouteComponent(
+    () => import("../features/endpoints/EndpointsPage"),
+    "EndpointsPage",
+  ),
 });
 const collisions = createRoute({
   getParentRoute: () => root,
   path: "/collisions",
-  component: lazyRouteComponent(() => import("../features/collisions/Collisions"), "Collisions"),
+  component: lazyRouteComponent(
+    () => import("../features/collisions/CollisionsPage"),
+    "CollisionsPage",
+  ),
 });
 
 const audit = createRoute({
   getParentRoute: () => root,
   path: "/audit",
   validateSearch: parseAuditSearch,
-  component: lazyRouteComponent(() => import("../features/audit/Audit"), "Audit"),
+  component: lazyRouteComponent(() => import("../features/audit/AuditPage"), "AuditPage"),
 });
 const access = createRoute({
   getParentRoute: () => root,
   path: "/access",
-  component: lazyRouteComponent(() => import("../features/access/Access"), "Access"),
+  component: lazyRouteComponent(() => import("../features/access/AccessPage"), "AccessPage"),
 });
 /** What the platform's people see, whatever the address, but for a tenant's figures. */
 const system = createRoute({ getParentRoute: () => root, path: "/system" });
@@ -83,7 +89,7 @@ export const router = createRouter({
     tenant,
   ]),
   context: { signOut: () => undefined },
-  defaultErrorComponent: Failed,
+  defaultErrorComponent: LoadError,
 });
 
 declare module "@tanstack/react-router" {

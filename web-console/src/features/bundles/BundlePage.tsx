@@ -13,39 +13,46 @@ import {
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 
-import { type Bundle, type Collision, type RecordedTicket, answer, tagged } from "../../api/client";
+import {
+  type Bundle,
+  type Collision,
+  type RecordedTicket,
+  unwrap,
+  unwrapWithEtag,
+} from "../../api/client";
 import { isTicketSigned } from "../../lib/crypto";
-import { useMe } from "../../api/me";
-import { Answered, Problem } from "../../components/Said";
-import { State } from "../../components/State";
-import { Time } from "../../components/Time";
+import { useAuth } from "../../api/AuthContext";
+import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
-import { Acts } from "../pairs/PairPage";
+import { PairActions } from "../pairs/PairPage";
 
 /** Exchanges make no events: how often a bundle in use is read anew, in milliseconds. */
-const EVERY = 3_000;
+const REFETCH_INTERVAL_MS = 3_000;
 
 export function BundlePage() {
   const { id } = useParams({ from: "/bundles/$id" });
-  const { api } = useMe();
+  const { api } = useAuth();
   const path = { params: { path: { id } } };
   const query = useQuery({
     queryKey: ["bundle", id],
-    refetchInterval: (now) => (now.state.data?.bundle.state === "disconnected" ? false : EVERY),
+    refetchInterval: (now) =>
+      now.state.data?.bundle.state === "disconnected" ? false : REFETCH_INTERVAL_MS,
     queryFn: async () => {
-      const bundle = await answer(api.GET("/v1/bundles/{id}", path));
+      const bundle = await unwrap(api.GET("/v1/bundles/{id}", path));
       const [pair, lanes, collisions, obediences] = await Promise.all([
-        tagged(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
-        answer(api.GET("/v1/bundles/{id}/lanes", path)),
-        answer(api.GET("/v1/collisions")),
-        answer(api.GET("/v1/bundles/{id}/obediences", path)),
+        unwrapWithEtag(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
+        unwrap(api.GET("/v1/bundles/{id}/lanes", path)),
+        unwrap(api.GET("/v1/collisions")),
+        unwrap(api.GET("/v1/bundles/{id}/obediences", path)),
       ]);
       const collision = collisions.items.find((one) => one.bundle_id === id);
       return { bundle, pair: pair.found, tag: pair.tag, lanes, collision, obediences };
     },
   });
   return (
-    <Answered query={query}>
+    <QueryState query={query}>
       {({ bundle, pair, tag, lanes, collision, obediences }) => (
         <Stack>
           <Group justify="space-between">
@@ -53,9 +60,9 @@ export function BundlePage() {
               {t.bundle.title}: {pair.consumer_name} → {pair.producer_name}
             </Title>
             <Group>
-              <State state={bundle.state} />
+              <StateBadge state={bundle.state} />
               {bundle.state === "disconnected" && pair.state === "disconnected" && (
-                <Acts pair={pair} tag={tag} />
+                <PairActions pair={pair} etag={tag} />
               )}
             </Group>
           </Group>
@@ -65,7 +72,7 @@ export function BundlePage() {
               {t.bundle.pair}
             </Link>
           </Text>
-          {collision && <Evidence collision={collision} />}
+          {collision && <CollisionEvidence collision={collision} />}
           {bundle.state === "disconnected" && (
             <Paper withBorder p="md">
               <Title order={3} size="h4" mb="sm">
@@ -110,14 +117,14 @@ export function BundlePage() {
                   {t.bundle.legend}
                 </Text>
                 {lanes.map(({ lane }) => (
-                  <Lane key={lane} bundle={bundle} lane={lane} collision={collision} />
+                  <LaneChart key={lane} bundle={bundle} lane={lane} collision={collision} />
                 ))}
               </Stack>
             )}
           </Paper>
         </Stack>
       )}
-    </Answered>
+    </QueryState>
   );
 }
 
@@ -125,17 +132,17 @@ const STEP = 22;
 const RADIUS = 7;
 
 /** A lane's tickets as a chain of dots, and the fork where there is one. */
-function Lane(props: { bundle: Bundle; lane: number; collision: Collision | undefined }) {
-  const { api } = useMe();
+function LaneChart(props: { bundle: Bundle; lane: number; collision: Collision | undefined }) {
+  const { api } = useAuth();
   const { bundle, lane } = props;
   const fork =
     props.collision?.kind === "fork" && props.collision.lane === lane ? props.collision : undefined;
   const query = useInfiniteQuery({
     queryKey: ["tickets", bundle.id, lane],
-    refetchInterval: bundle.state === "disconnected" ? false : EVERY,
+    refetchInterval: bundle.state === "disconnected" ? false : REFETCH_INTERVAL_MS,
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
-      answer(
+      unwrap(
         api.GET("/v1/bundles/{id}/tickets", {
           params: {
             path: { id: bundle.id },
@@ -146,7 +153,7 @@ function Lane(props: { bundle: Bundle; lane: number; collision: Collision | unde
     getNextPageParam: (last) => last.next ?? undefined,
   });
   if (query.data === undefined) {
-    return query.error ? <Problem error={query.error} /> : <Text>{t.loading}</Text>;
+    return query.error ? <ErrorAlert error={query.error} /> : <Text>{t.loading}</Text>;
   }
   const tickets = query.data.pages.flatMap((page) => page.items).reverse();
   const place = (n: number) => RADIUS + STEP * (n - (tickets[0]?.n ?? 0));
@@ -225,14 +232,14 @@ function Lane(props: { bundle: Bundle; lane: number; collision: Collision | unde
 }
 
 /** The tickets side by side, their signatures checked here. */
-function Evidence(props: { collision: Collision }) {
-  const { api } = useMe();
+function CollisionEvidence(props: { collision: Collision }) {
+  const { api } = useAuth();
   const { collision } = props;
   const query = useQuery({
     queryKey: ["evidence", collision.id],
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async () => {
-      const evidence = await answer(
+      const evidence = await unwrap(
         api.GET("/v1/collisions/{id}/evidence", { params: { path: { id: collision.id } } }),
       );
       const tickets = [evidence.collision.recorded, evidence.collision.reported].filter(
@@ -254,7 +261,7 @@ function Evidence(props: { collision: Collision }) {
     >
       <Stack>
         <Text>
-          <Time at={collision.detected_at} />
+          <Timestamp at={collision.detected_at} />
           {collision.kind !== "usurped" &&
             ` · ${t.bundle.lane(collision.lane)}, ${t.bundle.ticket} ${collision.n}`}
         </Text>
@@ -272,7 +279,7 @@ function Evidence(props: { collision: Collision }) {
               ),
           )}
         </SimpleGrid>
-        <Answered query={query}>
+        <QueryState query={query}>
           {({ evidence, count, signed }) => (
             <>
               <Text fw={600} data-testid="verdict">
@@ -292,7 +299,7 @@ function Evidence(props: { collision: Collision }) {
               </Button>
             </>
           )}
-        </Answered>
+        </QueryState>
       </Stack>
     </Alert>
   );

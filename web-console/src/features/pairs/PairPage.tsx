@@ -14,26 +14,26 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { type Pair, type Policy, Refused, answer, tagged } from "../../api/client";
-import { mayOperate, useMe } from "../../api/me";
-import { ActWithReason } from "../../components/Act";
-import { Rows } from "../../components/Rows";
-import { Answered, Problem } from "../../components/Said";
-import { State } from "../../components/State";
-import { Time } from "../../components/Time";
+import { type Pair, type Policy, ApiError, unwrap, unwrapWithEtag } from "../../api/client";
+import { canOperate, useAuth } from "../../api/AuthContext";
+import { ReasonDialog } from "../../components/ActionDialog";
+import { DataTable } from "../../components/DataTable";
+import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
 export function PairPage() {
   const { id } = useParams({ from: "/pairs/$id" });
-  const { api } = useMe();
+  const { api } = useAuth();
   // Outlives the form, which begins anew with the other's version.
   const [outrun, setOutrun] = useState(false);
   const query = useQuery({
     queryKey: ["pair", id],
-    queryFn: () => tagged(api.GET("/v1/pairs/{id}", { params: { path: { id } } })),
+    queryFn: () => unwrapWithEtag(api.GET("/v1/pairs/{id}", { params: { path: { id } } })),
   });
   return (
-    <Answered query={query}>
+    <QueryState query={query}>
       {({ found: pair, tag }) => (
         <Stack>
           <Group justify="space-between">
@@ -41,46 +41,52 @@ export function PairPage() {
               {pair.consumer_name} → {pair.producer_name}
             </Title>
             <Group>
-              <State state={pair.state} />
-              <Acts pair={pair} tag={tag} />
+              <StateBadge state={pair.state} />
+              <PairActions pair={pair} etag={tag} />
             </Group>
           </Group>
-          <Bundles pair={pair} />
-          <PolicyForm key={tag} pair={pair} tag={tag} outrun={outrun} onOutrun={setOutrun} />
-          <History pair={pair} />
+          <BundlesTable pair={pair} />
+          <PolicyForm
+            key={tag}
+            pair={pair}
+            etag={tag}
+            hasConflict={outrun}
+            onConflict={setOutrun}
+          />
+          <PairHistory pair={pair} />
         </Stack>
       )}
-    </Answered>
+    </QueryState>
   );
 }
 
-export function Acts(props: { pair: Pair; tag: string }) {
-  const me = useMe();
+export function PairActions(props: { pair: Pair; etag: string }) {
+  const auth = useAuth();
   const { pair } = props;
-  if (!mayOperate(me)) {
+  if (!canOperate(auth)) {
     return null;
   }
   const path = { params: { path: { id: pair.id } } };
   return pair.state === "active" ? (
-    <ActWithReason
+    <ReasonDialog
       label={t.pairs.disconnect}
       hint={t.pairs.disconnectHint}
       danger
-      confirm={pair.consumer_name}
-      act={async (reason) => {
-        await answer(me.api.POST("/v1/pairs/{id}/disconnect", { ...path, body: { reason } }));
+      confirmText={pair.consumer_name}
+      onSubmit={async (reason) => {
+        await unwrap(auth.api.POST("/v1/pairs/{id}/disconnect", { ...path, body: { reason } }));
       }}
     />
   ) : (
-    <ActWithReason
+    <ReasonDialog
       label={t.pairs.reArm}
       title={`${t.pairs.reArm} ${pair.consumer_name} → ${pair.producer_name}`}
       hint={t.pairs.reArmHint}
-      confirm={pair.consumer_name}
-      act={async (reason) => {
-        await answer(
-          me.api.POST("/v1/pairs/{id}/re-arm", {
-            params: { ...path.params, header: { "If-Match": props.tag } },
+      confirmText={pair.consumer_name}
+      onSubmit={async (reason) => {
+        await unwrap(
+          auth.api.POST("/v1/pairs/{id}/re-arm", {
+            params: { ...path.params, header: { "If-Match": props.etag } },
             body: { reason },
           }),
         );
@@ -89,12 +95,12 @@ export function Acts(props: { pair: Pair; tag: string }) {
   );
 }
 
-function Bundles(props: { pair: Pair }) {
-  const { api } = useMe();
+function BundlesTable(props: { pair: Pair }) {
+  const { api } = useAuth();
   const query = useQuery({
     queryKey: ["bundles", props.pair.id],
     queryFn: async () =>
-      (await answer(api.GET("/v1/bundles", { params: { query: { pair_id: props.pair.id } } })))
+      (await unwrap(api.GET("/v1/bundles", { params: { query: { pair_id: props.pair.id } } })))
         .items,
   });
   return (
@@ -102,9 +108,9 @@ function Bundles(props: { pair: Pair }) {
       <Title order={3} size="h4" mb="sm">
         {t.pairs.bundles}
       </Title>
-      <Answered query={query} empty={t.pairs.noBundles}>
+      <QueryState query={query} emptyText={t.pairs.noBundles}>
         {(bundles) => (
-          <Rows heads={[t.bundle.title, t.pairs.state, t.bundle.exchanges, t.pairs.created]}>
+          <DataTable columns={[t.bundle.title, t.pairs.state, t.bundle.exchanges, t.pairs.created]}>
             {bundles.map((bundle) => (
               <Table.Tr key={bundle.id}>
                 <Table.Td>
@@ -113,22 +119,22 @@ function Bundles(props: { pair: Pair }) {
                   </Link>
                 </Table.Td>
                 <Table.Td>
-                  <State state={bundle.state} />
+                  <StateBadge state={bundle.state} />
                 </Table.Td>
                 <Table.Td>{bundle.exchanges.toLocaleString()}</Table.Td>
                 <Table.Td>
-                  <Time at={bundle.created_at} />
+                  <Timestamp at={bundle.created_at} />
                 </Table.Td>
               </Table.Tr>
             ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
     </Paper>
   );
 }
 
-const INTERVALS = [
+const NUMBER_FIELDS = [
   "report_interval_ms",
   "empty_exchange_interval_ms",
   "heartbeat_interval_ms",
@@ -140,33 +146,33 @@ const INTERVALS = [
 /** Edits the policy of what was read; who was slower is told, and shown what is now. */
 function PolicyForm(props: {
   pair: Pair;
-  tag: string;
-  outrun: boolean;
-  onOutrun: (outrun: boolean) => void;
+  etag: string;
+  hasConflict: boolean;
+  onConflict: (outrun: boolean) => void;
 }) {
-  const me = useMe();
+  const auth = useAuth();
   const queries = useQueryClient();
   const [policy, setPolicy] = useState<Policy>(props.pair.policy);
   const save = useMutation({
     mutationFn: () =>
-      answer(
-        me.api.PUT("/v1/pairs/{id}/policy", {
-          params: { path: { id: props.pair.id }, header: { "If-Match": props.tag } },
+      unwrap(
+        auth.api.PUT("/v1/pairs/{id}/policy", {
+          params: { path: { id: props.pair.id }, header: { "If-Match": props.etag } },
           body: policy,
         }),
       ),
     onSuccess: () => {
-      props.onOutrun(false);
+      props.onConflict(false);
       void queries.invalidateQueries();
     },
     onError: (error) => {
-      if (error instanceof Refused && error.status === 412) {
-        props.onOutrun(true);
+      if (error instanceof ApiError && error.status === 412) {
+        props.onConflict(true);
         void queries.invalidateQueries({ queryKey: ["pair", props.pair.id] });
       }
     },
   });
-  const readOnly = !mayOperate(me);
+  const readOnly = !canOperate(auth);
   return (
     <Paper withBorder p="md">
       <form
@@ -199,7 +205,7 @@ function PolicyForm(props: {
                 setPolicy({ ...policy, reporting: value === "strict" ? "strict" : "batched" })
               }
             />
-            {INTERVALS.map((field) => (
+            {NUMBER_FIELDS.map((field) => (
               <NumberInput
                 key={field}
                 label={t.policy[field]}
@@ -212,7 +218,11 @@ function PolicyForm(props: {
               />
             ))}
           </SimpleGrid>
-          {props.outrun ? <Problem error={t.pairs.changed} /> : <Problem error={save.error} />}
+          {props.hasConflict ? (
+            <ErrorAlert error={t.pairs.changed} />
+          ) : (
+            <ErrorAlert error={save.error} />
+          )}
           {!readOnly && (
             <Group justify="flex-end">
               <Button type="submit" loading={save.isPending}>
@@ -226,24 +236,24 @@ function PolicyForm(props: {
   );
 }
 
-function History(props: { pair: Pair }) {
-  const { api } = useMe();
+function PairHistory(props: { pair: Pair }) {
+  const { api } = useAuth();
   const query = useQuery({
     queryKey: ["history", props.pair.id],
     queryFn: async () =>
-      (await answer(api.GET("/v1/audit", { params: { query: { target: props.pair.id } } }))).items,
+      (await unwrap(api.GET("/v1/audit", { params: { query: { target: props.pair.id } } }))).items,
   });
   return (
     <Paper withBorder p="md">
       <Title order={3} size="h4" mb="sm">
         {t.pairs.history}
       </Title>
-      <Answered query={query} empty={t.audit.none}>
+      <QueryState query={query} emptyText={t.audit.none}>
         {(entries) => (
           <Stack gap={4} component="ul" m={0} p={0} style={{ listStyle: "none" }}>
             {entries.map((entry) => (
               <Text key={entry.seq} component="li" size="sm">
-                <Time at={entry.created_at} />{" "}
+                <Timestamp at={entry.created_at} />{" "}
                 <Link to="/audit" search={{ entry: entry.seq }}>
                   {entry.action}
                 </Link>{" "}
@@ -252,7 +262,7 @@ function History(props: { pair: Pair }) {
             ))}
           </Stack>
         )}
-      </Answered>
+      </QueryState>
     </Paper>
   );
 }

@@ -3,13 +3,13 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { Refused, answer, done, tagged } from "../../api/client";
+import { ApiError, unwrap, unwrapEmpty, unwrapWithEtag } from "../../api/client";
 import type { components } from "../../api/schema";
-import { useMe } from "../../api/me";
-import { Act, ActWithReason } from "../../components/Act";
-import { Figures } from "../../components/Figures";
-import { Answered, Problem } from "../../components/Said";
-import { Time } from "../../components/Time";
+import { useAuth } from "../../api/AuthContext";
+import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
+import { OverviewMetrics } from "../../components/OverviewMetrics";
+import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
 type Quotas = Required<components["schemas"]["Quotas"]>;
@@ -17,49 +17,49 @@ type Quotas = Required<components["schemas"]["Quotas"]>;
 /** A tenant as the platform's people see it: figures and quotas, nothing of its own. */
 export function TenantPage() {
   const { id } = useParams({ from: "/tenants/$id" });
-  const { api } = useMe();
+  const { api } = useAuth();
   const navigate = useNavigate();
   const path = { params: { path: { id } } };
   const tenant = useQuery({
     queryKey: ["tenant", id],
-    queryFn: () => answer(api.GET("/v1/tenants/{id}", path)),
+    queryFn: () => unwrap(api.GET("/v1/tenants/{id}", path)),
   });
   const overview = useQuery({
     queryKey: ["tenant-overview", id],
     refetchInterval: 5_000,
-    queryFn: () => answer(api.GET("/v1/tenants/{id}/overview", path)),
+    queryFn: () => unwrap(api.GET("/v1/tenants/{id}/overview", path)),
   });
   const quotas = useQuery({
     queryKey: ["quotas", id],
-    queryFn: () => tagged(api.GET("/v1/tenants/{id}/quotas", path)),
+    queryFn: () => unwrapWithEtag(api.GET("/v1/tenants/{id}/quotas", path)),
   });
   return (
     <Stack>
-      <Answered query={tenant}>
+      <QueryState query={tenant}>
         {(found) => (
           <>
             <Group justify="space-between">
               <Title order={2}>{found.name}</Title>
               {!found.deleted_at && (
                 <Group>
-                  <ActWithReason
+                  <ReasonDialog
                     label={t.tenant.fence}
                     hint={t.tenant.fenceHint}
                     danger
-                    confirm={found.name}
-                    act={async (reason) => {
-                      await answer(
+                    confirmText={found.name}
+                    onSubmit={async (reason) => {
+                      await unwrap(
                         api.POST("/v1/tenants/{id}/fence", { ...path, body: { reason } }),
                       );
                     }}
                   />
-                  <Act
+                  <ActionDialog
                     label={t.tenant.delete}
                     hint={t.tenant.deleteHint}
                     danger
-                    confirm={found.name}
-                    act={async () => {
-                      await done(api.DELETE("/v1/tenants/{id}", path));
+                    confirmText={found.name}
+                    onSubmit={async () => {
+                      await unwrapEmpty(api.DELETE("/v1/tenants/{id}", path));
                       await navigate({ to: "/system" });
                     }}
                   />
@@ -67,44 +67,44 @@ export function TenantPage() {
               )}
             </Group>
             <Text>
-              <code>{found.id}</code> · {t.system.since} <Time at={found.created_at} />
+              <code>{found.id}</code> · {t.system.since} <Timestamp at={found.created_at} />
               {found.deleted_at && (
                 <>
                   {" "}
-                  · {t.tenant.deleted} <Time at={found.deleted_at} />
+                  · {t.tenant.deleted} <Timestamp at={found.deleted_at} />
                 </>
               )}
             </Text>
           </>
         )}
-      </Answered>
+      </QueryState>
       <Text c="dimmed">{t.tenant.hint}</Text>
-      <Answered query={overview}>{(now) => <Figures now={now} />}</Answered>
-      <Answered query={quotas}>
+      <QueryState query={overview}>{(now) => <OverviewMetrics overview={now} />}</QueryState>
+      <QueryState query={quotas}>
         {(read) => (
-          <QuotasForm key={read.tag} id={id} quotas={read.found as Quotas} tag={read.tag} />
+          <QuotasForm key={read.tag} id={id} quotas={read.found as Quotas} etag={read.tag} />
         )}
-      </Answered>
+      </QueryState>
     </Stack>
   );
 }
 
 /** Edits what was read; who was slower is told, and shown what is now. */
-function QuotasForm(props: { id: string; quotas: Quotas; tag: string }) {
-  const { api } = useMe();
+function QuotasForm(props: { id: string; quotas: Quotas; etag: string }) {
+  const { api } = useAuth();
   const queries = useQueryClient();
   const [quotas, setQuotas] = useState(props.quotas);
   const save = useMutation({
     mutationFn: () =>
-      answer(
+      unwrap(
         api.PUT("/v1/tenants/{id}/quotas", {
-          params: { path: { id: props.id }, header: { "If-Match": props.tag } },
+          params: { path: { id: props.id }, header: { "If-Match": props.etag } },
           body: quotas,
         }),
       ),
     onSuccess: () => void queries.invalidateQueries({ queryKey: ["quotas", props.id] }),
   });
-  const outrun = save.error instanceof Refused && save.error.status === 412;
+  const outrun = save.error instanceof ApiError && save.error.status === 412;
   return (
     <Paper withBorder p="md">
       <form
@@ -131,7 +131,7 @@ function QuotasForm(props: { id: string; quotas: Quotas; tag: string }) {
               />
             ))}
           </SimpleGrid>
-          <Problem error={outrun ? t.tenant.changed : save.error} />
+          <ErrorAlert error={outrun ? t.tenant.changed : save.error} />
           <Group justify="flex-end">
             {outrun && (
               <Button

@@ -1,24 +1,24 @@
 import { Select, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 
-import { type Api, type Party, type Policy, all, answer } from "../../api/client";
-import { useMe } from "../../api/me";
+import { type Api, type Party, type Policy, fetchAllPages, unwrap } from "../../api/client";
+import { useAuth } from "../../api/AuthContext";
 import { t } from "../../lib/strings";
-import { Act } from "../../components/Act";
-import { Secret } from "../../components/Secret";
+import { ActionDialog } from "../../components/ActionDialog";
+import { OneTimeSecret } from "../../components/OneTimeSecret";
 
 /** Guides from two names to the commands that enrol the two agents. */
-export function NewPair() {
-  const { api } = useMe();
+export function NewPairDialog() {
+  const { api } = useAuth();
   const [consumer, setConsumer] = useState("");
   const [producer, setProducer] = useState("");
   const [suite, setSuite] = useState("1");
   const [reporting, setReporting] = useState<"batched" | "strict">("batched");
 
   const create = async () => {
-    const consumerId = await party(api, "consumer", consumer.trim());
-    const producerId = await party(api, "producer", producer.trim());
-    await answer(
+    const consumerId = await findOrCreateParty(api, "consumer", consumer.trim());
+    const producerId = await findOrCreateParty(api, "producer", producer.trim());
+    await unwrap(
       api.POST("/v1/pairs", {
         body: {
           consumer_id: consumerId,
@@ -29,21 +29,26 @@ export function NewPair() {
       }),
     );
     const commands = await Promise.all([
-      command(api, "producer", producerId, "--upstream http://127.0.0.1:8080"),
-      command(api, "consumer", consumerId, ""),
+      enrolCommand(api, "producer", producerId, "--upstream http://127.0.0.1:8080"),
+      enrolCommand(api, "consumer", consumerId, ""),
     ]);
     return (
       <Stack>
         <Text>{t.pairs.enrol}</Text>
         {commands.map(([side, text]) => (
-          <Secret key={side} label={side} text={text} />
+          <OneTimeSecret key={side} label={side} text={text} />
         ))}
       </Stack>
     );
   };
 
   return (
-    <Act label={t.pairs.new} submit={t.create} act={create} button={{ variant: "filled" }}>
+    <ActionDialog
+      label={t.pairs.new}
+      submitLabel={t.create}
+      onSubmit={create}
+      buttonProps={{ variant: "filled" }}
+    >
       <TextInput
         label={t.pairs.newConsumer}
         description={t.pairs.newHint}
@@ -78,24 +83,29 @@ export function NewPair() {
         value={reporting}
         onChange={(value) => setReporting(value === "strict" ? "strict" : "batched")}
       />
-    </Act>
+    </ActionDialog>
   );
 }
 
-type Side = "consumer" | "producer";
+type Role = "consumer" | "producer";
 
 /** The id of the party of a name, registered if there is none. */
-async function party(api: Api, side: Side, name: string): Promise<string> {
+async function findOrCreateParty(api: Api, side: Role, name: string): Promise<string> {
   const path = `/v1/${side}s` as const;
-  const known = await all<Party>((cursor) =>
+  const known = await fetchAllPages<Party>((cursor) =>
     api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
   );
   const found = known.find((one) => one.name === name);
-  return (found ?? (await answer(api.POST(path, { body: { name } })))).id;
+  return (found ?? (await unwrap(api.POST(path, { body: { name } })))).id;
 }
 
-async function command(api: Api, side: Side, id: string, rest: string): Promise<[Side, string]> {
-  const { token } = await answer(
+async function enrolCommand(
+  api: Api,
+  side: Role,
+  id: string,
+  rest: string,
+): Promise<[Role, string]> {
+  const { token } = await unwrap(
     api.POST("/v1/enrolment-tokens", { body: { role: side, party_id: id } }),
   );
   return [

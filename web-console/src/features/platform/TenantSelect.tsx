@@ -4,10 +4,10 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { t } from "../../lib/strings";
-import { useTenants } from "./tenants";
+import { useTenants } from "./useTenants";
 
 /** Goes to a tenant's figures, or with none back to the service's. */
-export function TenantSwitch(props: { tenant: string | undefined }) {
+export function TenantSelect(props: { tenant: string | undefined }) {
   const [typed, setTyped] = useState("");
   const [search] = useDebouncedValue(typed, 250);
   const navigate = useNavigate();

@@ -13,31 +13,31 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { answer } from "../../api/client";
-import { useMe } from "../../api/me";
-import { Act } from "../../components/Act";
-import { Rows } from "../../components/Rows";
-import { Answered } from "../../components/Said";
-import { Secret } from "../../components/Secret";
-import { Time } from "../../components/Time";
-import { useTenants } from "./tenants";
+import { unwrap } from "../../api/client";
+import { useAuth } from "../../api/AuthContext";
+import { ActionDialog } from "../../components/ActionDialog";
+import { DataTable } from "../../components/DataTable";
+import { QueryState } from "../../components/QueryState";
+import { OneTimeSecret } from "../../components/OneTimeSecret";
+import { Timestamp } from "../../components/Timestamp";
+import { useTenants } from "./useTenants";
 import { t } from "../../lib/strings";
 
-export function System() {
-  const { api } = useMe();
+export function SystemPage() {
+  const { api } = useAuth();
   const system = useQuery({
     queryKey: ["system"],
     refetchInterval: 5_000,
-    queryFn: () => answer(api.GET("/v1/platform/system")),
+    queryFn: () => unwrap(api.GET("/v1/platform/system")),
   });
   const keys = useQuery({
     queryKey: ["master-keys"],
-    queryFn: () => answer(api.GET("/v1/platform/master-keys")),
+    queryFn: () => unwrap(api.GET("/v1/platform/master-keys")),
   });
   return (
     <Stack>
       <Title order={2}>{t.pages.system}</Title>
-      <Answered query={system}>
+      <QueryState query={system}>
         {(now) => (
           <SimpleGrid cols={{ base: 1, md: 2 }}>
             <Card title={t.system.replicas}>
@@ -50,7 +50,7 @@ export function System() {
                       </Table.Th>
                       <Table.Td>{replica.version}</Table.Td>
                       <Table.Td>
-                        {t.system.since} <Time at={replica.started_at} />
+                        {t.system.since} <Timestamp at={replica.started_at} />
                       </Table.Td>
                     </Table.Tr>
                   ))}
@@ -68,7 +68,7 @@ export function System() {
                 {t.system.waiting}:{" "}
                 {now.waiting_since ? (
                   <>
-                    {now.tenants_waiting} <Time at={now.waiting_since} />
+                    {now.tenants_waiting} <Timestamp at={now.waiting_since} />
                   </>
                 ) : (
                   t.system.nothingWaits
@@ -77,9 +77,9 @@ export function System() {
             </Card>
           </SimpleGrid>
         )}
-      </Answered>
+      </QueryState>
       <Card title={t.system.keys}>
-        <Answered query={keys}>
+        <QueryState query={keys}>
           {(versions) => (
             <Table>
               <Table.Thead>
@@ -97,14 +97,14 @@ export function System() {
                     <Table.Td>{key.state}</Table.Td>
                     <Table.Td>{key.loaded ? t.system.yes : t.system.no}</Table.Td>
                     <Table.Td>
-                      <Time at={key.created_at} />
+                      <Timestamp at={key.created_at} />
                     </Table.Td>
                   </Table.Tr>
                 ))}
               </Table.Tbody>
             </Table>
           )}
-        </Answered>
+        </QueryState>
       </Card>
       <Tenants />
     </Stack>
@@ -112,7 +112,7 @@ export function System() {
 }
 
 function Tenants() {
-  const { api } = useMe();
+  const { api } = useAuth();
   const [name, setName] = useState("");
   const [search, setSearch] = useState("");
   const query = useTenants(search);
@@ -125,13 +125,13 @@ function Tenants() {
           value={search}
           onChange={(event) => setSearch(event.currentTarget.value)}
         />
-        <Act
+        <ActionDialog
           label={t.system.createTenant}
-          submit={t.create}
-          button={{ variant: "filled" }}
-          act={async () => {
-            const { token } = await answer(api.POST("/v1/tenants", { body: { name } }));
-            return <Secret label={name} text={token} />;
+          submitLabel={t.create}
+          buttonProps={{ variant: "filled" }}
+          onSubmit={async () => {
+            const { token } = await unwrap(api.POST("/v1/tenants", { body: { name } }));
+            return <OneTimeSecret label={name} text={token} />;
           }}
         >
           <TextInput
@@ -142,12 +142,12 @@ function Tenants() {
             onChange={(event) => setName(event.currentTarget.value)}
             data-autofocus
           />
-        </Act>
+        </ActionDialog>
       </Group>
       {query.data === undefined ? (
-        <Answered query={query}>{() => null}</Answered>
+        <QueryState query={query}>{() => null}</QueryState>
       ) : (
-        <Rows heads={[t.access.name, t.system.id, t.system.since, t.system.state]}>
+        <DataTable columns={[t.access.name, t.system.id, t.system.since, t.system.state]}>
           {query.data.map((tenant) => (
             <Table.Tr key={tenant.id}>
               <Table.Th scope="row">
@@ -159,12 +159,12 @@ function Tenants() {
                 <code>{tenant.id}</code>
               </Table.Td>
               <Table.Td>
-                <Time at={tenant.created_at} />
+                <Timestamp at={tenant.created_at} />
               </Table.Td>
               <Table.Td>{tenant.deleted_at ? t.tenant.deleted : t.tenant.active}</Table.Td>
             </Table.Tr>
           ))}
-        </Rows>
+        </DataTable>
       )}
       {query.hasNextPage && (
         <Button

@@ -1,16 +1,16 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 
-import { answer } from "../../api/client";
-import { useMe } from "../../api/me";
+import { unwrap } from "../../api/client";
+import { useAuth } from "../../api/AuthContext";
 
 /** Tenants whose name or id has the text in it, a page at a time. */
 export function useTenants(search: string) {
-  const { api } = useMe();
+  const { api } = useAuth();
   return useInfiniteQuery({
     queryKey: ["tenants", search],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam: cursor }) =>
-      answer(
+      unwrap(
         api.GET("/v1/tenants", {
           params: { query: { ...(cursor ? { cursor } : {}), ...(search ? { search } : {}) } },
         }),

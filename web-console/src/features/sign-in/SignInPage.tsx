@@ -1,35 +1,35 @@
 import { Anchor, Button, Container, Divider, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type FormEvent, useEffect, useState } from "react";
 
-import { Refused, type SignInChoice, answer, connect } from "../../api/client";
-import { type SignedIn, knownTenant, rememberTenant, withToken } from "../../api/auth";
-import { Problem } from "../../components/Said";
+import { ApiError, type SignInChoice, unwrap, createApi } from "../../api/client";
+import { type Auth, savedTenant, saveTenant, signInWithToken } from "../../api/credentials";
+import { ErrorAlert } from "../../components/QueryState";
 import { t } from "../../lib/strings";
 
-export function SignIn(props: { signedIn: (me: SignedIn) => void; said: string }) {
+export function SignInPage(props: { onSignedIn: (auth: Auth) => void; message: string }) {
   return (
     <Container component="main" size="xs" pt="12vh">
       <Stack gap="lg">
         <Title order={1}>{t.product}</Title>
-        {props.said && <Text role="status">{props.said}</Text>}
-        <Problem error={failure()} />
-        <People />
+        {props.message && <Text role="status">{props.message}</Text>}
+        <ErrorAlert error={signInFailure()} />
+        <IssuerSignIn />
         <Divider />
-        <Token signedIn={props.signedIn} />
+        <TokenSignIn onSignedIn={props.onSignedIn} />
       </Stack>
     </Container>
   );
 }
 
 /** Why the control plane sent the browser back, if it did. */
-function failure(): string | undefined {
+function signInFailure(): string | undefined {
   const kind = new URLSearchParams(window.location.search).get("failed");
   return kind === null ? undefined : (t.signIn.failures[kind] ?? t.signIn.failed);
 }
 
 /** Sign in with one of the tenant's issuers. */
-function People() {
-  const [tenant, setTenant] = useState(knownTenant);
+function IssuerSignIn() {
+  const [tenant, setTenant] = useState(savedTenant);
   const [choices, setChoices] = useState<SignInChoice[]>();
   const [error, setError] = useState("");
 
@@ -37,15 +37,15 @@ function People() {
     setError("");
     try {
       const query = { tenant: id };
-      setChoices(await answer(connect({}).GET("/v1/auth/choices", { params: { query } })));
-      rememberTenant(id);
+      setChoices(await unwrap(createApi({}).GET("/v1/auth/choices", { params: { query } })));
+      saveTenant(id);
     } catch (failure) {
       setChoices(undefined);
-      setError(failure instanceof Refused ? t.signIn.notATenant : String(failure));
+      setError(failure instanceof ApiError ? t.signIn.notATenant : String(failure));
     }
   };
   useEffect(() => {
-    const known = knownTenant();
+    const known = savedTenant();
     if (known !== "") {
       void look(known);
     }
@@ -96,7 +96,7 @@ function People() {
 }
 
 /** Or with an API token. */
-function Token(props: { signedIn: (me: SignedIn) => void }) {
+function TokenSignIn(props: { onSignedIn: (auth: Auth) => void }) {
   const [shown, setShown] = useState(false);
   const [token, setToken] = useState("");
   const [error, setError] = useState("");
@@ -106,9 +106,9 @@ function Token(props: { signedIn: (me: SignedIn) => void }) {
       return;
     }
     try {
-      props.signedIn(await withToken(token.trim()));
+      props.onSignedIn(await signInWithToken(token.trim()));
     } catch (failure) {
-      const unknown = failure instanceof Refused && [401, 403].includes(failure.status);
+      const unknown = failure instanceof ApiError && [401, 403].includes(failure.status);
       setError(unknown ? t.signIn.unknown : String(failure));
     }
   };

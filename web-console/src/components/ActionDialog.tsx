@@ -4,30 +4,30 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 
 import { t } from "../lib/strings";
-import { Problem } from "./Said";
+import { ErrorAlert } from "./QueryState";
 
 /**
  * A button that opens a form and does something with it. The form stays open, with
  * what went wrong, until it is done.
  */
-export function Act(props: {
+export function ActionDialog(props: {
   label: string;
   title?: string;
   hint?: string;
-  submit?: string;
+  submitLabel?: string;
   danger?: boolean;
   /** What has to be typed first. */
-  confirm?: string | undefined;
+  confirmText?: string | undefined;
   /** Fields; without any the button acts after a confirmation. */
   children?: ReactNode;
-  act: () => Promise<ReactNode | void>;
-  button?: ButtonProps;
+  onSubmit: () => Promise<ReactNode | void>;
+  buttonProps?: ButtonProps;
 }) {
   const [opened, { open, close }] = useDisclosure(false);
   const [typed, setTyped] = useState("");
   const queries = useQueryClient();
   const act = useMutation({
-    mutationFn: props.act,
+    mutationFn: props.onSubmit,
     onSuccess: (shown) => {
       void queries.invalidateQueries();
       if (!shown) {
@@ -42,7 +42,7 @@ export function Act(props: {
         size="xs"
         variant={props.danger ? "outline" : "default"}
         {...(props.danger ? { color: "red" } : {})}
-        {...props.button}
+        {...props.buttonProps}
         onClick={() => {
           act.reset();
           setTyped("");
@@ -74,15 +74,15 @@ export function Act(props: {
             <Stack>
               {props.hint && <Text>{props.hint}</Text>}
               {props.children}
-              {props.confirm !== undefined && (
+              {props.confirmText !== undefined && (
                 <TextInput
-                  label={t.pairs.confirm(props.confirm)}
+                  label={t.pairs.confirm(props.confirmText)}
                   value={typed}
                   onChange={(event) => setTyped(event.currentTarget.value)}
                   autoComplete="off"
                 />
               )}
-              <Problem error={act.error} />
+              <ErrorAlert error={act.error} />
               <Group justify="flex-end">
                 <Button variant="default" onClick={close}>
                   {t.cancel}
@@ -90,10 +90,10 @@ export function Act(props: {
                 <Button
                   type="submit"
                   loading={act.isPending}
-                  disabled={props.confirm !== undefined && typed !== props.confirm}
+                  disabled={props.confirmText !== undefined && typed !== props.confirmText}
                   {...(props.danger ? { color: "red" } : {})}
                 >
-                  {props.submit ?? props.label}
+                  {props.submitLabel ?? props.label}
                 </Button>
               </Group>
             </Stack>
@@ -105,24 +105,24 @@ export function Act(props: {
 }
 
 /** An act that needs a reason. */
-export function ActWithReason(props: {
+export function ReasonDialog(props: {
   label: string;
   title?: string;
   hint: string;
   danger?: boolean;
-  confirm?: string;
-  act: (reason: string) => Promise<void>;
+  confirmText?: string;
+  onSubmit: (reason: string) => Promise<void>;
 }) {
   const [reason, setReason] = useState("");
   return (
-    <Act
+    <ActionDialog
       label={`${props.label}…`}
       title={props.title ?? props.label}
-      submit={props.label}
+      submitLabel={props.label}
       hint={props.hint}
       danger={props.danger ?? false}
-      confirm={props.confirm}
-      act={() => props.act(reason)}
+      confirmText={props.confirmText}
+      onSubmit={() => props.onSubmit(reason)}
     >
       <TextInput
         label={t.reason}
@@ -132,6 +132,6 @@ export function ActWithReason(props: {
         onChange={(event) => setReason(event.currentTarget.value)}
         data-autofocus
       />
-    </Act>
+    </ActionDialog>
   );
 }

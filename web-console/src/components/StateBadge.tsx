@@ -1,7 +1,7 @@
 import { Badge } from "@mantine/core";
 
 /** A state as a word; its colour only helps. */
-export function State(props: { state: string }) {
+export function StateBadge(props: { state: string }) {
   const good = ["active", "healthy", "delivered"].includes(props.state);
   const bad = ["disconnected", "lost", "failed", "revoked"].includes(props.state);
   return (

@@ -3,10 +3,10 @@ import { createContext, useContext, useEffect, useMemo, useState } from "react";
 import type { ReactNode } from "react";
 
 import type { ArmourEvent } from "../api/client";
-import { useMe } from "../api/me";
-import { follow } from "./events";
+import { useAuth } from "../api/AuthContext";
+import { followEvents } from "./events";
 
-const MOST_EVENTS = 200;
+const MAX_EVENTS = 200;
 
 interface Live {
   events: ArmourEvent[];
@@ -14,22 +14,22 @@ interface Live {
   staleSince: Date | undefined;
 }
 
-const Context = createContext<Live>({ events: [], staleSince: undefined });
+const LiveContext = createContext<Live>({ events: [], staleSince: undefined });
 
 /** Follows the tenant's events; what is shown is read anew when one comes. */
 export function LiveProvider(props: { children: ReactNode }) {
-  const { credentials, who } = useMe();
+  const { credentials, whoami } = useAuth();
   const queries = useQueryClient();
   const [events, setEvents] = useState<ArmourEvent[]>([]);
   const [staleSince, setStaleSince] = useState<Date>();
 
   useEffect(() => {
-    if (who.role === "platform-admin") {
+    if (whoami.role === "platform-admin") {
       return undefined;
     }
     const stop = new AbortController();
     let soon: ReturnType<typeof setTimeout> | undefined;
-    void follow(
+    void followEvents(
       credentials,
       stop.signal,
       (standing) => {
@@ -40,7 +40,7 @@ export function LiveProvider(props: { children: ReactNode }) {
         }
       },
       (event) => {
-        setEvents((known) => [event, ...known].slice(0, MOST_EVENTS));
+        setEvents((known) => [event, ...known].slice(0, MAX_EVENTS));
         // Of many events at once one reading is enough.
         soon ??= setTimeout(() => {
           soon = undefined;
@@ -52,12 +52,12 @@ export function LiveProvider(props: { children: ReactNode }) {
       stop.abort();
       clearTimeout(soon);
     };
-  }, [credentials, who.role, queries]);
+  }, [credentials, whoami.role, queries]);
 
   const live = useMemo(() => ({ events, staleSince }), [events, staleSince]);
-  return <Context.Provider value={live}>{props.children}</Context.Provider>;
+  return <LiveContext.Provider value={live}>{props.children}</LiveContext.Provider>;
 }
 
 export function useLive(): Live {
-  return useContext(Context);
+  return useContext(LiveContext);
 }

@@ -1,7 +1,7 @@
 /** A time in the reader's zone, with UTC on hover. */
-export function Time(props: { at: string | null | undefined; none?: string }) {
+export function Timestamp(props: { at: string | null | undefined; emptyText?: string }) {
   if (!props.at) {
-    return <>{props.none ?? "–"}</>;
+    return <>{props.emptyText ?? "–"}</>;
   }
   const date = new Date(props.at);
   return (

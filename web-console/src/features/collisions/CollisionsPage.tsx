@@ -2,29 +2,31 @@ import { Stack, Table, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { answer } from "../../api/client";
-import { useMe } from "../../api/me";
-import { Rows } from "../../components/Rows";
-import { Answered } from "../../components/Said";
-import { Time } from "../../components/Time";
+import { unwrap } from "../../api/client";
+import { useAuth } from "../../api/AuthContext";
+import { DataTable } from "../../components/DataTable";
+import { QueryState } from "../../components/QueryState";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-export function Collisions() {
-  const { api } = useMe();
+export function CollisionsPage() {
+  const { api } = useAuth();
   const query = useQuery({
     queryKey: ["collisions"],
-    queryFn: async () => (await answer(api.GET("/v1/collisions"))).items,
+    queryFn: async () => (await unwrap(api.GET("/v1/collisions"))).items,
   });
   return (
     <Stack>
       <Title order={2}>{t.pages.collisions}</Title>
-      <Answered query={query} empty={t.collisions.none}>
+      <QueryState query={query} emptyText={t.collisions.none}>
         {(collisions) => (
-          <Rows heads={[t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title]}>
+          <DataTable
+            columns={[t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title]}
+          >
             {collisions.map((one) => (
               <Table.Tr key={one.id} data-testid="collision">
                 <Table.Td>
-                  <Time at={one.detected_at} />
+                  <Timestamp at={one.detected_at} />
                 </Table.Td>
                 <Table.Td>{t.collisions[one.kind]}</Table.Td>
                 <Table.Td>
@@ -37,9 +39,9 @@ export function Collisions() {
                 </Table.Td>
               </Table.Tr>
             ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
     </Stack>
   );
 }

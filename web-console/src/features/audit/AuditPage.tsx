@@ -17,20 +17,20 @@ import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { type Api, type AuditEntry, answer } from "../../api/client";
-import { headersOf } from "../../api/auth";
-import { useMe } from "../../api/me";
-import { Problem } from "../../components/Said";
-import { Time } from "../../components/Time";
+import { type Api, type AuditEntry, unwrap } from "../../api/client";
+import { authHeaders } from "../../api/credentials";
+import { useAuth } from "../../api/AuthContext";
+import { ErrorAlert } from "../../components/QueryState";
+import { Timestamp } from "../../components/Timestamp";
 import type { AuditSearch } from "./search";
 import { t } from "../../lib/strings";
-import { isConsistent, isHeadSigned, isIncluded, leaf } from "./tree";
+import { isConsistent, isHeadSigned, isIncluded, leafHash } from "./merkleTree";
 
 /** How often a followed log is read anew, in milliseconds. */
-const TAIL = 2_000;
+const FOLLOW_INTERVAL_MS = 2_000;
 
-export function Audit() {
-  const { api } = useMe();
+export function AuditPage() {
+  const { api } = useAuth();
   const search = useSearch({ from: "/audit" });
   const navigate = useNavigate({ from: "/audit" });
   const change = (changes: AuditSearch) =>
@@ -40,9 +40,9 @@ export function Audit() {
   const query = useInfiniteQuery({
     queryKey: ["audit", actor, action, target],
     initialPageParam: undefined as string | undefined,
-    refetchInterval: tail ? TAIL : false,
+    refetchInterval: tail ? FOLLOW_INTERVAL_MS : false,
     queryFn: ({ pageParam }) =>
-      answer(
+      unwrap(
         api.GET("/v1/audit", {
           params: {
             query: {
@@ -62,8 +62,8 @@ export function Audit() {
       <Group justify="space-between">
         <Title order={2}>{t.pages.audit}</Title>
         <Group>
-          <Export />
-          <Verify />
+          <ExportButton />
+          <VerifyButton />
         </Group>
       </Group>
       <Group align="end">
@@ -72,7 +72,7 @@ export function Audit() {
             key={field}
             label={t.audit[field]}
             value={search[field] ?? ""}
-            change={(text) => change({ [field]: text || undefined })}
+            onChange={(text) => change({ [field]: text || undefined })}
           />
         ))}
         <Switch
@@ -81,7 +81,7 @@ export function Audit() {
           onChange={(event) => setTail(event.currentTarget.checked)}
         />
       </Group>
-      <Problem error={query.error} again={() => void query.refetch()} />
+      <ErrorAlert error={query.error} onRetry={() => void query.refetch()} />
       {entries === undefined ? (
         <Text>{t.loading}</Text>
       ) : entries.length === 0 ? (
@@ -107,7 +107,7 @@ export function Audit() {
                     </Link>
                   </Table.Td>
                   <Table.Td>
-                    <Time at={entry.created_at} />
+                    <Timestamp at={entry.created_at} />
                   </Table.Td>
                   <Table.Td>
                     <code>{entry.actor}</code>
@@ -138,15 +138,15 @@ export function Audit() {
         size="lg"
         closeButtonProps={{ "aria-label": t.close }}
       >
-        {search.entry !== undefined && <Entry seq={search.entry} />}
+        {search.entry !== undefined && <AuditEntryDetail seq={search.entry} />}
       </Modal>
     </Stack>
   );
 }
 
-function Filter(props: { label: string; value: string; change: (text: string) => void }) {
+function Filter(props: { label: string; value: string; onChange: (text: string) => void }) {
   const [typed, setTyped] = useState(props.value);
-  const change = useDebouncedCallback(props.change, 250);
+  const change = useDebouncedCallback(props.onChange, 250);
   return (
     <TextInput
       label={props.label}
@@ -160,19 +160,19 @@ function Filter(props: { label: string; value: string; change: (text: string) =>
 }
 
 /** One entry, and whether the signed tree holds it. */
-function Entry(props: { seq: number }) {
-  const { api, who } = useMe();
+function AuditEntryDetail(props: { seq: number }) {
+  const { api, whoami } = useAuth();
   const query = useQuery({
     queryKey: ["entry", props.seq],
     staleTime: Number.POSITIVE_INFINITY,
     queryFn: async () => {
-      const { log_key, head } = await answer(api.GET("/v1/audit/head"));
-      const proof = await answer(
+      const { log_key, head } = await unwrap(api.GET("/v1/audit/head"));
+      const proof = await unwrap(
         api.GET("/v1/audit/{seq}/proof", {
           params: { path: { seq: props.seq }, query: { size: head.size } },
         }),
       );
-      const hash = await leaf(who.tenant_id, proof.entry);
+      const hash = await leafHash(whoami.tenant_id, proof.entry);
       const proven =
         (await isHeadSigned(log_key, head)) &&
         (await isIncluded(hash, props.seq - 1, head.size, proof.inclusion, head.root));
@@ -180,19 +180,19 @@ function Entry(props: { seq: number }) {
     },
   });
   if (query.data === undefined) {
-    return query.error ? <Problem error={query.error} /> : <Text>{t.loading}</Text>;
+    return query.error ? <ErrorAlert error={query.error} /> : <Text>{t.loading}</Text>;
   }
   const { entry, proven } = query.data;
   return (
     <Stack>
       <Text>
-        {entry.seq} · <Time at={entry.created_at} /> · <b>{entry.action}</b>
+        {entry.seq} · <Timestamp at={entry.created_at} /> · <b>{entry.action}</b>
       </Text>
       <Text>
         <code>{entry.actor}</code> → <code>{entry.target}</code>
       </Text>
       <Paper withBorder p="sm">
-        <Detail detail={entry.detail} />
+        <EntryChanges detail={entry.detail} />
       </Paper>
       <Alert color={proven ? "green" : "red"} variant="light" data-testid="proof">
         {proven ? t.audit.proven : t.audit.notProven}
@@ -202,7 +202,7 @@ function Entry(props: { seq: number }) {
 }
 
 /** What an entry tells; of a change what was and what is. */
-function Detail(props: { detail: AuditEntry["detail"] }) {
+function EntryChanges(props: { detail: AuditEntry["detail"] }) {
   const detail = (props.detail ?? {}) as Record<string, unknown>;
   const { before, after } = detail as { before?: object; after?: object };
   if (before && after) {
@@ -235,12 +235,12 @@ function Detail(props: { detail: AuditEntry["detail"] }) {
 }
 
 /** Streams the whole log into a file, and shows how far it is. */
-function Export() {
-  const { credentials } = useMe();
+function ExportButton() {
+  const { credentials } = useAuth();
   const [progress, setProgress] = useState<{ done: number; all: number }>();
   const run = useMutation({
     mutationFn: async () => {
-      const response = await fetch("/v1/audit/export", { headers: headersOf(credentials) });
+      const response = await fetch("/v1/audit/export", { headers: authHeaders(credentials) });
       if (!response.ok || !response.body) {
         throw new Error(`${response.status}`);
       }
@@ -276,7 +276,7 @@ function Export() {
           />
         </div>
       )}
-      <Problem error={run.error} />
+      <ErrorAlert error={run.error} />
       <Button variant="default" size="xs" loading={run.isPending} onClick={() => run.mutate()}>
         {t.audit.export}
       </Button>
@@ -285,9 +285,9 @@ function Export() {
 }
 
 /** Checks the latest head, and that it follows from the first tree there was. */
-function Verify() {
-  const { api } = useMe();
-  const check = useMutation({ mutationFn: () => verify(api) });
+function VerifyButton() {
+  const { api } = useAuth();
+  const check = useMutation({ mutationFn: () => verifyLog(api) });
   return (
     <>
       {check.data && (
@@ -295,7 +295,7 @@ function Verify() {
           {t.audit.verified(check.data)}
         </Text>
       )}
-      <Problem error={check.error} />
+      <ErrorAlert error={check.error} />
       <Button variant="default" size="xs" loading={check.isPending} onClick={() => check.mutate()}>
         {t.audit.verify}
       </Button>
@@ -303,9 +303,9 @@ function Verify() {
   );
 }
 
-async function verify(api: Api): Promise<number> {
-  const { log_key, head } = await answer(api.GET("/v1/audit/head"));
-  const proof = await answer(
+async function verifyLog(api: Api): Promise<number> {
+  const { log_key, head } = await unwrap(api.GET("/v1/audit/head"));
+  const proof = await unwrap(
     api.GET("/v1/audit/consistency", { params: { query: { first: 1, size: head.size } } }),
   );
   const holds =

@@ -3,7 +3,7 @@ import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxi
 const DAYS = 30;
 
 /** Counts by day; days without any are none. */
-export default function Days(props: { days: { day: string; count: number }[] }) {
+export default function DailyBarChart(props: { days: { day: string; count: number }[] }) {
   const known = new Map(props.days.map(({ day, count }) => [day, count]));
   const data = Array.from({ length: DAYS }, (_, back) => {
     const date = new Date(Date.now() - (DAYS - 1 - back) * 86_400_000);

@@ -10,21 +10,21 @@ type SignedHead = components["schemas"]["SignedHead"];
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** JSON in its canonical form (RFC 8785), for what JSON.parse gives. */
-export function canonical(value: unknown): string {
+export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) {
-    return `[${value.map(canonical).join(",")}]`;
+    return `[${value.map(canonicalJson).join(",")}]`;
   }
   if (value !== null && typeof value === "object") {
     // By UTF-16 code units, which is how JavaScript compares strings.
     const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-    return `{${fields.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join(",")}}`;
+    return `{${fields.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(",")}}`;
   }
   return JSON.stringify(value);
 }
 
-export async function leaf(tenant: string, entry: AuditEntry): Promise<Bytes> {
+export async function leafHash(tenant: string, entry: AuditEntry): Promise<Bytes> {
   const { seq, created_at, actor, action, target, detail } = entry;
-  const text = canonical({
+  const text = canonicalJson({
     tenant_id: tenant,
     seq,
     created_at,
@@ -64,12 +64,12 @@ export async function isIncluded(
       return false;
     }
     if (node % 2 === 1 || node === last) {
-      now = await parent(step, now);
+      now = await parentHash(step, now);
       while (node % 2 === 0 && node !== 0) {
         [node, last] = up(node, last);
       }
     } else {
-      now = await parent(now, step);
+      now = await parentHash(now, step);
     }
     [node, last] = up(node, last);
   }
@@ -103,13 +103,13 @@ export async function isConsistent(
       return false;
     }
     if (node % 2 === 1 || node === last) {
-      old = await parent(step, old);
-      now = await parent(step, now);
+      old = await parentHash(step, old);
+      now = await parentHash(step, now);
       while (node % 2 === 0 && node !== 0) {
         [node, last] = up(node, last);
       }
     } else {
-      now = await parent(now, step);
+      now = await parentHash(now, step);
     }
     [node, last] = up(node, last);
   }
@@ -120,7 +120,7 @@ function up(node: number, last: number): [number, number] {
   return [Math.floor(node / 2), Math.floor(last / 2)];
 }
 
-function parent(left: Bytes, right: Bytes): Promise<Bytes> {
+function parentHash(left: Bytes, right: Bytes): Promise<Bytes> {
   return sha256(concat(Uint8Array.of(1), left, right));
 }
 

@@ -2,24 +2,26 @@ import { Group, Select, Stack, Table, Title, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { type Endpoint, type Party, all, answer } from "../../api/client";
+import { type Endpoint, type Party, fetchAllPages, unwrap } from "../../api/client";
 import { fromBase64, sha256, toHex } from "../../lib/crypto";
-import { mayOperate, useMe } from "../../api/me";
-import { Act, ActWithReason } from "../../components/Act";
-import { Rows } from "../../components/Rows";
-import { Answered } from "../../components/Said";
-import { Secret } from "../../components/Secret";
-import { State } from "../../components/State";
-import { Time } from "../../components/Time";
+import { canOperate, useAuth } from "../../api/AuthContext";
+import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
+import { DataTable } from "../../components/DataTable";
+import { QueryState } from "../../components/QueryState";
+import { OneTimeSecret } from "../../components/OneTimeSecret";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-export function Endpoints() {
-  const me = useMe();
+export function EndpointsPage() {
+  const auth = useAuth();
   const query = useQuery({
     queryKey: ["endpoints"],
     queryFn: async () => {
-      const endpoints = await all<Endpoint>((cursor) =>
-        me.api.GET("/v1/endpoints", { params: { query: cursor === undefined ? {} : { cursor } } }),
+      const endpoints = await fetchAllPages<Endpoint>((cursor) =>
+        auth.api.GET("/v1/endpoints", {
+          params: { query: cursor === undefined ? {} : { cursor } },
+        }),
       );
       return Promise.all(
         endpoints.map(async (endpoint) => ({
@@ -33,13 +35,13 @@ export function Endpoints() {
     <Stack>
       <Group justify="space-between">
         <Title order={2}>{t.pages.endpoints}</Title>
-        {mayOperate(me) && <Enrol />}
+        {canOperate(auth) && <EnrolDialog />}
       </Group>
-      <Answered query={query} empty={t.endpoints.none}>
+      <QueryState query={query} emptyText={t.endpoints.none}>
         {(endpoints) => (
-          <Rows
-            acts
-            heads={[
+          <DataTable
+            hasActions
+            columns={[
               t.endpoints.name,
               t.endpoints.role,
               t.endpoints.state,
@@ -54,7 +56,7 @@ export function Endpoints() {
                 <Table.Th scope="row">{endpoint.name}</Table.Th>
                 <Table.Td>{endpoint.role}</Table.Td>
                 <Table.Td>
-                  <State
+                  <StateBadge
                     state={
                       endpoint.state === "revoked"
                         ? t.endpoints.revoked
@@ -65,7 +67,7 @@ export function Endpoints() {
                   />
                 </Table.Td>
                 <Table.Td>
-                  <Time at={endpoint.last_seen_at} />
+                  <Timestamp at={endpoint.last_seen_at} />
                 </Table.Td>
                 <Table.Td>{endpoint.version}</Table.Td>
                 <Table.Td>
@@ -76,22 +78,22 @@ export function Endpoints() {
                 <Table.Td>
                   {endpoint.last_error ? (
                     <>
-                      <Time at={endpoint.last_error_at} /> {endpoint.last_error}
+                      <Timestamp at={endpoint.last_error_at} /> {endpoint.last_error}
                     </>
                   ) : (
                     t.endpoints.noError
                   )}
                 </Table.Td>
                 <Table.Td>
-                  {mayOperate(me) && endpoint.state === "active" && (
-                    <ActWithReason
+                  {canOperate(auth) && endpoint.state === "active" && (
+                    <ReasonDialog
                       label={t.endpoints.revoke}
                       hint={t.endpoints.revokeHint}
                       danger
-                      confirm={endpoint.name}
-                      act={async (reason) => {
-                        await answer(
-                          me.api.POST("/v1/endpoints/{id}/revoke", {
+                      confirmText={endpoint.name}
+                      onSubmit={async (reason) => {
+                        await unwrap(
+                          auth.api.POST("/v1/endpoints/{id}/revoke", {
                             params: { path: { id: endpoint.id } },
                             body: { reason },
                           }),
@@ -102,23 +104,23 @@ export function Endpoints() {
                 </Table.Td>
               </Table.Tr>
             ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
     </Stack>
   );
 }
 
 /** A one-use token for an agent of a producer or a consumer. */
-function Enrol() {
-  const { api } = useMe();
+function EnrolDialog() {
+  const { api } = useAuth();
   const [chosen, setChosen] = useState<string | null>(null);
   const query = useQuery({
     queryKey: ["parties"],
     queryFn: async () => {
       const of = async (side: "consumer" | "producer") => {
         const path = `/v1/${side}s` as const;
-        const parties = await all<Party>((cursor) =>
+        const parties = await fetchAllPages<Party>((cursor) =>
           api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
         );
         return parties.map(({ id, name }) => ({
@@ -130,18 +132,18 @@ function Enrol() {
     },
   });
   return (
-    <Act
+    <ActionDialog
       label={t.endpoints.enrol}
-      submit={t.create}
-      button={{ variant: "filled" }}
-      act={async () => {
+      submitLabel={t.create}
+      buttonProps={{ variant: "filled" }}
+      onSubmit={async () => {
         const [side, id] = (chosen ?? ":").split(":");
-        const { token } = await answer(
+        const { token } = await unwrap(
           api.POST("/v1/enrolment-tokens", {
             body: { role: side === "producer" ? "producer" : "consumer", party_id: id ?? "" },
           }),
         );
-        return <Secret label={t.endpoints.token} text={token} />;
+        return <OneTimeSecret label={t.endpoints.token} text={token} />;
       }}
     >
       <Select
@@ -152,6 +154,6 @@ function Enrol() {
         value={chosen}
         onChange={setChosen}
       />
-    </Act>
+    </ActionDialog>
   );
 }

@@ -15,16 +15,16 @@ import { Link, Outlet, useParams, useRouteContext, useRouterState } from "@tanst
 
 import { Suspense, lazy } from "react";
 
-import { LiveProvider, useLive } from "../live/useLive";
-import { useMe } from "../api/me";
-import { Time } from "../components/Time";
+import { LiveProvider, useLive } from "../live/LiveProvider";
+import { useAuth } from "../api/AuthContext";
+import { Timestamp } from "../components/Timestamp";
 import { t } from "../lib/strings";
 
-const TenantSwitch = lazy(() =>
-  import("../features/platform/TenantSwitch").then((part) => ({ default: part.TenantSwitch })),
+const TenantSelect = lazy(() =>
+  import("../features/platform/TenantSelect").then((part) => ({ default: part.TenantSelect })),
 );
-const System = lazy(() =>
-  import("../features/platform/System").then((page) => ({ default: page.System })),
+const SystemPage = lazy(() =>
+  import("../features/platform/SystemPage").then((page) => ({ default: page.SystemPage })),
 );
 
 const PAGES = [
@@ -37,7 +37,7 @@ const PAGES = [
 ] as const;
 
 /** Around every page: where one is, who one is, and whether what is shown is live. */
-export function Frame() {
+export function AppLayout() {
   return (
     <LiveProvider>
       <Shell />
@@ -46,11 +46,11 @@ export function Frame() {
 }
 
 function Shell() {
-  const me = useMe();
+  const auth = useAuth();
   const { signOut } = useRouteContext({ from: "__root__" });
   const [opened, { toggle, close }] = useDisclosure(false);
   const here = useRouterState({ select: (state) => state.location.pathname });
-  const platform = me.who.role === "platform-admin";
+  const platform = auth.whoami.role === "platform-admin";
   const { id: tenant } = useParams({ from: "/tenants/$id", shouldThrow: false }) ?? {};
   const pages = platform ? ([["/system", t.pages.system]] as const) : PAGES;
   return (
@@ -79,18 +79,18 @@ function Shell() {
           <Group wrap="nowrap" gap="sm">
             {platform ? (
               <Suspense>
-                <TenantSwitch tenant={tenant} />
+                <TenantSelect tenant={tenant} />
               </Suspense>
             ) : (
-              <Standing />
+              <LiveStatus />
             )}
             <Text size="sm" visibleFrom="sm">
-              {me.who.name}
+              {auth.whoami.name}
             </Text>
             <Badge variant="default" tt="none" visibleFrom="xs" className="quiet">
-              {me.who.role}
+              {auth.whoami.role}
             </Badge>
-            <Scheme />
+            <ColourSchemeToggle />
             <Button size="xs" variant="default" onClick={signOut}>
               {t.signOut}
             </Button>
@@ -122,7 +122,7 @@ function Shell() {
         {platform && tenant === undefined ? (
           // The other pages are of a tenant, and nobody's here.
           <Suspense fallback={t.loading}>
-            <System />
+            <SystemPage />
           </Suspense>
         ) : (
           <Outlet />
@@ -133,13 +133,13 @@ function Shell() {
 }
 
 /** Whether what is shown is live, or since when not. */
-function Standing() {
+function LiveStatus() {
   const { staleSince } = useLive();
   return (
     <Text size="sm" role="status" className={staleSince ? "bad" : "good"} fw={600}>
       {staleSince ? (
         <>
-          {t.staleSince} <Time at={staleSince.toISOString()} />
+          {t.staleSince} <Timestamp at={staleSince.toISOString()} />
         </>
       ) : (
         t.live
@@ -148,7 +148,7 @@ function Standing() {
   );
 }
 
-function Scheme() {
+function ColourSchemeToggle() {
   const { setColorScheme } = useMantineColorScheme();
   const now = useComputedColorScheme("light");
   return (

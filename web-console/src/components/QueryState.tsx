@@ -5,7 +5,7 @@ import type { ReactNode } from "react";
 import { t } from "../lib/strings";
 
 /** What went wrong, for people. */
-export function Problem(props: { error: unknown; again?: () => void }) {
+export function ErrorAlert(props: { error: unknown; onRetry?: () => void }) {
   if (!props.error) {
     return null;
   }
@@ -14,8 +14,8 @@ export function Problem(props: { error: unknown; again?: () => void }) {
     <Alert color="red" role="alert" variant="light">
       <Group justify="space-between">
         <Text>{text}</Text>
-        {props.again && (
-          <Button variant="default" size="xs" onClick={props.again}>
+        {props.onRetry && (
+          <Button variant="default" size="xs" onClick={props.onRetry}>
             {t.tryAgain}
           </Button>
         )}
@@ -28,21 +28,21 @@ export function Problem(props: { error: unknown; again?: () => void }) {
  * In place of what threw: a part of the console that could not be fetched, above
  * all. Browsers remember that, so the page is loaded anew.
  */
-export function Failed(props: { error: unknown }) {
+export function LoadError(props: { error: unknown }) {
   console.warn(props.error);
-  return <Problem error={t.notLoaded} again={() => window.location.reload()} />;
+  return <ErrorAlert error={t.notLoaded} onRetry={() => window.location.reload()} />;
 }
 
 /** The answer of a query, or that it loads, failed, or is empty. */
-export function Answered<T>(props: {
+export function QueryState<T>(props: {
   query: UseQueryResult<T>;
-  empty?: string;
+  emptyText?: string;
   children: (data: T) => ReactNode;
 }) {
   const { data, error, refetch } = props.query;
   if (data === undefined) {
     return error ? (
-      <Problem error={error} again={() => void refetch()} />
+      <ErrorAlert error={error} onRetry={() => void refetch()} />
     ) : (
       <Stack aria-busy="true" aria-label={t.loading}>
         <Skeleton height={24} />
@@ -53,8 +53,12 @@ export function Answered<T>(props: {
   const isEmpty = Array.isArray(data) && data.length === 0;
   return (
     <>
-      {error && <Problem error={error} again={() => void refetch()} />}
-      {isEmpty && props.empty ? <Text c="dimmed">{props.empty}</Text> : props.children(data)}
+      {error && <ErrorAlert error={error} onRetry={() => void refetch()} />}
+      {isEmpty && props.emptyText ? (
+        <Text c="dimmed">{props.emptyText}</Text>
+      ) : (
+        props.children(data)
+      )}
     </>
   );
 }

@@ -20,26 +20,26 @@ import {
   type Delivery,
   type Session,
   type Webhook,
-  all,
-  answer,
-  done,
+  fetchAllPages,
+  unwrap,
+  unwrapEmpty,
 } from "../../api/client";
-import { mayAdminister, useMe } from "../../api/me";
-import { Act } from "../../components/Act";
-import { Rows } from "../../components/Rows";
-import { Answered } from "../../components/Said";
-import { Secret } from "../../components/Secret";
-import { State } from "../../components/State";
-import { Time } from "../../components/Time";
+import { canAdminister, useAuth } from "../../api/AuthContext";
+import { ActionDialog } from "../../components/ActionDialog";
+import { DataTable } from "../../components/DataTable";
+import { QueryState } from "../../components/QueryState";
+import { OneTimeSecret } from "../../components/OneTimeSecret";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
 const ROLES = ["tenant-admin", "operator", "auditor"] as const;
 type Role = (typeof ROLES)[number];
 
-export function Access() {
-  const me = useMe();
+export function AccessPage() {
+  const auth = useAuth();
   // An operator sees their own sessions, and nothing of what others may.
-  const sees = me.who.role !== "operator";
+  const sees = auth.whoami.role !== "operator";
   return (
     <Stack>
       <Title order={2}>{t.pages.access}</Title>
@@ -68,11 +68,11 @@ export function Access() {
 }
 
 function Sessions() {
-  const { api } = useMe();
+  const { api } = useAuth();
   const query = useQuery({
     queryKey: ["sessions"],
     queryFn: () =>
-      all<Session>((cursor) =>
+      fetchAllPages<Session>((cursor) =>
         api.GET("/v1/sessions", { params: { query: cursor === undefined ? {} : { cursor } } }),
       ),
   });
@@ -85,19 +85,19 @@ function Sessions() {
     t.pairs.state,
   ];
   return (
-    <Answered query={query} empty={t.access.noSessions}>
+    <QueryState query={query} emptyText={t.access.noSessions}>
       {(sessions) => (
-        <Rows acts heads={heads}>
+        <DataTable hasActions columns={heads}>
           {sessions.map((session) => (
             <Table.Tr key={session.id}>
               <Table.Th scope="row">{session.name}</Table.Th>
               <Table.Td>{session.role}</Table.Td>
               <Table.Td title={session.user_agent}>{browser(session.user_agent)}</Table.Td>
               <Table.Td>
-                <Time at={session.created_at} />
+                <Timestamp at={session.created_at} />
               </Table.Td>
               <Table.Td>
-                <Time at={session.last_used_at} />
+                <Timestamp at={session.last_used_at} />
               </Table.Td>
               <Table.Td>
                 {session.ended_at
@@ -108,12 +108,12 @@ function Sessions() {
               </Table.Td>
               <Table.Td>
                 {!session.ended_at && (
-                  <Act
+                  <ActionDialog
                     label={t.access.end}
                     title={`${t.access.end}: ${session.name}`}
                     danger
-                    act={() =>
-                      done(
+                    onSubmit={() =>
+                      unwrapEmpty(
                         api.DELETE("/v1/sessions/{id}", { params: { path: { id: session.id } } }),
                       )
                     }
@@ -122,22 +122,24 @@ function Sessions() {
               </Table.Td>
             </Table.Tr>
           ))}
-        </Rows>
+        </DataTable>
       )}
-    </Answered>
+    </QueryState>
   );
 }
 
 function Tokens() {
-  const me = useMe();
+  const auth = useAuth();
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("operator");
   const [days, setDays] = useState<string | number>(90);
   const query = useQuery({
     queryKey: ["api-tokens"],
     queryFn: () =>
-      all<ApiToken>((cursor) =>
-        me.api.GET("/v1/api-tokens", { params: { query: cursor === undefined ? {} : { cursor } } }),
+      fetchAllPages<ApiToken>((cursor) =>
+        auth.api.GET("/v1/api-tokens", {
+          params: { query: cursor === undefined ? {} : { cursor } },
+        }),
       ),
   });
   const path = (id: string) => ({ params: { path: { id } } });
@@ -150,20 +152,20 @@ function Tokens() {
   ];
   return (
     <Stack>
-      {mayAdminister(me) && (
+      {canAdminister(auth) && (
         <Group justify="flex-end">
-          <Act
+          <ActionDialog
             label={t.access.newToken}
-            submit={t.create}
-            button={{ variant: "filled" }}
-            act={async () => {
+            submitLabel={t.create}
+            buttonProps={{ variant: "filled" }}
+            onSubmit={async () => {
               const body = {
                 name,
                 role,
                 ...(days === "" ? {} : { expires_in_s: Number(days) * 86_400 }),
               };
-              const { token } = await answer(me.api.POST("/v1/api-tokens", { body }));
-              return <Secret label={name} text={token} />;
+              const { token } = await unwrap(auth.api.POST("/v1/api-tokens", { body }));
+              return <OneTimeSecret label={name} text={token} />;
             }}
           >
             <TextInput
@@ -182,12 +184,12 @@ function Tokens() {
               onChange={(value) => setRole((value ?? "operator") as Role)}
             />
             <NumberInput label={t.access.days} min={1} max={730} value={days} onChange={setDays} />
-          </Act>
+          </ActionDialog>
         </Group>
       )}
-      <Answered query={query} empty={t.access.noTokens}>
+      <QueryState query={query} emptyText={t.access.noTokens}>
         {(tokens) => (
-          <Rows acts heads={heads}>
+          <DataTable hasActions columns={heads}>
             {tokens
               .filter((token) => !token.revoked_at)
               .map((token) => (
@@ -198,48 +200,50 @@ function Tokens() {
                     <code>{token.prefix.slice(0, 24)}…</code>
                   </Table.Td>
                   <Table.Td>
-                    <Time at={token.last_used_at} none={t.access.never} />
+                    <Timestamp at={token.last_used_at} emptyText={t.access.never} />
                   </Table.Td>
                   <Table.Td>
-                    <Time at={token.expires_at} none={t.access.never} />
+                    <Timestamp at={token.expires_at} emptyText={t.access.never} />
                   </Table.Td>
                   <Table.Td>
-                    {mayAdminister(me) && (
+                    {canAdminister(auth) && (
                       <Group gap="xs" wrap="nowrap">
-                        <Act
+                        <ActionDialog
                           label={t.access.rotate}
                           title={`${t.access.rotate}: ${token.name}`}
-                          act={async () => {
-                            const made = await answer(
-                              me.api.POST("/v1/api-tokens/{id}/rotate", {
+                          onSubmit={async () => {
+                            const made = await unwrap(
+                              auth.api.POST("/v1/api-tokens/{id}/rotate", {
                                 ...path(token.id),
                                 body: { overlap_s: 3600 },
                               }),
                             );
-                            return <Secret label={token.name} text={made.token} />;
+                            return <OneTimeSecret label={token.name} text={made.token} />;
                           }}
                         />
-                        <Act
+                        <ActionDialog
                           label={t.access.revoke}
                           title={`${t.access.revoke}: ${token.name}`}
                           danger
-                          confirm={token.name}
-                          act={() => done(me.api.DELETE("/v1/api-tokens/{id}", path(token.id)))}
+                          confirmText={token.name}
+                          onSubmit={() =>
+                            unwrapEmpty(auth.api.DELETE("/v1/api-tokens/{id}", path(token.id)))
+                          }
                         />
                       </Group>
                     )}
                   </Table.Td>
                 </Table.Tr>
               ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
     </Stack>
   );
 }
 
 function Issuers() {
-  const me = useMe();
+  const auth = useAuth();
   const [name, setName] = useState("");
   const [url, setUrl] = useState("");
   const [audience, setAudience] = useState("");
@@ -247,25 +251,25 @@ function Issuers() {
   const [groups, setGroups] = useState("");
   const query = useQuery({
     queryKey: ["issuers"],
-    queryFn: () => answer(me.api.GET("/v1/issuers")),
+    queryFn: () => unwrap(auth.api.GET("/v1/issuers")),
   });
   const heads = [t.access.name, t.access.kind, t.access.url, t.access.client, t.access.role];
   return (
     <Stack>
-      {mayAdminister(me) && (
+      {canAdminister(auth) && (
         <Group justify="flex-end">
-          <Act
+          <ActionDialog
             label={t.access.newIssuer}
-            submit={t.create}
-            button={{ variant: "filled" }}
-            act={async () => {
+            submitLabel={t.create}
+            buttonProps={{ variant: "filled" }}
+            onSubmit={async () => {
               const roles = groups
                 .split("\n")
                 .map((line) => /^(.*)=([^=]*)$/.exec(line.trim()))
                 .filter((found) => found !== null)
                 .map(([, group, role]) => [group, role] as [string, Role]);
-              await answer(
-                me.api.POST("/v1/issuers", {
+              await unwrap(
+                auth.api.POST("/v1/issuers", {
                   body: {
                     kind: "people",
                     name,
@@ -313,12 +317,12 @@ function Issuers() {
               value={groups}
               onChange={(event) => setGroups(event.currentTarget.value)}
             />
-          </Act>
+          </ActionDialog>
         </Group>
       )}
-      <Answered query={query} empty={t.access.noIssuers}>
+      <QueryState query={query} emptyText={t.access.noIssuers}>
         {(issuers) => (
-          <Rows acts heads={heads}>
+          <DataTable hasActions columns={heads}>
             {issuers.map((issuer) => (
               <Table.Tr key={issuer.id}>
                 <Table.Th scope="row">{issuer.name}</Table.Th>
@@ -333,15 +337,15 @@ function Issuers() {
                   ))}
                 </Table.Td>
                 <Table.Td>
-                  {mayAdminister(me) && (
-                    <Act
+                  {canAdminister(auth) && (
+                    <ActionDialog
                       label={t.remove}
                       title={`${t.remove}: ${issuer.name}`}
                       danger
-                      confirm={issuer.name}
-                      act={() =>
-                        done(
-                          me.api.DELETE("/v1/issuers/{id}", {
+                      confirmText={issuer.name}
+                      onSubmit={() =>
+                        unwrapEmpty(
+                          auth.api.DELETE("/v1/issuers/{id}", {
                             params: { path: { id: issuer.id } },
                           }),
                         )
@@ -351,37 +355,37 @@ function Issuers() {
                 </Table.Td>
               </Table.Tr>
             ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
     </Stack>
   );
 }
 
 function Webhooks() {
-  const me = useMe();
+  const auth = useAuth();
   const [url, setUrl] = useState("");
   const [kinds, setKinds] = useState("*");
   const [shown, setShown] = useState<Webhook>();
   const query = useQuery({
     queryKey: ["webhooks"],
     queryFn: () =>
-      all<Webhook>((cursor) =>
-        me.api.GET("/v1/webhooks", { params: { query: cursor === undefined ? {} : { cursor } } }),
+      fetchAllPages<Webhook>((cursor) =>
+        auth.api.GET("/v1/webhooks", { params: { query: cursor === undefined ? {} : { cursor } } }),
       ),
   });
   return (
     <Stack>
-      {mayAdminister(me) && (
+      {canAdminister(auth) && (
         <Group justify="flex-end">
-          <Act
+          <ActionDialog
             label={t.access.newWebhook}
-            submit={t.create}
-            button={{ variant: "filled" }}
-            act={async () => {
+            submitLabel={t.create}
+            buttonProps={{ variant: "filled" }}
+            onSubmit={async () => {
               const body = { url, kinds: kinds.split(",").map((kind) => kind.trim()) };
-              const { secret } = await answer(me.api.POST("/v1/webhooks", { body }));
-              return <Secret label={url} text={secret} />;
+              const { secret } = await unwrap(auth.api.POST("/v1/webhooks", { body }));
+              return <OneTimeSecret label={url} text={secret} />;
             }}
           >
             <TextInput
@@ -398,12 +402,12 @@ function Webhooks() {
               value={kinds}
               onChange={(event) => setKinds(event.currentTarget.value)}
             />
-          </Act>
+          </ActionDialog>
         </Group>
       )}
-      <Answered query={query} empty={t.access.noWebhooks}>
+      <QueryState query={query} emptyText={t.access.noWebhooks}>
         {(webhooks) => (
-          <Rows acts heads={[t.access.url, t.access.kind]}>
+          <DataTable hasActions columns={[t.access.url, t.access.kind]}>
             {webhooks.map((webhook) => (
               <Table.Tr key={webhook.id}>
                 <Table.Th scope="row">{webhook.url}</Table.Th>
@@ -413,14 +417,14 @@ function Webhooks() {
                     <Button size="xs" variant="default" onClick={() => setShown(webhook)}>
                       {t.access.deliveries}
                     </Button>
-                    {mayAdminister(me) && (
-                      <Act
+                    {canAdminister(auth) && (
+                      <ActionDialog
                         label={t.remove}
                         title={`${t.remove}: ${webhook.url}`}
                         danger
-                        act={() =>
-                          done(
-                            me.api.DELETE("/v1/webhooks/{id}", {
+                        onSubmit={() =>
+                          unwrapEmpty(
+                            auth.api.DELETE("/v1/webhooks/{id}", {
                               params: { path: { id: webhook.id } },
                             }),
                           )
@@ -431,9 +435,9 @@ function Webhooks() {
                 </Table.Td>
               </Table.Tr>
             ))}
-          </Rows>
+          </DataTable>
         )}
-      </Answered>
+      </QueryState>
       <Modal
         opened={shown !== undefined}
         onClose={() => setShown(undefined)}
@@ -448,39 +452,39 @@ function Webhooks() {
 }
 
 function Deliveries(props: { webhook: Webhook }) {
-  const me = useMe();
+  const auth = useAuth();
   const { id } = props.webhook;
   const query = useQuery({
     queryKey: ["deliveries", id],
     refetchInterval: 2_000,
     queryFn: async () =>
-      (await answer(me.api.GET("/v1/webhooks/{id}/deliveries", { params: { path: { id } } })))
+      (await unwrap(auth.api.GET("/v1/webhooks/{id}/deliveries", { params: { path: { id } } })))
         .items,
   });
   const heads = [t.access.kind, t.pairs.state, t.access.attempts, t.access.result, t.collisions.at];
   const result = (delivery: Delivery) => delivery.last_error ?? delivery.last_status ?? "–";
   return (
-    <Answered query={query} empty={t.access.noDeliveries}>
+    <QueryState query={query} emptyText={t.access.noDeliveries}>
       {(deliveries) => (
-        <Rows acts heads={heads}>
+        <DataTable hasActions columns={heads}>
           {deliveries.map((delivery) => (
             <Table.Tr key={delivery.id}>
               <Table.Th scope="row">{delivery.kind}</Table.Th>
               <Table.Td>
-                <State state={delivery.state} />
+                <StateBadge state={delivery.state} />
               </Table.Td>
               <Table.Td>{delivery.attempts}</Table.Td>
               <Table.Td>{result(delivery)}</Table.Td>
               <Table.Td>
-                <Time at={delivery.created_at} />
+                <Timestamp at={delivery.created_at} />
               </Table.Td>
               <Table.Td>
-                {mayAdminister(me) && (
-                  <Act
+                {canAdminister(auth) && (
+                  <ActionDialog
                     label={t.access.replay}
-                    act={async () => {
-                      await answer(
-                        me.api.POST("/v1/webhooks/{id}/deliveries/{delivery}/replay", {
+                    onSubmit={async () => {
+                      await unwrap(
+                        auth.api.POST("/v1/webhooks/{id}/deliveries/{delivery}/replay", {
                           params: { path: { id, delivery: delivery.id } },
                         }),
                       );
@@ -490,9 +494,9 @@ function Deliveries(props: { webhook: Webhook }) {
               </Table.Td>
             </Table.Tr>
           ))}
-        </Rows>
+        </DataTable>
       )}
-    </Answered>
+    </QueryState>
   );
 }
 

@@ -4,42 +4,42 @@ import { Suspense, lazy, useEffect, useRef, useState } from "react";
 
 import type { components } from "../api/schema";
 import { t } from "../lib/strings";
-import { Failed } from "./Said";
+import { LoadError } from "./QueryState";
 
-const Days = lazy(() => import("./Days"));
+const DailyBarChart = lazy(() => import("./DailyBarChart"));
 
 /** A tenant in figures. */
-export function Figures(props: { now: components["schemas"]["Overview"] }) {
-  const { now } = props;
-  const rate = useRate(now.exchanges, now.counted_at);
+export function OverviewMetrics(props: { overview: components["schemas"]["Overview"] }) {
+  const { overview } = props;
+  const rate = useRate(overview.exchanges, overview.counted_at);
   return (
     <>
       <SimpleGrid cols={{ base: 2, md: 4 }}>
-        <Figure label={t.overview.pairs} value={now.pairs_active} />
-        <Figure label={t.overview.disconnected} value={now.pairs_disconnected} />
-        <Figure label={t.overview.endpoints} value={now.endpoints_healthy} />
-        <Figure label={t.overview.lost} value={now.endpoints_lost} />
-        <Figure label={t.overview.rate} value={rate} />
-        <Figure label={t.overview.total} value={now.exchanges} />
-        <Figure
+        <Metric label={t.overview.pairs} value={overview.pairs_active} />
+        <Metric label={t.overview.disconnected} value={overview.pairs_disconnected} />
+        <Metric label={t.overview.endpoints} value={overview.endpoints_healthy} />
+        <Metric label={t.overview.lost} value={overview.endpoints_lost} />
+        <Metric label={t.overview.rate} value={rate} />
+        <Metric label={t.overview.total} value={overview.exchanges} />
+        <Metric
           label={`${t.overview.obeyed}, ${t.overview.median}`}
-          value={milliseconds(now.obeyed_after_ms_median)}
+          value={milliseconds(overview.obeyed_after_ms_median)}
         />
-        <Figure
+        <Metric
           label={`${t.overview.obeyed}, ${t.overview.p99}`}
-          value={milliseconds(now.obeyed_after_ms_p99)}
+          value={milliseconds(overview.obeyed_after_ms_p99)}
         />
       </SimpleGrid>
       <Paper withBorder p="md">
         <Title order={3} size="h4" mb="sm">
           {t.overview.collisions}
         </Title>
-        {now.collisions.length === 0 ? (
+        {overview.collisions.length === 0 ? (
           <Text c="dimmed">{t.overview.noCollisions}</Text>
         ) : (
-          <CatchBoundary getResetKey={() => "days"} errorComponent={Failed}>
+          <CatchBoundary getResetKey={() => "days"} errorComponent={LoadError}>
             <Suspense fallback={<Text>{t.loading}</Text>}>
-              <Days days={now.collisions} />
+              <DailyBarChart days={overview.collisions} />
             </Suspense>
           </CatchBoundary>
         )}
@@ -48,7 +48,7 @@ export function Figures(props: { now: components["schemas"]["Overview"] }) {
   );
 }
 
-function Figure(props: { label: string; value: number | string | undefined }) {
+function Metric(props: { label: string; value: number | string | undefined }) {
   const { value } = props;
   return (
     <Paper withBorder p="md">

@@ -5,17 +5,17 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef, useState } from "react";
 
-import { type Pair, answer } from "../../api/client";
-import { mayOperate, useMe } from "../../api/me";
-import { NewPair } from "./NewPair";
-import { Problem } from "../../components/Said";
-import { State } from "../../components/State";
-import { Time } from "../../components/Time";
+import { type Pair, unwrap } from "../../api/client";
+import { canOperate, useAuth } from "../../api/AuthContext";
+import { NewPairDialog } from "./NewPairDialog";
+import { ErrorAlert } from "../../components/QueryState";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import type { PairsSearch } from "./search";
 import { t } from "../../lib/strings";
 
-const PAGE = 200;
-const ROW = 44;
+const PAGE_SIZE = 200;
+const ROW_HEIGHT = 44;
 const SORTS = [
   ["newest", `${t.pairs.created} ↓`],
   ["oldest", `${t.pairs.created} ↑`],
@@ -26,8 +26,8 @@ const SORTS = [
 ] as const;
 type Sort = (typeof SORTS)[number][0];
 
-export function Pairs() {
-  const me = useMe();
+export function PairsPage() {
+  const auth = useAuth();
   const search = useSearch({ from: "/pairs" });
   const navigate = useNavigate({ from: "/pairs" });
   const change = (changes: PairsSearch) =>
@@ -38,7 +38,7 @@ export function Pairs() {
     <Stack>
       <Group justify="space-between">
         <Title order={2}>{t.pages.pairs}</Title>
-        {mayOperate(me) && <NewPair />}
+        {canOperate(auth) && <NewPairDialog />}
       </Group>
       <Group align="end">
         <TextInput
@@ -67,24 +67,24 @@ export function Pairs() {
           onChange={(sort) => change({ sort: sort ?? undefined })}
         />
       </Group>
-      <List search={search} />
+      <PairList search={search} />
     </Stack>
   );
 }
 
 /** Rows as they are scrolled to; only those in sight are in the page. */
-function List(props: { search: PairsSearch }) {
-  const me = useMe();
+function PairList(props: { search: PairsSearch }) {
+  const auth = useAuth();
   const { search, state, sort } = props.search;
   const query = useInfiniteQuery({
     queryKey: ["pairs", search, state, sort],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
-      answer(
-        me.api.GET("/v1/pairs", {
+      unwrap(
+        auth.api.GET("/v1/pairs", {
           params: {
             query: {
-              limit: PAGE,
+              limit: PAGE_SIZE,
               ...(pageParam ? { cursor: pageParam } : {}),
               ...(search ? { search } : {}),
               ...(state ? { state: state as Pair["state"] } : {}),
@@ -100,7 +100,7 @@ function List(props: { search: PairsSearch }) {
   const rows = useVirtualizer({
     count: pairs.length,
     getScrollElement: () => scroll.current,
-    estimateSize: () => ROW,
+    estimateSize: () => ROW_HEIGHT,
     overscan: 12,
   });
   const shown = rows.getVirtualItems();
@@ -108,14 +108,14 @@ function List(props: { search: PairsSearch }) {
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
   useEffect(() => {
     // The next page is there before one comes to it.
-    if (hasNextPage && !isFetchingNextPage && last > pairs.length - PAGE / 2) {
+    if (hasNextPage && !isFetchingNextPage && last > pairs.length - PAGE_SIZE / 2) {
       void fetchNextPage();
     }
   }, [last, pairs.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
 
   if (query.data === undefined) {
     return query.error ? (
-      <Problem error={query.error} again={() => void query.refetch()} />
+      <ErrorAlert error={query.error} onRetry={() => void query.refetch()} />
     ) : (
       <Text aria-busy="true">{t.loading}</Text>
     );
@@ -125,7 +125,7 @@ function List(props: { search: PairsSearch }) {
   }
   return (
     <>
-      <Problem error={query.error} />
+      <ErrorAlert error={query.error} />
       <div
         ref={scroll}
         className="rows"
@@ -157,7 +157,7 @@ function List(props: { search: PairsSearch }) {
                     top: 0,
                     left: 0,
                     right: 0,
-                    height: ROW,
+                    height: ROW_HEIGHT,
                     transform: `translateY(${item.start}px)`,
                   }}
                 >
@@ -168,12 +168,12 @@ function List(props: { search: PairsSearch }) {
                   </span>
                   <span role="cell">{pair.producer_name}</span>
                   <span role="cell">
-                    <State state={pair.state} />
+                    <StateBadge state={pair.state} />
                   </span>
                   <span role="cell">{pair.policy.suite}</span>
                   <span role="cell">{pair.policy.reporting}</span>
                   <span role="cell">
-                    <Time at={pair.created_at} />
+                    <Timestamp at={pair.created_at} />
                   </span>
                 </div>
               )

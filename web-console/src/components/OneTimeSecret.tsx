@@ -3,7 +3,7 @@ import { Alert, Button, Code, CopyButton, Group, Stack, Text } from "@mantine/co
 import { t } from "../lib/strings";
 
 /** A secret, or a command that holds one, shown once. */
-export function Secret(props: { label: string; text: string }) {
+export function OneTimeSecret(props: { label: string; text: string }) {
   return (
     <Stack gap="xs">
       <Group justify="space-between">
