@@ -1,14 +1,14 @@
-import { Button, type ButtonProps, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
+import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+import { useDisclosure, useInputState } from "@mantine/hooks";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 
 import { t } from "../lib/strings";
-import { ErrorAlert } from "./QueryState";
+import { ErrorAlert } from "./ErrorAlert";
 
 /**
- * A button that opens a form and does something with it. The form stays open, with
- * what went wrong, until it is done.
+ * A button that opens a form in a dialog. When the action fails, the form stays open and
+ * shows the error.
  */
 export function ActionDialog(props: {
   label: string;
@@ -16,35 +16,36 @@ export function ActionDialog(props: {
   hint?: string;
   submitLabel?: string;
   danger?: boolean;
-  /** What has to be typed first. */
+  /** What has to be typed before the form can be sent. */
   confirmText?: string | undefined;
-  /** Fields; without any the button acts after a confirmation. */
+  /** The fields; without any the dialog only asks for confirmation. */
   children?: ReactNode;
+  /** Does it; what it returns is shown in place of the form. */
   onSubmit: () => Promise<ReactNode | void>;
-  buttonProps?: ButtonProps;
+  /** Whether it is what one comes to the page for. */
+  primary?: boolean;
 }) {
   const [opened, { open, close }] = useDisclosure(false);
-  const [typed, setTyped] = useState("");
+  const [typed, setTyped] = useInputState("");
   const queries = useQueryClient();
-  const act = useMutation({
+  const action = useMutation({
     mutationFn: props.onSubmit,
-    onSuccess: (shown) => {
+    onSuccess: (result) => {
       void queries.invalidateQueries();
-      if (!shown) {
+      if (!result) {
         close();
       }
     },
   });
-  const shown: ReactNode = act.data ?? null;
+  const result: ReactNode = action.data ?? null;
   return (
     <>
       <Button
         size="xs"
-        variant={props.danger ? "outline" : "default"}
+        variant={props.primary ? "filled" : props.danger ? "outline" : "default"}
         {...(props.danger ? { color: "red" } : {})}
-        {...props.buttonProps}
         onClick={() => {
-          act.reset();
+          action.reset();
           setTyped("");
           open();
         }}
@@ -57,9 +58,9 @@ export function ActionDialog(props: {
         title={props.title ?? props.label}
         closeButtonProps={{ "aria-label": t.close }}
       >
-        {shown ? (
+        {result ? (
           <Stack>
-            {shown}
+            {result}
             <Group justify="flex-end">
               <Button onClick={close}>{t.close}</Button>
             </Group>
@@ -68,7 +69,7 @@ export function ActionDialog(props: {
           <form
             onSubmit={(event) => {
               event.preventDefault();
-              act.mutate();
+              action.mutate();
             }}
           >
             <Stack>
@@ -78,18 +79,18 @@ export function ActionDialog(props: {
                 <TextInput
                   label={t.pairs.confirm(props.confirmText)}
                   value={typed}
-                  onChange={(event) => setTyped(event.currentTarget.value)}
+                  onChange={setTyped}
                   autoComplete="off"
                 />
               )}
-              <ErrorAlert error={act.error} />
+              <ErrorAlert error={action.error} />
               <Group justify="flex-end">
                 <Button variant="default" onClick={close}>
                   {t.cancel}
                 </Button>
                 <Button
                   type="submit"
-                  loading={act.isPending}
+                  loading={action.isPending}
                   disabled={props.confirmText !== undefined && typed !== props.confirmText}
                   {...(props.danger ? { color: "red" } : {})}
                 >
@@ -104,7 +105,7 @@ export function ActionDialog(props: {
   );
 }
 
-/** An act that needs a reason. */
+/** An action that needs a reason, which the audit log keeps. */
 export function ReasonDialog(props: {
   label: string;
   title?: string;
@@ -113,7 +114,7 @@ export function ReasonDialog(props: {
   confirmText?: string;
   onSubmit: (reason: string) => Promise<void>;
 }) {
-  const [reason, setReason] = useState("");
+  const [reason, setReason] = useInputState("");
   return (
     <ActionDialog
       label={`${props.label}…`}
@@ -129,7 +130,7 @@ export function ReasonDialog(props: {
         required
         maxLength={500}
         value={reason}
-        onChange={(event) => setReason(event.currentTarget.value)}
+        onChange={setReason}
         data-autofocus
       />
     </ActionDialog>

@@ -1,15 +1,22 @@
 import { Table } from "@mantine/core";
 import type { ReactNode } from "react";
 
-/** A table: its heads, and rows that scroll sideways where the screen is narrow. */
-export function DataTable(props: { columns: string[]; hasActions?: boolean; children: ReactNode }) {
+/** A table that scrolls sideways where the screen is narrow. */
+export function DataTable(props: {
+  /** The columns' headings. */
+  columns: string[];
+  /** Whether each row ends in a cell of buttons. */
+  hasActions?: boolean;
+  /** The rows. */
+  children: ReactNode;
+}) {
   return (
     <div className="scroll">
       <Table>
         <Table.Thead>
           <Table.Tr>
-            {props.columns.map((head) => (
-              <Table.Th key={head}>{head}</Table.Th>
+            {props.columns.map((column) => (
+              <Table.Th key={column}>{column}</Table.Th>
             ))}
             {props.hasActions && <Table.Td />}
           </Table.Tr>

@@ -4,7 +4,7 @@ import { Suspense, lazy, useEffect, useRef, useState } from "react";
 
 import type { components } from "../api/schema";
 import { t } from "../lib/strings";
-import { LoadError } from "./QueryState";
+import { LoadError } from "./ErrorAlert";
 
 const DailyBarChart = lazy(() => import("./DailyBarChart"));
 

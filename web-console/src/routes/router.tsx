@@ -8,7 +8,7 @@ import {
 import { parseAuditSearch } from "../features/audit/search";
 import { parsePairsSearch } from "../features/pairs/search";
 import { AppLayout } from "./AppLayout";
-import { LoadError } from "../components/QueryState";
+import { LoadError } from "../components/ErrorAlert";
 
 /** What the frame needs besides who is signed in. */
 export interface RouterContext {

@@ -20,7 +20,7 @@ import { useState } from "react";
 import { type Api, type AuditEntry, unwrap } from "../../api/client";
 import { authHeaders } from "../../api/credentials";
 import { useAuth } from "../../api/AuthContext";
-import { ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
 import { Timestamp } from "../../components/Timestamp";
 import type { AuditSearch } from "./search";
 import { t } from "../../lib/strings";

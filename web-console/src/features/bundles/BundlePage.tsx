@@ -22,7 +22,8 @@ import {
 } from "../../api/client";
 import { isTicketSigned } from "../../lib/crypto";
 import { useAuth } from "../../api/AuthContext";
-import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
+import { QueryState } from "../../components/QueryState";
 import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
@@ -48,12 +49,12 @@ export function BundlePage() {
         unwrap(api.GET("/v1/bundles/{id}/obediences", path)),
       ]);
       const collision = collisions.items.find((one) => one.bundle_id === id);
-      return { bundle, pair: pair.found, tag: pair.tag, lanes, collision, obediences };
+      return { bundle, pair: pair.data, etag: pair.etag, lanes, collision, obediences };
     },
   });
   return (
     <QueryState query={query}>
-      {({ bundle, pair, tag, lanes, collision, obediences }) => (
+      {({ bundle, pair, etag, lanes, collision, obediences }) => (
         <Stack>
           <Group justify="space-between">
             <Title order={2}>
@@ -62,7 +63,7 @@ export function BundlePage() {
             <Group>
               <StateBadge state={bundle.state} />
               {bundle.state === "disconnected" && pair.state === "disconnected" && (
-                <PairActions pair={pair} etag={tag} />
+                <PairActions pair={pair} etag={etag} />
               )}
             </Group>
           </Group>

@@ -18,9 +18,9 @@ export function EndpointsPage() {
   const query = useQuery({
     queryKey: ["endpoints"],
     queryFn: async () => {
-      const endpoints = await fetchAllPages<Endpoint>((cursor) =>
+      const endpoints = await fetchAllPages<Endpoint>((query) =>
         auth.api.GET("/v1/endpoints", {
-          params: { query: cursor === undefined ? {} : { cursor } },
+          params: { query },
         }),
       );
       return Promise.all(
@@ -120,9 +120,7 @@ function EnrolDialog() {
     queryFn: async () => {
       const of = async (side: "consumer" | "producer") => {
         const path = `/v1/${side}s` as const;
-        const parties = await fetchAllPages<Party>((cursor) =>
-          api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
-        );
+        const parties = await fetchAllPages<Party>((query) => api.GET(path, { params: { query } }));
         return parties.map(({ id, name }) => ({
           value: `${side}:${id}`,
           label: `${name} (${side})`,
@@ -135,7 +133,7 @@ function EnrolDialog() {
     <ActionDialog
       label={t.endpoints.enrol}
       submitLabel={t.create}
-      buttonProps={{ variant: "filled" }}
+      primary
       onSubmit={async () => {
         const [side, id] = (chosen ?? ":").split(":");
         const { token } = await unwrap(

@@ -43,12 +43,7 @@ export function NewPairDialog() {
   };
 
   return (
-    <ActionDialog
-      label={t.pairs.new}
-      submitLabel={t.create}
-      onSubmit={create}
-      buttonProps={{ variant: "filled" }}
-    >
+    <ActionDialog label={t.pairs.new} submitLabel={t.create} onSubmit={create} primary>
       <TextInput
         label={t.pairs.newConsumer}
         description={t.pairs.newHint}
@@ -92,9 +87,7 @@ type Role = "consumer" | "producer";
 /** The id of the party of a name, registered if there is none. */
 async function findOrCreateParty(api: Api, side: Role, name: string): Promise<string> {
   const path = `/v1/${side}s` as const;
-  const known = await fetchAllPages<Party>((cursor) =>
-    api.GET(path, { params: { query: cursor === undefined ? {} : { cursor } } }),
-  );
+  const known = await fetchAllPages<Party>((query) => api.GET(path, { params: { query } }));
   const found = known.find((one) => one.name === name);
   return (found ?? (await unwrap(api.POST(path, { body: { name } })))).id;
 }

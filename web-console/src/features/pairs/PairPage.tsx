@@ -18,7 +18,8 @@ import { type Pair, type Policy, ApiError, unwrap, unwrapWithEtag } from "../../
 import { canOperate, useAuth } from "../../api/AuthContext";
 import { ReasonDialog } from "../../components/ActionDialog";
 import { DataTable } from "../../components/DataTable";
-import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
+import { QueryState } from "../../components/QueryState";
 import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
@@ -34,7 +35,7 @@ export function PairPage() {
   });
   return (
     <QueryState query={query}>
-      {({ found: pair, tag }) => (
+      {({ data: pair, etag }) => (
         <Stack>
           <Group justify="space-between">
             <Title order={2}>
@@ -42,14 +43,14 @@ export function PairPage() {
             </Title>
             <Group>
               <StateBadge state={pair.state} />
-              <PairActions pair={pair} etag={tag} />
+              <PairActions pair={pair} etag={etag} />
             </Group>
           </Group>
           <BundlesTable pair={pair} />
           <PolicyForm
-            key={tag}
+            key={etag}
             pair={pair}
-            etag={tag}
+            etag={etag}
             hasConflict={outrun}
             onConflict={setOutrun}
           />

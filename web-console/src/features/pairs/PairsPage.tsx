@@ -8,7 +8,7 @@ import { useEffect, useRef, useState } from "react";
 import { type Pair, unwrap } from "../../api/client";
 import { canOperate, useAuth } from "../../api/AuthContext";
 import { NewPairDialog } from "./NewPairDialog";
-import { ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
 import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import type { PairsSearch } from "./search";

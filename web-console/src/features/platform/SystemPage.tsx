@@ -128,7 +128,7 @@ function Tenants() {
         <ActionDialog
           label={t.system.createTenant}
           submitLabel={t.create}
-          buttonProps={{ variant: "filled" }}
+          primary
           onSubmit={async () => {
             const { token } = await unwrap(api.POST("/v1/tenants", { body: { name } }));
             return <OneTimeSecret label={name} text={token} />;

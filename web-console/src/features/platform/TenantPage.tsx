@@ -8,7 +8,8 @@ import type { components } from "../../api/schema";
 import { useAuth } from "../../api/AuthContext";
 import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
 import { OverviewMetrics } from "../../components/OverviewMetrics";
-import { QueryState, ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
+import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
@@ -82,7 +83,7 @@ export function TenantPage() {
       <QueryState query={overview}>{(now) => <OverviewMetrics overview={now} />}</QueryState>
       <QueryState query={quotas}>
         {(read) => (
-          <QuotasForm key={read.tag} id={id} quotas={read.found as Quotas} etag={read.tag} />
+          <QuotasForm key={read.etag} id={id} quotas={read.data as Quotas} etag={read.etag} />
         )}
       </QueryState>
     </Stack>

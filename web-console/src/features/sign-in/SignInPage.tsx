@@ -3,7 +3,7 @@ import { type FormEvent, useEffect, useState } from "react";
 
 import { ApiError, type SignInChoice, unwrap, createApi } from "../../api/client";
 import { type Auth, savedTenant, saveTenant, signInWithToken } from "../../api/credentials";
-import { ErrorAlert } from "../../components/QueryState";
+import { ErrorAlert } from "../../components/ErrorAlert";
 import { t } from "../../lib/strings";
 
 export function SignInPage(props: { onSignedIn: (auth: Auth) => void; message: string }) {
