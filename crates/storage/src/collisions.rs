@@ -11,6 +11,29 @@ use crate::{
     tx::Tx,
 };
 
+/// A collision to be recorded.
+#[derive(Debug)]
+pub struct NewCollision<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The pair concerned.
+    pub pair: Uuid,
+    /// The bundle concerned.
+    pub bundle: Uuid,
+    /// Its kind.
+    pub kind: CollisionKind,
+    /// The lane where it was found.
+    pub lane: u32,
+    /// The number of the ticket.
+    pub n: u64,
+    /// The signed ticket that is recorded.
+    pub recorded: Option<&'a [u8]>,
+    /// The signed ticket that was reported.
+    pub reported: Option<&'a [u8]>,
+    /// The endpoint that reported it.
+    pub reporter: Uuid,
+}
+
 impl Tx {
     /// The tenant's collisions.
     pub fn collisions(&mut self) -> Collisions<'_> {
@@ -26,33 +49,22 @@ impl Collisions<'_> {
     ///
     /// # Errors
     /// If the database refuses.
-    #[expect(clippy::too_many_arguments, reason = "one argument a column")]
-    pub async fn record(
-        &mut self,
-        id: Uuid,
-        pair: Uuid,
-        bundle: Uuid,
-        kind: CollisionKind,
-        lane: u32,
-        n: u64,
-        evidence: (Option<&[u8]>, Option<&[u8]>),
-        reporter: Uuid,
-    ) -> Result<bool> {
+    pub async fn record(&mut self, new: &NewCollision<'_>) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO collisions (tenant_id, collision_id, pair_id, bundle_id, kind, lane, n,
                                      recorded, reported, reporter_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (tenant_id, bundle_id) DO NOTHING",
             self.0.tenant,
-            id,
-            pair,
-            bundle,
-            kind.as_str(),
-            i64::from(lane),
-            i64::try_from(n).unwrap_or(i64::MAX),
-            evidence.0,
-            evidence.1,
-            reporter
+            new.id,
+            new.pair,
+            new.bundle,
+            new.kind.as_str(),
+            i64::from(new.lane),
+            i64::try_from(new.n).unwrap_or(i64::MAX),
+            new.recorded,
+            new.reported,
+            new.reporter
         )
         .execute(&mut *self.0.inner)
         .await?;

@@ -2,7 +2,7 @@
 
 use armour_api::{CollisionKind, PairState};
 use armour_protocol::ticket::SignedTicket;
-use armour_storage::{Actor, BundleRow, NewEvent, Tx};
+use armour_storage::{Actor, BundleRow, NewCollision, NewEvent, Tx};
 use opentelemetry::KeyValue;
 use serde_json::json;
 use uuid::Uuid;
@@ -41,16 +41,17 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
     let first = tx
         .collisions()
-        .record(
+        .record(&NewCollision {
             id,
-            found.bundle.pair,
-            found.bundle.id,
-            found.kind,
-            found.lane,
-            found.n,
-            (recorded.as_deref(), reported.as_deref()),
-            found.reporter,
-        )
+            pair: found.bundle.pair,
+            bundle: found.bundle.id,
+            kind: found.kind,
+            lane: found.lane,
+            n: found.n,
+            recorded: recorded.as_deref(),
+            reported: reported.as_deref(),
+            reporter: found.reporter,
+        })
         .await?;
     if !first {
         return Ok(false);
