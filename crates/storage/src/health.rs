@@ -1,8 +1,9 @@
 //! Whether the database can serve.
 
-use chrono::{Duration, Utc};
+use chrono::Duration;
 
 use crate::{
+    clock::machine_time,
     error::{Result, StorageError},
     store::Store,
 };
@@ -49,11 +50,11 @@ impl Store {
     /// # Errors
     /// If it does not answer.
     pub async fn set_clock(&self) -> Result<()> {
-        let asked = Utc::now();
+        let asked = machine_time();
         let time = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "time!""#)
             .fetch_one(&self.pool)
             .await?;
-        self.clock.set(asked, time, Utc::now());
+        self.clock.set(asked, time, machine_time());
         Ok(())
     }
 
