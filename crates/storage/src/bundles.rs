@@ -97,7 +97,8 @@ impl Bundles<'_> {
     /// # Errors
     /// `NotFound`.
     pub async fn find_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
-        let row = sqlx::query!(
+        sqlx::query_as!(
+            LedgerRow,
             "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
                     bundles.state, superseded_at, signing_key
              FROM bundles JOIN endpoints c
@@ -108,17 +109,8 @@ impl Bundles<'_> {
             id
         )
         .fetch_one(&mut *self.0.inner)
-        .await?;
-        Ok(BundleRow {
-            id: row.bundle_id,
-            pair: row.pair_id,
-            consumer: row.consumer_endpoint_id,
-            producer: row.producer_endpoint_id,
-            suite: u8::try_from(row.suite).map_err(corrupt)?,
-            state: word(BundleState::parse, &row.state)?,
-            superseded_at: row.superseded_at,
-            consumer_key: row.signing_key,
-        })
+        .await?
+        .into_bundle()
     }
 
     /// Those of these bundles that exist.
@@ -126,7 +118,8 @@ impl Bundles<'_> {
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
     pub async fn find_many(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, BundleRow>> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            LedgerRow,
             "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
                     bundles.state, superseded_at, signing_key
              FROM bundles JOIN endpoints c
@@ -138,19 +131,7 @@ impl Bundles<'_> {
         .fetch_all(&mut *self.0.inner)
         .await?;
         rows.into_iter()
-            .map(|row| {
-                let bundle = BundleRow {
-                    id: row.bundle_id,
-                    pair: row.pair_id,
-                    consumer: row.consumer_endpoint_id,
-                    producer: row.producer_endpoint_id,
-                    suite: u8::try_from(row.suite).map_err(corrupt)?,
-                    state: word(BundleState::parse, &row.state)?,
-                    superseded_at: row.superseded_at,
-                    consumer_key: row.signing_key,
-                };
-                Ok((bundle.id, bundle))
-            })
+            .map(|row| Ok((row.bundle_id, row.into_bundle()?)))
             .collect()
     }
 
@@ -272,6 +253,32 @@ impl Bundles<'_> {
                 })
             })
             .collect()
+    }
+}
+
+struct LedgerRow {
+    bundle_id: Uuid,
+    pair_id: Uuid,
+    consumer_endpoint_id: Uuid,
+    producer_endpoint_id: Uuid,
+    suite: i16,
+    state: String,
+    superseded_at: Option<DateTime<Utc>>,
+    signing_key: Vec<u8>,
+}
+
+impl LedgerRow {
+    fn into_bundle(self) -> Result<BundleRow> {
+        Ok(BundleRow {
+            id: self.bundle_id,
+            pair: self.pair_id,
+            consumer: self.consumer_endpoint_id,
+            producer: self.producer_endpoint_id,
+            suite: u8::try_from(self.suite).map_err(corrupt)?,
+            state: word(BundleState::parse, &self.state)?,
+            superseded_at: self.superseded_at,
+            consumer_key: self.signing_key,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! When endpoints acknowledged a disconnect: when they first reported without the bundle.
+//! When endpoints acknowledged a disconnect: their first heartbeat without the bundle.
 
 use armour_api::Obedience;
 use uuid::Uuid;
@@ -16,8 +16,8 @@ impl Tx {
 pub struct DisconnectAcknowledgements<'a>(&'a mut Tx);
 
 impl DisconnectAcknowledgements<'_> {
-    /// Records which disconnects an endpoint has acknowledged: those of the last hour whose
-    /// bundle is not among its `active` ones any more.
+    /// Records which disconnects an endpoint has acknowledged: those of the last hour
+    /// whose bundle is not among its `active` ones any more.
     ///
     /// # Errors
     /// If the database refuses.

@@ -40,6 +40,7 @@ impl Journals<'_> {
         Ok(())
     }
 
+    /// The key that signs the heads of the audit log.
     pub(crate) async fn signing_key(&mut self) -> Result<SigningKey> {
         let secret = self
             .0
