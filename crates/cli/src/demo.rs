@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{Bundle, BundleState, Page};
+use armour_api::{Bundle, BundleState};
 use armour_client::Client;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    dev::World,
-    operate::{Access, As},
+    access::{Access, As},
+    dev::DevEnvironment,
 };
 
 /// Demonstrations on a running `armour dev`.
@@ -93,7 +93,7 @@ impl CloneDemo {
 /// A running `armour dev` and where the thief's files are.
 struct Stage {
     data: PathBuf,
-    world: World,
+    environment: DevEnvironment,
     operator: Client,
     http: reqwest::Client,
 }
@@ -101,7 +101,7 @@ struct Stage {
 impl Stage {
     fn open(data: PathBuf, access: &Access) -> anyhow::Result<Self> {
         Ok(Self {
-            world: World::read(&data)?,
+            environment: DevEnvironment::read(&data)?,
             operator: access.client(&data, As::Operator)?,
             http: reqwest::Client::builder()
                 .timeout(Duration::from_secs(60))
@@ -116,7 +116,7 @@ impl Stage {
                 println!("{text}");
             }
         };
-        let owner = format!("http://{}", self.world.consumer);
+        let owner = format!("http://{}", self.environment.consumer);
         say(format!(
             "1. The owner calls through its agent: {}",
             self.call(&owner).await?
@@ -177,9 +177,9 @@ impl Stage {
 
     async fn re_arm(&self, aloud: bool) -> anyhow::Result<()> {
         self.operator
-            .re_arm(self.world.pair, "demonstration")
+            .re_arm(self.environment.pair, "demonstration")
             .await?;
-        let owner = format!("http://{}", self.world.consumer);
+        let owner = format!("http://{}", self.environment.consumer);
         let since = Instant::now();
         while let Err(error) = self.try_call(&owner).await {
             if since.elapsed() > Duration::from_secs(20) {
@@ -260,8 +260,7 @@ impl Stage {
 
     /// The pair's active bundle.
     async fn bundle(&self) -> anyhow::Result<Bundle> {
-        let path = format!("/v1/bundles?pair_id={}", self.world.pair);
-        let page: Page<Bundle> = self.operator.get(&path).await?;
+        let page = self.operator.bundles(Some(self.environment.pair)).await?;
         page.items
             .into_iter()
             .find(|bundle| bundle.state == BundleState::Active)
@@ -270,10 +269,7 @@ impl Stage {
 
     async fn disconnected(&self, bundle: &Bundle, since: Instant) -> Option<Duration> {
         while since.elapsed() < Duration::from_secs(20) {
-            let now: Result<Bundle, _> = self
-                .operator
-                .get(&format!("/v1/bundles/{}", bundle.id))
-                .await;
+            let now = self.operator.bundle(bundle.id).await;
             if now.is_ok_and(|bundle| bundle.state == BundleState::Disconnected) {
                 return Some(since.elapsed());
             }

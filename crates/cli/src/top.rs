@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{Bundle, BundleState, Endpoint, Event, Overview, Page, Pair, PairState};
+use armour_api::{Bundle, BundleState, Endpoint, Event, Overview, Pair, PairState};
 use armour_client::Client;
 use clap::Args;
 use futures::{Stream, StreamExt, stream::BoxStream};
@@ -23,7 +23,7 @@ use ratatui::{
 use uuid::Uuid;
 
 use crate::{
-    operate::{Access, As},
+    access::{Access, As},
     output::plain,
 };
 
@@ -166,9 +166,9 @@ fn received(mut receiver: tokio::sync::mpsc::Receiver<Event>) -> impl Stream<Ite
 
 impl View {
     async fn look(&mut self, client: &Client) -> anyhow::Result<()> {
-        let overview = client.get("/v1/overview").await?;
-        let pairs: Page<Pair> = client.get("/v1/pairs").await?;
-        let endpoints: Page<Endpoint> = client.get("/v1/endpoints").await?;
+        let overview = client.overview().await?;
+        let pairs = client.pairs().await?;
+        let endpoints = client.endpoints().await?;
         let bundles = bundles(client).await?;
         let now = Instant::now();
         let counts: HashMap<Uuid, i64> = bundles.iter().map(|b| (b.id, b.exchanges)).collect();
@@ -315,14 +315,13 @@ fn total(numbers: impl Iterator<Item = f64>) -> f64 {
 /// Active bundles, the latest first.
 async fn bundles(client: &Client) -> anyhow::Result<Vec<Bundle>> {
     let mut found = Vec::new();
-    let mut path = "/v1/bundles".to_owned();
-    for _ in 0..PAGES {
-        let page: Page<Bundle> = client.get(&path).await?;
+    let mut page = client.bundles(None).await?;
+    for read in 1.. {
         let active = page.items.into_iter();
         found.extend(active.filter(|bundle| bundle.state == BundleState::Active));
         match page.next {
-            Some(next) => path = format!("/v1/bundles?cursor={next}"),
-            None => break,
+            Some(next) if read < PAGES => page = client.bundles(None).page(&next).await?,
+            _ => break,
         }
     }
     Ok(found)

@@ -1,12 +1,11 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{
+    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
+};
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
 use armour_control_plane::workers;
@@ -19,9 +18,6 @@ use armour_storage::{Keyring, PLATFORM as PLATFORM_TENANT, StorageError, Store};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use common::{
-    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -1,5 +1,4 @@
 //! Random faults and thefts for some minutes; `make chaos` does it for an hour.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::time::Duration;
 

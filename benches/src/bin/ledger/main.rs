@@ -4,6 +4,7 @@
 
 mod bundles;
 mod load;
+mod parameters;
 mod peer;
 mod reporter;
 
@@ -17,11 +18,10 @@ use clap::Parser;
 
 use crate::{
     load::drive,
+    parameters::{CLIENTS, SECONDS},
     reporter::{Reporter, Shape},
 };
 
-const CLIENTS: usize = 32;
-const SECONDS: u64 = 6;
 const TIME: Duration = Duration::from_secs(SECONDS);
 const SHAPES: [Shape; 4] = [shape(1, 1), shape(128, 1), shape(16, 8), shape(16, 32)];
 

@@ -1,9 +1,9 @@
 //! `armour dev`: everything on this machine, on a data folder of its own:
 //! PostgreSQL, a control plane, an upstream and the two agents of one pair.
 
+mod environment;
 mod secrets;
 mod supervise;
-mod world;
 
 use std::{
     net::SocketAddr,
@@ -18,7 +18,7 @@ use clap::Args;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-pub use self::world::World;
+pub use self::environment::DevEnvironment;
 use self::{secrets::secret, supervise::supervise};
 use crate::{nginx::Nginx, postgres::Postgres, user::is_root};
 
@@ -116,7 +116,7 @@ impl Dev {
         let base = format!("http://{}", self.listen);
         let platform = Client::new(&base, secret(&data.join("platform-token"))?)?;
         wait_ready(&platform).await?;
-        let world = World::open(data, &base, self.consumer, &platform).await?;
+        let environment = DevEnvironment::open(data, &base, self.consumer, &platform).await?;
         let agents = [
             tokio::spawn(supervise(
                 "producer's agent",
@@ -129,7 +129,7 @@ impl Dev {
                 stop.clone(),
             )),
         ];
-        self.explain(data, &base, &world);
+        self.explain(data, &base, &environment);
         asked_to_stop().await;
         stop.cancel();
         for agent in agents {
@@ -220,7 +220,7 @@ impl Dev {
         }))
     }
 
-    fn explain(&self, data: &Path, base: &str, world: &World) {
+    fn explain(&self, data: &Path, base: &str, environment: &DevEnvironment) {
         let token = data.join("operator-token");
         let token = token.display();
         println!(
@@ -248,7 +248,7 @@ Ctrl-C stops everything.
 ",
             consumer = self.consumer,
             upstream = self.upstream_port,
-            pair = world.pair,
+            pair = environment.pair,
         );
     }
 }
