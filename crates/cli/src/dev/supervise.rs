@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::nginx::signal;
+use crate::servers::nginx::signal;
 
 /// How long a process may take to drain.
 const DRAIN: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command};
 
-use crate::user::{ids_of, is_root};
+use super::user::{ids_of, is_root};
 
 const PROGRAM: &str = "/usr/sbin/nginx";
 const USER: &str = "www-data";

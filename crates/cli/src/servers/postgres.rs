@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
-use crate::user::{ids_of, is_root};
+use super::user::{ids_of, is_root};
 
 /// A running server; [`Postgres::stop`] ends it.
 pub struct Postgres {

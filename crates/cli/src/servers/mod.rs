@@ -1,0 +1,5 @@
+//! Servers of other people's making that run on this machine.
+
+pub mod nginx;
+pub mod postgres;
+pub mod user;
