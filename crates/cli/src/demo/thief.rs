@@ -2,12 +2,14 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, UnixStream},
     process::{Child, Command},
 };
+
+use crate::servers::process::wait_until_listening;
 
 /// A process that acts with stolen state; it ends when this is dropped.
 pub(super) struct Thief {
@@ -32,7 +34,7 @@ impl Thief {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let program = std::env::current_exe()?.with_file_name("armour-agent");
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg("clone")
             .arg("--state")
             .arg(&file)
@@ -43,16 +45,13 @@ impl Thief {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(address).await.is_ok() {
-                return Ok(Self {
-                    child,
-                    address: format!("http://{address}"),
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        bail!("the thief's process does not start");
+        wait_until_listening(&mut child, address, Duration::from_secs(2))
+            .await
+            .map_err(|_| anyhow!("the thief's process does not start"))?;
+        Ok(Self {
+            child,
+            address: format!("http://{address}"),
+        })
     }
 
     /// The process's number.
