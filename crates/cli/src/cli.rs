@@ -7,13 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    access::Access,
-    commands,
-    demo::Demo,
-    dev::{DataFolder, Dev},
-    doctor::Doctor,
-    profile::Profiles,
-    top::Top,
+    access::Access, commands, data_folder::DataFolder, demo::Demo, dev::Dev, doctor::Doctor,
+    profile::Profiles, top::Top,
 };
 
 /// Armour's command line.

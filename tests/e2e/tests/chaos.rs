@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armour_cli::user::is_root;
+use armour_cli::servers::user::is_root;
 use armour_e2e::chaos::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ mod reporter;
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use armour_benches::service::{PLATFORM, control_plane};
-use armour_cli::postgres::Postgres;
+use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
 use armour_e2e::process::{Process, free_port};
 use clap::Parser;

@@ -3,32 +3,23 @@
 
 use std::{
     path::PathBuf,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use armour_api::{Bundle, BundleState};
 use armour_client::Client;
-use clap::{Args, Subcommand};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::{
-    io::AsyncReadExt,
-    net::{TcpListener, UnixStream},
-    process::{Child, Command},
-};
 
+use super::{
+    summary::{self, Run},
+    thief::Thief,
+};
 use crate::{
     access::{Access, As},
     dev::DevEnvironment,
 };
-
-/// Demonstrations on a running `armour dev`.
-#[derive(Debug, Subcommand)]
-pub enum Demo {
-    /// Copy the consumer's state into a second process and let both act.
-    Clone(CloneDemo),
-}
 
 /// What `armour demo clone` is told.
 #[derive(Debug, Args)]
@@ -41,30 +32,8 @@ pub struct CloneDemo {
     leave: bool,
 }
 
-/// What one run showed.
-struct Run {
-    /// The thief acted before the owner.
-    thief_first: bool,
-    /// From the second ticket to the ledger's disconnect.
-    caught: Option<Duration>,
-    /// From the second ticket until both were refused.
-    refused: Option<Duration>,
-    collisions: usize,
-}
-
-impl Demo {
-    /// Runs a demonstration.
-    ///
-    /// # Errors
-    /// If `armour dev` is not running, or a collision was missed.
-    pub async fn run(self, data: PathBuf, access: &Access) -> anyhow::Result<()> {
-        let Self::Clone(demo) = self;
-        demo.run(data, access).await
-    }
-}
-
 impl CloneDemo {
-    async fn run(&self, data: PathBuf, access: &Access) -> anyhow::Result<()> {
+    pub(super) async fn run(&self, data: PathBuf, access: &Access) -> anyhow::Result<()> {
         let stage = Stage::open(data, access)?;
         let mut runs = Vec::new();
         let bar = ProgressBar::new(self.runs.into());
@@ -86,7 +55,7 @@ impl CloneDemo {
             }
         }
         bar.finish_and_clear();
-        summary(&runs)
+        summary::print(&runs)
     }
 }
 
@@ -127,7 +96,7 @@ impl Stage {
             bundle.id, bundle.exchanges
         ));
         let before = self.collisions(&bundle).await?;
-        let thief = self.steal().await?;
+        let thief = Thief::steal(&self.data).await?;
         say(format!(
             "2. A thief copies the agent's whole state into process {}.",
             thief.pid()
@@ -197,44 +166,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Copies the consumer's state and starts a second process on it.
-    async fn steal(&self) -> anyhow::Result<Thief> {
-        let folder = self.data.join("thief");
-        std::fs::create_dir_all(&folder)?;
-        let mut state = Vec::new();
-        UnixStream::connect(self.data.join("consumer-state.sock"))
-            .await
-            .context("the consumer's state; is `armour dev` running?")?
-            .read_to_end(&mut state)
-            .await?;
-        let file = folder.join("state");
-        std::fs::write(&file, state)?;
-        // A port that was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-        let program = std::env::current_exe()?.with_file_name("armour-agent");
-        let child = Command::new(program)
-            .arg("clone")
-            .arg("--state")
-            .arg(&file)
-            .arg("--data-dir")
-            .arg(&folder)
-            .args(["--listen", &address.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(address).await.is_ok() {
-                return Ok(Thief {
-                    child,
-                    address: format!("http://{address}"),
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        bail!("the thief's process does not start");
-    }
-
     async fn call(&self, base: &str) -> anyhow::Result<String> {
         self.try_call(base)
             .await
@@ -295,70 +226,5 @@ impl Stage {
             .iter()
             .filter(|found| found.bundle_id == bundle.id);
         Ok(of_it.count())
-    }
-}
-
-/// A process that acts with stolen state; it ends when this is dropped.
-struct Thief {
-    child: Child,
-    address: String,
-}
-
-impl Thief {
-    fn pid(&self) -> u32 {
-        self.child.id().unwrap_or_default()
-    }
-}
-
-fn summary(runs: &[Run]) -> anyhow::Result<()> {
-    println!(
-        "\n{:14} {:>5} {:>7} {:>8}  {:>16} {:>16}",
-        "acts first", "runs", "caught", "refused", "caught p50/max", "refused p50/max"
-    );
-    for thief_first in [true, false] {
-        let of: Vec<&Run> = runs
-            .iter()
-            .filter(|run| run.thief_first == thief_first)
-            .collect();
-        if of.is_empty() {
-            continue;
-        }
-        let times = |of: Vec<Duration>| {
-            let mut of = of;
-            of.sort();
-            match (of.get(of.len() / 2), of.last()) {
-                (Some(median), Some(most)) => format!("{:.0?}/{:.0?}", median, most),
-                _ => "-".to_owned(),
-            }
-        };
-        let caught: Vec<Duration> = of
-            .iter()
-            .filter(|run| run.collisions == 1)
-            .filter_map(|run| run.caught)
-            .collect();
-        let refused: Vec<Duration> = of.iter().filter_map(|run| run.refused).collect();
-        println!(
-            "{:14} {:>5} {:>7} {:>8}  {:>16} {:>16}",
-            if thief_first {
-                "the thief"
-            } else {
-                "the owner"
-            },
-            of.len(),
-            caught.len(),
-            refused.len(),
-            times(caught),
-            times(refused)
-        );
-    }
-    let missed = runs
-        .iter()
-        .filter(|run| run.caught.is_none() || run.refused.is_none() || run.collisions != 1);
-    match missed.count() {
-        0 => Ok(()),
-        missed => bail!(
-            "{missed} of {} clones were not caught exactly once",
-            runs.len()
-        ),
     }
 }

@@ -2,16 +2,21 @@
 //! uploads with PUT and echoing an argument.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use tokio::process::{Child, Command};
+use anyhow::{Context as _, anyhow, bail};
+use rustix::process::Signal;
+use tokio::process::Child;
 
-use crate::user::{ids_of, is_root};
+use super::{
+    process::{signal_group, wait_until_listening},
+    user::{command_as, ids_of, is_root},
+};
 
 const PROGRAM: &str = "/usr/sbin/nginx";
 const USER: &str = "www-data";
@@ -50,18 +55,13 @@ impl Nginx {
         std::fs::create_dir_all(folder.join("tmp"))?;
         let config = folder.join("nginx.conf");
         std::fs::write(&config, text(folder, http))?;
-        let mut command = if is_root() {
+        if is_root() {
             let (uid, gid) = ids_of(USER)?;
             for path in [folder, &folder.join("tmp"), &folder.join("www"), &upload] {
                 chown(path, Some(uid), Some(gid))?;
             }
-            let mut command = Command::new("runuser");
-            command.args(["-u", USER, "--", PROGRAM]);
-            command
-        } else {
-            Command::new(PROGRAM)
-        };
-        let mut child = command
+        }
+        let mut child = command_as(USER, PROGRAM)
             .arg("-e")
             .arg(folder.join("error.log"))
             .arg("-p")
@@ -73,22 +73,14 @@ impl Nginx {
             .kill_on_drop(true)
             .spawn()
             .context("start nginx")?;
-        for _ in 0..100 {
-            if let Some(status) = child.try_wait()? {
-                bail!("nginx ended: {status}; see {}", folder.display());
-            }
-            if tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_ok()
-            {
-                return Ok(Self {
-                    child,
-                    folder: folder.to_owned(),
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        bail!("nginx is not up after 5 s; see {}", folder.display());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        wait_until_listening(&mut child, address, Duration::from_secs(5))
+            .await
+            .map_err(|why| anyhow!("nginx {why}; see {}", folder.display()))?;
+        Ok(Self {
+            child,
+            folder: folder.to_owned(),
+        })
     }
 
     /// The requests served so far, a line each: method, target, status, bytes.
@@ -109,7 +101,7 @@ impl Nginx {
     /// # Errors
     /// If it cannot be signalled.
     pub async fn stop(mut self) -> std::io::Result<()> {
-        signal(&self.child, rustix::process::Signal::TERM);
+        signal_group(&self.child, Signal::TERM);
         let ended = tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await;
         if ended.is_err() {
             self.child.kill().await?;
@@ -118,21 +110,9 @@ impl Nginx {
     }
 }
 
-/// Sends a signal to a child's whole group.
-pub fn signal(child: &Child, signal: rustix::process::Signal) {
-    if let Some(pid) = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(rustix::process::Pid::from_raw)
-    {
-        // It may be gone by now; that is what was wanted.
-        let _ = rustix::process::kill_process_group(pid, signal);
-    }
-}
-
 impl Drop for Nginx {
     fn drop(&mut self) {
-        signal(&self.child, rustix::process::Signal::KILL);
+        signal_group(&self.child, Signal::KILL);
     }
 }
 

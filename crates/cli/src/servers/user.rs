@@ -1,11 +1,24 @@
 //! Users of this machine that servers run as.
 
+use std::ffi::OsStr;
+
 use anyhow::Context as _;
+use tokio::process::Command;
 
 /// Whether this process may do everything, so that servers must not be its
 /// children without giving that up.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// A program as this user where this process is root's; else as its own.
+pub fn command_as(user: &str, program: impl AsRef<OsStr>) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", user, "--"]).arg(program);
+    command
 }
 
 /// User and group number.

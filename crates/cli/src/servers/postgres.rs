@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
-use crate::user::{ids_of, is_root};
+use super::user::{command_as, ids_of, is_root};
 
 /// A running server; [`Postgres::stop`] ends it.
 pub struct Postgres {
@@ -199,15 +199,7 @@ impl Postgres {
     /// If it fails, with what it says.
     pub async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         // PostgreSQL refuses to run as root.
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command
-                .args(["-u", "postgres", "--"])
-                .arg(self.bin.join(name));
-            command
-        } else {
-            Command::new(self.bin.join(name))
-        };
+        let mut command = command_as("postgres", self.bin.join(name));
         command
             .arg("-D")
             .arg(&self.data)
