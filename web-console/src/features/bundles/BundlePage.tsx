@@ -27,7 +27,7 @@ import { QueryState } from "../../components/QueryState";
 import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
-import { PairActions } from "../pairs/PairPage";
+import { PairActions } from "../../components/PairActions";
 
 /** Exchanges make no events: how often a bundle in use is read anew, in milliseconds. */
 const REFETCH_INTERVAL_MS = 3_000;
