@@ -7,6 +7,9 @@ CARGO ?= cargo
 export PATH := $(CURDIR)/web-console/.node/bin:$(PATH)
 # The agent of development and tests can hand out its state, to be cloned.
 BINARIES := --workspace --bins --all-features
+# Programs and tests in one go: asked for apart, what both need is compiled twice,
+# since the tests' dependencies turn on features of it.
+EVERYTHING := --workspace --all-targets --all-features
 
 .PHONY: advisories chaos clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
@@ -26,15 +29,15 @@ run: setup console ## Run everything here: PostgreSQL, control plane, console, u
 test: setup-test lint test-rust test-python test-console ## Run lints and every test
 
 test-rust: setup-test
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/with-postgres $(CARGO) test --workspace --all-features
 
 test-python: setup-test console
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/with-postgres tests/.venv/bin/pytest -q tests
 
 test-console: setup-test console
-	$(CARGO) build $(BINARIES)
+	$(CARGO) build $(EVERYTHING)
 	scripts/test-console
 
 lint: setup-test ## Check formatting, lints, and where dependencies come from
@@ -102,7 +105,7 @@ clients: setup-test ## Generate the typed clients for Python and TypeScript
 	scripts/clients
 
 openapi: ## Write openapi/openapi.json anew
-	ARMOUR_UPDATE_OPENAPI=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test api openapi_document
+	ARMOUR_UPDATE_OPENAPI=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test integration openapi_document
 
 reference: ## Write docs/configuration.md anew; manual pages and completions into target/reference
 	ARMOUR_UPDATE_REFERENCE=1 $(CARGO) test -p armour-reference
@@ -112,13 +115,13 @@ docs: setup-test ## Make the documentation's book, target/book
 	mdbook build
 
 roles: ## Write the table of docs/roles.md anew
-	ARMOUR_UPDATE_ROLES=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test roles documented
+	ARMOUR_UPDATE_ROLES=1 scripts/with-postgres $(CARGO) test -p armour-control-plane --test integration documented_table
 
 rotation: ## Seal 100,000 secrets anew under traffic while a replica dies
-	ARMOUR_ROTATED_SECRETS=100000 scripts/with-postgres $(CARGO) test -p armour-control-plane --test keys rotation -- --nocapture
+	ARMOUR_ROTATED_SECRETS=100000 scripts/with-postgres $(CARGO) test -p armour-control-plane --test integration rotation_under_traffic -- --nocapture
 
 helm-snapshots: setup-test ## Write tests/helm/snapshots anew
 	ARMOUR_UPDATE_SNAPSHOTS=1 scripts/with-postgres tests/.venv/bin/pytest -q tests/test_helm.py -k snapshots
 
 vectors: ## Write tests/vectors anew
-	ARMOUR_UPDATE_VECTORS=1 $(CARGO) test -p armour-protocol --all-features --test vectors
+	ARMOUR_UPDATE_VECTORS=1 $(CARGO) test -p armour-protocol --all-features --test integration published_vectors

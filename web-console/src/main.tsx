@@ -7,8 +7,8 @@ import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import { App } from "./App";
-import { Refused } from "./api/client";
+import { App } from "./routes/App";
+import { ApiError } from "./api/client";
 
 const theme = createTheme({
   primaryColor: "indigo",
@@ -25,7 +25,7 @@ const queries = new QueryClient({
     queries: {
       staleTime: 2_000,
       // What was refused is refused again; what failed may pass.
-      retry: (failures, error) => !(error instanceof Refused) && failures < 3,
+      retry: (failures, error) => !(error instanceof ApiError) && failures < 3,
     },
   },
 });

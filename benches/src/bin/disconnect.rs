@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use armour_api::{NewPair, Policy, ReportVerdict, Role, TicketReport};
 use armour_benches::service::{Endpoint, PLATFORM, control_plane, enrol};
-use armour_cli::postgres::Postgres;
+use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
 use armour_e2e::process::free_port;
 use armour_protocol::{

@@ -1,11 +1,6 @@
-//! What people watch: the tenant at a glance, a lane's tickets, the service itself.
-
-#[cfg(feature = "openapi")]
-use utoipa::ToSchema;
+//! A tenant at a glance.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 wire! {
     /// The tenant at a glance.
@@ -30,46 +25,4 @@ wire! {
 
     /// How many collisions a day had.
     pub struct CollisionsOfDay { pub day: NaiveDate, pub count: i64 }
-
-    /// A ticket as the ledger has it.
-    pub struct RecordedTicket {
-        pub lane: u32,
-        pub n: u64,
-        /// SHA-256 of the ticket, hexadecimal.
-        pub hash: String,
-        /// SHA-256 of the ticket before, hexadecimal; zeros for the first.
-        pub previous: String,
-        /// The endpoint whose report recorded it first, and when; unknown of old ones.
-        pub reporter_id: Option<Uuid>,
-        /// Whether either end's report vouches for it.
-        pub consumer_reported: bool,
-        pub producer_reported: bool,
-        pub recorded_at: Option<DateTime<Utc>>,
-    }
-
-    /// When an endpoint obeyed a disconnect.
-    pub struct Obedience { pub endpoint_id: Uuid, pub obeyed_at: DateTime<Utc> }
-
-    /// A running control plane.
-    pub struct Replica {
-        pub id: Uuid,
-        pub version: String,
-        pub started_at: DateTime<Utc>,
-        pub seen_at: DateTime<Utc>,
-    }
-
-    /// The service itself.
-    pub struct System {
-        /// Heard of in the last minute.
-        pub replicas: Vec<Replica>,
-        pub database_version: String,
-        /// Size of the database, in bytes.
-        pub database_bytes: i64,
-        /// Numbers of the migrations that have been applied.
-        pub migrations: Vec<i64>,
-        pub tenants: i64,
-        /// Tenants with webhook deliveries that are due, and since when.
-        pub tenants_waiting: i64,
-        pub waiting_since: Option<DateTime<Utc>>,
-    }
 }

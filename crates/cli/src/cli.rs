@@ -7,12 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    demo::Demo,
-    dev::{DataFolder, Dev},
-    doctor::Doctor,
-    operate::{self, Access},
-    profile::Profiles,
-    top::Top,
+    access::Access, commands, data_folder::DataFolder, demo::Demo, dev::Dev, doctor::Doctor,
+    profile::Profiles, top::Top,
 };
 
 /// Armour's command line.
@@ -46,7 +42,7 @@ enum Command {
     /// Write manual pages into a folder, for example ~/.local/share/man/man1.
     Man { folder: PathBuf },
     #[command(flatten)]
-    Resource(operate::Resource),
+    Resource(commands::Resource),
 }
 
 impl Cli {
@@ -73,7 +69,7 @@ impl Cli {
                 clap_mangen::generate_to(Self::command(), &folder)
                     .with_context(|| format!("write into {}", folder.display()))
             }
-            Command::Resource(resource) => operate::run(&data, &self.access, resource).await,
+            Command::Resource(resource) => commands::run(&data, &self.access, resource).await,
         }
     }
 }

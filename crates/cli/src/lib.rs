@@ -1,13 +1,13 @@
 //! The `armour` command's parts.
 
+pub mod access;
 pub mod cli;
+pub mod commands;
+pub mod data_folder;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
-pub mod nginx;
-pub mod operate;
 pub mod output;
-pub mod postgres;
 pub mod profile;
+pub mod servers;
 mod top;
-pub mod user;

@@ -1,18 +1,9 @@
 //! Attacks by name on one lane, each with the attacker's knowledge and nothing more.
 //! `docs/security.md` names each test; those on whole systems are in `tests/e2e`.
-#![cfg(feature = "state-export")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by them"
-)]
-
-mod common;
-mod salamander;
 
 use std::sync::Arc;
 
+use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Error, Suite,
     bundle::{BundleContext, BundleSecret},
@@ -24,7 +15,6 @@ use armour_protocol::{
     segment::{HEADER_LEN, Header, Sealer},
     ticket::SignedTicket,
 };
-use common::{World, accept, open, receive, seal};
 use ed25519_dalek::SigningKey;
 
 const SUITES: [Suite; 2] = [Suite::X25519, Suite::X25519MlKem768];
@@ -375,8 +365,8 @@ fn key_commitment_an_invisible_salamander_is_refused() {
     // The attack works on the bare cipher.
     let keys = [*first.key.as_bytes(), *second.key.as_bytes()];
     let nonce = [0u8; 12];
-    let sealed = salamander::find(keys, &nonce, &ad);
-    let opened = keys.map(|key| salamander::open(&key, &nonce, &ad, &sealed).unwrap());
+    let sealed = crate::salamander::find(keys, &nonce, &ad);
+    let opened = keys.map(|key| crate::salamander::open(&key, &nonce, &ad, &sealed).unwrap());
     assert_ne!(opened[0], opened[1]);
     // Two ends that hold different roots: a malicious control plane or consumer wants
     // both to take one message, and to read different things in it.

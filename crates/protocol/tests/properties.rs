@@ -1,8 +1,7 @@
 //! Properties: whatever the network does to messages, a lane is disturbed by
 //! nothing but its own next message, and a body opens whole or not at all.
 
-mod common;
-
+use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Error, Suite,
     bundle::BundleContext,
@@ -12,7 +11,6 @@ use armour_protocol::{
     producer::{ReadyLane, Standing},
     ticket::SignedTicket,
 };
-use common::{World, accept, open, receive, seal};
 use proptest::prelude::*;
 use std::sync::Arc;
 

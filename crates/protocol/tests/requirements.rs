@@ -1,10 +1,7 @@
 //! The security model's requirements R1-R5 and R8, each as a test that takes
 //! the thief's view and tries.
-#![cfg(feature = "state-export")]
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-mod common;
-
+use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Error, Suite,
     consumer::IdleLane,
@@ -12,7 +9,6 @@ use armour_protocol::{
     producer::Standing,
     schedule::{MessageKey, Root, Transcript},
 };
-use common::{World, accept, open, receive, seal};
 use ed25519_dalek::SigningKey;
 
 const SUITES: [Suite; 2] = [Suite::X25519, Suite::X25519MlKem768];

@@ -1,16 +1,12 @@
 //! Writes and checks the published test vectors, `tests/vectors/suite-N.json`.
 //! An independent program, `tests/test_vectors.py`, derives them anew.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
-mod common;
-
 use std::convert::Infallible;
 
+use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Suite, bundle::BundleSecret, envelope, ledger::Chain, message::share_digest,
 };
-use common::{World, accept, open, receive, seal};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng},

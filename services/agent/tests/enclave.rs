@@ -1,12 +1,8 @@
 //! Two real enclave processes, a consumer's and a producer's, and the proxy's
 //! view of them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
-
-mod common;
-
+use crate::common::{LANE, accept, ends};
 use armour_agent::enclave::{Enclave, ipc::Accepted};
-use common::{LANE, accept, ends};
 
 #[tokio::test]
 async fn both_ends_derive_the_same_keys_in_both_suites() {

@@ -1,13 +1,9 @@
 //! The enclave's process as the kernel sees it, and what its memory holds.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
-
-mod common;
-
 use std::{collections::BTreeMap, os::unix::fs::FileExt, path::PathBuf, process::Command};
 
+use crate::common::{Ends, LANE, MINTED, accept, ends};
 use armour_agent::enclave::ipc::LaneId;
-use common::{Ends, LANE, MINTED, accept, ends};
 
 fn proc(pid: u32, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{name}"))

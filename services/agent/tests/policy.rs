@@ -1,8 +1,6 @@
 //! A kernel that cannot shut the enclave off: here one that says so, by a filter that the
 //! agent inherits from the thread that starts it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
-
 use std::process::Command;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};

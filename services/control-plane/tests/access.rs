@@ -1,13 +1,9 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{As, World, bound, call, database, replica};
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};
 use armour_client::{Client, dpop};
-use common::{As, World, bound, call, database, replica};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

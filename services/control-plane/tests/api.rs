@@ -1,10 +1,8 @@
 //! The REST API's manners: documents, tenancy, tokens, repeats, bad input.
 
-mod common;
-
+use crate::common::{World, database, replica};
 use armour_api::{Enrol, Pair, Party, Policy, Role};
 use armour_client::Client;
-use common::{World, database, replica};
 
 #[test]
 fn openapi_document_is_the_committed_one() {

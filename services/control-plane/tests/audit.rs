@@ -1,9 +1,6 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{MASTER_KEYS, World, bound, database, history, replica, report};
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
 };
@@ -17,7 +14,6 @@ use armour_transparency::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::NaiveDate;
-use common::{MASTER_KEYS, World, bound, database, history, replica, report};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 

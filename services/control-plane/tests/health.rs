@@ -1,15 +1,11 @@
 //! Readiness that means what it says, and draining.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
+use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve};
 use armour_api::Policy;
 use armour_control_plane::{config::Config, state::App};
 use clap::Parser;
-use common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve};
 use futures::StreamExt;
 use serde_json::json;
 

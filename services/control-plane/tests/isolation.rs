@@ -1,11 +1,7 @@
 //! Tenants see nothing of each other: every route, every table.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{As, World, bound, call, database, history, replica, report, routes};
 use armour_api::{Policy, Role};
-use common::{As, World, bound, call, database, history, replica, report, routes};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
@@ -191,7 +187,7 @@ async fn every_table_is_the_tenants_own() {
 #[tokio::test]
 async fn a_role_that_could_see_through_is_refused() {
     let superuser = database().await.replace("//armour@", "//postgres@");
-    let refused = common::app_with(&superuser, &[]).await.map(drop);
+    let refused = crate::common::app_with(&superuser, &[]).await.map(drop);
     let text = format!("{:#}", refused.unwrap_err());
     assert!(text.contains("must not be a superuser"), "{text}");
 }
@@ -247,7 +243,7 @@ async fn everything(a: &World, database: &str) -> (Vec<Theirs>, Vec<String>) {
         })
         .await
         .unwrap();
-    let thief = common::enrol(operator, Role::Consumer, extra.id).await;
+    let thief = crate::common::enrol(operator, Role::Consumer, extra.id).await;
     let client = thief.client(&a.base);
     let bundle = client.draw_bundle(second.id, None).await.unwrap().bundle.id;
     for branch in [1, 2] {

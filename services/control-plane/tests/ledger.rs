@@ -1,10 +1,8 @@
 //! The ledger against a real PostgreSQL and two replicas.
 
-mod common;
-
+use crate::common::{World, database, history, replica, report};
 use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict, Role};
 use armour_protocol::ticket::SignedTicket;
-use common::{World, database, history, replica, report};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -88,7 +86,7 @@ async fn reports_that_come_at_once_each_get_their_own_verdict() {
     let mut ends = Vec::new();
     for _ in 0..24 {
         let party = world.pair.consumer_id;
-        let endpoint = common::enrol(&world.operator, Role::Consumer, party).await;
+        let endpoint = crate::common::enrol(&world.operator, Role::Consumer, party).await;
         let client = endpoint.client(&base);
         let bundle = client
             .draw_bundle(world.pair.id, None)

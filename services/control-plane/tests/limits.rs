@@ -1,14 +1,10 @@
 //! Quotas and rates: told, kept to, and the same for all replicas.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{As, PLATFORM, World, call, database, enrol, replica};
 use armour_api::{Policy, Quotas, Role};
 use armour_client::Client;
-use common::{As, PLATFORM, World, call, database, enrol, replica};
 use serde_json::json;
 
 async fn set(base: &str, world: &World, quotas: &Quotas) {
@@ -103,7 +99,8 @@ async fn a_tenant_has_no_more_than_its_quotas() {
         .create_enrolment_token(Role::Consumer, world.pair.consumer_id)
         .await
         .unwrap();
-    let extra = common::enrol_with(&world.operator.with_token(token.token), Role::Consumer).await;
+    let extra =
+        crate::common::enrol_with(&world.operator.with_token(token.token), Role::Consumer).await;
     assert!(extra.is_err_and(|error| error.is("over-quota")));
     let tries = [
         (

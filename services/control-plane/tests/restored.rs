@@ -1,13 +1,9 @@
 //! A database restored to an earlier state: no spent ticket is taken, nobody is
 //! taken for a thief, and endpoints go on. The backup is PostgreSQL's own copy.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report};
 use armour_api::{AuditEntry, BundleState, LogRestart, Page, Policy, ReportVerdict, Role};
 use armour_transparency::pin::{FENCE, Pin};
-use common::{As, PLATFORM, World, call, database, enrol, history, replica, report};
 use serde_json::json;
 
 /// A copy of a database, as a backup is one.
@@ -225,7 +221,9 @@ async fn an_operator_fences_before_anybody_calls() {
         .unwrap();
     let backup = copy(&database).await;
     let used = world.operator.with_token(&unused.token);
-    common::enrol_with(&used, Role::Consumer).await.unwrap();
+    crate::common::enrol_with(&used, Role::Consumer)
+        .await
+        .unwrap();
 
     let base = replica(&backup).await;
     let url = format!("{base}/v1/tenants/{}/fence", world.tenant);
@@ -239,7 +237,11 @@ async fn an_operator_fences_before_anybody_calls() {
     );
     // A token that was used after the backup is not good for a second endpoint.
     let client = armour_client::Client::new(&base, &unused.token).unwrap();
-    assert!(common::enrol_with(&client, Role::Consumer).await.is_err());
+    assert!(
+        crate::common::enrol_with(&client, Role::Consumer)
+            .await
+            .is_err()
+    );
     // The pair itself is as it was: a new endpoint can be enrolled, bundles drawn.
     let operator = armour_client::Client::new(&base, world.operator_token()).unwrap();
     let fresh = enrol(&operator, Role::Consumer, world.pair.consumer_id).await;

@@ -1,12 +1,8 @@
 //! Each cell of `docs/roles.md`, tried with real credentials.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{As, PLATFORM, World, call, database, replica, routes};
 use armour_api::{CreatedSecret, Policy};
 use armour_control_plane::auth::roles;
-use common::{As, PLATFORM, World, call, database, replica, routes};
 use serde_json::json;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/roles.md");

@@ -1,16 +1,12 @@
 //! What people watch and look for: pairs by search and order, changes that would
 //! overwrite another's, a lane's tickets, the tenant at a glance.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
-mod common;
-
+use crate::common::{As, PLATFORM, World, call, database, history, replica_with, report};
 use armour_api::{
     Bundle, Endpoint, Heartbeat, NewPair, Obedience, Overview, Page, Pair, Policy, RecordedTicket,
     Role, System,
 };
 use armour_client::Client;
-use common::{As, PLATFORM, World, call, database, history, replica_with, report};
 use serde_json::json;
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use armour_api::{AuditEntry, Page, Reporting};
-use armour_cli::postgres::Postgres;
+use armour_cli::servers::postgres::Postgres;
 
 use crate::{
     load::{Load, Tally},
@@ -325,8 +325,8 @@ async fn copy(system: &System, name: &str, follows: bool) -> anyhow::Result<Post
 
 /// Gives a path to PostgreSQL's user.
 fn own(path: &std::path::Path) -> anyhow::Result<()> {
-    if armour_cli::user::is_root() {
-        let (uid, gid) = armour_cli::user::ids_of("postgres")?;
+    if armour_cli::servers::user::is_root() {
+        let (uid, gid) = armour_cli::servers::user::ids_of("postgres")?;
         std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
     }
     Ok(())

@@ -8,13 +8,11 @@ use armour_api::{Bundle, Page};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    ledger::until_reported,
     load::{Load, Tally},
     process::until,
     system::System,
 };
-
-/// How long the ends have to report what waited while a fault lasted.
-const SETTLE: Duration = Duration::from_millis(700);
 
 /// What a run is to do.
 #[derive(Debug, Clone, Copy)]
@@ -91,17 +89,17 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
             system.operator.ready().await.is_ok()
         })
         .await?;
-        tokio::time::sleep(SETTLE).await;
+        until_reported(&system).await?;
         next_kill = load.done() + plan.kill_every;
     }
     bar.finish_and_clear();
     system.hop.lose(0);
     // Everybody recovers by itself, and every report gets through.
     system.until_served().await.context("after the faults")?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
     outcome.time = since.elapsed();
     outcome.cuts = system.hop.cuts();
     outcome.tally = load.finish(&system).await?;
+    until_reported(&system).await?;
     let mut cursor = String::new();
     loop {
         let page: Page<Bundle> = system.operator.get(&format!("/v1/bundles{cursor}")).await?;

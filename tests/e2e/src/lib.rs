@@ -6,6 +6,7 @@ pub mod disk;
 pub mod drills;
 pub mod faults;
 pub mod hop;
+pub mod ledger;
 pub mod load;
 pub mod network;
 pub mod process;

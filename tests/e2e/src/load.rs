@@ -12,7 +12,10 @@ use std::{
 
 use tokio::{sync::Mutex, task::JoinSet};
 
-use crate::system::System;
+use crate::{process::until, system::System};
+
+/// How long the upstream may take to write down what it has answered.
+const WRITTEN: Duration = Duration::from_secs(30);
 
 /// Callers at work.
 pub struct Load {
@@ -101,8 +104,16 @@ impl Load {
     pub async fn finish(mut self, system: &System) -> anyhow::Result<Tally> {
         self.shared.calls.store(0, Ordering::Relaxed);
         while self.callers.join_next().await.is_some() {}
-        let ran = ran(&system.nginx.requests()?);
         let acknowledged = self.shared.acknowledged.lock().await;
+        // nginx writes a request down once it has been answered.
+        let written = until("the upstream's log", WRITTEN, || async {
+            let log = system.nginx.requests().unwrap_or_default();
+            let ran = ran(&log);
+            acknowledged.iter().all(|id| ran.contains_key(id))
+        });
+        // Where it never does, the call was lost.
+        let _ = written.await;
+        let ran = ran(&system.nginx.requests()?);
         Ok(Tally {
             sent: self.done(),
             acknowledged: acknowledged.len() as u64,

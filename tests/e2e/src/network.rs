@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_cli::user::is_root;
+use armour_cli::servers::user::is_root;
 
 /// A bridge and its hosts; gone when dropped.
 pub struct Network {

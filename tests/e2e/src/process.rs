@@ -49,13 +49,22 @@ impl Process {
     /// # Errors
     /// If it does not end cleanly within a minute, or does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await?;
+        self.child = spawn(&self.command, &self.log)?;
+        Ok(())
+    }
+
+    /// Stops it with SIGTERM and waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// If it does not end cleanly within a minute.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
         let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
         let status = ended.with_context(|| format!("{} does not end", self.name))??;
         if !status.success() {
             bail!("{} ended with {status}", self.name);
         }
-        self.child = spawn(&self.command, &self.log)?;
         Ok(())
     }
 

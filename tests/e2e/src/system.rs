@@ -9,7 +9,7 @@ use std::{
 };
 
 use armour_api::{Collision, NewPair, Page, Policy, Role};
-use armour_cli::{nginx::Nginx, postgres::Postgres};
+use armour_cli::servers::{nginx::Nginx, postgres::Postgres};
 use armour_client::Client;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;

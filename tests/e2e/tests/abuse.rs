@@ -1,7 +1,6 @@
 //! Abuse of every listener that strangers reach, while an honest client goes on: silent
 //! and trickling connections, floods of them, heads and bodies that are too large, and
 //! content that would be large once it is unpacked.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::time::{Duration, Instant};
 

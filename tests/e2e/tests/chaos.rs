@@ -1,9 +1,8 @@
 //! Random faults and thefts for some minutes; `make chaos` does it for an hour.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::time::Duration;
 
-use armour_cli::user::is_root;
+use armour_cli::servers::user::is_root;
 use armour_e2e::chaos::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,4 @@
 //! `armour dev` as a newcomer runs it, the operator commands, and the clone.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 

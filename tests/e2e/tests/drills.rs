@@ -1,6 +1,5 @@
 //! Rolling restart with clocks that are off, failover, restore. The long runs are
 //! `make drills`.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use armour_e2e::drills::{Outcome, Plan, failover, restore, rolling_restart};
 

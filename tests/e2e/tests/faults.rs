@@ -1,6 +1,5 @@
 //! Every process killed under traffic, and connections cut. The long run is
 //! `make faults`.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use armour_e2e::{
     faults::{Plan, run},

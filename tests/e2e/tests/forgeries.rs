@@ -1,6 +1,5 @@
 //! What a stranger can send to the producer's agent: garbage, damaged and
 //! repeated messages. Each is refused with 4xx and disturbs no lane.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use armour_e2e::system::{System, brisk};
 use rand::{Rng, RngExt};

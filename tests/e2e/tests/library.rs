@@ -1,5 +1,4 @@
 //! The endpoint as a library: a client and a tower layer, with no agent between.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Real HTTP through both agents to nginx, with curl.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use std::{process::Command, time::Duration};
 

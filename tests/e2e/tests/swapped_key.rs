@@ -1,8 +1,6 @@
 //! A control plane that says another key is the producer's is not believed by a
 //! real agent, and what it says otherwise is.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
 use std::time::Duration;
 
 use armour_api::{Endpoint, Page, Role};

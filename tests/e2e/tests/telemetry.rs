@@ -1,6 +1,5 @@
 //! One trace from the application through both agents to the upstream and to the ledger,
 //! as a receiver of OTLP that none of us wrote sees it; and nobody on the way does.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use std::{collections::HashSet, time::Duration};
 

@@ -1,6 +1,5 @@
 //! Thefts of a running consumer's state, tried on the whole system: what the thief gets,
 //! and how long until it is cut off.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 use std::time::{Duration, Instant};
 

@@ -2,87 +2,93 @@ import createClient from "openapi-fetch";
 
 import type { components, paths } from "./schema";
 
-export type Pair = components["schemas"]["Pair"];
-export type Endpoint = components["schemas"]["Endpoint"];
+export type AccessRole = components["schemas"]["AccessRole"];
+export type ApiToken = components["schemas"]["ApiToken"];
+export type ArmourEvent = components["schemas"]["Event"];
+export type AuditEntry = components["schemas"]["AuditEntry"];
 export type Bundle = components["schemas"]["Bundle"];
 export type Collision = components["schemas"]["Collision"];
-export type ArmourEvent = components["schemas"]["Event"];
-export type Problem = components["schemas"]["Problem"];
-export type Whoami = components["schemas"]["Whoami"];
-export type Session = components["schemas"]["Session"];
-export type ApiToken = components["schemas"]["ApiToken"];
-export type Issuer = components["schemas"]["Issuer"];
-export type Webhook = components["schemas"]["Webhook"];
 export type Delivery = components["schemas"]["Delivery"];
-export type AuditEntry = components["schemas"]["AuditEntry"];
-export type Policy = components["schemas"]["Policy"];
+export type DisconnectAcknowledgement = components["schemas"]["Obedience"];
+export type Endpoint = components["schemas"]["Endpoint"];
+export type Evidence = components["schemas"]["Evidence"];
+export type Issuer = components["schemas"]["Issuer"];
+export type Overview = components["schemas"]["Overview"];
+export type Pair = components["schemas"]["Pair"];
+export type PairSort = components["schemas"]["PairSort"];
+export type PairState = components["schemas"]["PairState"];
 export type Party = components["schemas"]["Party"];
+export type Policy = components["schemas"]["Policy"];
+export type Problem = components["schemas"]["Problem"];
+export type Quotas = components["schemas"]["Quotas"];
 export type RecordedTicket = components["schemas"]["RecordedTicket"];
+export type Role = components["schemas"]["Role"];
+export type Session = components["schemas"]["Session"];
 export type SignInChoice = components["schemas"]["SignInChoice"];
+export type SignedHead = components["schemas"]["SignedHead"];
+export type Webhook = components["schemas"]["Webhook"];
+export type Whoami = components["schemas"]["Whoami"];
 
-export type Api = ReturnType<typeof connect>;
+export type Api = ReturnType<typeof createApi>;
 
 /** A client of the API that served this page. */
-export function connect(headers: Record<string, string>) {
+export function createApi(headers: Record<string, string>) {
   return createClient<paths>({ baseUrl: window.location.origin, headers });
 }
 
-/** What a refused call says. */
-export class Refused extends Error {
+/** A call's outcome, as `openapi-fetch` gives it. */
+export type Call<T> = Promise<{ data?: T; error?: unknown; response: Response }>;
+
+/** A page of a list. */
+export interface Page<T> {
+  items: T[];
+  /** Where the next page begins; none after the last one. */
+  next?: string | null;
+}
+
+/** Why a call was refused. */
+export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly problem: Problem | undefined,
   ) {
-    super(problem?.detail ?? `the control plane answered ${status}`);
+    super(problem?.detail ?? `The control plane answered with status ${status}.`);
   }
 }
 
-/** The answer of a call, or its refusal thrown. */
-export async function answer<T>(
-  call: Promise<{ data?: T; error?: unknown; response: Response }>,
-): Promise<T> {
+/** What a call answers; a refusal is thrown as `ApiError`. */
+export async function unwrap<T>(call: Call<T>): Promise<T> {
   const { data, error, response } = await call;
   if (!response.ok || data === undefined) {
-    throw new Refused(response.status, error as Problem | undefined);
+    throw new ApiError(response.status, error as Problem | undefined);
   }
   return data;
 }
 
-/** An answer with its `ETag`, to be sent back as `If-Match`. */
-export async function tagged<T>(
-  call: Promise<{ data?: T; error?: unknown; response: Response }>,
-): Promise<{ found: T; tag: string }> {
-  const found = await answer(call);
-  return { found, tag: (await call).response.headers.get("etag") ?? "*" };
+/** What a call answers, with its `ETag`, to be sent back as `If-Match`. */
+export async function unwrapWithEtag<T>(call: Call<T>): Promise<{ data: T; etag: string }> {
+  const data = await unwrap(call);
+  return { data, etag: (await call).response.headers.get("etag") ?? "*" };
 }
 
-/** An act whose answer has no body. */
-export async function done(call: Promise<{ error?: unknown; response: Response }>): Promise<void> {
+/** Waits for a call whose answer has no body. */
+export async function unwrapEmpty(call: Call<unknown>): Promise<void> {
   const { error, response } = await call;
   if (!response.ok) {
-    throw new Refused(response.status, error as Problem | undefined);
+    throw new ApiError(response.status, error as Problem | undefined);
   }
 }
 
-export interface PageOf<T> {
-  items: T[];
-  next?: string | null;
-}
-
-/** Every page of a list. */
-export async function all<T>(
-  page: (cursor: string | undefined) => Promise<{
-    data?: PageOf<T>;
-    error?: unknown;
-    response: Response;
-  }>,
+/** Every item of a list, page after page. */
+export async function fetchAllPages<T>(
+  fetchPage: (query: { cursor?: string }) => Call<Page<T>>,
 ): Promise<T[]> {
   const items: T[] = [];
-  let cursor: string | undefined;
-  do {
-    const found = await answer(page(cursor));
-    items.push(...found.items);
-    cursor = found.next ?? undefined;
-  } while (cursor);
+  let query: { cursor?: string } | undefined = {};
+  while (query) {
+    const page: Page<T> = await unwrap(fetchPage(query));
+    items.push(...page.items);
+    query = page.next ? { cursor: page.next } : undefined;
+  }
   return items;
 }

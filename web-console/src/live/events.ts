@@ -1,7 +1,7 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
 import type { ArmourEvent } from "../api/client";
-import { type Credentials, headersOf } from "../auth";
+import { type Credentials, authHeaders } from "../api/credentials";
 
 const RETRY_MS = 1000;
 
@@ -10,16 +10,16 @@ const RETRY_MS = 1000;
  * stream is read by `fetch`; after a break it goes on after the last event
  * seen. `live` is told whether the stream stands.
  */
-export async function follow(
+export async function followEvents(
   credentials: Credentials,
   signal: AbortSignal,
-  live: (standing: boolean) => void,
-  seen: (event: ArmourEvent) => void,
+  onConnectionChange: (standing: boolean) => void,
+  onEvent: (event: ArmourEvent) => void,
 ): Promise<void> {
   let last: string | undefined;
   while (!signal.aborted) {
     try {
-      const headers = headersOf(credentials);
+      const headers = authHeaders(credentials);
       if (last !== undefined) {
         headers["last-event-id"] = last;
       }
@@ -27,7 +27,7 @@ export async function follow(
       if (!response.ok || !response.body) {
         throw new Error(`events: ${response.status}`);
       }
-      live(true);
+      onConnectionChange(true);
       const events = response.body
         .pipeThrough(new TextDecoderStream())
         .pipeThrough(new EventSourceParserStream());
@@ -41,14 +41,14 @@ export async function follow(
           last = value.id;
         }
         if (value.data) {
-          seen(JSON.parse(value.data) as ArmourEvent);
+          onEvent(JSON.parse(value.data) as ArmourEvent);
         }
       }
     } catch {
       // Told by `live`; tried again below.
     }
     if (!signal.aborted) {
-      live(false);
+      onConnectionChange(false);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use armour_cli::nginx::Nginx;
+use armour_cli::servers::nginx::Nginx;
 use armour_e2e::process::free_port;
 use tokio::process::Command;
 

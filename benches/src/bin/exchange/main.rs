@@ -3,6 +3,7 @@
 //! HTTP (`ohttp`, RFC 9458); and large bodies against the AEAD alone. All in one run
 //! on one core, with the backend that is built in.
 
+mod parameters;
 mod peers;
 mod primitives;
 
@@ -13,6 +14,7 @@ use armour_protocol::{Suite, crypto::BACKEND};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use crate::{
+    parameters::CONTENT,
     peers::{Oblivious, Ratchet},
     primitives::{PRIMITIVES, primitives, sealing, sealing_and_hashing},
 };
@@ -20,7 +22,6 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const CONTENT: usize = 1024;
 const MIB: usize = 1 << 20;
 
 fn main() -> anyhow::Result<()> {

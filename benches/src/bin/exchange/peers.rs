@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::CONTENT;
+use crate::parameters::CONTENT;
 
 /// Two Olm sessions that answer each other, so that each message ratchets.
 pub struct Ratchet {

@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 
-use crate::CONTENT;
+use crate::parameters::CONTENT;
 
 /// How often an exchange uses each primitive, at both ends together.
 pub const PRIMITIVES: [(&str, u32); 8] = [

@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
-use armour_cli::postgres::Postgres;
+use armour_cli::servers::postgres::Postgres;
 use uuid::Uuid;
 
 use crate::reporter::Reporter;

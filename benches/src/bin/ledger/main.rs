@@ -4,24 +4,24 @@
 
 mod bundles;
 mod load;
+mod parameters;
 mod peer;
 mod reporter;
 
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use armour_benches::service::{PLATFORM, control_plane};
-use armour_cli::postgres::Postgres;
+use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
 use armour_e2e::process::{Process, free_port};
 use clap::Parser;
 
 use crate::{
     load::drive,
+    parameters::{CLIENTS, SECONDS},
     reporter::{Reporter, Shape},
 };
 
-const CLIENTS: usize = 32;
-const SECONDS: u64 = 6;
 const TIME: Duration = Duration::from_secs(SECONDS);
 const SHAPES: [Shape; 4] = [shape(1, 1), shape(128, 1), shape(16, 8), shape(16, 32)];
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use crate::{CLIENTS, SECONDS};
+use crate::parameters::{CLIENTS, SECONDS};
 
 /// Rows that one transaction of [`many_rows`] updates.
 pub const ROWS: u32 = 500;

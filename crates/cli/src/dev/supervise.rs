@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::nginx::signal;
+use crate::servers::process::signal_group;
 
 /// How long a process may take to drain.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub async fn supervise(name: &'static str, command: impl Fn() -> Command, stop: 
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             () = stop.cancelled() => {
-                signal(&child, Signal::TERM);
+                signal_group(&child, Signal::TERM);
                 if tokio::time::timeout(DRAIN, child.wait()).await.is_err() {
                     let _ = child.kill().await;
                 }

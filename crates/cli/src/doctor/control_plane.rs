@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use armour_api::{Health, KeyState, KeyVersion, Problem, System};
+use armour_api::{Health, KeyState, Problem};
 use chrono::{DateTime, Utc};
 
 use super::Findings;
-use crate::operate::{Access, As};
+use crate::access::{Access, As};
 
 /// The last migration that this program knows; a test holds it to `migrations/`.
 pub const LATEST_MIGRATION: i64 = 7;
@@ -118,7 +118,7 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
         findings.skipped("service", "migrations and keys need the platform's token");
         return false;
     };
-    let system: System = match client.get("/v1/platform/system").await {
+    let system = match client.system().await {
         Ok(system) => system,
         Err(_) => {
             findings.skipped("service", "migrations and keys need the platform's token");
@@ -150,10 +150,7 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
             "fine during an upgrade; else finish it: docs/kubernetes.md",
         ),
     }
-    let Ok(keys) = client
-        .get::<Vec<KeyVersion>>("/v1/platform/master-keys")
-        .await
-    else {
+    let Ok(keys) = client.master_keys().await else {
         findings.skipped("master keys", "they cannot be listed");
         return true;
     };

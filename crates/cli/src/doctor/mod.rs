@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    operate::Access,
+    access::Access,
     output::{Output, plain, progress_spinner},
 };
 

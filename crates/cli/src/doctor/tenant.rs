@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use armour_api::{Collision, Endpoint, EndpointState, LogHead, Page, Pair, PairState, Whoami};
-use armour_client::{Client, ClientError};
+use armour_api::{Endpoint, EndpointState, PairState, Whoami};
+use armour_client::Client;
 use chrono::{Duration, Utc};
-use serde::de::DeserializeOwned;
 
 use super::{Findings, control_plane::Server};
-use crate::operate::{Access, As};
+use crate::access::{Access, As};
 
 /// A token that expires within this is told of.
 const SOON: Duration = Duration::days(7);
@@ -24,7 +23,7 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access, server:
             return;
         }
     };
-    match client.get::<Whoami>("/v1/whoami").await {
+    match client.whoami().await {
         Ok(who) => token(findings, &who),
         Err(_) if server.as_platform => {
             findings.skipped("token", "the platform's token sees nothing of a tenant's");
@@ -42,7 +41,7 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access, server:
     endpoints(findings, &client, server).await;
     pairs(findings, &client).await;
     collisions(findings, &client).await;
-    match client.get::<LogHead>("/v1/audit/head").await {
+    match client.audit_head().await {
         Ok(log) => findings.ok("audit log", format!("{} entries, signed", log.head.size)),
         Err(error) => findings.broken(
             "audit log",
@@ -66,7 +65,7 @@ fn token(findings: &mut Findings, who: &Whoami) {
 }
 
 async fn endpoints(findings: &mut Findings, client: &Client, server: &Server) {
-    let Ok(all) = all::<Endpoint>(client, "/v1/endpoints").await else {
+    let Ok(all) = client.endpoints().every().await else {
         findings.skipped("endpoints", "they cannot be listed");
         return;
     };
@@ -110,7 +109,7 @@ async fn endpoints(findings: &mut Findings, client: &Client, server: &Server) {
 }
 
 async fn pairs(findings: &mut Findings, client: &Client) {
-    let Ok(all) = all::<Pair>(client, "/v1/pairs").await else {
+    let Ok(all) = client.pairs().every().await else {
         findings.skipped("pairs", "they cannot be listed");
         return;
     };
@@ -130,7 +129,7 @@ async fn pairs(findings: &mut Findings, client: &Client) {
 }
 
 async fn collisions(findings: &mut Findings, client: &Client) {
-    match client.get::<Page<Collision>>("/v1/collisions").await {
+    match client.collisions().await {
         Ok(page) => {
             let late = page.items.iter();
             let late = late.filter(|one| one.detected_at > Utc::now() - LATELY);
@@ -144,23 +143,5 @@ async fn collisions(findings: &mut Findings, client: &Client) {
             }
         }
         Err(error) => findings.skipped("collisions", error.to_string()),
-    }
-}
-
-/// Every page.
-async fn all<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, ClientError> {
-    let mut items = Vec::new();
-    let mut next: Option<String> = None;
-    loop {
-        let page = match &next {
-            Some(cursor) => format!("{path}?cursor={cursor}"),
-            None => path.to_owned(),
-        };
-        let page: Page<T> = client.get(&page).await?;
-        items.extend(page.items);
-        next = page.next;
-        if next.is_none() {
-            return Ok(items);
-        }
     }
 }

@@ -1,10 +1,4 @@
 //! A bundle of two endpoints for tests, made from fixed seeds.
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a helper of tests fails its test"
-)]
 
 use std::sync::Arc;
 

@@ -1,10 +1,4 @@
 //! A consumer's and a producer's enclave, as real processes, with one bundle.
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a helper of tests fails its test"
-)]
 
 use armour_agent::enclave::{
     Enclave,

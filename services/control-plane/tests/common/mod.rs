@@ -1,10 +1,4 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a helper of tests fails its test"
-)]
 
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};

@@ -3,10 +3,16 @@
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::Context as _;
-use armour_api::{AuditEntry, Bundle, LaneHead, RecordedTicket};
+use armour_api::{AuditEntry, Bundle, BundleState, LaneHead, RecordedTicket};
 use tokio::process::Command;
+use uuid::Uuid;
 
-use crate::{load::Tally, process::program, system::System};
+use crate::{
+    ledger::{heads, until_reported},
+    load::Tally,
+    process::program,
+    system::System,
+};
 
 /// What was recorded, and what of it is wrong.
 #[derive(Debug, Default)]
@@ -27,7 +33,19 @@ pub struct History {
     pub audit_holds: bool,
 }
 
-/// Reads everything and checks it.
+/// Waits until both ends have reported what they did, and stops the agents: from then on
+/// the ledger stands still.
+///
+/// # Errors
+/// If an end does not report, or an agent does not end cleanly.
+pub async fn settle(system: &mut System) -> anyhow::Result<()> {
+    until_reported(system).await?;
+    // The consumer first: the producer answers what is still under way.
+    system.consumer.stop().await?;
+    system.producer.stop().await
+}
+
+/// Reads everything and checks it; the agents have been stopped.
 ///
 /// # Errors
 /// If something cannot be read.
@@ -39,25 +57,68 @@ pub async fn check(system: &System, tally: Tally) -> anyhow::Result<History> {
     let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
     history.lanes.0 = bundles.len();
     for bundle in &bundles {
-        let path = format!("/v1/bundles/{}/lanes", bundle.id);
-        let heads: Vec<LaneHead> = system.operator.get(&path).await?;
-        for head in heads {
+        for lane in lanes(system, bundle.id).await? {
             history.lanes.1 += 1;
-            let path = format!("/v1/bundles/{}/tickets?lane={}&", bundle.id, head.lane);
-            let tickets: Vec<RecordedTicket> = system.all(&path).await?;
-            history.recorded += tickets.len() as u64;
-            // Latest first, each the one before the last, down to 0: one value at a
-            // time, which is what makes a lane linearizable.
-            let numbers = tickets.iter().map(|ticket| ticket.n);
-            if !numbers.eq((0..=head.n).rev()) {
-                history
-                    .broken_lanes
-                    .push(format!("bundle {} lane {}", bundle.id, head.lane));
+            history.recorded += lane.tickets.len() as u64;
+            if let Some(fault) = lane.fault() {
+                history.broken_lanes.push(format!(
+                    "bundle {} lane {}: {fault}",
+                    bundle.id, lane.head.lane
+                ));
             }
         }
     }
     audit(system, &bundles, &mut history).await?;
     Ok(history)
+}
+
+/// What the ledger holds of a lane.
+struct Lane {
+    head: LaneHead,
+    /// Latest first.
+    tickets: Vec<RecordedTicket>,
+}
+
+impl Lane {
+    /// Why the tickets are no unbroken chain from 0 to the head, if they are none: each is
+    /// the one before the last, one value at a time, which is what makes a lane
+    /// linearizable.
+    fn fault(&self) -> Option<String> {
+        let latest = self.tickets.first().map(|ticket| (ticket.n, &ticket.hash));
+        if latest != Some((self.head.n, &self.head.hash)) {
+            let n = latest.map(|(n, _)| n);
+            return Some(format!(
+                "its head is {}, its last ticket {n:?}",
+                self.head.n
+            ));
+        }
+        let broken = self
+            .tickets
+            .windows(2)
+            .find(|pair| pair[0].n != pair[1].n + 1 || pair[0].previous != pair[1].hash);
+        if let Some(pair) = broken {
+            return Some(format!("{} does not follow {}", pair[0].n, pair[1].n));
+        }
+        let first = self.tickets.last().map_or(0, |ticket| ticket.n);
+        (first != 0).then(|| format!("its first ticket is {first}"))
+    }
+}
+
+/// All of a bundle's lanes, as they are at one time: heads and tickets are two questions,
+/// and what an agent reported last may still be on its way into the ledger.
+async fn lanes(system: &System, bundle: Uuid) -> anyhow::Result<Vec<Lane>> {
+    loop {
+        let before = heads(system, bundle).await?;
+        let mut lanes = Vec::new();
+        for head in before.clone() {
+            let path = format!("/v1/bundles/{bundle}/tickets?lane={}&", head.lane);
+            let tickets = system.all(&path).await?;
+            lanes.push(Lane { head, tickets });
+        }
+        if heads(system, bundle).await? == before {
+            return Ok(lanes);
+        }
+    }
 }
 
 /// Every act has its entry, and the log is whole.
@@ -77,9 +138,9 @@ async fn audit(system: &System, bundles: &[Bundle], history: &mut History) -> an
     };
     for bundle in bundles {
         let state = match bundle.state {
-            armour_api::BundleState::Active => None,
-            armour_api::BundleState::Superseded => Some("bundle.supersede"),
-            armour_api::BundleState::Disconnected => Some("bundle.disconnect"),
+            BundleState::Active => None,
+            BundleState::Superseded => Some("bundle.supersede"),
+            BundleState::Disconnected => Some("bundle.disconnect"),
         };
         for action in ["bundle.mint"].into_iter().chain(state) {
             if !has(action, &bundle.id) {
@@ -145,5 +206,67 @@ impl fmt::Display for History {
             writeln!(f, "    {wrong}")?;
         }
         writeln!(f, "  audit log, checked offline: {}", self.audit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tickets 0 to `last`, latest first.
+    fn lane(last: u64) -> Lane {
+        let ticket = |n: u64| RecordedTicket {
+            lane: 3,
+            n,
+            hash: format!("hash {n}"),
+            previous: format!("hash {}", n as i64 - 1),
+            reporter_id: None,
+            consumer_reported: true,
+            producer_reported: true,
+            recorded_at: None,
+        };
+        Lane {
+            head: LaneHead {
+                lane: 3,
+                n: last,
+                hash: format!("hash {last}"),
+            },
+            tickets: (0..=last).rev().map(ticket).collect(),
+        }
+    }
+
+    fn fault_of(change: impl Fn(&mut Lane)) -> String {
+        let mut lane = lane(4);
+        change(&mut lane);
+        lane.fault().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_chain_from_0_to_the_head_is_whole() {
+        assert_eq!(lane(0).fault(), None);
+        assert_eq!(lane(4).fault(), None);
+    }
+
+    #[test]
+    fn a_gap_is_found_wherever_it_is() {
+        let without = |n: u64| fault_of(|lane| lane.tickets.retain(|ticket| ticket.n != n));
+        assert_eq!(without(0), "its first ticket is 1");
+        assert_eq!(without(2), "3 does not follow 1");
+        assert_eq!(without(4), "its head is 4, its last ticket Some(3)");
+        let none = fault_of(|lane| lane.tickets.clear());
+        assert_eq!(none, "its head is 4, its last ticket None");
+    }
+
+    #[test]
+    fn a_fork_or_a_ticket_beyond_the_head_is_found() {
+        let twice = fault_of(|lane| lane.tickets.insert(2, lane.tickets[2].clone()));
+        assert_eq!(twice, "2 does not follow 2");
+        let forked = fault_of(|lane| lane.tickets[2].hash = "another".into());
+        assert_eq!(forked, "3 does not follow 2");
+        let head = fault_of(|lane| lane.head.hash = "another".into());
+        assert_eq!(head, "its head is 4, its last ticket Some(4)");
+        // Such as one that was recorded after the head was read.
+        let beyond = fault_of(|lane| lane.head = self::lane(3).head);
+        assert_eq!(beyond, "its head is 3, its last ticket Some(4)");
     }
 }

@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use self::disturb::{Disturbance, KINDS};
 pub use self::history::History;
 use crate::{
+    ledger::Marks,
     load::Load,
     process::until,
     system::{Setup, System, brisk},
@@ -56,6 +57,8 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// How long after the last fault calls must be served again.
 const RECOVERY: Duration = Duration::from_secs(60);
 const THEFT_EVERY: Duration = Duration::from_secs(40);
+/// How long it may take until a theft is found out.
+const FOUND: Duration = Duration::from_secs(60);
 
 /// Runs the plan. Needs root.
 ///
@@ -97,7 +100,9 @@ pub async fn run(plan: Plan, keep: bool) -> anyhow::Result<Outcome> {
         slowest_recovery: Duration::ZERO,
     };
     let mut next_theft = THEFT_EVERY / 2;
-    while since.elapsed() < plan.time {
+    // However slow the machine is, every kind has its turn.
+    let most = plan.time * 4;
+    while since.elapsed() < plan.time || (outcome.lacks_something() && since.elapsed() < most) {
         bar.set_position(since.elapsed().as_secs());
         load.goes_on().await;
         if since.elapsed() >= next_theft {
@@ -157,9 +162,10 @@ pub async fn run(plan: Plan, keep: bool) -> anyhow::Result<Outcome> {
         outcome.slowest_recovery = outcome.slowest_recovery.max(healed.elapsed());
     }
     bar.finish_and_clear();
-    // Every report gets through.
-    tokio::time::sleep(Duration::from_secs(3)).await;
     let tally = load.finish(&system).await?;
+    history::settle(&mut system).await?;
+    let unexpected = unexpected(&system, &outcome).await;
+    outcome.false_or_missed.extend(unexpected);
     outcome.history = history::check(&system, tally).await?;
     Ok(outcome)
 }
@@ -183,12 +189,17 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
         }
     };
     let served = system.get_at(&thief.base, "/echo?id=thief").await.is_ok();
-    // The owner goes on: its callers, its heartbeats.
-    let found = until("a collision", Duration::from_secs(15), || async {
-        system.collisions().await.is_ok_and(|count| count > before)
+    // The owner goes on: its callers, its heartbeats. What both ends report of a lane after
+    // the thief is gone shows that the thief has spent no ticket of it.
+    let thief = served.then_some(thief);
+    let later = Marks::at_heads(system, 1).await?;
+    let collided = async || system.collisions().await.is_ok_and(|count| count > before);
+    until("a collision", FOUND, || async {
+        collided().await || (!served && later.are_reported(system).await.unwrap_or(false))
     })
     .await
-    .is_ok();
+    .ok();
+    let found = collided().await;
     drop(thief);
     match (served, found) {
         (_, true) => outcome.thefts.0 += 1,
@@ -216,6 +227,11 @@ async fn re_arm(system: &System) -> anyhow::Result<()> {
 }
 
 impl Outcome {
+    /// Whether a kind of fault, or a theft that could be found out, has not come yet.
+    fn lacks_something(&self) -> bool {
+        self.faults.values().any(|count| *count == 0) || self.thefts.0 == 0
+    }
+
     /// Whether everything held.
     pub fn is_clean(&self) -> bool {
         self.false_or_missed.is_empty() && self.history.is_clean()

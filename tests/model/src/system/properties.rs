@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stateright::Property;
 
-use super::System;
+use super::state::System;
 use crate::{lanes::Who, ledger::How};
 
 /// The properties of a model within its bounds.

@@ -1,0 +1,85 @@
+//! Enrolled agents, their signs of life, and their access tokens.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{BundleStatus, Pair, Role};
+
+wire! {
+    /// One enrolled agent.
+    pub struct Endpoint {
+        pub id: Uuid,
+        pub tenant_id: Uuid,
+        pub role: Role,
+        pub party_id: Uuid,
+        pub name: String,
+        pub signing_key: String,
+        pub kem_key: String,
+        pub address: Option<String>,
+        pub state: EndpointState,
+        pub version: String,
+        pub created_at: DateTime<Utc>,
+        pub last_seen_at: Option<DateTime<Utc>>,
+        /// Since when it has not been heard of for longer than it may be silent.
+        pub lost_at: Option<DateTime<Utc>>,
+        /// The audit entry with which its keys came into the log.
+        pub enrol_seq: i64,
+        /// What went wrong last, as the endpoint says itself.
+        pub last_error: Option<String>,
+        pub last_error_at: Option<DateTime<Utc>>,
+    }
+
+    /// Whether an endpoint may act.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "lowercase")]
+    pub enum EndpointState { Active, Revoked }
+
+    /// An endpoint as it sees itself, with the pairs it serves.
+    pub struct EndpointSelf {
+        pub endpoint: Endpoint,
+        pub pairs: Vec<Pair>,
+        /// The number of its latest draw, 0 before the first.
+        #[serde(default)]
+        pub draws: u64,
+    }
+
+    /// An endpoint's sign of life.
+    #[serde(deny_unknown_fields)]
+    pub struct Heartbeat {
+        /// Bundles that the endpoint holds.
+        pub bundles: Vec<Uuid>,
+        /// What went wrong since the sign of life before, if anything; 300 characters
+        /// of it are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub error: Option<String>,
+        /// Size of the audit log's latest head that the endpoint has seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub log_size: Option<u64>,
+    }
+
+    /// The answer to a heartbeat.
+    pub struct HeartbeatAck {
+        pub server_time: DateTime<Utc>,
+        pub bundles: Vec<BundleStatus>,
+        /// The log is shorter than what the endpoint has seen: the database was restored.
+        #[serde(default)]
+        pub log_behind: bool,
+    }
+
+    /// Asks for an access token; the DPoP proof shows who asks.
+    #[serde(deny_unknown_fields)]
+    pub struct TokenRequest { pub tenant_id: Uuid, pub endpoint_id: Uuid }
+
+    /// An access token that is worth nothing without the endpoint's key (RFC 9449).
+    pub struct AccessToken {
+        pub access_token: String,
+        /// `DPoP`.
+        pub token_type: String,
+        /// Seconds.
+        pub expires_in: u32,
+    }
+}
+
+words! {
+    EndpointState { Active = "active", Revoked = "revoked" }
+}

@@ -1,0 +1,25 @@
+//! Producers and consumers.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+wire! {
+    /// Which side of a pair an endpoint is on.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Role { Consumer, Producer }
+
+    /// A producer or a consumer.
+    pub struct Party { pub id: Uuid, pub name: String, pub created_at: DateTime<Utc> }
+
+    /// A new producer or consumer.
+    #[serde(deny_unknown_fields)]
+    pub struct NewNamed {
+        /// 1 to 100 characters.
+        pub name: String,
+    }
+}
+
+words! {
+    Role { Consumer = "consumer", Producer = "producer" }
+}

@@ -1,0 +1,71 @@
+//! `armour bundles`: all tickets under one minted secret.
+
+use clap::Subcommand;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::operator::Operator;
+
+/// `armour bundles`.
+#[derive(Debug, Subcommand)]
+pub enum Bundles {
+    /// List bundles.
+    List {
+        /// Of this pair only.
+        #[arg(long)]
+        pair: Option<Uuid>,
+    },
+    /// Show a bundle.
+    Get { id: Uuid },
+    /// The ledger's lane heads.
+    Lanes { id: Uuid },
+    /// The latest tickets of a lane, latest first.
+    Tickets {
+        id: Uuid,
+        #[arg(long)]
+        lane: u32,
+    },
+    /// When endpoints obeyed its disconnect.
+    Obediences { id: Uuid },
+    /// Disconnect a bundle.
+    Disconnect {
+        id: Uuid,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+impl Bundles {
+    pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
+        let client = &operator.client;
+        match self {
+            Self::List { pair } => {
+                let columns = ["id", "pair_id", "state", "suite", "exchanges", "created_at"];
+                operator.pages(client.bundles(pair), &columns).await
+            }
+            Self::Get { id } => operator.show(client.bundle(id)).await,
+            Self::Lanes { id } => {
+                let columns = ["lane", "n", "hash"];
+                operator.list(client.lanes(id), &columns).await
+            }
+            Self::Tickets { id, lane } => {
+                let latest = client.tickets(id, lane).page_raw().await?;
+                let columns = [
+                    "n",
+                    "recorded_at",
+                    "consumer_reported",
+                    "producer_reported",
+                    "hash",
+                ];
+                operator.output.print(&Value::Array(latest.items), &columns)
+            }
+            Self::Obediences { id } => {
+                let columns = ["endpoint_id", "obeyed_at"];
+                operator.list(client.obediences(id), &columns).await
+            }
+            Self::Disconnect { id, reason } => {
+                operator.show(client.disconnect_bundle(id, &reason)).await
+            }
+        }
+    }
+}

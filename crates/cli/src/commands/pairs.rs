@@ -1,0 +1,82 @@
+//! `armour pairs`: one consumer and one producer.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{changes::changed, operator::Operator};
+
+/// `armour pairs`.
+#[derive(Debug, Subcommand)]
+pub enum Pairs {
+    /// Pair a consumer with a producer.
+    Create {
+        #[arg(long)]
+        consumer: Uuid,
+        #[arg(long)]
+        producer: Uuid,
+        /// Policy as JSON; fields left out have their defaults.
+        #[arg(long, default_value = "{}")]
+        policy: String,
+    },
+    /// List pairs.
+    List,
+    /// Show a pair with its policy.
+    Get { id: Uuid },
+    /// Replace a pair's policy; endpoints follow it from their next bundle on.
+    Policy {
+        id: Uuid,
+        /// Policy as JSON; fields left out keep their values.
+        policy: String,
+    },
+    /// Disconnect a pair and all of its bundles.
+    Disconnect {
+        id: Uuid,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a disconnected pair draw a newly minted bundle.
+    ReArm {
+        id: Uuid,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+impl Pairs {
+    pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
+        let client = &operator.client;
+        match self {
+            Self::Create {
+                consumer,
+                producer,
+                policy,
+            } => {
+                let policy: Value = serde_json::from_str(&policy).context("--policy")?;
+                let new = client.create_pair_with_policy(consumer, producer, policy);
+                operator.show(new).await
+            }
+            Self::List => {
+                let columns = [
+                    "id",
+                    "consumer_name",
+                    "producer_name",
+                    "state",
+                    "created_at",
+                ];
+                operator.pages(client.pairs(), &columns).await
+            }
+            Self::Get { id } => operator.show(client.pair(id)).await,
+            Self::Policy { id, policy } => {
+                let mut pair = client.pair(id).raw().await?;
+                let policy = changed(pair["policy"].take(), &policy)?;
+                operator.show(client.replace_policy(id, policy)).await
+            }
+            Self::Disconnect { id, reason } => {
+                operator.show(client.disconnect_pair(id, &reason)).await
+            }
+            Self::ReArm { id, reason } => operator.show(client.re_arm(id, &reason)).await,
+        }
+    }
+}

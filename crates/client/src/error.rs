@@ -1,0 +1,54 @@
+//! Why a call failed.
+
+use armour_api::Problem;
+use reqwest::StatusCode;
+use thiserror::Error;
+
+use crate::dpop::ProofError;
+
+/// A call's result.
+pub type Result<T> = std::result::Result<T, ClientError>;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The control plane refused and says why.
+    #[error("{} ({})", .0.detail, .0.r#type)]
+    Problem(Box<Problem>),
+    /// An answer that is no problem document.
+    #[error("unexpected answer: {0}")]
+    Unexpected(StatusCode),
+    /// The control plane cannot be reached, or the connection broke.
+    #[error("cannot reach the control plane: {0}")]
+    Transport(#[from] reqwest::Error),
+    /// The endpoint's key cannot be used.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+impl ClientError {
+    /// Whether the problem is of this kind (`urn:armour:problem:<kind>`).
+    pub fn is(&self, kind: &str) -> bool {
+        matches!(self, Self::Problem(problem)
+            if problem.r#type.strip_prefix("urn:armour:problem:") == Some(kind))
+    }
+
+    /// Whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status >= 500 || problem.status == 429,
+            Self::Unexpected(status) => status.is_server_error(),
+            Self::Transport(_) => true,
+            Self::Proof(_) => false,
+        }
+    }
+
+    /// Whether the credentials were refused.
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status == 401,
+            Self::Unexpected(status) => *status == StatusCode::UNAUTHORIZED,
+            Self::Transport(_) | Self::Proof(_) => false,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The control plane against a real PostgreSQL. One program for all of it: a module that
+//! is not named here is not tried.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by them"
+)]
+
+mod access;
+mod api;
+mod audit;
+mod common;
+mod health;
+mod isolation;
+mod keys;
+mod ledger;
+mod limits;
+mod restored;
+mod roles;
+mod watching;

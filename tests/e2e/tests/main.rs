@@ -1,0 +1,15 @@
+//! The whole system, tried from outside. One program for all of it: a module that is not
+//! named here is not tried.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
+mod abuse;
+mod chaos;
+mod dev;
+mod drills;
+mod faults;
+mod forgeries;
+mod library;
+mod protected_calls;
+mod swapped_key;
+mod telemetry;
+mod thefts;

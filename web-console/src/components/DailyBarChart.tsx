@@ -1,0 +1,31 @@
+import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
+
+const DAYS = 30;
+
+/** Counts by day; days without any are none. */
+export default function DailyBarChart(props: { days: { day: string; count: number }[] }) {
+  const known = new Map(props.days.map(({ day, count }) => [day, count]));
+  const data = Array.from({ length: DAYS }, (_, back) => {
+    const date = new Date(Date.now() - (DAYS - 1 - back) * 86_400_000);
+    const day = date.toISOString().slice(0, 10);
+    return { day, count: known.get(day) ?? 0 };
+  });
+  const total = props.days.reduce((sum, { count }) => sum + count, 0);
+  return (
+    <div role="img" aria-label={`${total} in ${DAYS} days`}>
+      <ResponsiveContainer width="100%" height={180}>
+        <BarChart data={data} accessibilityLayer={false}>
+          <CartesianGrid vertical={false} stroke="var(--mantine-color-default-border)" />
+          <XAxis dataKey="day" tick={{ fill: "var(--mantine-color-dimmed)", fontSize: 12 }} />
+          <YAxis
+            allowDecimals={false}
+            width={30}
+            tick={{ fill: "var(--mantine-color-dimmed)", fontSize: 12 }}
+          />
+          <Tooltip />
+          <Bar dataKey="count" fill="var(--mantine-color-red-filled)" isAnimationActive={false} />
+        </BarChart>
+      </ResponsiveContainer>
+    </div>
+  );
+}

@@ -1,0 +1,17 @@
+import { Badge } from "@mantine/core";
+
+/** A state as a word; its colour only helps. */
+export function StateBadge(props: { state: string }) {
+  const good = ["active", "healthy", "delivered"].includes(props.state);
+  const bad = ["disconnected", "lost", "failed", "revoked"].includes(props.state);
+  return (
+    <Badge
+      variant="default"
+      tt="none"
+      miw="max-content"
+      className={good ? "good" : bad ? "bad" : "quiet"}
+    >
+      {props.state}
+    </Badge>
+  );
+}

@@ -1,0 +1,67 @@
+import { PasswordInput, TextInput, Textarea } from "@mantine/core";
+import { useInputState } from "@mantine/hooks";
+
+import { useAuth } from "../../api/AuthContext";
+import { unwrap } from "../../api/client";
+import { ActionDialog } from "../../components/ActionDialog";
+import { t } from "../../lib/strings";
+import type { AssignableRole } from "./roles";
+
+export function NewIssuerDialog() {
+  const { api } = useAuth();
+  const [name, setName] = useInputState("");
+  const [url, setUrl] = useInputState("");
+  const [clientId, setClientId] = useInputState("");
+  const [secret, setSecret] = useInputState("");
+  const [groups, setGroups] = useInputState("");
+  return (
+    <ActionDialog
+      label={t.access.newIssuer}
+      submitLabel={t.create}
+      primary
+      onSubmit={async () => {
+        await unwrap(
+          api.POST("/v1/issuers", {
+            body: {
+              kind: "people",
+              name,
+              url,
+              audience: clientId,
+              role_map: parseRoleMap(groups),
+              scopes: ["profile", "groups"],
+              ...(secret === "" ? {} : { client_secret: secret }),
+            },
+          }),
+        );
+      }}
+    >
+      <TextInput label={t.access.name} required value={name} onChange={setName} data-autofocus />
+      <TextInput label={t.access.issuerUrl} required type="url" value={url} onChange={setUrl} />
+      <TextInput label={t.access.client} required value={clientId} onChange={setClientId} />
+      <PasswordInput
+        label={t.access.secret}
+        value={secret}
+        onChange={setSecret}
+        autoComplete="off"
+      />
+      <Textarea
+        label={t.access.groups}
+        required
+        autosize
+        minRows={2}
+        value={groups}
+        onChange={setGroups}
+      />
+    </ActionDialog>
+  );
+}
+
+/** Reads lines of `group=role`. The control plane refuses a role that it does not know. */
+function parseRoleMap(text: string): Record<string, AssignableRole> {
+  const entries = text
+    .split("\n")
+    .map((line) => /^(.*)=([^=]*)$/.exec(line.trim()))
+    .filter((found) => found !== null)
+    .map(([, group, role]) => [group, role] as [string, AssignableRole]);
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,71 @@
+import { Button, Group, Modal, Stack, Table } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { canAdminister, useAuth } from "../../api/AuthContext";
+import { type Webhook, fetchAllPages, unwrapEmpty } from "../../api/client";
+import { ActionDialog } from "../../components/ActionDialog";
+import { DataTable } from "../../components/DataTable";
+import { QueryState } from "../../components/QueryState";
+import { t } from "../../lib/strings";
+import { DeliveriesTable } from "./DeliveriesTable";
+import { NewWebhookDialog } from "./NewWebhookDialog";
+
+export function WebhooksTab() {
+  const auth = useAuth();
+  const [selected, setSelected] = useState<Webhook>();
+  const query = useQuery({
+    queryKey: ["webhooks"],
+    queryFn: () => fetchAllPages((query) => auth.api.GET("/v1/webhooks", { params: { query } })),
+  });
+  return (
+    <Stack>
+      {canAdminister(auth) && (
+        <Group justify="flex-end">
+          <NewWebhookDialog />
+        </Group>
+      )}
+      <QueryState query={query} emptyText={t.access.noWebhooks}>
+        {(webhooks) => (
+          <DataTable hasActions columns={[t.access.url, t.access.kind]}>
+            {webhooks.map((webhook) => (
+              <Table.Tr key={webhook.id}>
+                <Table.Th scope="row">{webhook.url}</Table.Th>
+                <Table.Td>{webhook.kinds.join(", ")}</Table.Td>
+                <Table.Td>
+                  <Group gap="xs" wrap="nowrap">
+                    <Button size="xs" variant="default" onClick={() => setSelected(webhook)}>
+                      {t.access.deliveries}
+                    </Button>
+                    {canAdminister(auth) && (
+                      <ActionDialog
+                        label={t.remove}
+                        title={`${t.remove}: ${webhook.url}`}
+                        danger
+                        onSubmit={() => {
+                          const path = { id: webhook.id };
+                          return unwrapEmpty(
+                            auth.api.DELETE("/v1/webhooks/{id}", { params: { path } }),
+                          );
+                        }}
+                      />
+                    )}
+                  </Group>
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </DataTable>
+        )}
+      </QueryState>
+      <Modal
+        opened={selected !== undefined}
+        onClose={() => setSelected(undefined)}
+        title={t.access.deliveries}
+        size="xl"
+        closeButtonProps={{ "aria-label": t.close }}
+      >
+        {selected && <DeliveriesTable webhookId={selected.id} />}
+      </Modal>
+    </Stack>
+  );
+}

@@ -1,0 +1,19 @@
+import { textParam } from "../../lib/searchParams";
+
+/** What the address of the audit log says. */
+export interface AuditSearch {
+  actor?: string | undefined;
+  action?: string | undefined;
+  target?: string | undefined;
+  /** The number of the entry that is open. */
+  entry?: number | undefined;
+}
+
+export function parseAuditSearch(params: Record<string, unknown>): AuditSearch {
+  return {
+    actor: textParam(params.actor),
+    action: textParam(params.action),
+    target: textParam(params.target),
+    entry: typeof params.entry === "number" ? params.entry : undefined,
+  };
+}

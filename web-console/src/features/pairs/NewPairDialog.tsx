@@ -1,0 +1,108 @@
+import { Select, Stack, Text, TextInput } from "@mantine/core";
+import { useInputState } from "@mantine/hooks";
+import { useState } from "react";
+
+import { useAuth } from "../../api/AuthContext";
+import { type Api, type Policy, type Role, unwrap } from "../../api/client";
+import { createEnrolmentToken, fetchParties } from "../../api/parties";
+import { ActionDialog } from "../../components/ActionDialog";
+import { OneTimeSecret } from "../../components/OneTimeSecret";
+import { t } from "../../lib/strings";
+
+const SUITES = [
+  { value: "1", label: "1: X25519" },
+  { value: "2", label: "2: X25519 + ML-KEM-768" },
+];
+
+/** Asks for two names, and ends in the commands that enrol the two agents. */
+export function NewPairDialog() {
+  const { api } = useAuth();
+  const [consumer, setConsumer] = useInputState("");
+  const [producer, setProducer] = useInputState("");
+  const [suite, setSuite] = useState("1");
+  const [reporting, setReporting] = useState<"batched" | "strict">("batched");
+
+  const create = async () => {
+    const consumerId = await findOrCreateParty(api, "consumer", consumer.trim());
+    const producerId = await findOrCreateParty(api, "producer", producer.trim());
+    await unwrap(
+      api.POST("/v1/pairs", {
+        body: {
+          consumer_id: consumerId,
+          producer_id: producerId,
+          // What is left out has its default.
+          policy: { suite: Number(suite), reporting } as Policy,
+        },
+      }),
+    );
+    const [producerCommand, consumerCommand] = await Promise.all([
+      enrolCommand(api, "producer", producerId, "--upstream http://127.0.0.1:8080"),
+      enrolCommand(api, "consumer", consumerId, ""),
+    ]);
+    return (
+      <Stack>
+        <Text>{t.pairs.enrol}</Text>
+        <OneTimeSecret label="producer" text={producerCommand} />
+        <OneTimeSecret label="consumer" text={consumerCommand} />
+      </Stack>
+    );
+  };
+
+  return (
+    <ActionDialog label={t.pairs.new} submitLabel={t.create} primary onSubmit={create}>
+      <TextInput
+        label={t.pairs.newConsumer}
+        description={t.pairs.newHint}
+        required
+        maxLength={100}
+        value={consumer}
+        onChange={setConsumer}
+        data-autofocus
+      />
+      <TextInput
+        label={t.pairs.newProducer}
+        description={t.pairs.newHint}
+        required
+        maxLength={100}
+        value={producer}
+        onChange={setProducer}
+      />
+      <Select
+        label={t.pairs.suite}
+        allowDeselect={false}
+        data={SUITES}
+        value={suite}
+        onChange={(value) => setSuite(value ?? "1")}
+      />
+      <Select
+        label={t.pairs.reporting}
+        allowDeselect={false}
+        data={["batched", "strict"] as const}
+        value={reporting}
+        onChange={(value) => setReporting(value ?? "batched")}
+      />
+    </ActionDialog>
+  );
+}
+
+/** The id of the party with a name, which is created if there is none. */
+async function findOrCreateParty(api: Api, role: Role, name: string): Promise<string> {
+  const parties = await fetchParties(api, role);
+  const found = parties.find((party) => party.name === name);
+  return (found ?? (await unwrap(api.POST(`/v1/${role}s`, { body: { name } })))).id;
+}
+
+/** The command that enrols and starts an agent; its token works once. */
+async function enrolCommand(
+  api: Api,
+  role: Role,
+  partyId: string,
+  options: string,
+): Promise<string> {
+  const token = await createEnrolmentToken(api, role, partyId);
+  return [
+    `(umask 077 && echo ${token} > enrolment)`,
+    `armour-agent ${role} --control-plane ${window.location.origin} --data-dir ./agent \\`,
+    `    --enrol-token-file enrolment ${options}`.trimEnd(),
+  ].join("\n");
+}
