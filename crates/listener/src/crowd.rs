@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// All connections of a listener.
@@ -38,7 +39,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 impl Crowd {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.lock().connections.len()
+        self.0.lock().connections.len()
     }
 
     /// One more.
@@ -51,7 +52,7 @@ impl Crowd {
             }),
             away: CancellationToken::new(),
         });
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let number = inner.next;
         inner.next += 1;
         inner.connections.insert(number, connection.clone());
@@ -65,9 +66,9 @@ impl Crowd {
     /// Ends the connection that has been without a request for longest, one that never had
     /// any if there is such a one. If each has a request under way, nobody goes.
     pub fn send_away_the_quietest(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let quiet = inner.connections.iter().filter_map(|(number, connection)| {
-            let state = connection.lock();
+            let state = connection.state.lock();
             let waits = state.requests == 0 && !connection.away.is_cancelled();
             // Who has never asked for anything goes before whoever has.
             waits.then_some((state.served, state.quiet_since, *number))
@@ -85,10 +86,6 @@ impl Crowd {
                 "no room for more connections"
             );
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +107,7 @@ impl std::ops::Deref for Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         if let Some(crowd) = self.crowd.upgrade() {
-            crowd.lock().connections.remove(&self.number);
+            crowd.0.lock().connections.remove(&self.number);
         }
     }
 }
@@ -121,7 +118,7 @@ pub struct Busy(Arc<Connection>);
 impl Connection {
     /// Counts a request until what is returned is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.requests += 1;
         state.served = true;
         drop(state);
@@ -138,7 +135,7 @@ impl Connection {
     pub async fn too_quiet(&self, first: Duration, later: Duration) {
         loop {
             let (wait, over) = {
-                let state = self.lock();
+                let state = self.state.lock();
                 let most = if state.served { later } else { first };
                 let left = most.saturating_sub(state.quiet_since.elapsed());
                 match state.requests {
@@ -152,15 +149,11 @@ impl Connection {
             tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.requests -= 1;
         state.quiet_since = Instant::now();
     }

@@ -3,11 +3,12 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
+use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -119,7 +120,7 @@ impl std::fmt::Debug for Current {
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.0.read();
         Some(current.clone())
     }
 }
@@ -139,7 +140,7 @@ async fn watch(current: std::sync::Weak<Current>, certificate: PathBuf, key: Pat
         }
         match load(&certificate, &key) {
             Ok(loaded) => {
-                let mut place = current.0.write().unwrap_or_else(PoisonError::into_inner);
+                let mut place = current.0.write();
                 *place = Arc::new(loaded);
                 tracing::info!(file = %certificate.display(), "a new certificate is in use");
             }

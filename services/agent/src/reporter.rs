@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use armour_protocol::{ledger::Chain, ticket::SignedTicket};
 use armour_telemetry::trace;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry::trace::SpanContext;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -78,7 +79,7 @@ impl Reporter {
         let Some(context) = trace::of(span) else {
             return;
         };
-        let mut lanes = self.lock();
+        let mut lanes = self.waiting.lock();
         let lane = lanes.get_mut(&(ticket.ticket.bundle, ticket.ticket.lane));
         let entry = lane.and_then(|lane| lane.iter_mut().rfind(|entry| entry.ticket == *ticket));
         if let Some(entry) = entry {
@@ -98,7 +99,10 @@ impl Reporter {
     /// many tickets wait, or one has waited for longer than the lease.
     pub fn is_behind(&self, lease: Duration) -> bool {
         self.count.load(Ordering::Relaxed) > MOST_WAITING
-            || self.sending().is_some_and(|since| since.elapsed() > lease)
+            || self
+                .sending
+                .lock()
+                .is_some_and(|since| since.elapsed() > lease)
     }
 
     /// Tickets that the ledger has not taken yet.
@@ -124,12 +128,12 @@ impl Reporter {
                 () = tokio::time::sleep(interval()) => {}
                 () = self.wake.notified() => {}
             }
-            let taken = std::mem::take(&mut *self.lock());
-            *self.sending() = Some(Instant::now());
+            let taken = std::mem::take(&mut *self.waiting.lock());
+            *self.sending.lock() = Some(Instant::now());
             for batch in batches(taken) {
                 self.send(batch).await;
             }
-            *self.sending() = None;
+            *self.sending.lock() = None;
             self.idle.notify_waiters();
         }
     }
@@ -184,7 +188,8 @@ impl Reporter {
 
     fn push(&self, ticket: SignedTicket, told: Option<oneshot::Sender<ReportVerdict>>) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.lock()
+        self.waiting
+            .lock()
             .entry((ticket.ticket.bundle, ticket.ticket.lane))
             .or_default()
             .push(Entry {
@@ -193,14 +198,6 @@ impl Reporter {
                 span: trace::current(),
                 told,
             });
-    }
-
-    fn sending(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lanes> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use armour_api::{BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, 
 use armour_client::{Client, ClientError};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -161,7 +162,7 @@ impl Session {
         loop {
             match self.client.endpoint().await {
                 Ok(own) => {
-                    *lock(&self.contact) = Instant::now();
+                    *self.contact.lock() = Instant::now();
                     return Ok(own);
                 }
                 Err(error) if error.is_passing() => {
@@ -175,12 +176,12 @@ impl Session {
 
     /// Since when the control plane has not been heard of.
     pub fn silence(&self) -> Duration {
-        lock(&self.contact).elapsed()
+        self.contact.lock().elapsed()
     }
 
     /// Has the control plane told, with the next heartbeat, what went wrong.
     pub fn note(&self, error: impl std::fmt::Display) {
-        *lock(&self.error) = Some(error.to_string());
+        *self.error.lock() = Some(error.to_string());
     }
 
     /// Sends the next heartbeat now.
@@ -193,7 +194,7 @@ impl Session {
         let mut backoff = Backoff::default();
         loop {
             let sent = Instant::now();
-            let error = lock(&self.error).take();
+            let error = self.error.lock().take();
             let beat = Heartbeat {
                 bundles: watcher.bundles(),
                 error: error.clone(),
@@ -201,12 +202,12 @@ impl Session {
             };
             let answer = self.client.heartbeat(&beat).await;
             if let (Err(_), Some(untold)) = (&answer, error) {
-                lock(&self.error).get_or_insert(untold);
+                self.error.lock().get_or_insert(untold);
             }
             match answer {
                 Ok(ack) => {
                     // The lease runs from when we asked, not from the answer.
-                    *lock(&self.contact) = sent;
+                    *self.contact.lock() = sent;
                     backoff = Backoff::default();
                     if ack.log_behind
                         && let Err(error) = self.log.restart(&self.client).await
@@ -328,8 +329,4 @@ async fn try_to_enrol(
              workload's own with --enrol-identity-file"
         ),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -69,7 +70,7 @@ impl Bundle {
     pub async fn lane(self: &Arc<Self>, within: Duration) -> Option<Lane> {
         let permit = tokio::time::timeout(within, self.lanes.clone().acquire_owned());
         let permit = permit.await.ok()?.ok()?;
-        let kept = self.idle().pop();
+        let kept = self.idle.lock().pop();
         Some(Lane {
             bundle: self.clone(),
             number: match &kept {
@@ -84,7 +85,7 @@ impl Bundle {
     /// A lane that has been idle for so long, if there is one.
     pub fn stale(self: &Arc<Self>, after: Duration) -> Option<Lane> {
         let permit = self.lanes.clone().try_acquire_owned().ok()?;
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         let at = idle.iter().position(|lane| lane.since.elapsed() >= after)?;
         Some(Lane {
             bundle: self.clone(),
@@ -103,14 +104,11 @@ impl Bundle {
     #[cfg(feature = "clone-demo")]
     pub fn adopt(&self, lanes: &[u32]) {
         let since = Instant::now();
-        self.idle()
+        self.idle
+            .lock()
             .extend(lanes.iter().map(|&lane| Idle { lane, since }));
         let next = lanes.iter().max().map_or(0, |most| most + 1);
         self.next.store(next, Ordering::Relaxed);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +126,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         // A lane whose opening failed was never open; it is tried again as new.
         if !self.fresh {
-            self.bundle.idle().push(Idle {
+            self.bundle.idle.lock().push(Idle {
                 lane: self.number,
                 since: Instant::now(),
             });

@@ -9,12 +9,13 @@ use armour_listener::Limits;
 use chrono::Utc;
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AtomicU64, Bundle, Consumer, Current, Fleet, Mutex, Shared, face};
+use super::{AtomicU64, Bundle, Consumer, Current, Fleet, Shared, face};
 use crate::{
     enclave::{Enclave, stolen::Stolen},
     grant::Grant,

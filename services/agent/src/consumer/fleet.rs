@@ -1,20 +1,17 @@
 //! The pairs that one agent serves, each on a listener of its own; they come and go with
 //! the settings.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, Pair};
 use armour_listener::Tls;
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Consumer, Shared, face, lock};
+use super::{Consumer, Shared, face};
 use crate::{
     serve,
     session::Watcher,
@@ -94,7 +91,7 @@ impl Fleet {
             }
         }
         let doors: Vec<OpenDoor> = {
-            let mut served = self.served();
+            let mut served = self.served.lock();
             let doors = served.values_mut().filter_map(|served| served.door.take());
             doors.inspect(|door| door.stop.cancel()).collect()
         };
@@ -110,7 +107,7 @@ impl Fleet {
     /// If there is no such pair.
     pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<Consumer>> {
         let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
-        let mut served = self.served();
+        let mut served = self.served.lock();
         let served = served.entry(pair.id).or_insert_with(|| Served {
             consumer: Consumer::start(self.shared.clone(), pair, None, PATIENCE),
             door: None,
@@ -120,7 +117,12 @@ impl Fleet {
 
     /// Gives up every pair's bundle.
     pub async fn close(&self) {
-        let served: Vec<Served> = self.served().drain().map(|(_, served)| served).collect();
+        let served: Vec<Served> = self
+            .served
+            .lock()
+            .drain()
+            .map(|(_, served)| served)
+            .collect();
         for served in served {
             served.end().await;
         }
@@ -128,7 +130,7 @@ impl Fleet {
 
     /// The only pair, if there is one alone.
     pub fn only(&self) -> Option<Arc<Consumer>> {
-        let served = self.served();
+        let served = self.served.lock();
         let mut all = served.values();
         let only = all.next().map(|served| served.consumer.clone());
         only.filter(|_| all.next().is_none())
@@ -142,7 +144,7 @@ impl Fleet {
             chosen.insert(pair.id, (pair, settings));
         }
         let ended: Vec<Served> = {
-            let mut served = self.served();
+            let mut served = self.served.lock();
             let gone: Vec<Uuid> = served
                 .iter()
                 .filter(|(id, served)| {
@@ -161,7 +163,7 @@ impl Fleet {
         }
         let mut failed = None;
         for (id, (pair, settings)) in chosen {
-            if let Some(served) = self.served().get(&id) {
+            if let Some(served) = self.served.lock().get(&id) {
                 served.consumer.be_patient_for(settings.retry_for);
                 continue;
             }
@@ -193,12 +195,12 @@ impl Fleet {
             consumer,
             door: Some(door),
         };
-        self.served().insert(id, served);
+        self.served.lock().insert(id, served);
     }
 
     /// What concerns all pairs alike.
     fn all(&self) -> Vec<Arc<Consumer>> {
-        let served = self.served();
+        let served = self.served.lock();
         served
             .values()
             .map(|served| served.consumer.clone())
@@ -208,7 +210,7 @@ impl Fleet {
     /// The shortest of a policy's intervals, or this where there is no pair.
     pub fn shortest(&self, of: fn(&Pair) -> u32, default: u32) -> Duration {
         let all = self.all();
-        let shortest = all.iter().map(|consumer| of(&lock(&consumer.pair))).min();
+        let shortest = all.iter().map(|consumer| of(&consumer.pair.lock())).min();
         Duration::from_millis(shortest.unwrap_or(default).into())
     }
 
@@ -217,10 +219,6 @@ impl Fleet {
         let all = self.all();
         let bundles = all.iter().filter_map(|consumer| consumer.current());
         bundles.map(|bundle| bundle.busy()).sum()
-    }
-
-    fn served(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Served>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

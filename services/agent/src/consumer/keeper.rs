@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Consumer, Current, bundle::Bundle, exchange, lock};
+use super::{Consumer, Current, bundle::Bundle, exchange};
 use crate::{backoff::Backoff, log::Wanted, metrics::METRICS, session::GrantError};
 
 /// Why there is no bundle of a disconnected pair.
@@ -49,7 +49,7 @@ pub async fn run(consumer: Arc<Consumer>) {
             }
             Err(error) if error.is::<Disconnected>() => {
                 set(&consumer, Current::None(DISCONNECTED));
-                let look_again = lock(&consumer.pair).policy.heartbeat_interval_ms;
+                let look_again = consumer.pair.lock().policy.heartbeat_interval_ms;
                 let look_again = Duration::from_millis(look_again.into());
                 tokio::select! {
                     () = consumer.changed.notified() => {}
@@ -75,7 +75,7 @@ pub async fn run(consumer: Arc<Consumer>) {
 struct Disconnected;
 
 async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
-    let pair = lock(&consumer.pair).id;
+    let pair = consumer.pair.lock().id;
     let drawn = consumer.session.grant(Wanted::New { pair }).await;
     let grant = drawn.map_err(|error| match error {
         GrantError::Client(error) if error.is("pair-disconnected") => Disconnected.into(),
@@ -101,7 +101,7 @@ async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
 }
 
 fn set(consumer: &Consumer, current: Current) {
-    let mut place = lock(&consumer.current);
+    let mut place = consumer.current.lock();
     // Waiters on `changed` include the keeper itself while disconnected.
     let same = matches!((&*place, &current), (Current::None(a), Current::None(b)) if a == b);
     *place = current;

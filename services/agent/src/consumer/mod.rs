@@ -18,7 +18,7 @@ use std::{
     future::Future,
     ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,6 +29,7 @@ use armour_api::{
 };
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -196,7 +197,7 @@ impl Consumer {
             closing: CancellationToken::new(),
             keeper: Mutex::default(),
         });
-        *lock(&consumer.keeper) = Some(tokio::spawn(keeper::run(consumer.clone())));
+        *consumer.keeper.lock() = Some(tokio::spawn(keeper::run(consumer.clone())));
         consumer
     }
 
@@ -213,7 +214,7 @@ impl Consumer {
         if let Some(bundle) = self.current() {
             bundle.dead.cancel();
         }
-        let keeper = lock(&self.keeper).take();
+        let keeper = self.keeper.lock().take();
         if let Some(keeper) = keeper
             && tokio::time::timeout(LAST_LOOK * 2, keeper).await.is_err()
         {
@@ -237,7 +238,7 @@ impl Consumer {
         };
         let bundle = tokio::time::timeout(LANE_WAIT, self.bundle())
             .await
-            .map_err(|_| match &*lock(&self.current) {
+            .map_err(|_| match &*self.current.lock() {
                 Current::None(why) => unavailable("disconnected", (*why).to_owned()),
                 Current::Bundle(_) => unavailable("disconnected", "no bundle in time".to_owned()),
             })??;
@@ -266,7 +267,7 @@ impl Consumer {
                 return Err(Refusal::stopping());
             }
             let changed = self.changed.notified();
-            match &*lock(&self.current) {
+            match &*self.current.lock() {
                 Current::Bundle(bundle) => return Ok(bundle.clone()),
                 Current::None(why) if *why == keeper::DISCONNECTED => {
                     return Err(Refusal::new(
@@ -320,7 +321,7 @@ impl Consumer {
     }
 
     fn current(&self) -> Option<Arc<Bundle>> {
-        match &*lock(&self.current) {
+        match &*self.current.lock() {
             Current::Bundle(bundle) => Some(bundle.clone()),
             Current::None(_) => None,
         }
@@ -435,13 +436,9 @@ impl Consumer {
 
     /// The pair as it is now, if it is this one.
     fn update(&self, pair: &Pair) {
-        let mut own = lock(&self.pair);
+        let mut own = self.pair.lock();
         if own.id == pair.id {
             *own = pair.clone();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

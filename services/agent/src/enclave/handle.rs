@@ -7,13 +7,14 @@ use std::{
     path::Path,
     process::Stdio,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use armour_client::dpop::{Claims, ProofError, Prover};
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -221,7 +222,7 @@ impl Enclave {
             ipc::encode(id, &call).map_err(|_| EnclaveError::Refused("malformed".to_owned()))?;
         let (sender, receiver) = oneshot::channel();
         {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.pending.lock();
             pending
                 .as_mut()
                 .ok_or(EnclaveError::Gone)?
@@ -271,17 +272,14 @@ impl EnclaveError {
 
 async fn read_replies(mut reader: OwnedReadHalf, pending: Pending) {
     while let Ok((id, reply)) = read_reply(&mut reader).await {
-        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = pending.lock();
         if let Some(sender) = pending.as_mut().and_then(|calls| calls.remove(&id)) {
             // The caller may have given up; then the reply is dropped.
             let _ = sender.send(reply);
         }
     }
     // Whoever waits, and whoever calls from now on, learns that it is gone.
-    pending
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    pending.lock().take();
 }
 
 async fn read_reply(reader: &mut OwnedReadHalf) -> io::Result<(u64, Reply)> {

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use armour_api::BundleState;
 use armour_protocol::ticket::SignedTicket;
 use http::StatusCode;
+use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
 
@@ -74,18 +75,20 @@ impl Held {
 
     /// The lane's last exchange.
     pub fn last(&self, lane: u32) -> Option<Arc<Exchange>> {
-        lock(&self.lanes).get(&lane).cloned()
+        self.lanes.lock().get(&lane).cloned()
     }
 
     /// Notes the lane's last exchange.
     pub fn set_last(&self, lane: u32, exchange: Arc<Exchange>) {
-        lock(&self.lanes).insert(lane, exchange);
+        self.lanes.lock().insert(lane, exchange);
     }
 
     /// Whether its grace after being superseded is over.
     fn is_over(&self) -> bool {
         let grace = Duration::from_millis(self.grant.policy.supersede_grace_ms.into());
-        lock(&self.superseded).is_some_and(|since| since.elapsed() > grace)
+        self.superseded
+            .lock()
+            .is_some_and(|since| since.elapsed() > grace)
     }
 }
 
@@ -112,7 +115,7 @@ impl Bundles {
 
     /// The bundles held.
     pub fn held(&self) -> Vec<Arc<Held>> {
-        let known = lock(&self.known);
+        let known = self.known.lock();
         let held = known.values().filter_map(|known| match known {
             Known::Held(held) => Some(held.clone()),
             Known::Gone(_) => None,
@@ -133,7 +136,7 @@ impl Bundles {
             return Ok(known);
         }
         let known = self.ask(id).await?;
-        let mut all = lock(&self.known);
+        let mut all = self.known.lock();
         if all.len() > MOST_GONE {
             all.retain(|_, known| matches!(known, Known::Held(_)));
         }
@@ -143,14 +146,14 @@ impl Bundles {
 
     /// Takes note of a bundle's state.
     pub async fn set_state(&self, id: Uuid, state: BundleState) {
-        let held = match lock(&self.known).get(&id) {
+        let held = match self.known.lock().get(&id) {
             Some(Known::Held(held)) => held.clone(),
             _ => return,
         };
         match state {
             BundleState::Active => {}
             BundleState::Superseded => {
-                lock(&held.superseded).get_or_insert_with(Instant::now);
+                held.superseded.lock().get_or_insert_with(Instant::now);
                 // Erases it once its grace is over.
                 let _ = self.look(id).await;
             }
@@ -161,7 +164,7 @@ impl Bundles {
     }
 
     async fn look(&self, id: Uuid) -> Result<Option<Known>, Refusal> {
-        let known = lock(&self.known).get(&id).cloned();
+        let known = self.known.lock().get(&id).cloned();
         Ok(match known {
             Some(Known::Held(held)) if held.is_over() => {
                 Some(self.retire(id, &held, superseded(), true).await?)
@@ -188,8 +191,8 @@ impl Bundles {
             grant: report.then(|| held.grant.clone()),
             since: Instant::now(),
         }));
-        lock(&self.known).insert(id, gone.clone());
-        lock(&held.lanes).clear();
+        self.known.lock().insert(id, gone.clone());
+        held.lanes.lock().clear();
         self.enclave
             .erase(id.into_bytes())
             .await
@@ -284,8 +287,4 @@ fn disconnected() -> Refusal {
         "bundle-disconnected",
         "the bundle was disconnected",
     )
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

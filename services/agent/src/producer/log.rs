@@ -1,14 +1,11 @@
 //! The last response of a lane: kept whole up to a limit, so that a consumer
 //! that lost it gets the same bytes again; beyond it only passed through.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::Stream;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::wire::HELD;
@@ -45,7 +42,7 @@ enum End {
 impl ResponseLog {
     /// Writes the response's head.
     pub fn head(&self, head: Bytes) {
-        self.lock().head = Some(head);
+        self.inner.lock().head = Some(head);
         self.changed.notify_waiters();
     }
 
@@ -55,7 +52,7 @@ impl ResponseLog {
         loop {
             let changed = self.changed.notified();
             {
-                let mut inner = self.lock();
+                let mut inner = self.inner.lock();
                 while inner.bytes + chunk.len() > HELD && inner.base < inner.read {
                     if let Some(gone) = inner.chunks.pop_front() {
                         inner.bytes -= gone.len();
@@ -91,7 +88,7 @@ impl ResponseLog {
         loop {
             let changed = self.changed.notified();
             {
-                let inner = self.lock();
+                let inner = self.inner.lock();
                 if inner.head.is_some() || inner.ended.is_some() {
                     return;
                 }
@@ -105,14 +102,14 @@ impl ResponseLog {
         let log = self.clone();
         async_stream::stream! {
             let mine = {
-                let mut inner = log.lock();
+                let mut inner = log.inner.lock();
                 inner.reader += 1;
                 inner.read = 0;
                 inner.reader
             };
             log.changed.notify_waiters();
             log.has_head().await;
-            let head = log.lock().head.clone();
+            let head = log.inner.lock().head.clone();
             match head {
                 Some(head) => yield Ok(head),
                 None => {
@@ -141,7 +138,7 @@ impl ResponseLog {
         loop {
             let changed = self.changed.notified();
             {
-                let mut inner = self.lock();
+                let mut inner = self.inner.lock();
                 if inner.reader != mine || at < inner.base {
                     return Some(Err(cut()));
                 }
@@ -162,12 +159,8 @@ impl ResponseLog {
     }
 
     fn end(&self, end: End) {
-        self.lock().ended.get_or_insert(end);
+        self.inner.lock().ended.get_or_insert(end);
         self.changed.notify_waiters();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,7 +205,7 @@ mod tests {
             async move {
                 for _ in 0..1000 {
                     assert!(log.push(Bytes::from(vec![0; 64 * 1024])).await);
-                    assert!(log.lock().bytes <= HELD);
+                    assert!(log.inner.lock().bytes <= HELD);
                 }
                 log.finish();
             }

@@ -12,12 +12,10 @@ mod face;
 mod log;
 pub mod upstream;
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use armour_api::{BundleStatus, Event, Pair, Role};
+use parking_lot::RwLock;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -156,15 +154,11 @@ fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstr
 impl Producer {
     /// Where requests go from now on.
     pub fn send_to(&self, upstream: Upstream) {
-        *self
-            .upstream
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = upstream;
+        *self.upstream.write() = upstream;
     }
 
     fn upstream(&self) -> Upstream {
-        let upstream = self.upstream.read();
-        upstream.unwrap_or_else(PoisonError::into_inner).clone()
+        self.upstream.read().clone()
     }
 }
 
