@@ -8,7 +8,11 @@ use std::{
 };
 
 use armour_agent::{
-    consumer::{self as agent, Opened},
+    consumer::{
+        face,
+        open::{Opened, open},
+        pair,
+    },
     options::Common,
 };
 use axum::body::Body;
@@ -31,7 +35,7 @@ pub struct Consumer {
 impl Consumer {
     pub(crate) async fn open(common: &Common) -> anyhow::Result<Self> {
         Ok(Self {
-            opened: agent::open(common).await?,
+            opened: open(common).await?,
             requests: reqwest::Client::builder().build()?,
         })
     }
@@ -58,7 +62,7 @@ impl Consumer {
 /// a refusal of the endpoint's own is a response too: a problem document (RFC 9457).
 #[derive(Clone)]
 pub struct Client {
-    pair: Arc<agent::Consumer>,
+    pair: Arc<pair::Consumer>,
     requests: reqwest::Client,
 }
 
@@ -106,7 +110,7 @@ impl Client {
 
     /// Sends a request as it is, and brings its response.
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        self.pair.call(request).await
+        face::serve(&self.pair, request).await
     }
 }
 

@@ -8,7 +8,11 @@ use std::{
 
 use armour_agent::{
     options::Common,
-    producer::{self as agent, Opened, upstream::Upstream},
+    producer::{
+        endpoint, face,
+        open::{Opened, open},
+        upstream::Upstream,
+    },
 };
 use axum::{Router, body::Body, response::IntoResponse};
 use http::{Request, Response};
@@ -25,7 +29,7 @@ impl Producer {
             async |_: Request<Body>| Ok(http::StatusCode::SERVICE_UNAVAILABLE.into_response()),
         )));
         Ok(Self {
-            opened: agent::open(common, address, nothing).await?,
+            opened: open(common, address, nothing).await?,
         })
     }
 
@@ -46,7 +50,7 @@ impl Producer {
 /// See [`Producer::layer`].
 #[derive(Clone)]
 pub struct ProducerLayer {
-    producer: Arc<agent::Producer>,
+    producer: Arc<endpoint::Producer>,
 }
 
 impl<S> Layer<S> for ProducerLayer
@@ -61,7 +65,7 @@ where
         let inner = inner.map_response(IntoResponse::into_response);
         self.producer
             .send_to(Upstream::Here(BoxCloneSyncService::new(inner)));
-        Protected(agent::router(self.producer.clone()))
+        Protected(face::router(self.producer.clone()))
     }
 }
 

@@ -1,13 +1,16 @@
-//! A bundle as the control plane grants it, read and checked.
+//! A bundle as the control plane grants it, read and checked; and why there is none.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use armour_api::{BundleGrant, BundleState, Policy};
+use armour_client::ClientError;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
+use thiserror::Error;
+use uuid::Uuid;
 
-use crate::enclave::ipc::Binding;
+use crate::enclave::binding::Binding;
 
 /// A bundle's binding, keys and policy.
 #[derive(Debug, Clone)]
@@ -26,6 +29,46 @@ pub struct Grant {
     pub state: BundleState,
     /// The secret, sealed to this endpoint, if not yet acknowledged.
     pub sealed_secret: Option<Vec<u8>>,
+}
+
+/// Which bundle an endpoint asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// A new one of a pair.
+    New {
+        /// The pair.
+        pair: Uuid,
+    },
+    /// One that its consumer has drawn.
+    Known {
+        /// The bundle.
+        bundle: Uuid,
+    },
+}
+
+/// Why there is no grant.
+#[derive(Debug, Error)]
+pub enum GrantError {
+    /// The control plane refused or is out of reach.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The draw's number cannot be kept.
+    #[error("the data folder cannot be written: {0}")]
+    Uncounted(std::io::Error),
+    /// What it granted does not hold.
+    #[error("the control plane's grant is not to be trusted: {0}")]
+    Untrusted(String),
+}
+
+impl GrantError {
+    /// Whether the log that vouches is not the one that was seen before.
+    pub(crate) fn is_of_another_log(&self) -> bool {
+        match self {
+            Self::Client(error) => error.is("log-behind"),
+            Self::Untrusted(_) => true,
+            Self::Uncounted(_) => false,
+        }
+    }
 }
 
 impl TryFrom<BundleGrant> for Grant {

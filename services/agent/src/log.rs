@@ -14,26 +14,11 @@ use crate::{
     backoff::Backoff,
     draws::Draws,
     durable::{SHARED, append_line, write_whole},
-    session::GrantError,
+    grant::{GrantError, Wanted},
 };
 
 /// The pinned head, in memory and in the data folder.
 pub struct Log(Mutex<Option<Pinned>>);
-
-/// Which bundle an endpoint asks for.
-#[derive(Debug, Clone, Copy)]
-pub enum Wanted {
-    /// A new one of a pair.
-    New {
-        /// The pair.
-        pair: Uuid,
-    },
-    /// One that its consumer has drawn.
-    Known {
-        /// The bundle.
-        bundle: Uuid,
-    },
-}
 
 struct Pinned {
     file: PathBuf,

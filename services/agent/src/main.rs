@@ -24,10 +24,13 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(command: Command, registry: Registry) -> anyhow::Result<()> {
     match command {
-        Command::Consumer(options) => armour_agent::consumer::run(options, registry).await,
-        Command::Producer(options) => armour_agent::producer::run(options, registry).await,
+        Command::Consumer(options) => armour_agent::consumer::open::run(options, registry).await,
+        Command::Producer(options) => armour_agent::producer::open::run(options, registry).await,
         #[cfg(feature = "clone-demo")]
-        Command::Clone(options) => armour_agent::consumer::clone::run(options).await,
+        Command::Clone(options) => {
+            armour_agent::consumer::clone::run(&options.state, &options.data_dir, options.listen)
+                .await
+        }
         Command::Enclave { .. } => Ok(()),
     }
 }

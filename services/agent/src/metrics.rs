@@ -1,18 +1,12 @@
 //! What an agent counts: `docs/metrics.md` lists all of it. Labels have few values, each
 //! of them a word of ours.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{borrow::Cow, sync::LazyLock, time::Duration};
 
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram},
 };
-
-use crate::{reporter::Reporter, session::Session};
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [
@@ -65,28 +59,4 @@ impl Metrics {
     pub fn upstream(&self, took: Duration) {
         self.upstream_durations.record(took.as_secs_f64(), &[]);
     }
-}
-
-/// Has the agent's standing observed.
-pub fn observe(session: &Arc<Session>, reporter: &Arc<Reporter>) {
-    let meter = opentelemetry::global::meter("armour");
-    let session = session.clone();
-    meter
-        .f64_observable_gauge("armour_agent_control_plane_silence")
-        .with_unit("s")
-        .with_callback(move |gauge| gauge.observe(session.silence().as_secs_f64(), &[]))
-        .build();
-    let reporter = reporter.clone();
-    meter
-        .u64_observable_gauge("armour_agent_tickets_unreported")
-        .with_callback(move |gauge| gauge.observe(reporter.waiting() as u64, &[]))
-        .build();
-}
-
-/// Has the lanes in use observed.
-pub fn observe_lanes(busy: impl Fn() -> usize + Send + Sync + 'static) {
-    opentelemetry::global::meter("armour")
-        .u64_observable_gauge("armour_agent_lanes_busy")
-        .with_callback(move |gauge| gauge.observe(busy() as u64, &[]))
-        .build();
 }

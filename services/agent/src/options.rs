@@ -32,7 +32,7 @@ pub enum Command {
     /// Act with a consumer's stolen state.
     #[cfg(feature = "clone-demo")]
     #[command(hide = true)]
-    Clone(crate::consumer::clone::CloneOptions),
+    Clone(CloneOptions),
     /// The process that holds root secrets; started by the others.
     #[command(hide = true)]
     Enclave {
@@ -188,6 +188,21 @@ pub struct ProducerOptions {
     /// Seconds that the upstream has to begin its response.
     #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
+}
+
+/// Acts as a consumer with stolen state.
+#[cfg(feature = "clone-demo")]
+#[derive(Debug, Clone, Args)]
+pub struct CloneOptions {
+    /// File of the stolen state.
+    #[arg(long)]
+    pub state: PathBuf,
+    /// Folder for this process's files.
+    #[arg(long)]
+    pub data_dir: PathBuf,
+    /// Where to take the thief's plain HTTP.
+    #[arg(long)]
+    pub listen: SocketAddr,
 }
 
 impl ConsumerOptions {

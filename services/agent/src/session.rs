@@ -15,7 +15,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -23,8 +22,8 @@ use crate::{
     backoff::Backoff,
     durable::{SHARED, write_whole},
     enclave::Enclave,
-    grant::Grant,
-    log::{Log, Wanted},
+    grant::{Grant, GrantError, Wanted},
+    log::Log,
     options::Common,
 };
 
@@ -44,31 +43,6 @@ pub struct Session {
     beat: Notify,
     /// What went wrong since the control plane was told last.
     error: Mutex<Option<String>>,
-}
-
-/// Why there is no grant.
-#[derive(Debug, Error)]
-pub enum GrantError {
-    /// The control plane refused or is out of reach.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The draw's number cannot be kept.
-    #[error("the data folder cannot be written: {0}")]
-    Uncounted(std::io::Error),
-    /// What it granted does not hold.
-    #[error("the control plane's grant is not to be trusted: {0}")]
-    Untrusted(String),
-}
-
-impl GrantError {
-    /// Whether the log that vouches is not the one that was seen before.
-    pub(crate) fn is_of_another_log(&self) -> bool {
-        match self {
-            Self::Client(error) => error.is("log-behind"),
-            Self::Untrusted(_) => true,
-            Self::Uncounted(_) => false,
-        }
-    }
 }
 
 /// What a role does with news from the control plane.

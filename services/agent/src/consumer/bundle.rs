@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{enclave::ipc::LaneId, grant::Grant};
+use crate::{enclave::binding::LaneId, grant::Grant};
 
 /// A bundle that is installed in the enclave.
 pub struct Bundle {

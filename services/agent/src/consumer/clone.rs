@@ -1,13 +1,16 @@
 //! The demonstration of a theft: a live consumer hands out its whole state, and
 //! a second process acts with it. Built only with the feature `clone-demo`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use anyhow::Context as _;
 use armour_api::{BundleState, Pair, PairState, Policy};
 use armour_listener::Limits;
 use chrono::Utc;
-use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -15,7 +18,12 @@ use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AtomicU64, Bundle, Consumer, Current, Fleet, Shared, face};
+use super::{
+    bundle::Bundle,
+    face,
+    fleet::Fleet,
+    pair::{Consumer, Current, Shared},
+};
 use crate::{
     enclave::{Enclave, stolen::Stolen},
     grant::Grant,
@@ -23,20 +31,6 @@ use crate::{
     reporter::Reporter,
     session::Session,
 };
-
-/// Acts as a consumer with stolen state.
-#[derive(Debug, Clone, Args)]
-pub struct CloneOptions {
-    /// File of the stolen state.
-    #[arg(long)]
-    state: PathBuf,
-    /// Folder for this process's files.
-    #[arg(long)]
-    data_dir: PathBuf,
-    /// Where to take the thief's plain HTTP.
-    #[arg(long)]
-    listen: SocketAddr,
-}
 
 /// Everything a consumer's agent knows.
 #[derive(Serialize, Deserialize)]
@@ -50,7 +44,7 @@ struct Theft {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub fn export(fleet: Arc<Fleet>, path: &std::path::Path) -> anyhow::Result<()> {
+pub fn export(fleet: Arc<Fleet>, path: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
     tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
@@ -80,11 +74,11 @@ async fn take(fleet: &Fleet) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// If it cannot start.
-pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
-    let theft: Theft = serde_json::from_slice(&std::fs::read(&options.state)?)?;
-    std::fs::create_dir_all(&options.data_dir)?;
+pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
+    let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
+    std::fs::create_dir_all(data_dir)?;
     let program = std::env::current_exe()?;
-    let (enclave, mut child) = Enclave::start(&program, &options.data_dir.join("keys"))?;
+    let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"))?;
     let binding = theft.stolen.binding.clone();
     let lanes: Vec<u32> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
     enclave.import(theft.stolen).await?;
@@ -131,7 +125,7 @@ pub async fn run(options: CloneOptions) -> anyhow::Result<()> {
         closing: CancellationToken::new(),
         keeper: Mutex::default(),
     });
-    let listener = tokio::net::TcpListener::bind(options.listen).await?;
+    let listener = tokio::net::TcpListener::bind(listen).await?;
     tokio::select! {
         served = armour_listener::serve(
             listener,

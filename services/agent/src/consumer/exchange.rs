@@ -2,24 +2,29 @@
 
 use std::{
     borrow::Cow,
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use armour_api::{ReportVerdict, Reporting};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Limited};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument;
 
-use super::{Consumer, bundle::Lane};
+use super::{
+    bundle::Lane,
+    delivery::{Answer, Delivery, Incoming},
+    pair::Consumer,
+};
 use crate::{
     backoff::Backoff,
-    bhttp::{Decoder, Malformed, Piece},
     enclave::{EnclaveError, ipc::Keyed},
     problem::Refusal,
     wire::{
@@ -39,14 +44,6 @@ pub enum Outgoing {
     Whole(Bytes),
     /// The beginning of one, and the rest of its body.
     Stream(Bytes, BodyStream<Body>),
-}
-
-/// What came back.
-pub enum Incoming {
-    /// An empty response.
-    Empty,
-    /// A response, its content still coming.
-    Response(Response<Body>),
 }
 
 /// An exchange that cannot be concluded.
@@ -81,8 +78,6 @@ pub fn start(
     receiver
 }
 
-type Answer = Option<oneshot::Sender<Result<Incoming, Refusal>>>;
-
 async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answer: &mut Answer) {
     let content = match &outgoing {
         Outgoing::Whole(content) => known(content),
@@ -96,7 +91,7 @@ async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answe
             return;
         }
     };
-    let strict = consumer.report(&lane, &keyed);
+    let strict = report(consumer, &lane, &keyed);
     let sealed = match outgoing {
         Outgoing::Empty => seal_empty(&consumer.enclave, &keyed, Direction::Request)
             .await
@@ -140,6 +135,32 @@ async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answe
     };
     exchange.deliver(received, reader, answer).await;
     lane.fresh = false;
+}
+
+/// Reports a begun exchange; under strict reporting returns the wait for
+/// the ledger's word.
+fn report(
+    consumer: &Consumer,
+    lane: &Lane,
+    keyed: &Keyed,
+) -> Option<impl Future<Output = Option<()>> + Send + use<>> {
+    let ticket = ticket_of(&keyed.head)?;
+    if lane.bundle.grant.policy.reporting == Reporting::Batched {
+        consumer.reporter.add(ticket);
+        return None;
+    }
+    let reporter = consumer.reporter.clone();
+    Some(async move {
+        let verdict = reporter.add_now(ticket).await;
+        verdict
+            .filter(|verdict| *verdict == ReportVerdict::Accepted)
+            .map(drop)
+    })
+}
+
+/// The signed ticket at the beginning of a request's head.
+fn ticket_of(head: &[u8]) -> Option<SignedTicket> {
+    SignedTicket::from_bytes(head.get(..SIGNED_TICKET_LEN)?).ok()
 }
 
 async fn seal_whole(
@@ -348,130 +369,6 @@ enum Failed {
     Passing(Cow<'static, str>),
     /// It cannot.
     Final(Refusal),
-}
-
-/// What came of passing on a piece.
-enum Passed {
-    /// There may be more.
-    On,
-    /// There is no more for now.
-    Enough,
-    /// Nobody wants more.
-    Over,
-}
-
-/// Turns opened content into the caller's response.
-#[derive(Default)]
-struct Delivery {
-    decoder: Decoder,
-    body: Option<mpsc::Sender<Result<http_body::Frame<Bytes>, std::io::Error>>>,
-}
-
-impl Delivery {
-    /// Takes content; returns whether anybody still wants more.
-    async fn take(&mut self, content: &[u8], answer: &mut Answer) -> bool {
-        self.decoder.push(content);
-        loop {
-            match self.decoder.piece() {
-                Ok(Some(Piece::Response(response))) => {
-                    // A response that is known to have no content says so in its head, as
-                    // gRPC's that are trailers alone must.
-                    let next = self.decoder.piece();
-                    let ended = matches!(&next, Ok(Some(Piece::End(none))) if none.is_empty());
-                    let body = match ended {
-                        true => Body::empty(),
-                        false => self.stream(),
-                    };
-                    let response = response.map(|()| body);
-                    // Nobody asked, or the caller's patience was over.
-                    let Some(answer) = answer.take() else {
-                        return false;
-                    };
-                    if answer.send(Ok(Incoming::Response(response))).is_err() {
-                        return false;
-                    }
-                    if ended {
-                        continue;
-                    }
-                    match self.pass(next).await {
-                        Passed::On => {}
-                        Passed::Enough => return true,
-                        Passed::Over => return false,
-                    }
-                }
-                piece => match self.pass(piece).await {
-                    Passed::On => {}
-                    Passed::Enough => return true,
-                    Passed::Over => return false,
-                },
-            }
-        }
-    }
-
-    /// Passes on a piece that is not the head.
-    async fn pass(&self, piece: Result<Option<Piece>, Malformed>) -> Passed {
-        let sent = match piece {
-            Ok(Some(Piece::Content(content))) => self.frame(http_body::Frame::data(content)).await,
-            Ok(Some(Piece::End(trailers))) => {
-                trailers.is_empty() || self.frame(http_body::Frame::trailers(trailers)).await
-            }
-            Ok(None) => return Passed::Enough,
-            Ok(Some(Piece::Request(_) | Piece::Response(_))) | Err(Malformed) => {
-                let malformed = std::io::Error::other("malformed response");
-                self.send(Err(malformed)).await;
-                false
-            }
-        };
-        match sent {
-            true => Passed::On,
-            false => Passed::Over,
-        }
-    }
-
-    /// The body that later pieces are passed on in.
-    fn stream(&mut self) -> Body {
-        let (sender, receiver) = mpsc::channel(2);
-        self.body = Some(sender);
-        Body::new(http_body_util::StreamBody::new(ReceiverStream::new(
-            receiver,
-        )))
-    }
-
-    /// The last segment has been taken.
-    fn finish(self, consumer: &Consumer, answer: &mut Answer) {
-        if let Some(answer) = answer.take() {
-            let _ = answer.send(if self.decoder.is_blank() {
-                Ok(Incoming::Empty)
-            } else {
-                Err(consumer.outcome_unknown())
-            });
-        }
-    }
-
-    /// The rest will never come.
-    async fn break_off(self, consumer: &Consumer, answer: &mut Answer) {
-        self.send(Err(std::io::Error::other("the response was cut")))
-            .await;
-        if let Some(answer) = answer.take() {
-            let _ = answer.send(Err(consumer.outcome_unknown()));
-        }
-    }
-
-    async fn frame(&self, frame: http_body::Frame<Bytes>) -> bool {
-        self.send(Ok(frame)).await
-    }
-
-    async fn send(&self, item: Result<http_body::Frame<Bytes>, std::io::Error>) -> bool {
-        match &self.body {
-            Some(body) => body.send(item).await.is_ok(),
-            None => false,
-        }
-    }
-}
-
-/// The signed ticket at the beginning of a request's head.
-pub fn ticket_of(head: &[u8]) -> Option<SignedTicket> {
-    SignedTicket::from_bytes(head.get(..SIGNED_TICKET_LEN)?).ok()
 }
 
 /// How long one attempt may take until the response begins. A response that

@@ -16,8 +16,9 @@ use http_body_util::BodyStream;
 use tracing::{Instrument, Span, field};
 
 use super::{
-    Consumer,
-    exchange::{self, Incoming, Outgoing},
+    delivery::Incoming,
+    exchange::{self, Outgoing},
+    pair::Consumer,
 };
 use crate::{bhttp, metrics::METRICS, problem::Refusal, wire::HELD};
 

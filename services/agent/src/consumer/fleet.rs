@@ -11,7 +11,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Consumer, Shared, face};
+use super::{
+    face, keeper,
+    pair::{Consumer, Shared},
+};
 use crate::{
     serve,
     session::Watcher,
@@ -109,7 +112,7 @@ impl Fleet {
         let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
         let mut served = self.served.lock();
         let served = served.entry(pair.id).or_insert_with(|| Served {
-            consumer: Consumer::start(self.shared.clone(), pair, None, PATIENCE),
+            consumer: keeper::start(self.shared.clone(), pair, None, PATIENCE),
             door: None,
         });
         Ok(served.consumer.clone())
@@ -177,7 +180,7 @@ impl Fleet {
 
     fn begin(&self, pair: Pair, settings: PairSettings, listener: tokio::net::TcpListener) {
         let id = pair.id;
-        let consumer = Consumer::start(
+        let consumer = keeper::start(
             self.shared.clone(),
             pair,
             settings.via.clone(),

@@ -1,19 +1,54 @@
 //! Draws a bundle whenever there is none, and keeps idle lanes fresh.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use super::{Consumer, Current, bundle::Bundle, exchange};
-use crate::{backoff::Backoff, log::Wanted, metrics::METRICS, session::GrantError};
+use armour_api::Pair;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-/// Why there is no bundle of a disconnected pair.
-pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
+use super::{
+    bundle::Bundle,
+    exchange,
+    pair::{Consumer, Current, DISCONNECTED, Shared},
+};
+use crate::{
+    backoff::Backoff,
+    grant::{GrantError, Wanted},
+    metrics::METRICS,
+};
+
 const DRAWING: &str = "waiting for the control plane to grant a bundle";
 
+/// Begins to serve a pair: draws a bundle whenever there is none.
+pub fn start(
+    shared: Arc<Shared>,
+    pair: Pair,
+    via: Option<String>,
+    retry_for: u64,
+) -> Arc<Consumer> {
+    let consumer = Arc::new(Consumer {
+        shared,
+        pair: Mutex::new(pair),
+        via,
+        retry_for: AtomicU64::new(retry_for),
+        current: Mutex::new(Current::None("no bundle has been drawn yet")),
+        changed: Notify::new(),
+        closing: CancellationToken::new(),
+        keeper: Mutex::default(),
+    });
+    *consumer.keeper.lock() = Some(tokio::spawn(run(consumer.clone())));
+    consumer
+}
+
 /// Runs until the pair is not served here any more.
-pub async fn run(consumer: Arc<Consumer>) {
+async fn run(consumer: Arc<Consumer>) {
     let mut backoff = Backoff::default();
     while !consumer.closing.is_cancelled() {
         match draw(&consumer).await {

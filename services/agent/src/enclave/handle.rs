@@ -24,7 +24,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::ipc::{self, Accepted, Binding, Call, Hardening, Keyed, LaneId, Reply};
+use super::{
+    binding::{Binding, LaneId},
+    ipc::{self, Accepted, Call, Hardening, Keyed, Reply},
+};
 
 /// Why a call to the enclave failed.
 #[derive(Debug, Error)]

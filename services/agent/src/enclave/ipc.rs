@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
+use super::binding::{Binding, LaneId};
+
 /// Largest frame, in bytes: a head of suite 2 with room to spare.
 #[cfg(not(feature = "clone-demo"))]
 pub const MAX_FRAME: usize = 16 * 1024;
@@ -15,36 +17,6 @@ pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// Bytes that every frame of a release fits into: a head of suite 2 is the largest part.
 const FRAME: usize = 4 * 1024;
-
-/// What a bundle is bound to, as the control plane grants it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binding {
-    /// Cipher suite.
-    pub suite: u8,
-    /// Tenant.
-    pub tenant: [u8; 16],
-    /// Pair.
-    pub pair: [u8; 16],
-    /// Bundle.
-    pub bundle: [u8; 16],
-    /// The consumer's endpoint.
-    pub consumer: [u8; 16],
-    /// The producer's endpoint.
-    pub producer: [u8; 16],
-    /// The consumer endpoint's Ed25519 key.
-    pub consumer_key: [u8; 32],
-    /// The producer endpoint's Ed25519 key.
-    pub producer_key: [u8; 32],
-}
-
-/// A lane of a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct LaneId {
-    /// The bundle.
-    pub bundle: [u8; 16],
-    /// The lane's number.
-    pub lane: u32,
-}
 
 /// What the proxy asks.
 #[derive(Serialize, Deserialize)]

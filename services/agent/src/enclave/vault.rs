@@ -19,7 +19,10 @@ use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::ipc::{Accepted, Binding, Call, Keyed, LaneId, OneTimeKey, Reply, Signed};
+use super::{
+    binding::{Binding, LaneId},
+    ipc::{Accepted, Call, Keyed, OneTimeKey, Reply, Signed},
+};
 
 /// The endpoint's long-term keys.
 pub struct Keys {

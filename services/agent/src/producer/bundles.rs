@@ -16,10 +16,9 @@ use uuid::Uuid;
 use super::exchange::Exchange;
 use crate::{
     enclave::{Enclave, EnclaveError},
-    grant::Grant,
-    log::Wanted,
+    grant::{Grant, GrantError, Wanted},
     problem::Refusal,
-    session::{GrantError, Session},
+    session::Session,
 };
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.

@@ -15,15 +15,12 @@ use http::{HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
 use super::{
-    Producer,
     bundles::{Held, Known},
+    endpoint::Producer,
     exchange::Exchange,
 };
 use crate::{
-    enclave::{
-        EnclaveError,
-        ipc::{Accepted, LaneId},
-    },
+    enclave::{EnclaveError, binding::LaneId, ipc::Accepted},
     metrics::METRICS,
     problem::Refusal,
     wire::{EXCHANGE_PATH, MessageReader, ReadError},

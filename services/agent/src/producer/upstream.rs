@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::{Instrument, Span, field};
 
-use super::exchange::Outcome;
 use crate::{
     http_client::{HttpClient, Speaks, Trust},
     metrics::METRICS,
@@ -82,7 +81,7 @@ impl Upstream {
         session: &Session,
         request: Request<Body>,
         sent: CancellationToken,
-    ) -> Outcome {
+    ) -> Response<Body> {
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",
@@ -108,7 +107,7 @@ impl Upstream {
         };
         METRICS.upstream(since.elapsed());
         span.record("http.response.status_code", response.status().as_u16());
-        Outcome::Response(response)
+        response
     }
 }
 

@@ -2,7 +2,8 @@
 
 use armour_agent::enclave::{
     Enclave,
-    ipc::{Accepted, Binding, Keyed, LaneId},
+    binding::{Binding, LaneId},
+    ipc::{Accepted, Keyed},
 };
 use armour_protocol::{
     Suite,
