@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::Event;
+use armour_dpop::Prover;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
 use reqwest::{Method, Response};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 use crate::{
     Result,
     credentials::{Credentials, EndpointCredentials},
-    dpop::Prover,
     transport::{CALL_TIMEOUT, Transport},
 };
 

@@ -6,13 +6,13 @@ use std::{
 };
 
 use armour_api::{AccessToken, TokenRequest};
+use armour_dpop::{Claims, Prover};
 use reqwest::{Method, RequestBuilder, Response};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
     Result,
-    dpop::{Claims, Prover},
     transport::{CALL_TIMEOUT, Transport, success},
 };
 

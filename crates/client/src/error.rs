@@ -1,10 +1,9 @@
 //! Why a call failed.
 
 use armour_api::Problem;
+use armour_dpop::ProofError;
 use reqwest::StatusCode;
 use thiserror::Error;
-
-use crate::dpop::ProofError;
 
 /// A call's result.
 pub type Result<T> = std::result::Result<T, ClientError>;

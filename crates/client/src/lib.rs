@@ -3,12 +3,12 @@
 mod call;
 mod client;
 mod credentials;
-pub mod dpop;
 mod endpoint;
 mod error;
 mod operator;
 mod transport;
 
+pub use armour_dpop as dpop;
 pub use call::Call;
 pub use client::Client;
 pub use error::{ClientError, Result};

@@ -73,7 +73,7 @@ pub fn enclave() {
     if word != "enclave" || flag != "--key-file" {
         return;
     }
-    let ended = armour_agent::enclave::process::run(file.as_ref());
+    let ended = armour_enclave::process::run(file.as_ref());
     if let Err(error) = &ended {
         eprintln!("enclave: {error:#}");
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::durable::{Disk, Os, SHARED, write_whole_on};
+use armour_enclave::durable::{Disk, Os, SHARED, write_whole_on};
 
 /// The latest number, and the file that keeps it.
 pub struct Draws<D = Os> {
@@ -69,24 +69,49 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
     use super::*;
-    use crate::durable::tests::Recorder;
+
+    /// A disk whose folders can fail to be stored.
+    #[derive(Default)]
+    struct Fragile {
+        fails: bool,
+        last: &'static str,
+    }
+
+    impl Disk for Fragile {
+        fn write(&mut self, _: &Path, _: &[u8], _: u32) -> io::Result<()> {
+            self.last = "write";
+            Ok(())
+        }
+
+        fn rename(&mut self, _: &Path, _: &Path) -> io::Result<()> {
+            self.last = "rename";
+            Ok(())
+        }
+
+        fn sync_folder(&mut self, _: &Path) -> io::Result<()> {
+            self.last = "sync-folder";
+            match self.fails {
+                true => Err(io::Error::other("no power")),
+                false => Ok(()),
+            }
+        }
+    }
 
     #[test]
     fn a_number_whose_name_is_not_stored_is_not_used() {
         let mut draws = Draws {
             file: PathBuf::from("/data/draws"),
             last: 6,
-            disk: Recorder {
-                fails_at: Some("sync-folder"),
-                ..Recorder::default()
+            disk: Fragile {
+                fails: true,
+                ..Fragile::default()
             },
         };
         assert!(draws.next().is_err());
-        draws.disk.fails_at = None;
+        draws.disk.fails = false;
         assert_eq!(draws.next().unwrap(), 7);
         assert_eq!(
-            draws.disk.steps.last().unwrap(),
-            "sync-folder /data",
+            draws.disk.last, "sync-folder",
             "before the number is handed out"
         );
     }

@@ -10,7 +10,7 @@ use ed25519_dalek::VerifyingKey;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::enclave::binding::Binding;
+use armour_enclave::binding::Binding;
 
 /// A bundle's binding, keys and policy.
 #[derive(Debug, Clone)]

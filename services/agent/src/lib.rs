@@ -4,8 +4,6 @@ mod backoff;
 pub mod bhttp;
 pub mod consumer;
 mod draws;
-mod durable;
-pub mod enclave;
 mod folder;
 mod gauges;
 mod grant;

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     draws::Draws,
-    durable::{SHARED, append_line, write_whole},
     grant::{GrantError, Wanted},
 };
+use armour_enclave::durable::{SHARED, append_line, write_whole};
 
 /// The pinned head, in memory and in the data folder.
 pub struct Log(Mutex<Option<Pinned>>);

@@ -9,7 +9,7 @@ fn main() -> anyhow::Result<()> {
     let service = match &command {
         Command::Enclave { key_file } => {
             // No threads and no logging where root secrets are.
-            return armour_agent::enclave::process::run(key_file);
+            return armour_enclave::process::run(key_file);
         }
         Command::Producer(_) => "armour-agent-producer",
         _ => "armour-agent-consumer",

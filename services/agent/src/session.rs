@@ -20,12 +20,12 @@ use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
-    durable::{SHARED, write_whole},
-    enclave::Enclave,
     grant::{Grant, GrantError, Wanted},
     log::Log,
     options::Common,
 };
+use armour_enclave::Enclave;
+use armour_enclave::durable::{SHARED, write_whole};
 
 /// Who this agent is; kept in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,10 +3,8 @@
 use anyhow::{Context as _, bail};
 use tokio::process::Child;
 
-use crate::{
-    enclave::Enclave,
-    options::{Common, EnclaveHardening},
-};
+use crate::options::{Common, EnclaveHardening};
+use armour_enclave::Enclave;
 
 /// Starts the enclave on the keys of the data folder, and makes sure that it is shut off
 /// as policy wants it.

@@ -17,12 +17,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::{
-    bhttp,
-    enclave::{
-        Enclave, EnclaveError,
-        ipc::{Keyed, Signed},
-    },
+use crate::bhttp;
+use armour_enclave::{
+    Enclave, EnclaveError,
+    ipc::{Keyed, Signed},
 };
 
 /// The path that a producer's agent serves.

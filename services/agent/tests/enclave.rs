@@ -2,7 +2,7 @@
 //! view of them.
 
 use crate::common::{LANE, accept, ends};
-use armour_agent::enclave::{Enclave, ipc::Accepted};
+use armour_enclave::{Enclave, ipc::Accepted};
 
 #[tokio::test]
 async fn both_ends_derive_the_same_keys_in_both_suites() {

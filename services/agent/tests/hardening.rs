@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::FileExt, path::PathBuf, process::Command};
 
 use crate::common::{Ends, LANE, MINTED, accept, ends};
-use armour_agent::enclave::binding::LaneId;
+use armour_enclave::binding::LaneId;
 
 fn proc(pid: u32, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{name}"))

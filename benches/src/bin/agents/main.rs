@@ -6,13 +6,13 @@ mod wrk;
 
 use std::{path::Path, time::Duration};
 
-use armour_agent::enclave::Enclave;
 use armour_api::Policy;
 use armour_benches::{Contestant, Race};
 use armour_e2e::{
     process::program,
     system::{Setup, System},
 };
+use armour_enclave::Enclave;
 
 use crate::{
     peer::{Form, Mtls},

@@ -13,7 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{enclave::binding::LaneId, grant::Grant};
+use armour_enclave::binding::LaneId;
+
+use crate::grant::Grant;
 
 /// A bundle that is installed in the enclave.
 pub struct Bundle {

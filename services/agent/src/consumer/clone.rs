@@ -25,12 +25,12 @@ use super::{
     pair::{Consumer, Current, Shared},
 };
 use crate::{
-    enclave::{Enclave, stolen::Stolen},
     grant::Grant,
     http_client::{Speaks, Trust},
     reporter::Reporter,
     session::Session,
 };
+use armour_enclave::{Enclave, stolen::Stolen};
 
 /// Everything a consumer's agent knows.
 #[derive(Serialize, Deserialize)]

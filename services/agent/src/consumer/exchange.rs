@@ -25,13 +25,13 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    enclave::{EnclaveError, ipc::Keyed},
     problem::Refusal,
     wire::{
         BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, known, pump,
         seal_empty,
     },
 };
+use armour_enclave::{EnclaveError, ipc::Keyed};
 
 /// Attempts to read on after a response was cut without any progress.
 const FUTILE_READS: u32 = 3;

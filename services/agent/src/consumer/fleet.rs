@@ -132,6 +132,7 @@ impl Fleet {
     }
 
     /// The only pair, if there is one alone.
+    #[cfg(feature = "clone-demo")]
     pub fn only(&self) -> Option<Arc<Consumer>> {
         let served = self.served.lock();
         let mut all = served.values();

@@ -6,7 +6,7 @@ use super::{
     bundle::Bundle,
     pair::{Consumer, LAST_LOOK},
 };
-use crate::enclave::binding::LaneId;
+use armour_enclave::binding::LaneId;
 
 impl Consumer {
     /// The ledger may hold nothing in our name that we did not do. What is not ours

@@ -16,10 +16,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::Bundle;
-use crate::{
-    enclave::Enclave, http_client::HttpClient, problem::Refusal, reporter::Reporter,
-    session::Session,
-};
+use crate::{http_client::HttpClient, problem::Refusal, reporter::Reporter, session::Session};
+use armour_enclave::Enclave;
 
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";

@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::exchange::Exchange;
 use crate::{
-    enclave::{Enclave, EnclaveError},
     grant::{Grant, GrantError, Wanted},
     problem::Refusal,
     session::Session,
 };
+use armour_enclave::{Enclave, EnclaveError};
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
 const STRIPES: usize = 16;

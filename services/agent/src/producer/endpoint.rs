@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::{bundles::Bundles, upstream::Upstream};
 use crate::{
-    enclave::Enclave,
     reporter::Reporter,
     session::{Session, Watcher},
 };
+use armour_enclave::Enclave;
 
 /// The producer's agent.
 pub struct Producer {

@@ -9,7 +9,7 @@ use armour_protocol::ticket::SignedTicket;
 use ed25519_dalek::VerifyingKey;
 
 use super::log::ResponseLog;
-use crate::enclave::{binding::LaneId, ipc::Keyed};
+use armour_enclave::{binding::LaneId, ipc::Keyed};
 
 /// An accepted ticket and what became of it.
 pub struct Exchange {

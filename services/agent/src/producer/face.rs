@@ -20,11 +20,11 @@ use super::{
     exchange::Exchange,
 };
 use crate::{
-    enclave::{EnclaveError, binding::LaneId, ipc::Accepted},
     metrics::METRICS,
     problem::Refusal,
     wire::{EXCHANGE_PATH, MessageReader, ReadError},
 };
+use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
 
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);

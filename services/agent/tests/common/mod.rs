@@ -1,6 +1,6 @@
 //! A consumer's and a producer's enclave, as real processes, with one bundle.
 
-use armour_agent::enclave::{
+use armour_enclave::{
     Enclave,
     binding::{Binding, LaneId},
     ipc::{Accepted, Keyed},

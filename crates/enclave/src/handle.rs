@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use armour_client::dpop::{Claims, ProofError, Prover};
+use armour_dpop::{Claims, ProofError, Prover};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -24,7 +24,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     binding::{Binding, LaneId},
     ipc::{self, Accepted, Call, Hardening, Keyed, Reply},
 };
@@ -195,8 +195,8 @@ impl Enclave {
     ///
     /// # Errors
     /// As above.
-    #[cfg(feature = "clone-demo")]
-    pub async fn export(&self, bundle: [u8; 16]) -> Result<super::stolen::Stolen, EnclaveError> {
+    #[cfg(feature = "state-export")]
+    pub async fn export(&self, bundle: [u8; 16]) -> Result<crate::stolen::Stolen, EnclaveError> {
         match self.call(Call::Export { bundle }).await? {
             Reply::Stolen(stolen) => Ok(stolen),
             _ => Err(EnclaveError::Gone),
@@ -207,8 +207,8 @@ impl Enclave {
     ///
     /// # Errors
     /// As above.
-    #[cfg(feature = "clone-demo")]
-    pub async fn import(&self, stolen: super::stolen::Stolen) -> Result<(), EnclaveError> {
+    #[cfg(feature = "state-export")]
+    pub async fn import(&self, stolen: crate::stolen::Stolen) -> Result<(), EnclaveError> {
         self.call(Call::Import { stolen }).await.map(drop)
     }
 

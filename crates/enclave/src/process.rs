@@ -11,12 +11,12 @@ use armour_protocol::envelope;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::durable::{PRIVATE, write_whole};
+use crate::{
     ipc::{self, Call, Reply},
     sandbox,
     vault::{Keys, Vault, kernel_rng},
 };
-use crate::durable::{PRIVATE, write_whole};
 
 const KEY_FILE_LEN: usize = 96;
 

@@ -4,7 +4,7 @@ use armour_protocol::consumer::StolenLane;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::binding::Binding;
+use crate::binding::Binding;
 
 /// Keys and idle lanes of a bundle.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]

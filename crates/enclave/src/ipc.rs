@@ -6,13 +6,13 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::binding::{Binding, LaneId};
+use crate::binding::{Binding, LaneId};
 
 /// Largest frame, in bytes: a head of suite 2 with room to spare.
-#[cfg(not(feature = "clone-demo"))]
+#[cfg(not(feature = "state-export"))]
 pub const MAX_FRAME: usize = 16 * 1024;
 /// Largest frame, in bytes: a bundle's whole state.
-#[cfg(feature = "clone-demo")]
+#[cfg(feature = "state-export")]
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 
 /// Bytes that every frame of a release fits into: a head of suite 2 is the largest part.
@@ -65,11 +65,11 @@ pub enum Call {
         digest: [u8; 32],
     },
     /// Hand out a bundle's whole state.
-    #[cfg(feature = "clone-demo")]
+    #[cfg(feature = "state-export")]
     Export { bundle: [u8; 16] },
     /// Become the endpoint that the state was taken from.
-    #[cfg(feature = "clone-demo")]
-    Import { stolen: super::stolen::Stolen },
+    #[cfg(feature = "state-export")]
+    Import { stolen: crate::stolen::Stolen },
 }
 
 /// How the enclave's process is shut off, for people.
@@ -144,8 +144,8 @@ pub enum Reply {
     /// A signature.
     Signature(Vec<u8>),
     /// A bundle's whole state.
-    #[cfg(feature = "clone-demo")]
-    Stolen(super::stolen::Stolen),
+    #[cfg(feature = "state-export")]
+    Stolen(crate::stolen::Stolen),
     /// The call failed; a code of `docs/protocol.md` or of the enclave.
     Failed(String),
 }

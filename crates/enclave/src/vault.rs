@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use armour_client::dpop;
+use armour_dpop as dpop;
 use armour_protocol::{
     Error, Suite,
     bundle::{BundleContext, BundleSecret},
@@ -19,7 +19,7 @@ use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     binding::{Binding, LaneId},
     ipc::{Accepted, Call, Keyed, OneTimeKey, Reply, Signed},
 };
@@ -120,9 +120,9 @@ impl Vault {
             Call::Sign { transcript, digest } => {
                 Ok(Reply::Signature(self.sign(transcript, &digest)))
             }
-            #[cfg(feature = "clone-demo")]
+            #[cfg(feature = "state-export")]
             Call::Export { bundle } => self.export(bundle).map(Reply::Stolen),
-            #[cfg(feature = "clone-demo")]
+            #[cfg(feature = "state-export")]
             Call::Import { stolen } => self.import(&stolen),
         }
         .unwrap_or_else(|Failed(code)| Reply::Failed(code.to_owned()))
@@ -285,9 +285,9 @@ impl Vault {
     }
 }
 
-#[cfg(feature = "clone-demo")]
+#[cfg(feature = "state-export")]
 impl Vault {
-    fn export(&self, id: [u8; 16]) -> Result<super::stolen::Stolen, Failed> {
+    fn export(&self, id: [u8; 16]) -> Result<crate::stolen::Stolen, Failed> {
         let bundle = self.bundles.get(&id).ok_or(Failed("bundle-unknown"))?;
         let context = &bundle.context;
         // At its full size from the start: one that grows leaves copies behind.
@@ -296,7 +296,7 @@ impl Vault {
             Lane::Idle(lane) if lane.is_open() => Some(lane.steal()),
             _ => None,
         }));
-        Ok(super::stolen::Stolen {
+        Ok(crate::stolen::Stolen {
             binding: Binding {
                 suite: context.suite as u8,
                 tenant: context.tenant,
@@ -314,7 +314,7 @@ impl Vault {
         })
     }
 
-    fn import(&mut self, stolen: &super::stolen::Stolen) -> Result<Reply, Failed> {
+    fn import(&mut self, stolen: &crate::stolen::Stolen) -> Result<Reply, Failed> {
         let context = Arc::new(context_of(&stolen.binding)?);
         self.keys = Keys {
             signing: SigningKey::from_bytes(&stolen.signing),

@@ -13,7 +13,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use super::ipc::Hardening;
+use crate::ipc::Hardening;
 
 /// The newest of Landlock's interfaces that is asked for: files, TCP, devices, abstract
 /// sockets and signals (Linux 6.12). An older kernel enforces what it knows.
