@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod crowd;
+pub mod shutdown;
 mod tls;
 
 use std::{io, sync::Arc, time::Duration};

@@ -38,7 +38,7 @@ use tracing_subscriber::{
 #[derive(Debug, Clone, Args)]
 pub struct TelemetryOptions {
     /// What is logged: a level (error, warn, info, debug, trace), or one for each part, for
-    /// example info,armour_agent=debug.
+    /// example info,armour_endpoint=debug.
     #[arg(long, global = true, env = "ARMOUR_LOG", default_value = "info")]
     pub log: String,
     /// How it is written.

@@ -4,13 +4,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use armour_endpoint::control_plane::session::{Session, Watcher};
 use armour_listener::Limits;
 use armour_telemetry::scrape;
 use axum::{Router, http::StatusCode, routing::get};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
-
-use crate::session::{Session, Watcher};
 
 /// Only supervisors ask.
 const FEW: Limits = Limits {

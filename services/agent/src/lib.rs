@@ -1,22 +1,6 @@
-//! Armour's endpoint: the proxy process and the enclave process.
+//! Armour's agent: an endpoint as a program of its own.
 
-mod backoff;
-pub mod bhttp;
-pub mod consumer;
-mod draws;
-mod folder;
-mod gauges;
-mod grant;
 mod health;
-mod http_client;
-mod log;
-mod metrics;
 pub mod options;
-mod problem;
-pub mod producer;
-mod reporter;
-mod serve;
-mod session;
+pub mod serve;
 mod settings;
-mod start_enclave;
-pub mod wire;

@@ -1,6 +1,9 @@
 //! The agent's program.
 
-use armour_agent::options::{Cli, Command};
+use armour_agent::{
+    options::{Cli, Command},
+    serve,
+};
 use clap::Parser;
 use prometheus::Registry;
 
@@ -16,19 +19,19 @@ fn main() -> anyhow::Result<()> {
     };
     let telemetry = armour_telemetry::start(service, &telemetry)?;
     armour_listener::raise_file_limit();
-    let served = serve(command, telemetry.registry.clone());
+    let served = run(command, telemetry.registry.clone());
     telemetry.end();
     served
 }
 
 #[tokio::main]
-async fn serve(command: Command, registry: Registry) -> anyhow::Result<()> {
+async fn run(command: Command, registry: Registry) -> anyhow::Result<()> {
     match command {
-        Command::Consumer(options) => armour_agent::consumer::open::run(options, registry).await,
-        Command::Producer(options) => armour_agent::producer::open::run(options, registry).await,
+        Command::Consumer(options) => serve::consumer(options, registry).await,
+        Command::Producer(options) => serve::producer(options, registry).await,
         #[cfg(feature = "clone-demo")]
         Command::Clone(options) => {
-            armour_agent::consumer::clone::run(&options.state, &options.data_dir, options.listen)
+            armour_endpoint::consumer::clone::run(&options.state, &options.data_dir, options.listen)
                 .await
         }
         Command::Enclave { .. } => Ok(()),

@@ -2,13 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use armour_endpoint::{
+    consumer::settings::PairSettings,
+    options::{self, Options},
+};
 use armour_listener::TlsOptions;
 use armour_telemetry::TelemetryOptions;
 use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::settings::{self, ConsumerSettings, PairSettings, ProducerSettings};
+use crate::settings::{self, ConsumerSettings, ProducerSettings};
 
 /// Armour's endpoint.
 #[derive(Parser)]
@@ -101,23 +105,23 @@ pub struct Common {
     pub name: String,
 }
 
-impl Common {
-    /// What an endpoint needs at least; all else as the flags' defaults have it.
-    pub fn new(control_plane: String, data_dir: PathBuf) -> Self {
+impl From<&Common> for Options {
+    fn from(common: &Common) -> Self {
         Self {
-            control_plane,
-            data_dir,
-            enrol_token_file: None,
-            enrol_identity_file: None,
-            tenant: None,
-            log_key: None,
-            refuse_restored_log: false,
-            enclave_hardening: EnclaveHardening::Warn,
-            tls_ca_file: None,
-            tls: TlsOptions::default(),
-            enclave_program: None,
-            health_listen: None,
-            name: "agent".to_owned(),
+            control_plane: common.control_plane.clone(),
+            data_dir: common.data_dir.clone(),
+            enrol_token_file: common.enrol_token_file.clone(),
+            enrol_identity_file: common.enrol_identity_file.clone(),
+            tenant: common.tenant,
+            log_key: common.log_key.clone(),
+            refuse_restored_log: common.refuse_restored_log,
+            enclave_hardening: match common.enclave_hardening {
+                EnclaveHardening::Warn => options::EnclaveHardening::Warn,
+                EnclaveHardening::Require => options::EnclaveHardening::Require,
+            },
+            tls_ca_file: common.tls_ca_file.clone(),
+            enclave_program: common.enclave_program.clone(),
+            name: common.name.clone(),
         }
     }
 }

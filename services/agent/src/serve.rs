@@ -1,133 +1,126 @@
-//! Runs an agent: its background work, its listeners, and the end of both.
+//! Runs an agent until it is asked to stop, and ends it in order.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
-use armour_api::{BundleState, BundleStatus};
-use armour_listener::{Door, Limits, Tls};
-use axum::Router;
-use tokio::{process::Child, sync::mpsc, task::JoinSet};
+use anyhow::bail;
+#[cfg(feature = "clone-demo")]
+use armour_endpoint::consumer::clone;
+use armour_endpoint::{
+    background::Background,
+    consumer,
+    listening::{self, DRAIN},
+    producer::{
+        self, face,
+        upstream::{Server, Upstream},
+    },
+    wire::http_client::Trust,
+};
+use armour_listener::shutdown;
+use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
-    reporter::Reporter,
-    session::{Session, Watcher},
+    health,
+    options::{ConsumerOptions, ProducerOptions},
+    settings::ProducerSettings,
 };
 
-/// How long requests under way may take once the agent is asked to stop.
-pub const DRAIN: Duration = Duration::from_secs(10);
-/// How long what is still unreported may take then.
-const LAST_REPORTS: Duration = Duration::from_secs(5);
-
-/// What goes on beside requests, until it is dropped.
-pub struct Background {
-    reporter: Arc<Reporter>,
-    enclave: Child,
-    _tasks: JoinSet<()>,
-}
-
-impl Background {
-    /// Begins heartbeats, events and reports.
-    pub fn start<W: Watcher>(
-        session: Arc<Session>,
-        reporter: Arc<Reporter>,
-        mut dead: mpsc::UnboundedReceiver<Uuid>,
-        watcher: Arc<W>,
-        report_interval: impl Fn() -> Duration + Send + 'static,
-        enclave: Child,
-    ) -> Self {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(session.clone().beat(watcher.clone()));
-        tasks.spawn(session.follow(watcher.clone()));
-        tasks.spawn(reporter.clone().run(report_interval));
-        tasks.spawn(async move {
-            while let Some(id) = dead.recv().await {
-                let state = BundleState::Disconnected;
-                watcher
-                    .status(BundleStatus {
-                        id,
-                        state,
-                        lanes: Vec::new(),
-                    })
-                    .await;
-            }
-        });
-        Self {
-            reporter,
-            enclave,
-            _tasks: tasks,
-        }
-    }
-
-    /// Serves until SIGINT or SIGTERM, then drains. `serving` ends once nothing is served
-    /// any more, which it is asked for by `stop`.
-    ///
-    /// # Errors
-    /// If the enclave ends, or serving does before it is asked to.
-    pub async fn serve(
-        mut self,
-        serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
-        let mut serving = tokio::spawn(serving);
-        tokio::select! {
-            status = self.enclave.wait() => bail!("the enclave ended: {}", status?),
-            ended = &mut serving => {
-                ended??;
-                bail!("nothing is served any more");
-            }
-            () = asked_to_stop() => {}
-        }
-        tracing::info!("draining");
-        stop.cancel();
-        if tokio::time::timeout(DRAIN, serving).await.is_err() {
-            tracing::warn!("some requests were still under way");
-        }
-        self.report().await;
-        Ok(())
-    }
-
-    /// Reports what is still unreported.
-    pub async fn report(&self) {
-        self.reporter.drain(LAST_REPORTS).await;
-    }
-}
-
-/// Serves one listener until `stop` is cancelled and its requests have ended.
+/// Runs a consumer until the agent is asked to stop.
 ///
 /// # Errors
-/// If the listener breaks.
-pub async fn door(
-    listener: tokio::net::TcpListener,
-    tls: Option<Tls>,
-    router: Router,
+/// If it cannot start, or the enclave is lost.
+pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::Result<()> {
+    let settings = options.settings()?;
+    let tls = options.common.tls.open()?;
+    let opened = consumer::open::open(&(&options.common).into()).await?;
+    let stop = CancellationToken::new();
+    if let Some(listen) = options.common.health_listen {
+        let session = opened.shared.session.clone();
+        health::serve(
+            listen,
+            session,
+            opened.fleet.clone(),
+            registry,
+            stop.clone(),
+        )
+        .await?;
+    }
+    #[cfg(feature = "clone-demo")]
+    if let Some(path) = &options.insecure_export {
+        clone::export(opened.fleet.clone(), path)?;
+    }
+    let serving = opened.fleet.clone().serve(settings, tls, stop.clone());
+    until_stopped(opened.background, serving, stop).await
+}
+
+/// Runs a producer until the agent is asked to stop.
+///
+/// # Errors
+/// If it cannot start, or the enclave is lost.
+pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::Result<()> {
+    let common = &options.common;
+    let mut settings = options.settings()?;
+    let trust = Trust::new(common.tls_ca_file.as_deref())?;
+    let tls = common.tls.open()?;
+    let scheme = common.tls.scheme();
+    let address = options
+        .address
+        .clone()
+        .unwrap_or_else(|| format!("{scheme}://{}", options.listen));
+    let upstream = to_server(&settings.borrow_and_update(), &trust)?;
+    let opened = producer::open::open(&common.into(), address, upstream).await?;
+    let producer = opened.producer.clone();
+    let stop = CancellationToken::new();
+    if let Some(listen) = common.health_listen {
+        let session = producer.session.clone();
+        health::serve(listen, session, producer.clone(), registry, stop.clone()).await?;
+    }
+    let follower = producer.clone();
+    tokio::spawn(async move {
+        while settings.changed().await.is_ok() {
+            match to_server(&settings.borrow_and_update(), &trust) {
+                Ok(upstream) => follower.send_to(upstream),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "the upstream in use is kept")
+                }
+            }
+        }
+    });
+    let listener = listening::listen(options.listen).await?;
+    let serving = listening::door(listener, tls, face::router(producer), stop.clone());
+    until_stopped(opened.background, serving, stop).await
+}
+
+fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstream> {
+    let timeout = Duration::from_secs(settings.upstream_timeout);
+    let server = Server::new(&settings.upstream, settings.upstream_http2, timeout, trust)?;
+    Ok(Upstream::Server(Arc::new(server)))
+}
+
+/// Serves until SIGINT or SIGTERM, then drains. `serving` ends once nothing is served
+/// any more, which it is asked for by `stop`.
+///
+/// # Errors
+/// If the enclave ends, or serving does before it is asked to.
+async fn until_stopped(
+    mut background: Background,
+    serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, tls = tls.is_some(), "listening");
-    armour_listener::serve(Door::new(listener, tls), router, Limits::default(), stop).await?;
-    Ok(())
-}
-
-/// Listens.
-///
-/// # Errors
-/// If the address cannot be bound.
-pub async fn listen(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen on {address}"))
-}
-
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+    let mut serving = tokio::spawn(serving);
+    tokio::select! {
+        status = background.enclave_ended() => bail!("the enclave ended: {}", status?),
+        ended = &mut serving => {
+            ended??;
+            bail!("nothing is served any more");
         }
+        () = shutdown::requested() => {}
     }
+    tracing::info!("draining");
+    stop.cancel();
+    if tokio::time::timeout(DRAIN, serving).await.is_err() {
+        tracing::warn!("some requests were still under way");
+    }
+    background.report().await;
+    Ok(())
 }

@@ -2,15 +2,14 @@
 //! seconds, and at once on SIGHUP. What does not hold is told of, and nothing changes.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use armour_endpoint::consumer::settings::PairSettings;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(1000);
@@ -23,21 +22,6 @@ pub struct ConsumerSettings {
     pub log: Option<String>,
     /// The pairs served, each on a listener of its own.
     pub pairs: Vec<PairSettings>,
-}
-
-/// How one pair is served.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PairSettings {
-    /// The pair; may be left out where the consumer has one alone.
-    pub pair: Option<Uuid>,
-    /// Where the application's HTTP for this pair is taken.
-    pub listen: SocketAddr,
-    /// Reach the producer here instead of at the address it enrolled with.
-    pub via: Option<String>,
-    /// Seconds that a caller waits while a lost exchange is repeated.
-    #[serde(default = "thirty")]
-    pub retry_for: u64,
 }
 
 /// A producer's settings.
@@ -56,10 +40,6 @@ pub struct ProducerSettings {
     pub upstream_timeout: u64,
 }
 
-fn thirty() -> u64 {
-    30
-}
-
 fn sixty() -> u64 {
     60
 }
@@ -71,6 +51,12 @@ pub trait Check {
     fn check(&self) -> anyhow::Result<()>;
     /// What is logged.
     fn log(&self) -> Option<&str>;
+}
+
+impl AsRef<[PairSettings]> for ConsumerSettings {
+    fn as_ref(&self) -> &[PairSettings] {
+        &self.pairs
+    }
 }
 
 impl Check for ConsumerSettings {

@@ -9,7 +9,7 @@ use armour_control_plane::{
     state::{self, App},
     workers,
 };
-use armour_listener::{Door, Limits};
+use armour_listener::{Door, Limits, shutdown};
 use armour_storage::Keyring;
 use clap::Parser;
 use prometheus::Registry;
@@ -66,28 +66,13 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
 
 /// Drains: from the signal on this replica is not ready, then it takes no more.
 async fn stop_when_asked(app: App) {
-    asked_to_stop().await;
+    shutdown::requested().await;
     tracing::info!("draining");
     app.draining.cancel();
     let delay = Duration::from_millis(app.config.drain_delay_ms);
     tokio::select! {
         () = tokio::time::sleep(delay) => {}
-        () = asked_to_stop() => tracing::info!("asked again; stopping now"),
+        () = shutdown::requested() => tracing::info!("asked again; stopping now"),
     }
     app.stopping.cancel();
-}
-
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use armour_agent::wire::MessageReader;
+use armour_endpoint::wire::message::MessageReader;
 use armour_protocol::{
     message::sign_payload,
     schedule::{MessageKey, Transcript},

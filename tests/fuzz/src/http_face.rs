@@ -1,7 +1,7 @@
 //! Binary HTTP as agents read and write it: the same however the bytes come, and what is
 //! read, written again and read once more is the same.
 
-use armour_agent::bhttp::{self, Decoder, Piece};
+use armour_endpoint::wire::bhttp::{self, Decoder, Piece};
 use bytes::BytesMut;
 
 #[derive(Debug, PartialEq, Eq, Default)]

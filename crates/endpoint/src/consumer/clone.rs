@@ -1,0 +1,137 @@
+//! The demonstration of a theft: a live consumer hands out its whole state, and
+//! a second process acts with it. Built only with the feature `clone-demo`.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use anyhow::Context as _;
+use armour_api::{BundleState, Pair, PairState, Policy};
+use armour_listener::Limits;
+use chrono::Utc;
+use ed25519_dalek::VerifyingKey;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    bundle::Bundle,
+    face,
+    fleet::Fleet,
+    pair::{Consumer, Current, Shared},
+};
+use crate::{
+    control_plane::{grant::Grant, reporter::Reporter, session::Session},
+    wire::http_client::{Speaks, Trust},
+};
+use armour_enclave::{Enclave, stolen::Stolen};
+
+/// Everything a consumer's agent knows.
+#[derive(Serialize, Deserialize)]
+struct Theft {
+    producer: String,
+    policy: Policy,
+    stolen: Stolen,
+}
+
+/// Hands out the state, once for each connection to the socket at `path`.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub fn export(fleet: Arc<Fleet>, path: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            match take(&fleet).await {
+                Ok(theft) => drop(socket.write_all(&theft).await),
+                Err(error) => tracing::warn!(%error, "nothing to hand out"),
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn take(fleet: &Fleet) -> anyhow::Result<Vec<u8>> {
+    let consumer = fleet.only().context("no pair, or several")?;
+    let bundle = consumer.current().context("no bundle now")?;
+    let theft = Theft {
+        producer: bundle.producer.clone(),
+        policy: bundle.grant.policy.clone(),
+        stolen: consumer.enclave.export(bundle.grant.binding.bundle).await?,
+    };
+    Ok(serde_json::to_vec(&theft)?)
+}
+
+/// Runs the thief until it is killed. It reports nothing to anybody.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
+    let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
+    std::fs::create_dir_all(data_dir)?;
+    let program = std::env::current_exe()?;
+    let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"))?;
+    let binding = theft.stolen.binding.clone();
+    let lanes: Vec<u32> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
+    enclave.import(theft.stolen).await?;
+    let session = Session::stolen()?;
+    let (reporter, _dead) = Reporter::new(session.clone());
+    let pair = Pair {
+        id: Uuid::from_bytes(binding.pair),
+        consumer_id: Uuid::nil(),
+        producer_id: Uuid::nil(),
+        consumer_name: String::new(),
+        producer_name: String::new(),
+        state: PairState::Active,
+        policy: theft.policy.clone(),
+        created_at: Utc::now(),
+        revision: 0,
+    };
+    let grant = Grant {
+        consumer_key: VerifyingKey::from_bytes(&binding.consumer_key)?,
+        producer_key: VerifyingKey::from_bytes(&binding.producer_key)?,
+        producer_address: None,
+        policy: Policy {
+            // It would report to nobody, so it need not wait for the ledger.
+            reporting: armour_api::Reporting::Batched,
+            ..theft.policy
+        },
+        state: BundleState::Active,
+        sealed_secret: None,
+        binding,
+    };
+    let bundle = Bundle::new(grant, theft.producer);
+    bundle.adopt(&lanes);
+    let consumer = Arc::new(Consumer {
+        shared: Arc::new(Shared {
+            session,
+            enclave,
+            reporter,
+            http: Trust::new(None)?.client(Speaks::Http1),
+        }),
+        pair: Mutex::new(pair),
+        via: None,
+        retry_for: AtomicU64::new(1),
+        current: Mutex::new(Current::Bundle(bundle)),
+        changed: Notify::new(),
+        closing: CancellationToken::new(),
+        keeper: Mutex::default(),
+    });
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    tokio::select! {
+        served = armour_listener::serve(
+            listener,
+            face::router(consumer),
+            Limits::default(),
+            CancellationToken::new(),
+        ) => served?,
+        _ = child.wait() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! The pairs that one agent serves, each on a listener of its own; they come and go with
+//! the settings.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use armour_api::{BundleStatus, Event, Pair};
+use armour_listener::Tls;
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    face, keeper,
+    pair::{Consumer, Shared},
+    settings::PairSettings,
+};
+use crate::{control_plane::session::Watcher, listening};
+
+/// How long until settings that could not be put in force are tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Seconds that a call of this process waits while a lost exchange is repeated.
+const PATIENCE: u64 = 30;
+
+/// All pairs of an agent.
+pub struct Fleet {
+    shared: Arc<Shared>,
+    served: Mutex<HashMap<Uuid, Served>>,
+}
+
+struct Served {
+    consumer: Arc<Consumer>,
+    /// Where applications call, if not from this process.
+    door: Option<OpenDoor>,
+}
+
+struct OpenDoor {
+    settings: PairSettings,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Fleet {
+    /// None yet.
+    pub fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            served: Mutex::default(),
+        })
+    }
+
+    /// Serves what the settings want, and follows them until `stop` is cancelled; then
+    /// takes no more requests, and ends once those under way have ended.
+    ///
+    /// # Errors
+    /// If the first settings cannot be served.
+    pub async fn serve<S: AsRef<[PairSettings]>>(
+        self: Arc<Self>,
+        mut settings: watch::Receiver<S>,
+        tls: Option<Tls>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut first = true;
+        loop {
+            let wanted = settings.borrow_and_update().as_ref().to_vec();
+            let applied = self.apply(wanted, tls.as_ref()).await;
+            if let Err(error) = &applied {
+                if first {
+                    return applied;
+                }
+                let error = format!("{error:#}");
+                tracing::error!(error, "not all settings are in force; trying again");
+            }
+            first = false;
+            let again = async {
+                match applied {
+                    Ok(()) => std::future::pending().await,
+                    Err(_) => tokio::time::sleep(TRY_AGAIN).await,
+                }
+            };
+            tokio::select! {
+                () = again => {}
+                changed = settings.changed() => if changed.is_err() {
+                    // They are fixed.
+                    stop.cancelled().await;
+                    break;
+                },
+                () = stop.cancelled() => break,
+            }
+        }
+        let doors: Vec<OpenDoor> = {
+            let mut served = self.served.lock();
+            let doors = served.values_mut().filter_map(|served| served.door.take());
+            doors.inspect(|door| door.stop.cancel()).collect()
+        };
+        for door in doors {
+            let _ = door.task.await;
+        }
+        Ok(())
+    }
+
+    /// A pair for this process's own calls.
+    ///
+    /// # Errors
+    /// If there is no such pair.
+    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<Consumer>> {
+        let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
+        let mut served = self.served.lock();
+        let served = served.entry(pair.id).or_insert_with(|| Served {
+            consumer: keeper::start(self.shared.clone(), pair, None, PATIENCE),
+            door: None,
+        });
+        Ok(served.consumer.clone())
+    }
+
+    /// Gives up every pair's bundle.
+    pub async fn close(&self) {
+        let served: Vec<Served> = self
+            .served
+            .lock()
+            .drain()
+            .map(|(_, served)| served)
+            .collect();
+        for served in served {
+            served.end().await;
+        }
+    }
+
+    /// The only pair, if there is one alone.
+    #[cfg(feature = "clone-demo")]
+    pub fn only(&self) -> Option<Arc<Consumer>> {
+        let served = self.served.lock();
+        let mut all = served.values();
+        let only = all.next().map(|served| served.consumer.clone());
+        only.filter(|_| all.next().is_none())
+    }
+
+    async fn apply(&self, wanted: Vec<PairSettings>, tls: Option<&Tls>) -> anyhow::Result<()> {
+        let pairs = self.shared.session.own().await?.pairs;
+        let mut chosen = HashMap::new();
+        for settings in wanted {
+            let pair = choose(&pairs, settings.pair)?;
+            chosen.insert(pair.id, (pair, settings));
+        }
+        let ended: Vec<Served> = {
+            let mut served = self.served.lock();
+            let gone: Vec<Uuid> = served
+                .iter()
+                .filter(|(id, served)| {
+                    let wanted = chosen.get(id).map(|(_, wanted)| wanted);
+                    let had = served.door.as_ref().map(|door| &door.settings);
+                    !wanted
+                        .zip(had)
+                        .is_some_and(|(wanted, had)| wanted.is_as(had))
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            gone.iter().filter_map(|id| served.remove(id)).collect()
+        };
+        for served in ended {
+            served.end().await;
+        }
+        let mut failed = None;
+        for (id, (pair, settings)) in chosen {
+            if let Some(served) = self.served.lock().get(&id) {
+                served.consumer.be_patient_for(settings.retry_for);
+                continue;
+            }
+            match listening::listen(settings.listen).await {
+                Ok(listener) => self.begin(pair, settings, listener, tls.cloned()),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn begin(
+        &self,
+        pair: Pair,
+        settings: PairSettings,
+        listener: tokio::net::TcpListener,
+        tls: Option<Tls>,
+    ) {
+        let id = pair.id;
+        let consumer = keeper::start(
+            self.shared.clone(),
+            pair,
+            settings.via.clone(),
+            settings.retry_for,
+        );
+        let stop = CancellationToken::new();
+        let router = face::router(consumer.clone());
+        let task = listening::door(listener, tls, router, stop.clone());
+        let door = OpenDoor {
+            settings,
+            stop,
+            task: tokio::spawn(task),
+        };
+        let served = Served {
+            consumer,
+            door: Some(door),
+        };
+        self.served.lock().insert(id, served);
+    }
+
+    /// What concerns all pairs alike.
+    fn all(&self) -> Vec<Arc<Consumer>> {
+        let served = self.served.lock();
+        served
+            .values()
+            .map(|served| served.consumer.clone())
+            .collect()
+    }
+
+    /// The shortest of a policy's intervals, or this where there is no pair.
+    pub fn shortest(&self, of: fn(&Pair) -> u32, default: u32) -> Duration {
+        let all = self.all();
+        let shortest = all.iter().map(|consumer| of(&consumer.pair.lock())).min();
+        Duration::from_millis(shortest.unwrap_or(default).into())
+    }
+
+    /// Lanes in use.
+    pub fn busy_lanes(&self) -> usize {
+        let all = self.all();
+        let bundles = all.iter().filter_map(|consumer| consumer.current());
+        bundles.map(|bundle| bundle.busy()).sum()
+    }
+}
+
+impl Served {
+    /// Takes no more requests, lets those under way end, and gives up the bundle.
+    async fn end(self) {
+        if let Some(door) = self.door {
+            door.stop.cancel();
+            if tokio::time::timeout(listening::DRAIN, door.task)
+                .await
+                .is_err()
+            {
+                tracing::warn!("some requests were still under way");
+            }
+        }
+        self.consumer.close().await;
+    }
+}
+
+/// The pair wanted, of those that the consumer has.
+///
+/// # Errors
+/// If it has no such pair, or has several and none is named.
+pub fn choose(pairs: &[Pair], wanted: Option<Uuid>) -> anyhow::Result<Pair> {
+    match (wanted, pairs) {
+        (Some(id), pairs) => pairs
+            .iter()
+            .find(|pair| pair.id == id)
+            .cloned()
+            .with_context(|| format!("pair {id} is not this consumer's")),
+        (None, [one]) => Ok(one.clone()),
+        (None, []) => {
+            bail!("this consumer has no pair yet; create one with `armour pairs create`")
+        }
+        (None, many) => bail!(
+            "this consumer has {} pairs; choose one with --pair, or several in --config",
+            many.len()
+        ),
+    }
+}
+
+impl Watcher for Fleet {
+    fn bundles(&self) -> Vec<Uuid> {
+        let all = self.all();
+        let bundles = all.iter().filter_map(|consumer| consumer.current());
+        bundles.map(|bundle| bundle.id()).collect()
+    }
+
+    fn heartbeat_interval(&self) -> Duration {
+        self.shortest(|pair| pair.policy.heartbeat_interval_ms, 5_000)
+    }
+
+    async fn status(&self, status: BundleStatus) {
+        for consumer in self.all() {
+            consumer.status(status.clone()).await;
+        }
+    }
+
+    async fn event(&self, event: Event) {
+        let all = self.all();
+        if event.kind == "pair.updated"
+            && let Ok(own) = self.shared.session.client().endpoint().await
+        {
+            for pair in own.pairs {
+                for consumer in &all {
+                    consumer.update(&pair);
+                }
+            }
+        }
+        for consumer in all {
+            consumer.event(&event);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A lane for a request.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{
+    bundle::Lane,
+    exchange,
+    pair::{Consumer, Current},
+};
+use crate::wire::problem::Refusal;
+
+/// How long a request waits for a bundle or a free lane.
+const LANE_WAIT: Duration = Duration::from_secs(10);
+
+impl Consumer {
+    /// A lane of the current bundle, open.
+    pub async fn lane(self: &Arc<Self>) -> Result<Lane, Refusal> {
+        let unavailable = |kind: &'static str, detail: String| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+        };
+        let bundle = tokio::time::timeout(LANE_WAIT, self.bundle())
+            .await
+            .map_err(|_| match &*self.current.lock() {
+                Current::None(why) => unavailable("disconnected", (*why).to_owned()),
+                Current::Bundle(_) => unavailable("disconnected", "no bundle in time".to_owned()),
+            })??;
+        self.check_lease(&bundle)?;
+        loop {
+            let Some(lane) = bundle.lane(LANE_WAIT).await else {
+                return Err(unavailable("lanes-busy", "every lane is busy".to_owned()));
+            };
+            if !lane.fresh {
+                return Ok(lane);
+            }
+            // Its opening exchange is empty and carries no request.
+            match exchange::start(self.clone(), lane, exchange::Outgoing::Empty).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(refusal)) => return Err(refusal),
+                Err(_) => return Err(Refusal::stopping()),
+            }
+        }
+    }
+}

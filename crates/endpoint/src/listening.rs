@@ -1,0 +1,36 @@
+//! Listeners of an endpoint.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use armour_listener::{Door, Limits, Tls};
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests under way may take once the agent is asked to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves one listener until `stop` is cancelled and its requests have ended.
+///
+/// # Errors
+/// If the listener breaks.
+pub async fn door(
+    listener: tokio::net::TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, tls = tls.is_some(), "listening");
+    armour_listener::serve(Door::new(listener, tls), router, Limits::default(), stop).await?;
+    Ok(())
+}
+
+/// Listens.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn listen(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))
+}

@@ -1,0 +1,63 @@
+//! What an endpoint needs to be told.
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+/// Who an endpoint is, whom it belongs to, and what it trusts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The control plane, for example `http://127.0.0.1:7100`.
+    pub control_plane: String,
+    /// Where the endpoint's keys and identity are kept.
+    pub data_dir: PathBuf,
+    /// File of a one-use enrolment token; needed at the first start only.
+    pub enrol_token_file: Option<PathBuf>,
+    /// File of a token of this workload's own identity to enrol with instead; read anew at
+    /// each try.
+    pub enrol_identity_file: Option<PathBuf>,
+    /// The tenant to enrol in by the workload's identity.
+    pub tenant: Option<Uuid>,
+    /// The key of the tenant's audit log, 32 bytes in base64; without it the one that the
+    /// control plane tells first is taken and kept.
+    pub log_key: Option<String>,
+    /// Refuse an audit log that lost entries when its database was restored, though the
+    /// log's key says so.
+    pub refuse_restored_log: bool,
+    /// What to do where the kernel cannot shut the enclave off as it should be.
+    pub enclave_hardening: EnclaveHardening,
+    /// PEM file of certificates that are trusted besides the system's authorities.
+    pub tls_ca_file: Option<PathBuf>,
+    /// The program that runs as the enclave; this one if absent.
+    pub enclave_program: Option<PathBuf>,
+    /// The endpoint's name.
+    pub name: String,
+}
+
+/// What to do where the enclave cannot be shut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnclaveHardening {
+    /// Start, and say so loudly.
+    Warn,
+    /// Refuse to start.
+    Require,
+}
+
+impl Options {
+    /// What an endpoint needs at least; all else as an agent without flags has it.
+    pub fn new(control_plane: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            control_plane: control_plane.into(),
+            data_dir: data_dir.into(),
+            enrol_token_file: None,
+            enrol_identity_file: None,
+            tenant: None,
+            log_key: None,
+            refuse_restored_log: false,
+            enclave_hardening: EnclaveHardening::Warn,
+            tls_ca_file: None,
+            enclave_program: None,
+            name: "agent".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The last response of a lane: kept whole up to a limit, so that a consumer
+//! that lost it gets the same bytes again; beyond it only passed through.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::Stream;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::wire::message::HELD;
+
+/// How long a response waits for a reader before it is given up.
+const READER_WAIT: Duration = Duration::from_secs(30);
+
+/// A response as it is written and read.
+#[derive(Default)]
+pub struct ResponseLog {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    head: Option<Bytes>,
+    /// Chunks from number `base` on; those before were let go.
+    chunks: VecDeque<Bytes>,
+    base: usize,
+    bytes: usize,
+    ended: Option<End>,
+    /// The latest reader; earlier ones have been given up by the consumer.
+    reader: u64,
+    read: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
+}
+
+impl ResponseLog {
+    /// Writes the response's head.
+    pub fn head(&self, head: Bytes) {
+        self.inner.lock().head = Some(head);
+        self.changed.notify_waiters();
+    }
+
+    /// Appends; waits while too much is kept that no reader has taken. Returns
+    /// `false` once nobody comes for it.
+    pub async fn push(&self, chunk: Bytes) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut inner = self.inner.lock();
+                while inner.bytes + chunk.len() > HELD && inner.base < inner.read {
+                    if let Some(gone) = inner.chunks.pop_front() {
+                        inner.bytes -= gone.len();
+                        inner.base += 1;
+                    }
+                }
+                if inner.bytes == 0 || inner.bytes + chunk.len() <= HELD {
+                    inner.bytes += chunk.len();
+                    inner.chunks.push_back(chunk);
+                    drop(inner);
+                    self.changed.notify_waiters();
+                    return true;
+                }
+            }
+            if tokio::time::timeout(READER_WAIT, changed).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// The response is whole.
+    pub fn finish(&self) {
+        self.end(End::Whole);
+    }
+
+    /// The rest will never come.
+    pub fn cut(&self) {
+        self.end(End::Cut);
+    }
+
+    /// Waits for the head.
+    pub async fn has_head(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let inner = self.inner.lock();
+                if inner.head.is_some() || inner.ended.is_some() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The response from its beginning, as it comes.
+    pub fn read(self: &Arc<Self>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
+        let log = self.clone();
+        async_stream::stream! {
+            let mine = {
+                let mut inner = log.inner.lock();
+                inner.reader += 1;
+                inner.read = 0;
+                inner.reader
+            };
+            log.changed.notify_waiters();
+            log.has_head().await;
+            let head = log.inner.lock().head.clone();
+            match head {
+                Some(head) => yield Ok(head),
+                None => {
+                    yield Err(cut());
+                    return;
+                }
+            }
+            let mut at = 0;
+            loop {
+                match log.next(mine, at).await {
+                    Some(Ok(chunk)) => {
+                        at += 1;
+                        yield Ok(chunk);
+                    }
+                    Some(Err(error)) => {
+                        yield Err(error);
+                        return;
+                    }
+                    None => return,
+                }
+            }
+        }
+    }
+
+    async fn next(&self, mine: u64, at: usize) -> Option<std::io::Result<Bytes>> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut inner = self.inner.lock();
+                if inner.reader != mine || at < inner.base {
+                    return Some(Err(cut()));
+                }
+                if let Some(chunk) = inner.chunks.get(at - inner.base).cloned() {
+                    inner.read = at + 1;
+                    drop(inner);
+                    self.changed.notify_waiters();
+                    return Some(Ok(chunk));
+                }
+                match inner.ended {
+                    Some(End::Whole) => return None,
+                    Some(End::Cut) => return Some(Err(cut())),
+                    None => {}
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn end(&self, end: End) {
+        self.inner.lock().ended.get_or_insert(end);
+        self.changed.notify_waiters();
+    }
+}
+
+fn cut() -> std::io::Error {
+    std::io::Error::other("the response is not whole any more")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    async fn read_all(log: &Arc<ResponseLog>) -> Result<usize, usize> {
+        let mut total = 0;
+        let mut stream = Box::pin(log.read());
+        while let Some(chunk) = stream.next().await {
+            match chunk {
+                Ok(chunk) => total += chunk.len(),
+                Err(_) => return Err(total),
+            }
+        }
+        Ok(total)
+    }
+
+    #[tokio::test]
+    async fn a_small_response_is_read_as_often_as_asked() {
+        let log = Arc::new(ResponseLog::default());
+        log.head(Bytes::from_static(b"head"));
+        assert!(log.push(Bytes::from_static(b"body")).await);
+        log.finish();
+        assert_eq!(read_all(&log).await, Ok(8));
+        assert_eq!(read_all(&log).await, Ok(8));
+    }
+
+    #[tokio::test]
+    async fn a_large_one_passes_in_bounded_memory_and_only_once() {
+        let log = Arc::new(ResponseLog::default());
+        log.head(Bytes::from_static(b"head"));
+        let writer = tokio::spawn({
+            let log = log.clone();
+            async move {
+                for _ in 0..1000 {
+                    assert!(log.push(Bytes::from(vec![0; 64 * 1024])).await);
+                    assert!(log.inner.lock().bytes <= HELD);
+                }
+                log.finish();
+            }
+        });
+        assert_eq!(read_all(&log).await, Ok(4 + 1000 * 64 * 1024));
+        writer.await.unwrap();
+        // Again only the head is there, which is what the lane needs.
+        assert_eq!(read_all(&log).await, Err(4));
+    }
+}

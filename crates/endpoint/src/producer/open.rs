@@ -1,0 +1,74 @@
+//! Starts a producer, without a listener.
+
+use std::{sync::Arc, time::Duration};
+
+use armour_api::{Pair, Role};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use super::{bundles::Bundles, endpoint::Producer, upstream::Upstream};
+use crate::{
+    background::Background,
+    control_plane::{reporter::Reporter, session::Session},
+    gauges,
+    options::Options,
+    start_enclave::start_enclave,
+    state::folder::{self, Folder},
+};
+
+/// A producer's agent without its listener.
+pub struct Opened {
+    /// The producer itself.
+    pub producer: Arc<Producer>,
+    /// What goes on beside exchanges.
+    pub background: Background,
+    _folder: Folder,
+}
+
+/// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
+///
+/// # Errors
+/// If it cannot.
+pub async fn open(
+    options: &Options,
+    address: String,
+    upstream: Upstream,
+) -> anyhow::Result<Opened> {
+    let folder = folder::take(&options.data_dir)?;
+    let (enclave, child) = start_enclave(options).await?;
+    let session = Session::open(options, Role::Producer, Some(address), &enclave).await?;
+    let pairs = session.own().await?.pairs;
+    let least = |of: fn(&Pair) -> u32, default| {
+        let least = pairs.iter().map(of).min().unwrap_or(default);
+        Duration::from_millis(least.into())
+    };
+    // A producer may serve pairs of different policies: the strictest counts.
+    let heartbeat = least(|pair| pair.policy.heartbeat_interval_ms, 5_000);
+    let report = least(|pair| pair.policy.report_interval_ms, 200);
+    let (reporter, dead) = Reporter::new(session.clone());
+    gauges::observe(&session, &reporter);
+    let producer = Arc::new(Producer {
+        bundles: Bundles::new(session.clone(), enclave.clone()),
+        session: session.clone(),
+        enclave,
+        reporter: reporter.clone(),
+        upstream: RwLock::new(upstream),
+        heartbeat,
+        closed: CancellationToken::new(),
+    });
+    let watcher = producer.clone();
+    let background = Background::start(session, reporter, dead, watcher, move || report, child);
+    Ok(Opened {
+        producer,
+        background,
+        _folder: folder,
+    })
+}
+
+impl Opened {
+    /// Takes no more exchanges, reports what is still unreported, and ends.
+    pub async fn drain(self) {
+        self.producer.closed.cancel();
+        self.background.report().await;
+    }
+}
