@@ -6,7 +6,7 @@
 //! * [`ipc`]: what goes over the socket;
 //! * [`process`]: the enclave's main loop;
 //! * [`sandbox`]: what its process gives up;
-//! * [`vault`]: keys and lanes;
+//! * [`state`]: keys and lanes;
 //! * [`durable`]: files that outlive a power cut;
 //! * [`Enclave`]: the proxy's handle.
 
@@ -18,8 +18,8 @@ mod handle;
 pub mod ipc;
 pub mod process;
 mod sandbox;
+mod state;
 #[cfg(feature = "state-export")]
 pub mod stolen;
-mod vault;
 
 pub use handle::{Enclave, EnclaveError};

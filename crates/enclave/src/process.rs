@@ -15,7 +15,7 @@ use crate::durable::{PRIVATE, write_whole};
 use crate::{
     ipc::{self, Call, Reply},
     sandbox,
-    vault::{Keys, Vault, kernel_rng},
+    state::{EnclaveState, Keys, kernel_rng},
 };
 
 const KEY_FILE_LEN: usize = 96;
@@ -29,7 +29,7 @@ pub fn run(key_file: &Path) -> anyhow::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Calls hold no secrets in the clear, so what is buffered need not be erased.
     let mut calls = io::BufReader::new(socket.try_clone()?);
-    let mut vault = Vault::new(load_or_make(key_file)?);
+    let mut state = EnclaveState::new(load_or_make(key_file)?);
     let hardening = sandbox::after_secrets();
     loop {
         let (id, call): (u64, Call) = match ipc::read(&mut calls) {
@@ -41,7 +41,7 @@ pub fn run(key_file: &Path) -> anyhow::Result<()> {
             Call::Hardening => {
                 ipc::write(&mut socket, id, &Reply::Hardening(hardening.clone()))?;
             }
-            call => answer(&mut vault, &mut socket, id, call)?,
+            call => answer(&mut state, &mut socket, id, call)?,
         }
         sandbox::wipe_stack();
     }
@@ -49,8 +49,13 @@ pub fn run(key_file: &Path) -> anyhow::Result<()> {
 
 /// In a frame of its own, which is wiped afterwards.
 #[inline(never)]
-fn answer(vault: &mut Vault, socket: &mut UnixStream, id: u64, call: Call) -> io::Result<()> {
-    ipc::write(socket, id, &vault.answer(call))
+fn answer(
+    state: &mut EnclaveState,
+    socket: &mut UnixStream,
+    id: u64,
+    call: Call,
+) -> io::Result<()> {
+    ipc::write(socket, id, &state.answer(call))
 }
 
 /// Reads the endpoint's long-term keys; at the first start makes them.

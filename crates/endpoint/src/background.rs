@@ -32,7 +32,7 @@ impl Background {
         enclave: Child,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(session.clone().beat(watcher.clone()));
+        tasks.spawn(session.clone().send_heartbeats(watcher.clone()));
         tasks.spawn(session.follow(watcher.clone()));
         tasks.spawn(reporter.clone().run(report_interval));
         tasks.spawn(async move {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     consumer::{
-        face,
+        ingress,
         open::{Opened, open},
         pair,
     },
@@ -63,7 +63,7 @@ impl Consumer {
 /// a refusal of the endpoint's own is a response too: a problem document (RFC 9457).
 #[derive(Clone)]
 pub struct Client {
-    pair: Arc<pair::Consumer>,
+    pair: Arc<pair::ConsumerPair>,
     requests: reqwest::Client,
 }
 
@@ -111,7 +111,7 @@ impl Client {
 
     /// Sends a request as it is, and brings its response.
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        face::serve(&self.pair, request).await
+        ingress::serve(&self.pair, request).await
     }
 }
 

@@ -13,7 +13,7 @@ use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 use crate::{
     options::Options,
     producer::{
-        endpoint, face,
+        endpoint, exchange_handler,
         open::{Opened, open},
         upstream::Upstream,
     },
@@ -51,7 +51,7 @@ impl Producer {
 /// See [`Producer::layer`].
 #[derive(Clone)]
 pub struct ProducerLayer {
-    producer: Arc<endpoint::Producer>,
+    producer: Arc<endpoint::ProducerEndpoint>,
 }
 
 impl<S> Layer<S> for ProducerLayer
@@ -66,7 +66,7 @@ where
         let inner = inner.map_response(IntoResponse::into_response);
         self.producer
             .send_to(Upstream::Here(BoxCloneSyncService::new(inner)));
-        Protected(face::router(self.producer.clone()))
+        Protected(exchange_handler::router(self.producer.clone()))
     }
 }
 

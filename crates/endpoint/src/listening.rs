@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use armour_listener::{Door, Limits, Tls};
+use armour_listener::{Limits, Listener, Tls};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
@@ -14,14 +14,20 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If the listener breaks.
-pub async fn door(
+pub async fn serve(
     listener: tokio::net::TcpListener,
     tls: Option<Tls>,
     router: Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, tls = tls.is_some(), "listening");
-    armour_listener::serve(Door::new(listener, tls), router, Limits::default(), stop).await?;
+    armour_listener::serve(
+        Listener::new(listener, tls),
+        router,
+        Limits::default(),
+        stop,
+    )
+    .await?;
     Ok(())
 }
 

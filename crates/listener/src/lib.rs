@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-mod crowd;
+mod connection_tracker;
 pub mod shutdown;
 mod tls;
 
@@ -28,7 +28,7 @@ use tower::ServiceExt;
 
 pub use self::tls::{Tls, TlsError, TlsOptions};
 
-use self::crowd::{Crowd, Entered};
+use self::connection_tracker::{ConnectionTracker, TrackedConnection};
 
 /// What a listener puts up with.
 #[derive(Debug, Clone, Copy)]
@@ -59,19 +59,19 @@ const STREAMS: u32 = 256;
 const RESPITE: Duration = Duration::from_millis(50);
 
 /// Where connections come in: plain, or under TLS.
-pub struct Door {
+pub struct Listener {
     listener: TcpListener,
     tls: Option<Tls>,
 }
 
-impl Door {
+impl Listener {
     /// Connections to this listener, under TLS if there is a certificate.
     pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
         Self { listener, tls }
     }
 }
 
-impl From<TcpListener> for Door {
+impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
         Self::new(listener, None)
     }
@@ -83,13 +83,13 @@ impl From<TcpListener> for Door {
 /// # Errors
 /// If the listener breaks.
 pub async fn serve(
-    door: impl Into<Door>,
+    listener: impl Into<Listener>,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Door { listener, tls } = door.into();
-    let crowd = Arc::new(Crowd::default());
+    let Listener { listener, tls } = listener.into();
+    let tracker = Arc::new(ConnectionTracker::default());
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -98,12 +98,12 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                if crowd.len() >= limits.connections {
-                    crowd.send_away_the_quietest();
+                if tracker.len() >= limits.connections {
+                    tracker.evict_the_quietest();
                 }
                 // Small messages must not wait for more (Nagle's algorithm).
                 let _ = stream.set_nodelay(true);
-                let connection = crowd.enter();
+                let connection = tracker.enter();
                 let (router, stop, tls) = (router.clone(), stop.clone(), tls.clone());
                 tasks.spawn(async move {
                     match tls {
@@ -112,7 +112,7 @@ pub async fn serve(
                             // A handshake is part of the time for the first head.
                             let stream = tokio::select! {
                                 stream = tls.accept(stream) => stream,
-                                () = connection.sent_away() => return,
+                                () = connection.evicted() => return,
                                 () = connection.too_quiet(limits.head, limits.idle) => return,
                                 () = stop.cancelled() => return,
                             };
@@ -130,7 +130,7 @@ pub async fn serve(
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                crowd.send_away_the_quietest();
+                tracker.evict_the_quietest();
                 tokio::time::sleep(RESPITE).await;
             }
         }
@@ -146,7 +146,7 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     limits: Limits,
-    connection: Entered,
+    connection: TrackedConnection,
     stop: CancellationToken,
 ) {
     let counted = Arc::clone(&connection);
@@ -188,7 +188,7 @@ async fn converse(
                 }
                 return;
             }
-            () = connection.sent_away() => return,
+            () = connection.evicted() => return,
             () = connection.too_quiet(limits.head, limits.idle) => return,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;

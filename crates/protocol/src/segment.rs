@@ -68,12 +68,12 @@ impl Header {
         } else {
             TAG_LEN
         };
-        let most = if header.last {
+        let limit = if header.last {
             MAX_SEALED
         } else {
             MAX_CONTENT + TAG_LEN
         };
-        if header.len < least || header.len > most {
+        if header.len < least || header.len > limit {
             return Err(Error::Malformed);
         }
         Ok(header)

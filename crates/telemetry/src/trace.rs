@@ -51,9 +51,9 @@ pub fn serve_all(span: &Span, earlier: impl IntoIterator<Item = SpanContext>) {
         let parent = opentelemetry::Context::new().with_remote_span_context(first);
         let _ = span.set_parent(parent);
     }
-    for other in earlier.take(MOST_LINKS) {
+    for other in earlier.take(MAX_LINKS) {
         span.add_link(other);
     }
 }
 
-const MOST_LINKS: usize = 64;
+const MAX_LINKS: usize = 64;

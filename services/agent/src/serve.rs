@@ -10,7 +10,7 @@ use armour_endpoint::{
     consumer,
     listening::{self, DRAIN},
     producer::{
-        self, face,
+        self, exchange_handler,
         upstream::{Server, Upstream},
     },
     wire::http_client::Trust,
@@ -39,7 +39,7 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
         health::serve(
             listen,
             session,
-            opened.fleet.clone(),
+            opened.pair_manager.clone(),
             registry,
             stop.clone(),
         )
@@ -47,9 +47,12 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     }
     #[cfg(feature = "clone-demo")]
     if let Some(path) = &options.insecure_export {
-        clone::export(opened.fleet.clone(), path)?;
+        clone::export(opened.pair_manager.clone(), path)?;
     }
-    let serving = opened.fleet.clone().serve(settings, tls, stop.clone());
+    let serving = opened
+        .pair_manager
+        .clone()
+        .serve(settings, tls, stop.clone());
     until_stopped(opened.background, serving, stop).await
 }
 
@@ -87,7 +90,12 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
         }
     });
     let listener = listening::listen(options.listen).await?;
-    let serving = listening::door(listener, tls, face::router(producer), stop.clone());
+    let serving = listening::serve(
+        listener,
+        tls,
+        exchange_handler::router(producer),
+        stop.clone(),
+    );
     until_stopped(opened.background, serving, stop).await
 }
 

@@ -9,7 +9,7 @@ use armour_control_plane::{
     state::{self, App},
     workers,
 };
-use armour_listener::{Door, Limits, shutdown};
+use armour_listener::{Limits, Listener, shutdown};
 use armour_storage::Keyring;
 use clap::Parser;
 use prometheus::Registry;
@@ -49,8 +49,8 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
         connections: 20_000,
         ..Limits::default()
     };
-    let door = Door::new(listener, tls);
-    let serve = armour_listener::serve(door, router(app.clone()), limits, stopping.clone());
+    let listener = Listener::new(listener, tls);
+    let serve = armour_listener::serve(listener, router(app.clone()), limits, stopping.clone());
     let patience = Duration::from_secs(app.config.drain_timeout_s);
     tokio::select! {
         served = serve => served?,

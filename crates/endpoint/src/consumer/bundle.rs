@@ -109,7 +109,7 @@ impl Bundle {
         self.idle
             .lock()
             .extend(lanes.iter().map(|&lane| Idle { lane, since }));
-        let next = lanes.iter().max().map_or(0, |most| most + 1);
+        let next = lanes.iter().max().map_or(0, |last| last + 1);
         self.next.store(next, Ordering::Relaxed);
     }
 }

@@ -20,13 +20,13 @@ use uuid::Uuid;
 
 use super::{
     bundle::Bundle,
-    face,
-    fleet::Fleet,
-    pair::{Consumer, Current, Shared},
+    ingress,
+    pair::{ConsumerPair, Current, Shared},
+    pair_manager::PairManager,
 };
 use crate::{
     control_plane::{grant::Grant, reporter::Reporter, session::Session},
-    wire::http_client::{Speaks, Trust},
+    wire::http_client::{HttpVersion, Trust},
 };
 use armour_enclave::{Enclave, stolen::Stolen};
 
@@ -42,13 +42,13 @@ struct Theft {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub fn export(fleet: Arc<Fleet>, path: &Path) -> anyhow::Result<()> {
+pub fn export(pair_manager: Arc<PairManager>, path: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
     tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            match take(&fleet).await {
+            match take(&pair_manager).await {
                 Ok(theft) => drop(socket.write_all(&theft).await),
                 Err(error) => tracing::warn!(%error, "nothing to hand out"),
             }
@@ -57,8 +57,8 @@ pub fn export(fleet: Arc<Fleet>, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn take(fleet: &Fleet) -> anyhow::Result<Vec<u8>> {
-    let consumer = fleet.only().context("no pair, or several")?;
+async fn take(pair_manager: &PairManager) -> anyhow::Result<Vec<u8>> {
+    let consumer = pair_manager.only().context("no pair, or several")?;
     let bundle = consumer.current().context("no bundle now")?;
     let theft = Theft {
         producer: bundle.producer.clone(),
@@ -108,12 +108,12 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
     };
     let bundle = Bundle::new(grant, theft.producer);
     bundle.adopt(&lanes);
-    let consumer = Arc::new(Consumer {
+    let consumer = Arc::new(ConsumerPair {
         shared: Arc::new(Shared {
             session,
             enclave,
             reporter,
-            http: Trust::new(None)?.client(Speaks::Http1),
+            http: Trust::new(None)?.client(HttpVersion::Http1),
         }),
         pair: Mutex::new(pair),
         via: None,
@@ -121,13 +121,13 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
         current: Mutex::new(Current::Bundle(bundle)),
         changed: Notify::new(),
         closing: CancellationToken::new(),
-        keeper: Mutex::default(),
+        lifecycle: Mutex::default(),
     });
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tokio::select! {
         served = armour_listener::serve(
             listener,
-            face::router(consumer),
+            ingress::router(consumer),
             Limits::default(),
             CancellationToken::new(),
         ) => served?,

@@ -6,7 +6,7 @@ use http::Response;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::pair::Consumer;
+use super::pair::ConsumerPair;
 use crate::wire::{
     bhttp::{Decoder, Malformed, Piece},
     problem::Refusal,
@@ -111,7 +111,7 @@ impl Delivery {
     }
 
     /// The last segment has been taken.
-    pub fn finish(self, consumer: &Consumer, answer: &mut Answer) {
+    pub fn finish(self, consumer: &ConsumerPair, answer: &mut Answer) {
         if let Some(answer) = answer.take() {
             let _ = answer.send(if self.decoder.is_blank() {
                 Ok(Incoming::Empty)
@@ -122,7 +122,7 @@ impl Delivery {
     }
 
     /// The rest will never come.
-    pub async fn break_off(self, consumer: &Consumer, answer: &mut Answer) {
+    pub async fn break_off(self, consumer: &ConsumerPair, answer: &mut Answer) {
         self.send(Err(std::io::Error::other("the response was cut")))
             .await;
         if let Some(answer) = answer.take() {

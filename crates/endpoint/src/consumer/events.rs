@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use armour_api::{BundleState, BundleStatus, Event};
 use uuid::Uuid;
 
-use super::pair::Consumer;
+use super::pair::ConsumerPair;
 use crate::backoff::Backoff;
 
-impl Consumer {
+impl ConsumerPair {
     /// A bundle's state as the control plane has it, this pair's or another's.
     pub async fn status(&self, status: BundleStatus) {
         // Once it is given up, its lanes may be erased at any moment.

@@ -21,7 +21,7 @@ use tracing::Instrument;
 use super::{
     bundle::Lane,
     delivery::{Answer, Delivery, Incoming},
-    pair::Consumer,
+    pair::ConsumerPair,
 };
 use crate::{
     backoff::Backoff,
@@ -54,7 +54,7 @@ struct Lost(Refusal);
 /// Runs an exchange in a task of its own, so that it is concluded though the
 /// caller may leave. The answer comes once the response's head is there.
 pub fn start(
-    consumer: Arc<Consumer>,
+    consumer: Arc<ConsumerPair>,
     lane: Lane,
     outgoing: Outgoing,
 ) -> oneshot::Receiver<Result<Incoming, Refusal>> {
@@ -80,7 +80,12 @@ pub fn start(
     receiver
 }
 
-async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answer: &mut Answer) {
+async fn run(
+    consumer: &Arc<ConsumerPair>,
+    mut lane: Lane,
+    outgoing: Outgoing,
+    answer: &mut Answer,
+) {
     let content = match &outgoing {
         Outgoing::Whole(content) => known(content),
         Outgoing::Empty | Outgoing::Stream(..) => known(&[]),
@@ -142,7 +147,7 @@ async fn run(consumer: &Arc<Consumer>, mut lane: Lane, outgoing: Outgoing, answe
 /// Reports a begun exchange; under strict reporting returns the wait for
 /// the ledger's word.
 fn report(
-    consumer: &Consumer,
+    consumer: &ConsumerPair,
     lane: &Lane,
     keyed: &Keyed,
 ) -> Option<impl Future<Output = Option<()>> + Send + use<>> {
@@ -166,7 +171,7 @@ fn ticket_of(head: &[u8]) -> Option<SignedTicket> {
 }
 
 async fn seal_whole(
-    consumer: &Consumer,
+    consumer: &ConsumerPair,
     keyed: &Keyed,
     content: &[u8],
 ) -> Result<Bytes, EnclaveError> {
@@ -179,7 +184,7 @@ async fn seal_whole(
 }
 
 /// A body that seals the rest of a request as it comes.
-fn stream(consumer: &Consumer, keyed: &Keyed, start: &[u8], rest: BodyStream<Body>) -> Body {
+fn stream(consumer: &ConsumerPair, keyed: &Keyed, start: &[u8], rest: BodyStream<Body>) -> Body {
     let mut sealer = BodySealer::new(&consumer.enclave, keyed, Direction::Request);
     sealer.content().extend_from_slice(start);
     let (sink, source) = mpsc::channel(2);
@@ -195,7 +200,7 @@ fn stream(consumer: &Consumer, keyed: &Keyed, start: &[u8], rest: BodyStream<Bod
 }
 
 struct Exchange<'a> {
-    consumer: &'a Arc<Consumer>,
+    consumer: &'a Arc<ConsumerPair>,
     lane: &'a Lane,
     /// The message that is sent again and again, byte for byte.
     wire: Bytes,
@@ -297,12 +302,12 @@ impl Exchange<'_> {
         match kind {
             // The producer holds no such lane: the bundle is of no more use.
             "bundle-unknown" | "bundle-superseded" | "bundle-disconnected" => {
-                self.consumer.session.hurry();
+                self.consumer.session.heartbeat_now();
                 self.lane.bundle.dead.cancel();
                 Err(Failed::Final(self.consumer.outcome_unknown()))
             }
             "ticket-conflict" | "ticket-elsewhere" => {
-                self.consumer.session.hurry();
+                self.consumer.session.heartbeat_now();
                 Err(Failed::Passing("the producer knows another ticket".into()))
             }
             _ => Err(Failed::Passing("the producer refuses for now".into())),

@@ -7,14 +7,14 @@ use http::StatusCode;
 use super::{
     bundle::Lane,
     exchange,
-    pair::{Consumer, Current},
+    pair::{ConsumerPair, Current},
 };
 use crate::wire::problem::Refusal;
 
 /// How long a request waits for a bundle or a free lane.
 const LANE_WAIT: Duration = Duration::from_secs(10);
 
-impl Consumer {
+impl ConsumerPair {
     /// A lane of the current bundle, open.
     pub async fn lane(self: &Arc<Self>) -> Result<Lane, Refusal> {
         let unavailable = |kind: &'static str, detail: String| {

@@ -4,11 +4,11 @@ use armour_api::{BundleStatus, Heartbeat};
 
 use super::{
     bundle::Bundle,
-    pair::{Consumer, LAST_LOOK},
+    pair::{ConsumerPair, LAST_LOOK},
 };
 use armour_enclave::binding::LaneId;
 
-impl Consumer {
+impl ConsumerPair {
     /// The ledger may hold nothing in our name that we did not do. What is not ours
     /// counts only while the bundle's lanes are held.
     pub async fn disown_strangers(&self, status: &BundleStatus, held: impl Fn() -> bool) {
@@ -40,12 +40,12 @@ impl Consumer {
     /// Compares the ledger's heads with our lanes a last time, before the lanes of a
     /// bundle that is given up are erased: nobody could afterwards.
     pub async fn last_look(&self, bundle: &Bundle) {
-        let beat = Heartbeat {
+        let heartbeat = Heartbeat {
             bundles: vec![bundle.id()],
             error: None,
             log_size: None,
         };
-        let look = self.session.client().heartbeat(&beat);
+        let look = self.session.client().heartbeat(&heartbeat);
         match tokio::time::timeout(LAST_LOOK, look).await {
             Ok(Ok(ack)) => {
                 for status in ack.bundles {

@@ -1,10 +1,10 @@
 //! The consumer's agent: plain HTTP in, protected exchanges out.
 //!
 //! * [`open`]: starts it;
-//! * [`fleet`]: the pairs that are served;
+//! * [`pair_manager`]: the pairs that are served;
 //! * [`pair`]: one of them, and [`events`] what it does with news;
-//! * [`keeper`]: draws bundles and keeps lanes fresh;
-//! * [`face`]: the application's HTTP;
+//! * [`bundle_lifecycle`]: draws bundles and keeps lanes fresh;
+//! * [`ingress`]: the application's HTTP;
 //! * [`lanes`]: a lane for a request;
 //! * [`exchange`]: one exchange, and [`delivery`] of what came back;
 //! * [`ledger_check`]: whether the ledger's heads are our own work;
@@ -12,16 +12,16 @@
 //! * [`bundle`]: a bundle's lanes.
 
 mod bundle;
+mod bundle_lifecycle;
 #[cfg(feature = "clone-demo")]
 pub mod clone;
 mod delivery;
 mod events;
 mod exchange;
-pub mod face;
-pub mod fleet;
-mod keeper;
+pub mod ingress;
 mod lanes;
 mod ledger_check;
 pub mod open;
 pub mod pair;
+pub mod pair_manager;
 pub mod settings;

@@ -6,8 +6,8 @@ use armour_api::Role;
 use uuid::Uuid;
 
 use super::{
-    fleet::Fleet,
-    pair::{Consumer, Shared},
+    pair::{ConsumerPair, Shared},
+    pair_manager::PairManager,
 };
 use crate::{
     background::Background,
@@ -15,8 +15,8 @@ use crate::{
     gauges,
     options::Options,
     start_enclave::start_enclave,
-    state::folder::{self, Folder},
-    wire::http_client::{Speaks, Trust},
+    state::data_dir_lock::DataDirLock,
+    wire::http_client::{HttpVersion, Trust},
 };
 
 /// A consumer's agent without its listeners.
@@ -24,10 +24,10 @@ pub struct Opened {
     /// What its pairs have in common.
     pub shared: Arc<Shared>,
     /// Its pairs.
-    pub fleet: Arc<Fleet>,
+    pub pair_manager: Arc<PairManager>,
     /// What goes on beside requests.
     pub background: Background,
-    _folder: Folder,
+    _data_dir_lock: DataDirLock,
 }
 
 /// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
@@ -35,7 +35,7 @@ pub struct Opened {
 /// # Errors
 /// If it cannot.
 pub async fn open(options: &Options) -> anyhow::Result<Opened> {
-    let folder = folder::take(&options.data_dir)?;
+    let lock = DataDirLock::take(&options.data_dir)?;
     let trust = Trust::new(options.tls_ca_file.as_deref())?;
     let (enclave, child) = start_enclave(options).await?;
     let session = Session::open(options, Role::Consumer, None, &enclave).await?;
@@ -45,21 +45,28 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
         session: session.clone(),
         enclave,
         reporter: reporter.clone(),
-        http: trust.client(Speaks::Http1),
+        http: trust.client(HttpVersion::Http1),
     });
-    let fleet = Fleet::new(shared.clone());
-    let busy = fleet.clone();
+    let pair_manager = PairManager::new(shared.clone());
+    let busy = pair_manager.clone();
     gauges::observe_lanes(move || busy.busy_lanes());
     let interval = {
-        let fleet = fleet.clone();
-        move || fleet.shortest(|pair| pair.policy.report_interval_ms, 200)
+        let pair_manager = pair_manager.clone();
+        move || pair_manager.shortest(|pair| pair.policy.report_interval_ms, 200)
     };
-    let background = Background::start(session, reporter, dead, fleet.clone(), interval, child);
+    let background = Background::start(
+        session,
+        reporter,
+        dead,
+        pair_manager.clone(),
+        interval,
+        child,
+    );
     Ok(Opened {
         shared,
-        fleet,
+        pair_manager,
         background,
-        _folder: folder,
+        _data_dir_lock: lock,
     })
 }
 
@@ -68,13 +75,13 @@ impl Opened {
     ///
     /// # Errors
     /// If there is no such pair.
-    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<Consumer>> {
-        self.fleet.pair(wanted).await
+    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<ConsumerPair>> {
+        self.pair_manager.pair(wanted).await
     }
 
     /// Reports what is still unreported, gives up every bundle, and ends.
     pub async fn drain(self) {
         self.background.report().await;
-        self.fleet.close().await;
+        self.pair_manager.close().await;
     }
 }

@@ -37,7 +37,7 @@ pub struct Shared {
 }
 
 /// One pair's side of the consumer.
-pub struct Consumer {
+pub struct ConsumerPair {
     pub(super) shared: Arc<Shared>,
     pub(super) pair: Mutex<Pair>,
     pub(super) via: Option<String>,
@@ -49,10 +49,10 @@ pub struct Consumer {
     /// Cancelled once the pair is not served here any more.
     pub(super) closing: CancellationToken,
     /// Draws bundles until then.
-    pub(super) keeper: Mutex<Option<JoinHandle<()>>>,
+    pub(super) lifecycle: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Deref for Consumer {
+impl Deref for ConsumerPair {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
@@ -68,7 +68,7 @@ pub enum Current {
     None(&'static str),
 }
 
-impl Consumer {
+impl ConsumerPair {
     /// Gives up the bundle, and draws none any more: its lanes are compared with the
     /// ledger's a last time, and erased.
     pub async fn close(&self) {
@@ -76,9 +76,11 @@ impl Consumer {
         if let Some(bundle) = self.current() {
             bundle.dead.cancel();
         }
-        let keeper = self.keeper.lock().take();
-        if let Some(keeper) = keeper
-            && tokio::time::timeout(LAST_LOOK * 2, keeper).await.is_err()
+        let lifecycle = self.lifecycle.lock().take();
+        if let Some(lifecycle) = lifecycle
+            && tokio::time::timeout(LAST_LOOK * 2, lifecycle)
+                .await
+                .is_err()
         {
             tracing::warn!("a bundle is still being given up");
         }

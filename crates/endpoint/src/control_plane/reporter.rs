@@ -24,10 +24,10 @@ use uuid::Uuid;
 use crate::{backoff::Backoff, control_plane::session::Session};
 
 /// Most reports and tickets of one call; the control plane takes 1000 and 5000.
-const MOST_REPORTS: usize = 500;
-const MOST_TICKETS: usize = 4000;
+const MAX_REPORTS: usize = 500;
+const MAX_TICKETS: usize = 4000;
 /// With more tickets waiting than this the agent refuses traffic.
-const MOST_WAITING: usize = 100_000;
+const MAX_WAITING_TICKETS: usize = 100_000;
 
 /// Collects tickets and reports them.
 pub struct Reporter {
@@ -50,7 +50,7 @@ struct Entry {
     at: Instant,
     /// The span that brought it forth, if it is recorded.
     span: Option<SpanContext>,
-    told: Option<oneshot::Sender<ReportVerdict>>,
+    outcome: Option<oneshot::Sender<ReportVerdict>>,
 }
 
 impl Reporter {
@@ -89,8 +89,8 @@ impl Reporter {
 
     /// Reports a ticket now and waits for the verdict; `None` if the agent stops.
     pub async fn add_now(&self, ticket: SignedTicket) -> Option<ReportVerdict> {
-        let (told, verdict) = oneshot::channel();
-        self.push(ticket, Some(told));
+        let (outcome, verdict) = oneshot::channel();
+        self.push(ticket, Some(outcome));
         self.wake.notify_one();
         verdict.await.ok()
     }
@@ -98,7 +98,7 @@ impl Reporter {
     /// Whether the ledger is so far behind that no more should be accepted: too
     /// many tickets wait, or one has waited for longer than the lease.
     pub fn is_behind(&self, lease: Duration) -> bool {
-        self.count.load(Ordering::Relaxed) > MOST_WAITING
+        self.count.load(Ordering::Relaxed) > MAX_WAITING_TICKETS
             || self
                 .sending
                 .lock()
@@ -180,13 +180,13 @@ impl Reporter {
                 other => tracing::warn!(verdict = ?other, lane = chain.lane, first = chain.first,
                     bundle = %Uuid::from_bytes(chain.bundle), "a report was not taken"),
             }
-            for told in entries.into_iter().filter_map(|entry| entry.told) {
-                let _ = told.send(verdict.clone());
+            for outcome in entries.into_iter().filter_map(|entry| entry.outcome) {
+                let _ = outcome.send(verdict.clone());
             }
         }
     }
 
-    fn push(&self, ticket: SignedTicket, told: Option<oneshot::Sender<ReportVerdict>>) {
+    fn push(&self, ticket: SignedTicket, outcome: Option<oneshot::Sender<ReportVerdict>>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.waiting
             .lock()
@@ -196,7 +196,7 @@ impl Reporter {
                 ticket,
                 at: Instant::now(),
                 span: trace::current(),
-                told,
+                outcome,
             });
     }
 }
@@ -209,7 +209,7 @@ fn batches(taken: Lanes) -> Vec<Vec<(Chain, Vec<Entry>)>> {
     for lane in taken.into_values() {
         let mut chains: Vec<(Chain, Vec<Entry>)> = Vec::new();
         for entry in lane {
-            let follows = tickets < MOST_TICKETS
+            let follows = tickets < MAX_TICKETS
                 && chains.last_mut().is_some_and(|(chain, entries)| {
                     entries
                         .last()
@@ -220,7 +220,7 @@ fn batches(taken: Lanes) -> Vec<Vec<(Chain, Vec<Entry>)>> {
                     entries.push(entry);
                 }
             } else {
-                if tickets >= MOST_TICKETS {
+                if tickets >= MAX_TICKETS {
                     // What the ledger must see first goes first.
                     if let Some(batch) = batches.last_mut() {
                         batch.append(&mut chains);
@@ -234,7 +234,7 @@ fn batches(taken: Lanes) -> Vec<Vec<(Chain, Vec<Entry>)>> {
         }
         if let Some(batch) = batches.last_mut() {
             batch.append(&mut chains);
-            if batch.len() >= MOST_REPORTS {
+            if batch.len() >= MAX_REPORTS {
                 batches.push(Vec::new());
                 tickets = 0;
             }

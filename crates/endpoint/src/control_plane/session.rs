@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     control_plane::{
+        audit_log::AuditLog,
         grant::{Grant, GrantError, Wanted},
-        log::Log,
     },
     options::Options,
 };
@@ -40,14 +40,14 @@ struct Identity {
 /// An enrolled endpoint's connection to the control plane.
 pub struct Session {
     client: Client,
-    log: Log,
+    log: AuditLog,
     contact: Mutex<Instant>,
-    beat: Notify,
+    heartbeat_due: Notify,
     /// What went wrong since the control plane was told last.
     error: Mutex<Option<String>>,
 }
 
-/// What a role does with news from the control plane.
+/// What a role does with events from the control plane.
 pub trait Watcher: Send + Sync + 'static {
     /// The bundles held.
     fn bundles(&self) -> Vec<Uuid>;
@@ -84,7 +84,7 @@ impl Session {
             bail!("{} belongs to a {}", file.display(), identity.role.as_str());
         }
         let client = base.as_endpoint(identity.tenant, identity.id, enclave.clone());
-        let log = Log::open(
+        let log = AuditLog::open(
             &options.data_dir,
             options.log_key.as_deref(),
             !options.refuse_restored_log,
@@ -95,7 +95,7 @@ impl Session {
             client,
             log,
             contact: Mutex::new(Instant::now()),
-            beat: Notify::new(),
+            heartbeat_due: Notify::new(),
             error: Mutex::default(),
         }))
     }
@@ -108,9 +108,9 @@ impl Session {
     pub fn stolen() -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             client: Client::new("http://127.0.0.1:9", "")?,
-            log: Log::none(),
+            log: AuditLog::none(),
             contact: Mutex::new(Instant::now()),
-            beat: Notify::new(),
+            heartbeat_due: Notify::new(),
             error: Mutex::default(),
         }))
     }
@@ -161,22 +161,22 @@ impl Session {
     }
 
     /// Sends the next heartbeat now.
-    pub fn hurry(&self) {
-        self.beat.notify_one();
+    pub fn heartbeat_now(&self) {
+        self.heartbeat_due.notify_one();
     }
 
     /// Sends heartbeats for ever.
-    pub async fn beat(self: Arc<Self>, watcher: Arc<impl Watcher>) {
+    pub async fn send_heartbeats(self: Arc<Self>, watcher: Arc<impl Watcher>) {
         let mut backoff = Backoff::default();
         loop {
             let sent = Instant::now();
             let error = self.error.lock().take();
-            let beat = Heartbeat {
+            let heartbeat = Heartbeat {
                 bundles: watcher.bundles(),
                 error: error.clone(),
                 log_size: self.log.size().await,
             };
-            let answer = self.client.heartbeat(&beat).await;
+            let answer = self.client.heartbeat(&heartbeat).await;
             if let (Err(_), Some(untold)) = (&answer, error) {
                 self.error.lock().get_or_insert(untold);
             }
@@ -196,7 +196,7 @@ impl Session {
                     }
                     tokio::select! {
                         () = tokio::time::sleep(watcher.heartbeat_interval()) => {}
-                        () = self.beat.notified() => {}
+                        () = self.heartbeat_due.notified() => {}
                     }
                 }
                 // The enclave is gone, and so is this agent in a moment.
@@ -217,7 +217,7 @@ impl Session {
         loop {
             match self.client.events("/v1/endpoint/events", last).await {
                 Ok(events) => {
-                    self.hurry();
+                    self.heartbeat_now();
                     backoff = Backoff::default();
                     futures::pin_mut!(events);
                     while let Some(event) = events.next().await {

@@ -28,7 +28,7 @@ const STRIPES: usize = 16;
 /// How long an unknown bundle's id is not asked about again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// Most bundles remembered that are of no use.
-const MOST_GONE: usize = 10_000;
+const MAX_GONE: usize = 10_000;
 
 /// A bundle whose roots the enclave holds.
 pub struct Held {
@@ -138,7 +138,7 @@ impl Bundles {
         }
         let known = self.ask(id).await?;
         let mut all = self.known.lock();
-        if all.len() > MOST_GONE {
+        if all.len() > MAX_GONE {
             all.retain(|_, known| matches!(known, Known::Held(_)));
         }
         all.insert(id, known.clone());

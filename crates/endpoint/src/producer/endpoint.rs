@@ -15,7 +15,7 @@ use crate::control_plane::{
 use armour_enclave::Enclave;
 
 /// The producer's agent.
-pub struct Producer {
+pub struct ProducerEndpoint {
     /// Its standing with the control plane.
     pub session: Arc<Session>,
     pub(super) enclave: Enclave,
@@ -27,7 +27,7 @@ pub struct Producer {
     pub(super) closed: CancellationToken,
 }
 
-impl Producer {
+impl ProducerEndpoint {
     /// Where requests go from now on.
     pub fn send_to(&self, upstream: Upstream) {
         *self.upstream.write() = upstream;
@@ -39,7 +39,7 @@ impl Producer {
     }
 }
 
-impl Watcher for Producer {
+impl Watcher for ProducerEndpoint {
     fn bundles(&self) -> Vec<Uuid> {
         let held = self.bundles.held();
         held.iter()
@@ -61,7 +61,7 @@ impl Watcher for Producer {
             ("bundle.disconnected", Some(id)) => {
                 self.bundles.set_state(id, Disconnected).await;
                 // The control plane is told at once that it is obeyed.
-                self.session.hurry();
+                self.session.heartbeat_now();
             }
             ("bundle.superseded", Some(id)) => self.bundles.set_state(id, Superseded).await,
             _ => {}

@@ -8,7 +8,7 @@ use std::sync::{
 use armour_protocol::ticket::SignedTicket;
 use ed25519_dalek::VerifyingKey;
 
-use super::log::ResponseLog;
+use super::response_log::ResponseLog;
 use armour_enclave::{binding::LaneId, ipc::Keyed};
 
 /// An accepted ticket and what became of it.

@@ -2,17 +2,17 @@
 //!
 //! * [`open`]: starts it;
 //! * [`endpoint`]: the producer itself;
-//! * [`face`]: what consumers' agents call;
+//! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held;
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
 //! * [`upstream`]: what serves the requests;
-//! * [`log`]: a lane's last response.
+//! * [`response_log`]: a lane's last response.
 
 mod bundles;
 pub mod endpoint;
 mod exchange;
-pub mod face;
-mod log;
+pub mod exchange_handler;
 pub mod open;
+mod response_log;
 mod serving;
 pub mod upstream;

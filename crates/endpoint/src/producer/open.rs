@@ -6,23 +6,23 @@ use armour_api::{Pair, Role};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{bundles::Bundles, endpoint::Producer, upstream::Upstream};
+use super::{bundles::Bundles, endpoint::ProducerEndpoint, upstream::Upstream};
 use crate::{
     background::Background,
     control_plane::{reporter::Reporter, session::Session},
     gauges,
     options::Options,
     start_enclave::start_enclave,
-    state::folder::{self, Folder},
+    state::data_dir_lock::DataDirLock,
 };
 
 /// A producer's agent without its listener.
 pub struct Opened {
     /// The producer itself.
-    pub producer: Arc<Producer>,
+    pub producer: Arc<ProducerEndpoint>,
     /// What goes on beside exchanges.
     pub background: Background,
-    _folder: Folder,
+    _data_dir_lock: DataDirLock,
 }
 
 /// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
@@ -34,7 +34,7 @@ pub async fn open(
     address: String,
     upstream: Upstream,
 ) -> anyhow::Result<Opened> {
-    let folder = folder::take(&options.data_dir)?;
+    let lock = DataDirLock::take(&options.data_dir)?;
     let (enclave, child) = start_enclave(options).await?;
     let session = Session::open(options, Role::Producer, Some(address), &enclave).await?;
     let pairs = session.own().await?.pairs;
@@ -47,7 +47,7 @@ pub async fn open(
     let report = least(|pair| pair.policy.report_interval_ms, 200);
     let (reporter, dead) = Reporter::new(session.clone());
     gauges::observe(&session, &reporter);
-    let producer = Arc::new(Producer {
+    let producer = Arc::new(ProducerEndpoint {
         bundles: Bundles::new(session.clone(), enclave.clone()),
         session: session.clone(),
         enclave,
@@ -61,7 +61,7 @@ pub async fn open(
     Ok(Opened {
         producer,
         background,
-        _folder: folder,
+        _data_dir_lock: lock,
     })
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{endpoint::Producer, exchange::Exchange};
+use super::{endpoint::ProducerEndpoint, exchange::Exchange};
 use crate::wire::{
     bhttp::{self, Decoder, Piece},
     message::{Ahead, BodySealer, Direction, HELD, MessageReader, ReadError, ahead, known, pump},
@@ -38,7 +38,7 @@ impl Exchange {
     /// for it.
     pub async fn intake(
         self: &Arc<Self>,
-        producer: &Arc<Producer>,
+        producer: &Arc<ProducerEndpoint>,
         message: MessageReader,
     ) -> Result<(), ReadError> {
         let mut segments = message.open(&self.keyed, Direction::Request, self.consumer_key);
@@ -82,7 +82,7 @@ impl Exchange {
 }
 
 /// Calls the upstream and seals its response.
-async fn run(producer: Arc<Producer>, exchange: Arc<Exchange>, content: Content) {
+async fn run(producer: Arc<ProducerEndpoint>, exchange: Arc<Exchange>, content: Content) {
     let outcome = call(&producer, &exchange, content).await;
     let mut content = BytesMut::new();
     let ahead = match outcome {
@@ -159,7 +159,7 @@ enum Outcome {
     Response(Response<Body>),
 }
 
-async fn call(producer: &Producer, exchange: &Exchange, content: Content) -> Outcome {
+async fn call(producer: &ProducerEndpoint, exchange: &Exchange, content: Content) -> Outcome {
     let Content { first, mut rest } = content;
     let mut decoder = Decoder::default();
     decoder.push(&first);

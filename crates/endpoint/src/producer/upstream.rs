@@ -21,7 +21,7 @@ use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
-        http_client::{HttpClient, Speaks, Trust},
+        http_client::{HttpClient, HttpVersion, Trust},
         problem::refuse,
     },
 };
@@ -43,7 +43,7 @@ pub struct Server {
     http: HttpClient,
     base: String,
     host: HeaderValue,
-    speaks: Speaks,
+    version: HttpVersion,
     /// From the request's last byte to the response's head.
     timeout: Duration,
 }
@@ -62,15 +62,15 @@ impl Server {
             "--upstream must be an http:// or https:// address"
         );
         let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
-        let speaks = match http2 {
-            true => Speaks::Http2,
-            false => Speaks::Negotiated,
+        let version = match http2 {
+            true => HttpVersion::Http2,
+            false => HttpVersion::Negotiated,
         };
         Ok(Self {
-            http: trust.client(speaks),
+            http: trust.client(version),
             host: HeaderValue::from_str(authority).context("--upstream")?,
             base,
-            speaks,
+            version,
             timeout,
         })
     }
@@ -131,7 +131,7 @@ impl Server {
         if let Some(asked) = parts.headers.insert(header::HOST, self.host.clone()) {
             parts.headers.insert("x-forwarded-host", asked);
         }
-        if self.speaks == Speaks::Http2 {
+        if self.version == HttpVersion::Http2 {
             parts.headers.remove(header::HOST);
         } else if parts.headers.contains_key(header::TE) && uri.scheme() == Some(&Scheme::HTTP) {
             // In HTTP/1.1, which this is for certain, it has to be said that it is of this

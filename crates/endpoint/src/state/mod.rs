@@ -1,4 +1,4 @@
 //! What an endpoint keeps in its data folder.
 
-pub mod draws;
-pub mod folder;
+pub mod data_dir_lock;
+pub mod issuance_counter;

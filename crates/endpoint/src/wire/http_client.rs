@@ -20,7 +20,7 @@ pub type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 /// Which version of HTTP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub enum HttpVersion {
     /// HTTP/1.1 alone: between agents, where each exchange has a connection of its own.
     Http1,
     /// What the server agrees to under TLS, else HTTP/1.1.
@@ -56,7 +56,7 @@ impl Trust {
     }
 
     /// A client with a pool of its own.
-    pub fn client(&self, speaks: Speaks) -> HttpClient {
+    pub fn client(&self, version: HttpVersion) -> HttpClient {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -67,13 +67,13 @@ impl Trust {
         let tls = HttpsConnectorBuilder::new()
             .with_tls_config(self.0.as_ref().clone())
             .https_or_http();
-        let connector = match speaks {
-            Speaks::Http1 => tls.enable_http1().wrap_connector(connector),
-            Speaks::Negotiated => tls.enable_all_versions().wrap_connector(connector),
-            Speaks::Http2 => tls.enable_http2().wrap_connector(connector),
+        let connector = match version {
+            HttpVersion::Http1 => tls.enable_http1().wrap_connector(connector),
+            HttpVersion::Negotiated => tls.enable_all_versions().wrap_connector(connector),
+            HttpVersion::Http2 => tls.enable_http2().wrap_connector(connector),
         };
         Client::builder(TokioExecutor::new())
-            .http2_only(speaks == Speaks::Http2)
+            .http2_only(version == HttpVersion::Http2)
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_timer(TokioTimer::new())
             .build(connector)

@@ -13,22 +13,22 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     control_plane::grant::{GrantError, Wanted},
-    state::draws::Draws,
+    state::issuance_counter::IssuanceCounter,
 };
 use armour_enclave::durable::{SHARED, append_line, write_whole};
 
 /// The pinned head, in memory and in the data folder.
-pub struct Log(Mutex<Option<Pinned>>);
+pub struct AuditLog(Mutex<Option<Pinned>>);
 
 struct Pinned {
     file: PathBuf,
     pin: Pin,
     /// Whether a log that lost entries to a restore is followed nevertheless.
     forgives: bool,
-    draws: Draws,
+    counter: IssuanceCounter,
 }
 
-impl Log {
+impl AuditLog {
     /// Reads the pin; the first time takes the control plane's word, or the key
     /// given.
     ///
@@ -57,7 +57,7 @@ impl Log {
             file,
             pin,
             forgives,
-            draws: Draws::open(data)?,
+            counter: IssuanceCounter::open(data)?,
         }))))
     }
 
@@ -119,7 +119,7 @@ impl Pinned {
     ) -> Result<BundleGrant, GrantError> {
         let pinned = Some(self.pin.head.size);
         let grant = match wanted {
-            Wanted::New { pair } => self.draw(client, pair, pinned).await?,
+            Wanted::New { pair } => self.request_bundle(client, pair, pinned).await?,
             Wanted::Known { bundle } => client.bundle_grant(bundle, pinned).await?,
         };
         let proof = grant
@@ -148,25 +148,25 @@ impl Pinned {
         Ok(grant)
     }
 
-    async fn draw(
+    async fn request_bundle(
         &mut self,
         client: &Client,
         pair: Uuid,
         pinned: Option<u64>,
     ) -> Result<BundleGrant, GrantError> {
-        let number = self.draws.next().map_err(GrantError::Uncounted)?;
+        let number = self.counter.next().map_err(GrantError::Uncounted)?;
         let ask = DrawBundle {
             pair_id: pair,
             pinned,
             number: Some(number),
         };
-        let drawn = client.draw(&ask).await;
-        if matches!(&drawn, Err(error) if error.is("draw-over")) {
+        let granted = client.draw(&ask).await;
+        if matches!(&granted, Err(error) if error.is("draw-over")) {
             let known = client.endpoint().await?.draws;
             tracing::warn!(number, known, "this folder is older than its last draw");
-            self.draws.go_on_after(known);
+            self.counter.go_on_after(known);
         }
-        Ok(drawn?)
+        Ok(granted?)
     }
 
     async fn restart(&mut self, client: &Client) -> Result<(), GrantError> {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     bundles::{Held, Known},
-    endpoint::Producer,
+    endpoint::ProducerEndpoint,
     exchange::Exchange,
 };
 use crate::{
@@ -31,10 +31,10 @@ use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Lanes are numbered below this, the most a policy allows.
-const MOST_LANES: u32 = 1024;
+const MAX_LANES: u32 = 1024;
 
 /// One route; everything else is refused.
-pub fn router(producer: Arc<Producer>) -> Router {
+pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
     Router::new()
         .route(EXCHANGE_PATH, post(take))
         .fallback(async || {
@@ -47,7 +47,7 @@ pub fn router(producer: Arc<Producer>) -> Router {
         .with_state(producer)
 }
 
-async fn take(State(producer): State<Arc<Producer>>, request: Request) -> Response {
+async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {
     match exchange(&producer, request).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -57,7 +57,7 @@ async fn take(State(producer): State<Arc<Producer>>, request: Request) -> Respon
     }
 }
 
-async fn exchange(producer: &Arc<Producer>, request: Request) -> Result<Response, Refusal> {
+async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<Response, Refusal> {
     if producer.closed.is_cancelled() {
         return Err(Refusal::stopping());
     }
@@ -112,7 +112,7 @@ async fn exchange(producer: &Arc<Producer>, request: Request) -> Result<Response
 
 /// Accepts the ticket, or finds the exchange that it repeats.
 async fn accept(
-    producer: &Producer,
+    producer: &ProducerEndpoint,
     held: &Held,
     ticket: SignedTicket,
     head: Vec<u8>,
@@ -121,7 +121,7 @@ async fn accept(
         bundle: ticket.ticket.bundle,
         lane: ticket.ticket.lane,
     };
-    if lane.lane >= MOST_LANES {
+    if lane.lane >= MAX_LANES {
         return Err(bad("address", "no such lane"));
     }
     let _one = held.stripe(lane.lane).lock().await;
@@ -168,7 +168,7 @@ async fn accept(
 }
 
 /// Strict reporting: the ledger has the ticket before anything comes of it.
-async fn recorded(producer: &Producer, ticket: SignedTicket) -> Result<(), Refusal> {
+async fn recorded(producer: &ProducerEndpoint, ticket: SignedTicket) -> Result<(), Refusal> {
     match producer.reporter.add_now(ticket).await {
         Some(ReportVerdict::Accepted) => Ok(()),
         Some(ReportVerdict::Collision | ReportVerdict::Disconnected) => Err(Refusal::new(

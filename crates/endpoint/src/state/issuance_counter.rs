@@ -9,13 +9,13 @@ use std::{
 use armour_enclave::durable::{Disk, Os, SHARED, write_whole_on};
 
 /// The latest number, and the file that keeps it.
-pub struct Draws<D = Os> {
+pub struct IssuanceCounter<D = Os> {
     file: PathBuf,
     last: u64,
     disk: D,
 }
 
-impl Draws {
+impl IssuanceCounter {
     /// As the data folder has it.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Draws {
     }
 }
 
-impl<D: Disk> Draws<D> {
+impl<D: Disk> IssuanceCounter<D> {
     /// A number that no draw has had.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_number_whose_name_is_not_stored_is_not_used() {
-        let mut draws = Draws {
+        let mut counter = IssuanceCounter {
             file: PathBuf::from("/data/draws"),
             last: 6,
             disk: Fragile {
@@ -107,11 +107,11 @@ mod tests {
                 ..Fragile::default()
             },
         };
-        assert!(draws.next().is_err());
-        draws.disk.fails = false;
-        assert_eq!(draws.next().unwrap(), 7);
+        assert!(counter.next().is_err());
+        counter.disk.fails = false;
+        assert_eq!(counter.next().unwrap(), 7);
         assert_eq!(
-            draws.disk.last, "sync-folder",
+            counter.disk.last, "sync-folder",
             "before the number is handed out"
         );
     }
@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn numbers_go_on_over_restarts_and_never_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut draws = Draws::open(folder.path()).unwrap();
-        assert_eq!((draws.next().unwrap(), draws.next().unwrap()), (1, 2));
-        let mut draws = Draws::open(folder.path()).unwrap();
-        assert_eq!(draws.next().unwrap(), 3);
-        draws.go_on_after(9);
-        draws.go_on_after(4);
-        assert_eq!(draws.next().unwrap(), 10);
+        let mut counter = IssuanceCounter::open(folder.path()).unwrap();
+        assert_eq!((counter.next().unwrap(), counter.next().unwrap()), (1, 2));
+        let mut counter = IssuanceCounter::open(folder.path()).unwrap();
+        assert_eq!(counter.next().unwrap(), 3);
+        counter.go_on_after(9);
+        counter.go_on_after(4);
+        assert_eq!(counter.next().unwrap(), 10);
         std::fs::write(folder.path().join("draws"), "x").unwrap();
-        assert!(Draws::open(folder.path()).is_err());
+        assert!(IssuanceCounter::open(folder.path()).is_err());
     }
 }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    face, keeper,
-    pair::{Consumer, Shared},
+    bundle_lifecycle, ingress,
+    pair::{ConsumerPair, Shared},
     settings::PairSettings,
 };
 use crate::{control_plane::session::Watcher, listening};
@@ -24,24 +24,24 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: u64 = 30;
 
 /// All pairs of an agent.
-pub struct Fleet {
+pub struct PairManager {
     shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
 }
 
 struct Served {
-    consumer: Arc<Consumer>,
+    consumer: Arc<ConsumerPair>,
     /// Where applications call, if not from this process.
-    door: Option<OpenDoor>,
+    listener: Option<PairListener>,
 }
 
-struct OpenDoor {
+struct PairListener {
     settings: PairSettings,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Fleet {
+impl PairManager {
     /// None yet.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
@@ -89,13 +89,17 @@ impl Fleet {
                 () = stop.cancelled() => break,
             }
         }
-        let doors: Vec<OpenDoor> = {
+        let listeners: Vec<PairListener> = {
             let mut served = self.served.lock();
-            let doors = served.values_mut().filter_map(|served| served.door.take());
-            doors.inspect(|door| door.stop.cancel()).collect()
+            let listeners = served
+                .values_mut()
+                .filter_map(|served| served.listener.take());
+            listeners
+                .inspect(|listener| listener.stop.cancel())
+                .collect()
         };
-        for door in doors {
-            let _ = door.task.await;
+        for listener in listeners {
+            let _ = listener.task.await;
         }
         Ok(())
     }
@@ -104,12 +108,12 @@ impl Fleet {
     ///
     /// # Errors
     /// If there is no such pair.
-    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<Consumer>> {
+    pub async fn pair(&self, wanted: Option<Uuid>) -> anyhow::Result<Arc<ConsumerPair>> {
         let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
         let mut served = self.served.lock();
         let served = served.entry(pair.id).or_insert_with(|| Served {
-            consumer: keeper::start(self.shared.clone(), pair, None, PATIENCE),
-            door: None,
+            consumer: bundle_lifecycle::start(self.shared.clone(), pair, None, PATIENCE),
+            listener: None,
         });
         Ok(served.consumer.clone())
     }
@@ -129,7 +133,7 @@ impl Fleet {
 
     /// The only pair, if there is one alone.
     #[cfg(feature = "clone-demo")]
-    pub fn only(&self) -> Option<Arc<Consumer>> {
+    pub fn only(&self) -> Option<Arc<ConsumerPair>> {
         let served = self.served.lock();
         let mut all = served.values();
         let only = all.next().map(|served| served.consumer.clone());
@@ -149,7 +153,7 @@ impl Fleet {
                 .iter()
                 .filter(|(id, served)| {
                     let wanted = chosen.get(id).map(|(_, wanted)| wanted);
-                    let had = served.door.as_ref().map(|door| &door.settings);
+                    let had = served.listener.as_ref().map(|listener| &listener.settings);
                     !wanted
                         .zip(had)
                         .is_some_and(|(wanted, had)| wanted.is_as(had))
@@ -183,29 +187,29 @@ impl Fleet {
         tls: Option<Tls>,
     ) {
         let id = pair.id;
-        let consumer = keeper::start(
+        let consumer = bundle_lifecycle::start(
             self.shared.clone(),
             pair,
             settings.via.clone(),
             settings.retry_for,
         );
         let stop = CancellationToken::new();
-        let router = face::router(consumer.clone());
-        let task = listening::door(listener, tls, router, stop.clone());
-        let door = OpenDoor {
+        let router = ingress::router(consumer.clone());
+        let task = listening::serve(listener, tls, router, stop.clone());
+        let listener = PairListener {
             settings,
             stop,
             task: tokio::spawn(task),
         };
         let served = Served {
             consumer,
-            door: Some(door),
+            listener: Some(listener),
         };
         self.served.lock().insert(id, served);
     }
 
     /// What concerns all pairs alike.
-    fn all(&self) -> Vec<Arc<Consumer>> {
+    fn all(&self) -> Vec<Arc<ConsumerPair>> {
         let served = self.served.lock();
         served
             .values()
@@ -231,9 +235,9 @@ impl Fleet {
 impl Served {
     /// Takes no more requests, lets those under way end, and gives up the bundle.
     async fn end(self) {
-        if let Some(door) = self.door {
-            door.stop.cancel();
-            if tokio::time::timeout(listening::DRAIN, door.task)
+        if let Some(listener) = self.listener {
+            listener.stop.cancel();
+            if tokio::time::timeout(listening::DRAIN, listener.task)
                 .await
                 .is_err()
             {
@@ -266,7 +270,7 @@ pub fn choose(pairs: &[Pair], wanted: Option<Uuid>) -> anyhow::Result<Pair> {
     }
 }
 
-impl Watcher for Fleet {
+impl Watcher for PairManager {
     fn bundles(&self) -> Vec<Uuid> {
         let all = self.all();
         let bundles = all.iter().filter_map(|consumer| consumer.current());

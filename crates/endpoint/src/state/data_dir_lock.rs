@@ -9,28 +9,29 @@ use std::{
 use anyhow::Context as _;
 
 /// A folder that no other agent uses for as long as this is kept.
-pub struct Folder {
+pub struct DataDirLock {
     _lock: File,
 }
 
-/// Makes the folder and waits until no other agent uses it.
-///
-/// # Errors
-/// If it cannot be made or locked.
-pub fn take(folder: &Path) -> anyhow::Result<Folder> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("create {}", folder.display()))?;
-    let path = folder.join("lock");
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
-    match lock.try_lock() {
+impl DataDirLock {
+    /// Makes the folder and waits until no other agent uses it.
+    ///
+    /// # Errors
+    /// If it cannot be made or locked.
+    pub fn take(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("create {}", folder.display()))?;
+        let path = folder.join("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
+        match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
             tracing::warn!(folder = %folder.display(), "another agent uses this folder; waiting until it ends");
             lock.lock()
@@ -39,7 +40,8 @@ pub fn take(folder: &Path) -> anyhow::Result<Folder> {
         Ok(()) => Ok(()),
     }
     .with_context(|| format!("lock {}", path.display()))?;
-    Ok(Folder { _lock: lock })
+        Ok(Self { _lock: lock })
+    }
 }
 
 #[cfg(test)]
@@ -52,8 +54,8 @@ mod tests {
     fn a_second_agent_waits_for_the_first_to_end() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("data");
-        let first = super::take(&folder).unwrap();
-        let second = std::thread::spawn(move || super::take(&folder).map(drop));
+        let first = super::DataDirLock::take(&folder).unwrap();
+        let second = std::thread::spawn(move || super::DataDirLock::take(&folder).map(drop));
         std::thread::sleep(Duration::from_millis(200));
         assert!(!second.is_finished());
         drop(first);

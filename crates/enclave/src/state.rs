@@ -32,7 +32,7 @@ pub struct Keys {
 }
 
 /// Everything that must not leave the enclave.
-pub struct Vault {
+pub struct EnclaveState {
     keys: Keys,
     /// The signing key once more, ready for use.
     signer: Signer,
@@ -69,7 +69,7 @@ impl From<Error> for Failed {
     }
 }
 
-impl Vault {
+impl EnclaveState {
     pub fn new(keys: Keys) -> Self {
         Self {
             signer: Signer::new(&keys.signing),
@@ -286,7 +286,7 @@ impl Vault {
 }
 
 #[cfg(feature = "state-export")]
-impl Vault {
+impl EnclaveState {
     fn export(&self, id: [u8; 16]) -> Result<crate::stolen::Stolen, Failed> {
         let bundle = self.bundles.get(&id).ok_or(Failed("bundle-unknown"))?;
         let context = &bundle.context;

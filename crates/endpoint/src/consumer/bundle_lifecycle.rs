@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     bundle::Bundle,
     exchange,
-    pair::{Consumer, Current, DISCONNECTED, Shared},
+    pair::{ConsumerPair, Current, DISCONNECTED, Shared},
 };
 use crate::{
     backoff::Backoff,
@@ -24,7 +24,7 @@ use crate::{
     metrics::METRICS,
 };
 
-const DRAWING: &str = "waiting for the control plane to grant a bundle";
+const REQUESTING: &str = "waiting for the control plane to grant a bundle";
 
 /// Begins to serve a pair: draws a bundle whenever there is none.
 pub fn start(
@@ -32,8 +32,8 @@ pub fn start(
     pair: Pair,
     via: Option<String>,
     retry_for: u64,
-) -> Arc<Consumer> {
-    let consumer = Arc::new(Consumer {
+) -> Arc<ConsumerPair> {
+    let consumer = Arc::new(ConsumerPair {
         shared,
         pair: Mutex::new(pair),
         via,
@@ -41,32 +41,32 @@ pub fn start(
         current: Mutex::new(Current::None("no bundle has been drawn yet")),
         changed: Notify::new(),
         closing: CancellationToken::new(),
-        keeper: Mutex::default(),
+        lifecycle: Mutex::default(),
     });
-    *consumer.keeper.lock() = Some(tokio::spawn(run(consumer.clone())));
+    *consumer.lifecycle.lock() = Some(tokio::spawn(run(consumer.clone())));
     consumer
 }
 
 /// Runs until the pair is not served here any more.
-async fn run(consumer: Arc<Consumer>) {
+async fn run(consumer: Arc<ConsumerPair>) {
     let mut backoff = Backoff::default();
     while !consumer.closing.is_cancelled() {
-        match draw(&consumer).await {
+        match request_bundle(&consumer).await {
             Ok(bundle) => {
                 backoff = Backoff::default();
                 tracing::info!(bundle = %bundle.id(), "drew a bundle");
-                METRICS.draws.add(1, &[]);
+                METRICS.bundles_drawn.add(1, &[]);
                 if consumer.closing.is_cancelled() {
                     bundle.dead.cancel();
                 }
                 set(&consumer, Current::Bundle(bundle.clone()));
-                consumer.session.hurry();
+                consumer.session.heartbeat_now();
                 tokio::select! {
                     () = bundle.dead.cancelled() => {}
                     () = refresh(&consumer, &bundle) => {}
                 }
                 tracing::warn!(bundle = %bundle.id(), "the bundle is of no more use");
-                set(&consumer, Current::None(DRAWING));
+                set(&consumer, Current::None(REQUESTING));
                 if !bundle.condemned.load(Ordering::Relaxed) {
                     consumer.last_look(&bundle).await;
                 }
@@ -80,7 +80,7 @@ async fn run(consumer: Arc<Consumer>) {
                     return;
                 }
                 // The control plane is told at once that it is obeyed.
-                consumer.session.hurry();
+                consumer.session.heartbeat_now();
             }
             Err(error) if error.is::<Disconnected>() => {
                 set(&consumer, Current::None(DISCONNECTED));
@@ -109,10 +109,10 @@ async fn run(consumer: Arc<Consumer>) {
 #[error("{DISCONNECTED}")]
 struct Disconnected;
 
-async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
+async fn request_bundle(consumer: &ConsumerPair) -> anyhow::Result<Arc<Bundle>> {
     let pair = consumer.pair.lock().id;
-    let drawn = consumer.session.grant(Wanted::New { pair }).await;
-    let grant = drawn.map_err(|error| match error {
+    let granted = consumer.session.grant(Wanted::New { pair }).await;
+    let grant = granted.map_err(|error| match error {
         GrantError::Client(error) if error.is("pair-disconnected") => Disconnected.into(),
         error => anyhow::Error::from(error),
     })?;
@@ -135,9 +135,9 @@ async fn draw(consumer: &Consumer) -> anyhow::Result<Arc<Bundle>> {
     Ok(bundle)
 }
 
-fn set(consumer: &Consumer, current: Current) {
+fn set(consumer: &ConsumerPair, current: Current) {
     let mut place = consumer.current.lock();
-    // Waiters on `changed` include the keeper itself while disconnected.
+    // Waiters on `changed` include the lifecycle itself while disconnected.
     let same = matches!((&*place, &current), (Current::None(a), Current::None(b)) if a == b);
     *place = current;
     drop(place);
@@ -147,7 +147,7 @@ fn set(consumer: &Consumer, current: Current) {
 }
 
 /// Sends an empty exchange on every lane that has been idle for the interval.
-async fn refresh(consumer: &Arc<Consumer>, bundle: &Arc<Bundle>) {
+async fn refresh(consumer: &Arc<ConsumerPair>, bundle: &Arc<Bundle>) {
     let interval = Duration::from_millis(bundle.grant.policy.empty_exchange_interval_ms.into());
     loop {
         tokio::time::sleep(interval / 4).await;

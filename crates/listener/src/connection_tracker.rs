@@ -11,20 +11,20 @@ use tokio_util::sync::CancellationToken;
 
 /// All connections of a listener.
 #[derive(Default)]
-pub struct Crowd(Mutex<Inner>);
+pub struct ConnectionTracker(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
     next: u64,
     connections: HashMap<u64, Arc<Connection>>,
-    told: Option<Instant>,
+    warned: Option<Instant>,
 }
 
-/// A connection, as far as its listener is concerned. It leaves the crowd when its last
+/// A connection, as far as its listener is concerned. It is forgotten when its last
 /// holder outside of it drops it.
 pub struct Connection {
     state: Mutex<State>,
-    away: CancellationToken,
+    evicted: CancellationToken,
 }
 
 struct State {
@@ -34,42 +34,42 @@ struct State {
 }
 
 /// How often it is told that there is no room.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
-impl Crowd {
+impl ConnectionTracker {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.lock().connections.len()
     }
 
     /// One more.
-    pub fn enter(self: &Arc<Self>) -> Entered {
+    pub fn enter(self: &Arc<Self>) -> TrackedConnection {
         let connection = Arc::new(Connection {
             state: Mutex::new(State {
                 requests: 0,
                 served: false,
                 quiet_since: Instant::now(),
             }),
-            away: CancellationToken::new(),
+            evicted: CancellationToken::new(),
         });
         let mut inner = self.0.lock();
         let number = inner.next;
         inner.next += 1;
         inner.connections.insert(number, connection.clone());
-        Entered {
+        TrackedConnection {
             connection,
             number,
-            crowd: Arc::downgrade(self),
+            tracker: Arc::downgrade(self),
         }
     }
 
     /// Ends the connection that has been without a request for longest, one that never had
     /// any if there is such a one. If each has a request under way, nobody goes.
-    pub fn send_away_the_quietest(&self) {
+    pub fn evict_the_quietest(&self) {
         let mut inner = self.0.lock();
         let quiet = inner.connections.iter().filter_map(|(number, connection)| {
             let state = connection.state.lock();
-            let waits = state.requests == 0 && !connection.away.is_cancelled();
+            let waits = state.requests == 0 && !connection.evicted.is_cancelled();
             // Who has never asked for anything goes before whoever has.
             waits.then_some((state.served, state.quiet_since, *number))
         });
@@ -77,10 +77,13 @@ impl Crowd {
         if let Some((.., number)) = quietest
             && let Some(connection) = inner.connections.remove(&number)
         {
-            connection.away.cancel();
+            connection.evicted.cancel();
         }
-        if inner.told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
-            inner.told = Some(Instant::now());
+        if inner
+            .warned
+            .is_none_or(|warned| warned.elapsed() > WARN_EVERY)
+        {
+            inner.warned = Some(Instant::now());
             tracing::warn!(
                 connections = inner.connections.len(),
                 "no room for more connections"
@@ -89,14 +92,14 @@ impl Crowd {
     }
 }
 
-/// A place in the crowd; dropped, it is free.
-pub struct Entered {
+/// A place among them; dropped, it is free.
+pub struct TrackedConnection {
     connection: Arc<Connection>,
     number: u64,
-    crowd: Weak<Crowd>,
+    tracker: Weak<ConnectionTracker>,
 }
 
-impl std::ops::Deref for Entered {
+impl std::ops::Deref for TrackedConnection {
     type Target = Arc<Connection>;
 
     fn deref(&self) -> &Arc<Connection> {
@@ -104,10 +107,10 @@ impl std::ops::Deref for Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for TrackedConnection {
     fn drop(&mut self) {
-        if let Some(crowd) = self.crowd.upgrade() {
-            crowd.0.lock().connections.remove(&self.number);
+        if let Some(tracker) = self.tracker.upgrade() {
+            tracker.0.lock().connections.remove(&self.number);
         }
     }
 }
@@ -126,8 +129,8 @@ impl Connection {
     }
 
     /// Ends when there is no room for it any more.
-    pub async fn sent_away(&self) {
-        self.away.cancelled().await;
+    pub async fn evicted(&self) {
+        self.evicted.cancelled().await;
     }
 
     /// Ends when it has been without a request for longer than it may: before its first
@@ -136,11 +139,11 @@ impl Connection {
         loop {
             let (wait, over) = {
                 let state = self.state.lock();
-                let most = if state.served { later } else { first };
-                let left = most.saturating_sub(state.quiet_since.elapsed());
+                let limit = if state.served { later } else { first };
+                let left = limit.saturating_sub(state.quiet_since.elapsed());
                 match state.requests {
                     0 => (left, left.is_zero()),
-                    _ => (most, false),
+                    _ => (limit, false),
                 }
             };
             if over {

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span, field};
 use super::{
     delivery::Incoming,
     exchange::{self, Outgoing},
-    pair::Consumer,
+    pair::ConsumerPair,
 };
 use crate::{
     metrics::METRICS,
@@ -26,17 +26,17 @@ use crate::{
 };
 
 /// Every path is the producer's.
-pub fn router(consumer: Arc<Consumer>) -> Router {
+pub fn router(consumer: Arc<ConsumerPair>) -> Router {
     Router::new().fallback(call).with_state(consumer)
 }
 
-async fn call(State(consumer): State<Arc<Consumer>>, request: Request) -> Response {
+async fn call(State(consumer): State<Arc<ConsumerPair>>, request: Request) -> Response {
     serve(&consumer, request).await
 }
 
 /// Sends a request protected, and brings its response; a refusal of the agent's own is a
 /// problem document.
-pub async fn serve(consumer: &Arc<Consumer>, request: Request) -> Response {
+pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     let span = tracing::info_span!(
         "armour.call",
         otel.kind = "server",
@@ -60,7 +60,7 @@ pub async fn serve(consumer: &Arc<Consumer>, request: Request) -> Response {
     response
 }
 
-async fn forward(consumer: &Arc<Consumer>, mut request: Request) -> Result<Response, Refusal> {
+async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
     let outgoing = read(request).await?;
