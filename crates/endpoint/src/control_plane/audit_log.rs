@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use armour_api::{BundleGrant, DrawBundle, Role};
-use armour_client::Client;
+use armour_client::{Client, ClientError};
 use armour_transparency::pin::{Claimed, Pin};
+use backon::Retryable as _;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    backoff::Backoff,
+    backoff,
     control_plane::grant::{GrantError, Wanted},
     state::issuance_counter::IssuanceCounter,
 };
@@ -201,18 +202,12 @@ impl Pinned {
 }
 
 async fn first(client: &Client) -> anyhow::Result<Pin> {
-    let mut backoff = Backoff::default();
-    loop {
-        match client.log_head(None).await {
-            Ok(log) => {
-                return Pin::first(&log.log_key, log.head)
-                    .map_err(|why| anyhow!("the audit log's head is not to be trusted: {why}"));
-            }
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, "waiting for the audit log's head");
-                backoff.wait().await;
-            }
-            Err(error) => return Err(error).context("ask for the audit log's head"),
-        }
-    }
+    let log = (|| client.log_head(None))
+        .retry(backoff::retries())
+        .when(ClientError::is_passing)
+        .notify(|error, _| tracing::warn!(%error, "waiting for the audit log's head"))
+        .await
+        .context("ask for the audit log's head")?;
+    Pin::first(&log.log_key, log.head)
+        .map_err(|why| anyhow!("the audit log's head is not to be trusted: {why}"))
 }

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role};
 use armour_client::{Client, ClientError};
+use backon::Retryable as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
-    backoff::Backoff,
+    backoff::{self, Backoff},
     control_plane::{
         audit_log::AuditLog,
         grant::{Grant, GrantError, Wanted},
@@ -134,20 +135,14 @@ impl Session {
     /// # Errors
     /// If the control plane refuses for good.
     pub async fn own(&self) -> anyhow::Result<EndpointSelf> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.client.endpoint().await {
-                Ok(own) => {
-                    *self.contact.lock() = Instant::now();
-                    return Ok(own);
-                }
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "waiting for the control plane");
-                    backoff.wait().await;
-                }
-                Err(error) => return Err(error).context("the control plane refuses this endpoint"),
-            }
-        }
+        let own = (|| self.client.endpoint())
+            .retry(backoff::retries())
+            .when(ClientError::is_passing)
+            .notify(|error, _| tracing::warn!(%error, "waiting for the control plane"))
+            .await
+            .context("the control plane refuses this endpoint")?;
+        *self.contact.lock() = Instant::now();
+        Ok(own)
     }
 
     /// Since when the control plane has not been heard of.
