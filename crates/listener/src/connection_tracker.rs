@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// All connections of a listener.
@@ -159,5 +160,71 @@ impl Drop for Busy {
         let mut state = self.0.state.lock();
         state.requests -= 1;
         state.quiet_since = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(10);
+    const LATER: Duration = Duration::from_secs(100);
+
+    /// How long it is until a connection has been quiet for too long.
+    async fn until_too_quiet(connection: &TrackedConnection) -> Duration {
+        let since = Instant::now();
+        connection.too_quiet(FIRST, LATER).await;
+        since.elapsed()
+    }
+
+    fn about(found: Duration, expected: Duration) {
+        let late = found.saturating_sub(expected);
+        assert!(
+            found >= expected && late < Duration::from_millis(50),
+            "{found:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_request_has_less_time_than_later_ones() {
+        let tracker = Arc::new(ConnectionTracker::default());
+        let connection = tracker.enter();
+        about(until_too_quiet(&connection).await, FIRST);
+        drop(connection.busy());
+        about(until_too_quiet(&connection).await, LATER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_is_not_quiet_however_long_it_takes() {
+        let tracker = Arc::new(ConnectionTracker::default());
+        let connection = tracker.enter();
+        let busy = connection.busy();
+        let waited = tokio::time::timeout(LATER * 50, connection.too_quiet(FIRST, LATER));
+        assert!(waited.await.is_err());
+        drop(busy);
+        about(until_too_quiet(&connection).await, LATER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_asked_for_nothing_goes_first_and_whoever_is_served_stays() {
+        let tracker = Arc::new(ConnectionTracker::default());
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(tracker.enter());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let _busy = connections[0].busy();
+        drop(connections[1].busy());
+        for goes in [2, 3, 1] {
+            tracker.evict_the_quietest();
+            let gone: Vec<bool> = connections
+                .iter()
+                .map(|connection| connection.evicted.is_cancelled())
+                .collect();
+            assert!(gone[goes], "{gone:?}");
+        }
+        tracker.evict_the_quietest();
+        assert!(!connections[0].evicted.is_cancelled());
+        assert_eq!(tracker.len(), 1);
     }
 }

@@ -1,11 +1,6 @@
 //! One exchange: begun, sent, sent again where it was lost, and its response.
 
-use std::{
-    borrow::Cow,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
 use armour_api::{ReportVerdict, Reporting};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
@@ -14,7 +9,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Limited};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument;
 

@@ -1,6 +1,6 @@
 //! The application's side: plain HTTP.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use armour_telemetry::trace;
 use axum::{
@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyStream;
+use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::{

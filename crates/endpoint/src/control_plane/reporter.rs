@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use armour_api::{ReportVerdict, TicketReport};
@@ -17,7 +17,10 @@ use armour_telemetry::trace;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry::trace::SpanContext;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 

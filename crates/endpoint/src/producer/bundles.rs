@@ -1,16 +1,12 @@
 //! The producer's bundles: held in the enclave, or known to be of no use.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::BundleState;
 use armour_protocol::ticket::SignedTicket;
 use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use uuid::Uuid;
 
 use super::exchange::Exchange;

@@ -1,10 +1,6 @@
 //! What serves the requests that were protected: a server, or a service in this process.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use armour_telemetry::trace;
@@ -13,6 +9,7 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Uri, header,
     uri::{Authority, Scheme},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::{Instrument, Span, field};
