@@ -2,7 +2,7 @@
 //! answer. One layer for all routes; the answer is kept sealed, since it may
 //! hold a secret that is shown only once.
 
-use armour_storage::{Replay, StorageError};
+use armour_storage::Replay;
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -14,10 +14,10 @@ use chrono::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    BODY_LIMIT, auth,
+    BODY_LIMIT,
+    auth::{self, Route},
     problem::{ApiError, ApiResult},
     state::App,
-    token::Kind,
 };
 
 const HEADER: &str = "idempotency-key";
@@ -59,21 +59,16 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
         .chain_update([0])
         .chain_update(&body)
         .finalize();
-    // Only who holds a live token may claim keys.
+    // Only whose credential is accepted may claim keys and hear stored answers; the
+    // others are refused, and noted, where they would be without a key.
     let mut tx = app.store.tenant(token.tenant).await?;
-    let known = match token.kind {
-        Kind::Api => tx.api_tokens().find(token.id).await.map(|row| row.hash),
-        Kind::Session => {
-            let idle_since = app.now() - app.config.session_idle();
-            let row = tx
-                .sessions()
-                .find_live(token.id, app.now(), idle_since)
-                .await;
-            row.map(|row| row.hash)
-        }
-        Kind::Enrolment => Err(StorageError::NotFound),
-    };
-    if !known.is_ok_and(|hash| hash == token.hash) {
+    let route = Route::of(&parts);
+    if auth::verify(&parts, &app, &mut tx, &token, &route)
+        .await
+        .is_err()
+    {
+        // The handler begins a transaction of its own; none waits for another.
+        drop(tx);
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     }
     let now = app.now();

@@ -317,11 +317,13 @@ async fn authenticate(
     route: &Route,
 ) -> ApiResult<(Tx, Who)> {
     let mut tx = app.store.tenant(token.tenant).await?;
-    let checked = match token.kind {
-        Kind::Api => api_token(app, &mut tx, &token).await,
-        Kind::Session => session::check(parts, app, &mut tx, &token, route).await,
-        Kind::Enrolment => Err(ApiError::forbidden("an enrolment token only enrols").into()),
-    };
+    let verified = verify(parts, app, &mut tx, &token, route).await;
+    let checked = verified.map(|verified| {
+        if let Some(used) = verified.to_touch {
+            touch(app, token.tenant, used);
+        }
+        verified.who
+    });
     let refusal = match checked {
         Ok(who) if route.allows(who.role) => return Ok((tx, who)),
         Ok(who) => Refusal {
@@ -344,8 +346,32 @@ async fn authenticate(
     Err(refusal.error)
 }
 
+/// Verifies a member's credential: that it exists, holds the right secret and is
+/// live, and that a session's call comes from its own page. Every layer that lets a
+/// member do something asks here; nothing is noted of the attempt.
+pub(crate) async fn verify(
+    parts: &Parts,
+    app: &App,
+    tx: &mut Tx,
+    token: &Token,
+    route: &Route,
+) -> Result<Verified, Refusal> {
+    match token.kind {
+        Kind::Api => api_token(app, tx, token).await,
+        Kind::Session => session::check(parts, app, tx, token, route).await,
+        Kind::Enrolment => Err(ApiError::forbidden("an enrolment token only enrols").into()),
+    }
+}
+
+/// A credential that is accepted.
+pub(crate) struct Verified {
+    who: Who,
+    /// The use to note, if the last that was noted is long ago.
+    to_touch: Option<Used>,
+}
+
 /// Why a credential is not accepted, and what the audit log is told of it.
-struct Refusal {
+pub(crate) struct Refusal {
     error: ApiError,
     noted: Option<(Actor, &'static str)>,
 }
@@ -362,7 +388,7 @@ impl From<StorageError> for Refusal {
     }
 }
 
-async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Who, Refusal> {
+async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Verified, Refusal> {
     let now = app.now();
     let row = tx.api_tokens().find(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
@@ -376,16 +402,17 @@ async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Who, Refusal
             noted: Some((Actor::Token(token.id), why)),
         });
     }
-    if row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER) {
-        touch(app, token.tenant, Used::Token(token.id), now);
-    }
-    Ok(Who {
-        actor: Actor::Token(token.id),
-        name: row.name,
-        role: row.role,
-        session: None,
-        expires_at: row.expires_at,
-        csrf: None,
+    let stale = row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER);
+    Ok(Verified {
+        who: Who {
+            actor: Actor::Token(token.id),
+            name: row.name,
+            role: row.role,
+            session: None,
+            expires_at: row.expires_at,
+            csrf: None,
+        },
+        to_touch: stale.then_some(Used::Token(token.id)),
     })
 }
 
@@ -397,8 +424,8 @@ enum Used {
 }
 
 /// Notes a use apart from the call: most calls only read.
-fn touch(app: &App, tenant: Uuid, used: Used, now: DateTime<Utc>) {
-    let store = app.store.clone();
+fn touch(app: &App, tenant: Uuid, used: Used) {
+    let (store, now) = (app.store.clone(), app.now());
     tokio::spawn(async move {
         let noted = async {
             let mut tx = store.tenant(tenant).await?;

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header, request::Parts};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Refusal, Route, Used, Who, invalid, touch};
+use super::{Refusal, Route, Used, Verified, Who, invalid};
 use crate::{
     problem::{ApiError, ApiResult},
     state::App,
@@ -66,7 +66,7 @@ pub(super) async fn check(
     tx: &mut Tx,
     token: &Token,
     route: &Route,
-) -> Result<Who, Refusal> {
+) -> Result<Verified, Refusal> {
     let now = app.now();
     let idle_since = now - app.config.session_idle();
     let row = tx.sessions().find_live(token.id, now, idle_since).await?;
@@ -77,19 +77,20 @@ pub(super) async fn check(
     if !route.is_safe() {
         check_origin(parts, &csrf)?;
     }
-    if now - row.last_used_at > app.config.session_idle() / 20 {
-        touch(app, token.tenant, Used::Session(token.id), now);
-    }
-    Ok(Who {
-        actor: Actor::Person {
-            issuer: row.issuer,
-            subject: row.subject,
+    let stale = now - row.last_used_at > app.config.session_idle() / 20;
+    Ok(Verified {
+        who: Who {
+            actor: Actor::Person {
+                issuer: row.issuer,
+                subject: row.subject,
+            },
+            name: row.name,
+            role: row.role,
+            session: Some(row.id),
+            expires_at: Some(row.expires_at),
+            csrf: Some(csrf),
         },
-        name: row.name,
-        role: row.role,
-        session: Some(row.id),
-        expires_at: Some(row.expires_at),
-        csrf: Some(csrf),
+        to_touch: stale.then_some(Used::Session(token.id)),
     })
 }
 
