@@ -1,31 +1,21 @@
 //! Armour's control plane: REST API, ledger, console host.
 //!
-//! [`router`] builds the whole service over a [`state::App`]; replicas share
+//! [`router`] builds the whole service over a [`app::App`]; replicas share
 //! nothing but PostgreSQL.
 
-pub mod auth;
-pub mod collision;
+pub mod app;
+mod audit;
 pub mod config;
-mod console;
-mod egress;
-mod etag;
-mod extract;
-mod fence;
-mod gather;
-mod hub;
-mod idempotency;
+mod events;
+mod http;
+pub mod identity;
+pub mod jobs;
 mod ledger;
-mod limits;
-mod links;
-pub mod metrics;
-mod news;
-mod oidc;
-pub mod problem;
-mod reference;
-mod routes;
-pub mod state;
-pub mod token;
-pub mod workers;
+mod pairing;
+pub mod platform;
+mod platform_admin;
+mod tenancy;
+mod webhooks;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tower::ServiceBuilder;
@@ -36,11 +26,14 @@ use tower_http::{
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Largest request body, in bytes.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+use crate::{
+    http::{BODY_LIMIT, console, idempotency, links, problem, rate_limit, reference},
+    identity::authn,
+    platform::instruments,
+};
 
 /// The service: API below `/v1`, console files elsewhere.
-pub fn router(app: state::App) -> Router {
+pub fn router(app: app::App) -> Router {
     let (api, mut document) = api().split_for_parts();
     complete(&mut document);
     let api = api
@@ -48,12 +41,15 @@ pub fn router(app: state::App) -> Router {
             app.clone(),
             idempotency::replay,
         ))
-        .layer(middleware::from_fn(limits::body))
+        .layer(middleware::from_fn(rate_limit::body))
         .layer(middleware::from_fn_with_state(
             app.clone(),
-            auth::nonce::offer,
+            authn::nonce::offer,
         ))
-        .layer(middleware::from_fn_with_state(app.clone(), limits::rate))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            rate_limit::rate,
+        ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route(
             "/v1/openapi.json",
@@ -65,7 +61,7 @@ pub fn router(app: state::App) -> Router {
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))
-        .layer(middleware::from_fn(metrics::count))
+        .layer(middleware::from_fn(instruments::count))
         .layer(
             ServiceBuilder::new()
                 .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -85,8 +81,16 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     Ok(document.to_pretty_json()? + "\n")
 }
 
-fn api() -> OpenApiRouter<state::App> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi()).merge(routes::all())
+fn api() -> OpenApiRouter<app::App> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .merge(platform_admin::routes())
+        .merge(tenancy::routes())
+        .merge(identity::routes())
+        .merge(pairing::routes())
+        .merge(ledger::routes())
+        .merge(audit::routes())
+        .merge(webhooks::routes())
+        .merge(events::routes())
 }
 
 /// What is said of every route alike.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use armour_control_plane::{
+    app::{self, App},
     config::Config,
-    metrics, router,
-    state::{self, App},
-    workers,
+    jobs,
+    platform::instruments,
+    router,
 };
 use armour_listener::{Door, Limits};
 use armour_storage::Keyring;
@@ -25,7 +26,7 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     if config.migrate_only {
-        state::open(&config, Keyring::new()).await?.close().await;
+        app::open(&config, Keyring::new()).await?.close().await;
         tracing::info!("the database is migrated");
         return Ok(());
     }
@@ -35,9 +36,9 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let tls = config.tls.open()?;
     let app = App::start(config).await?;
     if let Some(listen) = app.config.metrics_listen {
-        metrics::serve(&app, listen, registry).await?;
+        instruments::serve(&app, listen, registry).await?;
     }
-    let workers = workers::start(&app);
+    let workers = jobs::start(&app);
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;

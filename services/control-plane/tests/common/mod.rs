@@ -2,7 +2,7 @@
 
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
-use armour_control_plane::{config::Config, router, state::App, workers};
+use armour_control_plane::{app::App, config::Config, jobs, router};
 use armour_protocol::{
     Suite, envelope,
     ledger::Chain,
@@ -44,7 +44,7 @@ pub async fn replica(database_url: &str) -> String {
 pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
     let app = app_with(database_url, more).await.expect("start");
     // They end with the test's runtime.
-    workers::start(&app).detach_all();
+    jobs::start(&app).detach_all();
     serve(app).await
 }
 
