@@ -16,15 +16,15 @@ use uuid::Uuid;
 
 use crate::{
     config::{Config, read_secret},
-    events::batch_reader::News,
-    events::notifier::Hub,
+    events::batch_reader::EventBatchReader,
+    events::notifier::EventNotifier,
     http::problem::{ApiError, ApiResult},
-    http::rate_limit::{Flood, Rates},
-    identity::authn::{Proofs, denial::Notes, signing::SigningKeys},
+    http::rate_limit::{BurstLimiter, Rates},
+    identity::authn::{ProofConsumer, denial::DenialLimiter, signing::SigningKeys},
     identity::oidc::Providers,
     ledger::record::Ledger,
     platform::egress::Egress,
-    platform::group_commit::Gather,
+    platform::group_commit::GroupCommit,
 };
 
 /// How long the database has to show that a call could be served.
@@ -44,15 +44,15 @@ pub struct App {
     /// Cancelled when it stops: streams end, calls under way are finished.
     pub stopping: CancellationToken,
     pub(crate) platform_hash: [u8; 32],
-    pub(crate) hub: Hub,
-    pub(crate) ledger: Arc<Gather<Ledger>>,
-    pub(crate) proofs: Arc<Gather<Proofs>>,
-    pub(crate) news: Arc<Gather<News>>,
+    pub(crate) event_notifier: EventNotifier,
+    pub(crate) ledger: Arc<GroupCommit<Ledger>>,
+    pub(crate) proofs: Arc<GroupCommit<ProofConsumer>>,
+    pub(crate) event_reader: Arc<GroupCommit<EventBatchReader>>,
     /// When this process started, which streams count their looks from.
     pub(crate) started: Instant,
-    pub(crate) flood: Arc<Flood>,
+    pub(crate) burst_limiter: Arc<BurstLimiter>,
     pub(crate) rates: Arc<Rates>,
-    pub(crate) notes: Arc<Notes>,
+    pub(crate) denials: Arc<DenialLimiter>,
     pub(crate) signing: Arc<SigningKeys>,
     pub(crate) egress: Egress,
     pub(crate) providers: Arc<Providers>,
@@ -76,14 +76,14 @@ impl App {
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
         Ok(Self {
-            hub: Hub::start(store.clone(), stopping.clone()),
-            ledger: Gather::new(Ledger::new(store.clone())),
-            proofs: Gather::new(Proofs(store.clone())),
-            news: Gather::new(News(store.clone())),
+            event_notifier: EventNotifier::start(store.clone(), stopping.clone()),
+            ledger: GroupCommit::new(Ledger::new(store.clone())),
+            proofs: GroupCommit::new(ProofConsumer(store.clone())),
+            event_reader: GroupCommit::new(EventBatchReader(store.clone())),
             started: Instant::now(),
-            flood: Arc::new(Flood::new(config.rate_limit)),
+            burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
             rates: Arc::default(),
-            notes: Arc::default(),
+            denials: Arc::default(),
             signing: Arc::default(),
             replica: Uuid::now_v7(),
             egress: Egress::new(&config.egress_allow)?,

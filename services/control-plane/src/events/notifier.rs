@@ -10,9 +10,9 @@ use uuid::Uuid;
 /// Tells which tenant has news. Streams also look by themselves now and then,
 /// so a notice that is lost delays an event and loses none.
 #[derive(Clone)]
-pub struct Hub(broadcast::Sender<Uuid>);
+pub struct EventNotifier(broadcast::Sender<Uuid>);
 
-impl Hub {
+impl EventNotifier {
     /// Starts to listen to PostgreSQL, again and again, until cancelled.
     pub fn start(store: Store, stopping: CancellationToken) -> Self {
         let (sender, _) = broadcast::channel(1024);
@@ -28,7 +28,7 @@ impl Hub {
         hub
     }
 
-    /// News from now on.
+    /// Notices from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Uuid> {
         self.0.subscribe()
     }

@@ -22,14 +22,14 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    events::batch_reader::{Look, Reader},
+    events::batch_reader::{EventPoll, Reader},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{Caller, Member},
+    identity::authn::{EndpointAuth, Member},
     platform::instruments::METRICS,
 };
 
 /// How often a stream looks for events though nobody told of any.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -48,7 +48,7 @@ async fn member_events(
     member: Member,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
-    let reader = Reader::Member(member.who);
+    let reader = Reader::Member(member.principal);
     stream(app, member.tx, reader, headers, |_: &Event| true).await
 }
 
@@ -59,7 +59,7 @@ async fn member_events(
               (status = "4XX", body = Problem)))]
 async fn endpoint_events(
     State(app): State<App>,
-    mut caller: Caller,
+    mut caller: EndpointAuth,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let id = caller.endpoint.id;
@@ -109,7 +109,7 @@ async fn stream(
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let tenant = tx.tenant_id();
     // Subscribed before the first look, so that nothing falls in between.
-    let mut news = app.hub.subscribe();
+    let mut notices = app.event_notifier.subscribe();
     let mut last = match headers.get("last-event-id") {
         Some(value) => value
             .to_str()
@@ -127,8 +127,8 @@ async fn stream(
         let _open = open;
         yield Ok(sse::Event::default().comment("armour"));
         loop {
-            let look = Look { reader: reader.clone(), last };
-            let found = match app.news.ask(tenant, look).await {
+            let poll = EventPoll { reader: reader.clone(), last };
+            let found = match app.event_reader.submit(tenant, poll).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return,
                 Err(error) => {
@@ -146,7 +146,7 @@ async fn stream(
                     yield Ok(data.id(event.seq.to_string()).event(&event.kind));
                 }
             }
-            if !more && !wait(&app, &mut news, tenant).await {
+            if !more && !wait(&app, &mut notices, tenant).await {
                 return;
             }
         }
@@ -156,10 +156,10 @@ async fn stream(
 
 /// Waits for news of the tenant, or for the time to look anyway. Returns
 /// whether to go on.
-async fn wait(app: &App, news: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
-    let told = async {
+async fn wait(app: &App, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
+    let noticed = async {
         loop {
-            match news.recv().await {
+            match notices.recv().await {
                 Ok(of) if of != tenant => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return,
                 Err(RecvError::Closed) => std::future::pending().await,
@@ -175,17 +175,17 @@ async fn wait(app: &App, news: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
     tokio::select! {
         () = drained => false,
         () = app.stopping.cancelled() => false,
-        () = told => true,
-        () = tokio::time::sleep_until(next_look(app, tenant).into()) => true,
+        () = noticed => true,
+        () = tokio::time::sleep_until(next_poll(app, tenant).into()) => true,
     }
 }
 
 /// When a tenant's streams look though nobody told of anything: all of them at the same
 /// time, so that they share a transaction, and each tenant's at another.
-fn next_look(app: &App, tenant: Uuid) -> Instant {
+fn next_poll(app: &App, tenant: Uuid) -> Instant {
     let (_, low) = tenant.as_u64_pair();
-    let offset = LOOK.mul_f64(low as f64 / u64::MAX as f64);
-    let passed = (app.started.elapsed() + LOOK).saturating_sub(offset);
-    let rounds = (passed.as_secs_f64() / LOOK.as_secs_f64()).floor() + 1.0;
-    app.started + LOOK.mul_f64(rounds) + offset - LOOK
+    let offset = POLL_EVERY.mul_f64(low as f64 / u64::MAX as f64);
+    let passed = (app.started.elapsed() + POLL_EVERY).saturating_sub(offset);
+    let rounds = (passed.as_secs_f64() / POLL_EVERY.as_secs_f64()).floor() + 1.0;
+    app.started + POLL_EVERY.mul_f64(rounds) + offset - POLL_EVERY
 }

@@ -59,9 +59,9 @@ pub async fn body(request: Request, next: Next) -> Response {
 }
 
 /// Counts requests by the SHA-256 of their credentials.
-pub struct Flood(DefaultKeyedRateLimiter<[u8; 32]>);
+pub struct BurstLimiter(DefaultKeyedRateLimiter<[u8; 32]>);
 
-impl Flood {
+impl BurstLimiter {
     /// Allows so many requests a second to each caller.
     pub fn new(per_second: u32) -> Self {
         let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
@@ -80,7 +80,12 @@ pub async fn rate(State(app): State<App>, mut request: Request, next: Next) -> R
                 .map_or(&b""[..], |v| v.as_bytes()),
         );
     }
-    if app.flood.0.check_key(&hash.finalize().into()).is_err() {
+    if app
+        .burst_limiter
+        .0
+        .check_key(&hash.finalize().into())
+        .is_err()
+    {
         return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate-limited",
@@ -88,13 +93,13 @@ pub async fn rate(State(app): State<App>, mut request: Request, next: Next) -> R
         )
         .into_response();
     }
-    if app.flood.0.len() > 100_000 {
-        app.flood.0.retain_recent();
+    if app.burst_limiter.0.len() > 100_000 {
+        app.burst_limiter.0.retain_recent();
     }
-    let told = Told::default();
-    request.extensions_mut().insert(told.clone());
+    let slot = RateLimitSlot::default();
+    request.extensions_mut().insert(slot.clone());
     let mut response = next.run(request).await;
-    let state = lock(&told.0).take();
+    let state = lock(&slot.0).take();
     if let Some(state) = state {
         state.write(&mut response);
     }
@@ -112,11 +117,11 @@ pub enum Class {
 
 /// What the response tells of the rate.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Option<RateState>>>);
+struct RateLimitSlot(Arc<Mutex<Option<RateState>>>);
 
 #[derive(Debug, Clone, Copy)]
 struct RateState {
-    most: u32,
+    limit: u32,
     left: u32,
     resets_in: u64,
     exceeded: bool,
@@ -124,11 +129,11 @@ struct RateState {
 
 /// What this replica holds of tenants' rates.
 #[derive(Default)]
-pub struct Rates(Mutex<HashMap<(Uuid, Class), Held>>);
+pub struct Rates(Mutex<HashMap<(Uuid, Class), LeasedQuota>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Held {
-    most: u32,
+struct LeasedQuota {
+    limit: u32,
     granted: u32,
     left: u32,
     window: DateTime<Utc>,
@@ -140,9 +145,9 @@ struct Held {
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
-pub fn spend_held(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<bool> {
-    match app.rates.take_held(tenant, class) {
-        Some(state) => tell(parts, state).map(|()| true),
+pub fn consume_leased(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<bool> {
+    match app.rates.take_leased(tenant, class) {
+        Some(state) => report(parts, state).map(|()| true),
         None => Ok(false),
     }
 }
@@ -151,13 +156,13 @@ pub fn spend_held(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiRe
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
-pub async fn spend(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<()> {
-    tell(parts, app.rates.spend(&app.store, tenant, class).await?)
+pub async fn consume(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<()> {
+    report(parts, app.rates.consume(&app.store, tenant, class).await?)
 }
 
-fn tell(parts: &Parts, state: RateState) -> ApiResult<()> {
-    if let Some(told) = parts.extensions.get::<Told>() {
-        *lock(&told.0) = Some(state);
+fn report(parts: &Parts, state: RateState) -> ApiResult<()> {
+    if let Some(slot) = parts.extensions.get::<RateLimitSlot>() {
+        *lock(&slot.0) = Some(state);
     }
     if state.exceeded {
         return Err(ApiError::new(
@@ -165,7 +170,7 @@ fn tell(parts: &Parts, state: RateState) -> ApiResult<()> {
             "rate-limited",
             format!(
                 "the tenant may make {} requests in {WINDOW} seconds; wait {} s",
-                state.most, state.resets_in
+                state.limit, state.resets_in
             ),
         ));
     }
@@ -173,23 +178,25 @@ fn tell(parts: &Parts, state: RateState) -> ApiResult<()> {
 }
 
 impl Rates {
-    async fn spend(&self, store: &Store, tenant: Uuid, class: Class) -> ApiResult<RateState> {
-        if let Some(state) = self.take_held(tenant, class) {
+    async fn consume(&self, store: &Store, tenant: Uuid, class: Class) -> ApiResult<RateState> {
+        if let Some(state) = self.take_leased(tenant, class) {
             return Ok(state);
         }
         let quotas = store.tenant(tenant).await?.quotas().get().await?;
-        let (name, most) = match class {
+        let (name, limit) = match class {
             Class::Members => ("members", quotas.requests),
             Class::Endpoints => ("endpoints", quotas.endpoint_requests),
         };
-        let ask = (most / LEASES).max(1);
-        let lease = store.lease_rate(tenant, name, WINDOW, most, ask).await?;
-        let mut held = lock(&self.0);
-        if held.len() > 100_000 {
-            held.retain(|_, held| held.until > Instant::now());
+        let wanted = (limit / LEASES).max(1);
+        let lease = store
+            .lease_rate(tenant, name, WINDOW, limit, wanted)
+            .await?;
+        let mut leased = lock(&self.0);
+        if leased.len() > 100_000 {
+            leased.retain(|_, leased| leased.until > Instant::now());
         }
-        let entry = held.entry((tenant, class)).or_insert(Held {
-            most,
+        let entry = leased.entry((tenant, class)).or_insert(LeasedQuota {
+            limit,
             granted: 0,
             left: 0,
             window: lease.window,
@@ -200,7 +207,7 @@ impl Rates {
         if entry.window != lease.window {
             entry.granted = 0;
         }
-        entry.most = most;
+        entry.limit = limit;
         entry.granted += lease.granted;
         entry.left = lease.left;
         entry.window = lease.window;
@@ -208,22 +215,22 @@ impl Rates {
         Ok(entry.take())
     }
 
-    /// From what this replica holds, unless it has to ask for more.
-    fn take_held(&self, tenant: Uuid, class: Class) -> Option<RateState> {
-        let mut held = lock(&self.0);
-        let entry = held.get_mut(&(tenant, class))?;
+    /// From what this replica holds, unless it has to lease more.
+    fn take_leased(&self, tenant: Uuid, class: Class) -> Option<RateState> {
+        let mut leased = lock(&self.0);
+        let entry = leased.get_mut(&(tenant, class))?;
         // Nothing left for anybody needs no asking until the window ends.
         let known = entry.granted > 0 || entry.left == 0;
         (known && entry.until > Instant::now()).then(|| entry.take())
     }
 }
 
-impl Held {
+impl LeasedQuota {
     fn take(&mut self) -> RateState {
         let exceeded = self.granted == 0;
         self.granted = self.granted.saturating_sub(1);
         RateState {
-            most: self.most,
+            limit: self.limit,
             left: self.left.saturating_add(self.granted),
             resets_in: self
                 .until
@@ -242,7 +249,7 @@ impl RateState {
         let fields = [
             (
                 "ratelimit-policy",
-                format!("\"tenant\";q={};w={WINDOW}", self.most),
+                format!("\"tenant\";q={};w={WINDOW}", self.limit),
             ),
             (
                 "ratelimit",

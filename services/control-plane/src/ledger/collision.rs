@@ -32,7 +32,7 @@ pub struct Found {
 ///
 /// # Errors
 /// If the database refuses; then nothing has happened.
-pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
+pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     // The pair's lock comes first wherever bundles change, so two calls for
     // one pair wait for each other and never block each other for good.
     tx.pairs().lock(found.bundle.pair).await?;

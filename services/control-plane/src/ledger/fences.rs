@@ -12,7 +12,7 @@ use crate::{
     app::App,
     http::extract::{Id, Json, check_text},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{Caller, Platform},
+    identity::authn::{EndpointAuth, Platform},
     ledger::fence::{FENCE, fence},
 };
 
@@ -55,7 +55,10 @@ async fn fence_tenant(
 #[utoipa::path(post, path = "/v1/endpoint/log/restart", tag = "endpoint",
     request_body = LostHead,
     responses((status = 200, body = LogRestart), (status = "4XX", body = Problem)))]
-async fn restart(mut caller: Caller, Json(lost): Json<LostHead>) -> ApiResult<Answer<LogRestart>> {
+async fn restart(
+    mut caller: EndpointAuth,
+    Json(lost): Json<LostHead>,
+) -> ApiResult<Answer<LogRestart>> {
     let actor = caller.actor();
     let tx = &mut caller.tx;
     let key = STANDARD.encode(tx.audit_log().public_key().await?);

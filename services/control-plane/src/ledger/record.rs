@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use crate::{
     http::problem::{ApiError, ApiResult},
-    ledger::collision::{Found, declare},
-    platform::group_commit::Work,
+    ledger::collision::{Found, record_collision},
+    platform::group_commit::BatchOperation,
 };
 
 /// Another replica may open a lane at the same time, or a bundle be disconnected;
 /// then its reports are judged again. More often than this it cannot be chance.
-const MOST_ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 16;
 const MALFORMED: &str = "the tickets are malformed or not signed by the bundle's consumer";
 
 /// One call: what an endpoint reports.
@@ -50,8 +50,8 @@ pub struct Report {
     pub tickets: Option<(TicketHash, Vec<u8>)>,
 }
 
-/// What a call is told.
-pub enum Told {
+/// What became of a call.
+pub enum ReportOutcome {
     /// A verdict on each report, in their order.
     Verdicts(Vec<ReportVerdict>),
     /// The endpoint does not exist.
@@ -72,9 +72,9 @@ impl Ledger {
     }
 }
 
-impl Work for Ledger {
-    type Ask = Call;
-    type Answer = Told;
+impl BatchOperation for Ledger {
+    type Request = Call;
+    type Answer = ReportOutcome;
 
     fn weight(call: &Call) -> usize {
         let entries = call
@@ -85,7 +85,7 @@ impl Work for Ledger {
         tickets + call.reports.len()
     }
 
-    async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<Told>> {
+    async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<ReportOutcome>> {
         let mut tx = self.store.tenant(tenant).await?;
         let endpoints: Vec<Uuid> = calls.iter().map(|call| call.endpoint).collect();
         let states = tx.endpoints().states(&endpoints).await?;
@@ -96,13 +96,13 @@ impl Work for Ledger {
         named.sort_unstable();
         named.dedup();
         let bundles = Arc::new(tx.bundles().find_many(&named).await?);
-        let mut told: Vec<Told> = calls
+        let mut outcomes: Vec<ReportOutcome> = calls
             .iter()
             .map(|call| match states.get(&call.endpoint) {
-                None => Told::Unknown,
-                Some(EndpointState::Revoked) => Told::Revoked,
+                None => ReportOutcome::Unknown,
+                Some(EndpointState::Revoked) => ReportOutcome::Revoked,
                 // Whatever is not said below is malformed or nobody's.
-                Some(EndpointState::Active) => Told::Verdicts(
+                Some(EndpointState::Active) => ReportOutcome::Verdicts(
                     call.reports
                         .iter()
                         .map(|report| refuse(call.endpoint, report, &bundles))
@@ -113,9 +113,9 @@ impl Work for Ledger {
         // Signatures are checked before any lane is locked, and where it does not keep
         // other calls waiting.
         let (calls, known) = (calls.to_vec(), bundles.clone());
-        let heard: Vec<bool> = told
+        let heard: Vec<bool> = outcomes
             .iter()
-            .map(|told| matches!(told, Told::Verdicts(_)))
+            .map(|outcome| matches!(outcome, ReportOutcome::Verdicts(_)))
             .collect();
         let checked = tokio::task::spawn_blocking(move || {
             let heard = calls.iter().enumerate().filter(|(at, _)| heard[*at]);
@@ -130,17 +130,17 @@ impl Work for Ledger {
             graces: HashMap::new(),
             judged: Vec::new(),
             found: Vec::new(),
-            news: false,
+            advanced_any: false,
         };
         round.record(checked).await?;
-        let (judged, found, news) = (round.judged, round.found, round.news);
+        let (judged, found, advanced_any) = (round.judged, round.found, round.advanced_any);
         for (at, place, verdict) in judged {
-            if let Told::Verdicts(verdicts) = &mut told[at] {
+            if let ReportOutcome::Verdicts(verdicts) = &mut outcomes[at] {
                 verdicts[place] = verdict;
             }
         }
         // Who vouches for known tickets may be lost in a crash.
-        if !news {
+        if !advanced_any {
             tx.allow_asynchronous_commit().await?;
         }
         tx.commit().await?;
@@ -149,10 +149,10 @@ impl Work for Ledger {
         // reported again.
         for found in &found {
             let mut tx = self.store.tenant(tenant).await?;
-            declare(&mut tx, found).await?;
+            record_collision(&mut tx, found).await?;
             tx.commit().await?;
         }
-        Ok(told)
+        Ok(outcomes)
     }
 }
 
@@ -252,12 +252,12 @@ struct Round<'a> {
     graces: HashMap<Uuid, u32>,
     judged: Vec<(usize, usize, ReportVerdict)>,
     found: Vec<Found>,
-    news: bool,
+    advanced_any: bool,
 }
 
 impl Round<'_> {
     async fn record(&mut self, mut pending: Vec<Checked>) -> ApiResult<()> {
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             if pending.is_empty() {
                 return Ok(());
             }
@@ -303,7 +303,7 @@ impl Round<'_> {
         let mut again = Vec::new();
         if !steps.is_empty() {
             let advanced = self.tx.lanes().advance(&steps).await?;
-            self.news |= !advanced.is_empty();
+            self.advanced_any |= !advanced.is_empty();
             for step in steps {
                 if !advanced.contains(&step.lane)
                     && let Some(lane) = lanes.get_mut(&step.lane)

@@ -12,15 +12,15 @@ use crate::{
     app::App,
     http::extract::Json,
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, Proven},
-    ledger::record::{Call, Report, Told},
+    identity::authn::{self, EndpointToken},
+    ledger::record::{Call, Report, ReportOutcome},
     platform::instruments::METRICS,
 };
 
 /// Most reports of one call.
-const MOST_REPORTS: usize = 1000;
+const MAX_REPORTS: usize = 1000;
 /// Most tickets of one call.
-const MOST_TICKETS: usize = 5000;
+const MAX_TICKETS: usize = 5000;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report))
@@ -32,25 +32,25 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = ReportedTickets), (status = "4XX", body = Problem)))]
 async fn report(
     State(app): State<App>,
-    proven: Proven,
+    token: EndpointToken,
     Json(body): Json<ReportTickets>,
 ) -> ApiResult<Answer<ReportedTickets>> {
     let bytes: usize = body.reports.iter().map(|report| report.entries.len()).sum();
-    if body.reports.len() > MOST_REPORTS || bytes / 4 * 3 / ENTRY_LEN > MOST_TICKETS {
+    if body.reports.len() > MAX_REPORTS || bytes / 4 * 3 / ENTRY_LEN > MAX_TICKETS {
         return Err(ApiError::invalid(format!(
-            "at most {MOST_REPORTS} reports and {MOST_TICKETS} tickets a call"
+            "at most {MAX_REPORTS} reports and {MAX_TICKETS} tickets a call"
         )));
     }
     let call = Call {
-        endpoint: proven.endpoint,
+        endpoint: token.endpoint,
         reports: body.reports.iter().map(read).collect(),
     };
     let span = tracing::info_span!("armour.ledger", armour.reports = body.reports.len());
-    let told = app.ledger.ask(proven.tenant, call).instrument(span);
-    let verdicts = match told.await? {
-        Told::Verdicts(verdicts) => verdicts,
-        Told::Unknown => return Err(authn::invalid()),
-        Told::Revoked => return Err(proven.revoked(&app).await),
+    let outcome = app.ledger.submit(token.tenant, call).instrument(span);
+    let verdicts = match outcome.await? {
+        ReportOutcome::Verdicts(verdicts) => verdicts,
+        ReportOutcome::Unknown => return Err(authn::invalid()),
+        ReportOutcome::Revoked => return Err(token.revoked(&app).await),
     };
     for verdict in &verdicts {
         METRICS

@@ -84,16 +84,16 @@ async fn tickets(
     Id(id): Id,
     Params(of): Params<OfLane>,
 ) -> ApiResult<Answer<Page<RecordedTicket>>> {
-    const MOST: usize = 200;
+    const MAX: usize = 200;
     let bundle = member.tx.bundles().find(id).await?;
     let suite = Suite::from_u8(bundle.suite).map_err(ApiError::internal)?;
     let mut items = member
         .tx
         .tickets()
-        .list(id, suite, of.lane, of.cursor, MOST + 1)
+        .list(id, suite, of.lane, of.cursor, MAX + 1)
         .await?;
-    let more = items.len() > MOST;
-    items.truncate(MOST);
+    let more = items.len() > MAX;
+    items.truncate(MAX);
     let next = items.last().filter(|_| more).map(|last| last.n.to_string());
     Ok(Answer(Page { items, next }))
 }

@@ -33,8 +33,8 @@ use crate::{
     app::App,
     http::extract::{Id, Json, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, Caller, Route, denial::Denied, dpop, signing},
-    ledger::collision::{Found, declare},
+    identity::authn::{self, EndpointAuth, Route, denial::Denied, dpop, signing},
+    ledger::collision::{Found, record_collision},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
@@ -43,7 +43,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(own))
         .routes(routes!(log))
         .routes(routes!(heartbeat))
-        .routes(routes!(draw))
+        .routes(routes!(request_bundle))
         .routes(routes!(grant))
         .routes(routes!(acknowledge))
         .routes(routes!(disown))
@@ -91,7 +91,7 @@ async fn token(
         denied.note(&app, "a proof with another key").await;
         return Err(dpop::invalid("it is of no known endpoint"));
     }
-    authn::spend(&app, ask.tenant_id, &proof).await?;
+    authn::consume_proof(&app, ask.tenant_id, &proof).await?;
     if endpoint.state == EndpointState::Revoked {
         denied.note(&app, "the endpoint was revoked").await;
         return Err(authn::revoked());
@@ -117,7 +117,7 @@ async fn token(
 /// The calling endpoint and its pairs.
 #[utoipa::path(get, path = "/v1/endpoint", tag = "endpoint",
     responses((status = 200, body = EndpointSelf), (status = "4XX", body = Problem)))]
-async fn own(mut caller: Caller) -> ApiResult<Answer<EndpointSelf>> {
+async fn own(mut caller: EndpointAuth) -> ApiResult<Answer<EndpointSelf>> {
     let pairs = caller
         .tx
         .pairs()
@@ -140,7 +140,7 @@ async fn own(mut caller: Caller) -> ApiResult<Answer<EndpointSelf>> {
 /// pinned.
 #[utoipa::path(get, path = "/v1/endpoint/log", tag = "endpoint", params(Since),
     responses((status = 200, body = LogHead), (status = "4XX", body = Problem)))]
-async fn log(mut caller: Caller, Params(since): Params<Since>) -> ApiResult<Answer<LogHead>> {
+async fn log(mut caller: EndpointAuth, Params(since): Params<Since>) -> ApiResult<Answer<LogHead>> {
     Ok(Answer(log_head(&mut caller.tx, since.since).await?))
 }
 
@@ -149,10 +149,10 @@ async fn log(mut caller: Caller, Params(since): Params<Since>) -> ApiResult<Answ
 #[utoipa::path(post, path = "/v1/endpoint/heartbeat", tag = "endpoint", request_body = Heartbeat,
     responses((status = 200, body = HeartbeatAck), (status = "4XX", body = Problem)))]
 async fn heartbeat(
-    mut caller: Caller,
-    Json(beat): Json<Heartbeat>,
+    mut caller: EndpointAuth,
+    Json(heartbeat): Json<Heartbeat>,
 ) -> ApiResult<Answer<HeartbeatAck>> {
-    if beat.bundles.len() > 1000 {
+    if heartbeat.bundles.len() > 1000 {
         return Err(ApiError::invalid("at most 1000 bundles a heartbeat"));
     }
     if caller.tx.endpoints().touch(caller.endpoint.id).await? {
@@ -174,7 +174,7 @@ async fn heartbeat(
             })
             .await?;
     }
-    if let Some(error) = &beat.error {
+    if let Some(error) = &heartbeat.error {
         // Told by an agent, shown to people.
         let error: String = error
             .chars()
@@ -190,10 +190,10 @@ async fn heartbeat(
     caller
         .tx
         .disconnect_acknowledgements()
-        .record(caller.endpoint.id, &beat.bundles)
+        .record(caller.endpoint.id, &heartbeat.bundles)
         .await?;
-    let mut bundles = Vec::with_capacity(beat.bundles.len());
-    for id in beat.bundles {
+    let mut bundles = Vec::with_capacity(heartbeat.bundles.len());
+    for id in heartbeat.bundles {
         let bundle = match caller.tx.bundles().find(id).await {
             Ok(bundle) => bundle,
             // A bundle that is gone is as good as disconnected.
@@ -218,7 +218,7 @@ async fn heartbeat(
             lanes,
         });
     }
-    let log_behind = match beat.log_size {
+    let log_behind = match heartbeat.log_size {
         Some(seen) => seen > caller.tx.audit_log().size().await?,
         None => false,
     };
@@ -235,8 +235,8 @@ async fn heartbeat(
 /// endpoint's active bundle of the pair is superseded.
 #[utoipa::path(post, path = "/v1/endpoint/bundles", tag = "endpoint", request_body = DrawBundle,
     responses((status = 201, body = BundleGrant), (status = "4XX", body = Problem)))]
-async fn draw(
-    mut caller: Caller,
+async fn request_bundle(
+    mut caller: EndpointAuth,
     Json(ask): Json<DrawBundle>,
 ) -> ApiResult<(StatusCode, Answer<BundleGrant>)> {
     let actor = caller.actor();
@@ -343,7 +343,7 @@ async fn draw(
     params(("id" = Uuid, Path), Pinned),
     responses((status = 200, body = BundleGrant), (status = "4XX", body = Problem)))]
 async fn grant(
-    mut caller: Caller,
+    mut caller: EndpointAuth,
     Id(id): Id,
     Params(pinned): Params<Pinned>,
 ) -> ApiResult<Answer<BundleGrant>> {
@@ -354,7 +354,7 @@ async fn grant(
 /// The endpoint holds the secret: the control plane erases its copy.
 #[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/acknowledge", tag = "endpoint",
     params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
-async fn acknowledge(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
+async fn acknowledge(mut caller: EndpointAuth, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = caller.actor();
     let bundle = own_bundle(&mut caller, id).await?;
     caller.tx.pairs().lock(bundle.pair).await?;
@@ -375,7 +375,7 @@ async fn acknowledge(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
 /// The consumer says that a recorded ticket is not its own: a collision.
 #[utoipa::path(post, path = "/v1/endpoint/disown", tag = "endpoint", request_body = Disown,
     responses((status = 204), (status = "4XX", body = Problem)))]
-async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<StatusCode> {
+async fn disown(mut caller: EndpointAuth, Json(word): Json<Disown>) -> ApiResult<StatusCode> {
     let bundle = caller.tx.bundles().find(word.bundle_id).await?;
     if bundle.consumer_endpoint_id != caller.endpoint.id {
         return Err(ApiError::not_found("no such bundle of this consumer"));
@@ -398,7 +398,7 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
         reported: None,
         reporter: caller.endpoint.id,
     };
-    declare(&mut caller.tx, &found).await?;
+    record_collision(&mut caller.tx, &found).await?;
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -407,7 +407,7 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
 /// collision.
 #[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/disown-successor", tag = "endpoint",
     params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
-async fn disown_successor(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
+async fn disown_successor(mut caller: EndpointAuth, Id(id): Id) -> ApiResult<StatusCode> {
     let bundle = caller.tx.bundles().find(id).await?;
     if bundle.consumer_endpoint_id != caller.endpoint.id {
         return Err(ApiError::not_found("no such bundle of this consumer"));
@@ -431,7 +431,7 @@ async fn disown_successor(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCod
     };
     // One that was disconnected meanwhile is dead already.
     if found.bundle.state == BundleState::Superseded {
-        declare(&mut caller.tx, &found).await?;
+        record_collision(&mut caller.tx, &found).await?;
     }
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -457,7 +457,7 @@ fn mint(
     Ok((seal(consumer)?, seal(producer)?))
 }
 
-async fn own_bundle(caller: &mut Caller, id: Uuid) -> ApiResult<BundleRow> {
+async fn own_bundle(caller: &mut EndpointAuth, id: Uuid) -> ApiResult<BundleRow> {
     // Read without a lock: locks are taken from the pair down.
     let bundle = caller.tx.bundles().find(id).await?;
     let me = caller.endpoint.id;
@@ -469,7 +469,7 @@ async fn own_bundle(caller: &mut Caller, id: Uuid) -> ApiResult<BundleRow> {
 }
 
 async fn grant_of(
-    caller: &mut Caller,
+    caller: &mut EndpointAuth,
     row: &BundleRow,
     pinned: Option<u64>,
 ) -> ApiResult<BundleGrant> {

@@ -19,7 +19,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 /// Longest answer that is read, in bytes.
-const MOST: usize = 1024 * 1024;
+const MAX: usize = 1024 * 1024;
 
 /// Networks that are nobody's on the public Internet (RFC 6890 and its successors
 /// in the registries), or lead to such by translation.
@@ -155,7 +155,7 @@ impl Egress {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MOST {
+            if body.len() + chunk.len() > MAX {
                 return Err(EgressError::Failed(
                     "the answer is larger than 1 MiB".into(),
                 ));

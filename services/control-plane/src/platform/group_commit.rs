@@ -17,26 +17,26 @@ use crate::http::problem::{ApiError, ApiResult};
 
 /// Transactions under way for one tenant: while one waits for the disk the other keeps
 /// the processor busy. More would make small groups smaller still.
-const FLIGHTS: usize = 2;
+const MAX_IN_FLIGHT: usize = 2;
 /// Most of them, where so much waits that groups are large all the same.
-const MOST_FLIGHTS: usize = 4;
+const MAX_IN_FLIGHT_BUSY: usize = 4;
 /// How much that is.
-const MUCH: usize = 256;
+const BUSY_WEIGHT: usize = 256;
 /// Most of what a group may weigh; a heavier call goes alone.
-const MOST_WEIGHT: usize = 8192;
+const MAX_WEIGHT: usize = 8192;
 
 /// What is done for many callers at once.
-pub trait Work: Send + Sync + 'static {
-    /// What a caller asks.
-    type Ask: Send + Sync + 'static;
+pub trait BatchOperation: Send + Sync + 'static {
+    /// What a caller asks for.
+    type Request: Send + Sync + 'static;
     /// What it is told.
     type Answer: Send + 'static;
 
     /// Most calls of a group.
-    const MOST_CALLS: usize = 256;
+    const MAX_CALLS: usize = 256;
 
     /// How much of a group a call takes up.
-    fn weight(_ask: &Self::Ask) -> usize {
+    fn weight(_request: &Self::Request) -> usize {
         1
     }
 
@@ -45,59 +45,63 @@ pub trait Work: Send + Sync + 'static {
     fn run(
         &self,
         tenant: Uuid,
-        asks: &[Arc<Self::Ask>],
+        requests: &[Arc<Self::Request>],
     ) -> impl Future<Output = ApiResult<Vec<Self::Answer>>> + Send;
 }
 
 /// Gathers calls by tenant.
-pub struct Gather<W: Work> {
-    work: W,
+pub struct GroupCommit<W: BatchOperation> {
+    operation: W,
     queues: Mutex<HashMap<Uuid, Queue<W>>>,
 }
 
 type Waiting<W> = (
-    Arc<<W as Work>::Ask>,
-    oneshot::Sender<ApiResult<<W as Work>::Answer>>,
+    Arc<<W as BatchOperation>::Request>,
+    oneshot::Sender<ApiResult<<W as BatchOperation>::Answer>>,
 );
 
-struct Queue<W: Work> {
+struct Queue<W: BatchOperation> {
     waiting: VecDeque<Waiting<W>>,
     /// Of all that wait.
     weight: usize,
-    flights: usize,
+    in_flight: usize,
 }
 
-impl<W: Work> Gather<W> {
-    /// Gathers for this work.
-    pub fn new(work: W) -> Arc<Self> {
+impl<W: BatchOperation> GroupCommit<W> {
+    /// Gathers for this operation.
+    pub fn new(operation: W) -> Arc<Self> {
         Arc::new(Self {
-            work,
+            operation,
             queues: Mutex::default(),
         })
     }
 
-    /// Has it done, together with what others ask. It is done even if the caller does
+    /// Has it done, together with what others ask for. It is done even if the caller does
     /// not wait for the answer.
     ///
     /// # Errors
-    /// As the work's.
-    pub async fn ask(self: &Arc<Self>, tenant: Uuid, ask: W::Ask) -> ApiResult<W::Answer> {
+    /// As the operation's.
+    pub async fn submit(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        request: W::Request,
+    ) -> ApiResult<W::Answer> {
         let (sender, answer) = oneshot::channel();
         let starts = {
             let mut queues = self.lock();
             let queue = queues.entry(tenant).or_insert_with(|| Queue {
                 waiting: VecDeque::new(),
                 weight: 0,
-                flights: 0,
+                in_flight: 0,
             });
-            queue.weight += W::weight(&ask);
-            queue.waiting.push_back((Arc::new(ask), sender));
-            let most = match queue.weight >= MUCH {
-                true => MOST_FLIGHTS,
-                false => FLIGHTS,
+            queue.weight += W::weight(&request);
+            queue.waiting.push_back((Arc::new(request), sender));
+            let limit = match queue.weight >= BUSY_WEIGHT {
+                true => MAX_IN_FLIGHT_BUSY,
+                false => MAX_IN_FLIGHT,
             };
-            let starts = queue.flights < most;
-            queue.flights += usize::from(starts);
+            let starts = queue.in_flight < limit;
+            queue.in_flight += usize::from(starts);
             starts
         };
         if starts {
@@ -112,8 +116,8 @@ impl<W: Work> Gather<W> {
     /// Serves one group after another until nobody waits.
     async fn serve(self: Arc<Self>, tenant: Uuid) {
         while let Some(group) = self.next(tenant) {
-            let (asks, senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-            let answers = self.attempt(tenant, &asks).await;
+            let (requests, senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            let answers = self.attempt(tenant, &requests).await;
             for (sender, answer) in senders.into_iter().zip(answers) {
                 // Whoever has gone does not want it.
                 let _gone = sender.send(answer);
@@ -121,15 +125,15 @@ impl<W: Work> Gather<W> {
         }
     }
 
-    /// The next group; none if nobody waits, and then this flight is over.
+    /// The next group; none if nobody waits, and then nothing of this line is under way any more.
     fn next(&self, tenant: Uuid) -> Option<Vec<Waiting<W>>> {
         let mut queues = self.lock();
         let queue = queues.get_mut(&tenant)?;
         let mut group = Vec::new();
         let mut weight = 0;
-        while let Some((ask, _)) = queue.waiting.front() {
-            weight += W::weight(ask);
-            if group.len() == W::MOST_CALLS || (weight > MOST_WEIGHT && !group.is_empty()) {
+        while let Some((request, _)) = queue.waiting.front() {
+            weight += W::weight(request);
+            if group.len() == W::MAX_CALLS || (weight > MAX_WEIGHT && !group.is_empty()) {
                 break;
             }
             if let Some(first) = queue.waiting.pop_front() {
@@ -138,8 +142,8 @@ impl<W: Work> Gather<W> {
             }
         }
         if group.is_empty() {
-            queue.flights -= 1;
-            if queue.flights == 0 {
+            queue.in_flight -= 1;
+            if queue.in_flight == 0 {
                 queues.remove(&tenant);
             }
             return None;
@@ -147,18 +151,22 @@ impl<W: Work> Gather<W> {
         Some(group)
     }
 
-    async fn attempt(&self, tenant: Uuid, asks: &[Arc<W::Ask>]) -> Vec<ApiResult<W::Answer>> {
-        match self.run(tenant, asks).await {
+    async fn attempt(
+        &self,
+        tenant: Uuid,
+        requests: &[Arc<W::Request>],
+    ) -> Vec<ApiResult<W::Answer>> {
+        match self.run(tenant, requests).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             // The same for everybody.
-            Err(error) if asks.len() == 1 || error.is_unavailable() => {
-                asks.iter().map(|_| Err(error.clone())).collect()
+            Err(error) if requests.len() == 1 || error.is_unavailable() => {
+                requests.iter().map(|_| Err(error.clone())).collect()
             }
             // One of them is at fault, and the others do not suffer for it.
             Err(_) => {
-                let mut answers = Vec::with_capacity(asks.len());
-                for ask in asks {
-                    let alone = self.run(tenant, std::slice::from_ref(ask)).await;
+                let mut answers = Vec::with_capacity(requests.len());
+                for request in requests {
+                    let alone = self.run(tenant, std::slice::from_ref(request)).await;
                     answers.push(alone.and_then(|mut answer| {
                         answer.pop().ok_or_else(|| ApiError::internal("no answer"))
                     }));
@@ -168,11 +176,11 @@ impl<W: Work> Gather<W> {
         }
     }
 
-    async fn run(&self, tenant: Uuid, asks: &[Arc<W::Ask>]) -> ApiResult<Vec<W::Answer>> {
-        // A panic must not leave the flights miscounted.
-        let run = AssertUnwindSafe(self.work.run(tenant, asks)).catch_unwind();
+    async fn run(&self, tenant: Uuid, requests: &[Arc<W::Request>]) -> ApiResult<Vec<W::Answer>> {
+        // A panic must not leave what is in flight miscounted.
+        let run = AssertUnwindSafe(self.operation.run(tenant, requests)).catch_unwind();
         match run.await {
-            Ok(Ok(answers)) if answers.len() == asks.len() => Ok(answers),
+            Ok(Ok(answers)) if answers.len() == requests.len() => Ok(answers),
             Ok(Ok(_)) => Err(ApiError::internal(
                 "another number of answers than of calls",
             )),
@@ -200,25 +208,25 @@ mod tests {
         groups: Mutex<Vec<usize>>,
     }
 
-    impl Work for Doubles {
-        type Ask = u64;
+    impl BatchOperation for Doubles {
+        type Request = u64;
         type Answer = u64;
 
-        async fn run(&self, _tenant: Uuid, asks: &[Arc<u64>]) -> ApiResult<Vec<u64>> {
-            self.groups.lock().unwrap().push(asks.len());
+        async fn run(&self, _tenant: Uuid, requests: &[Arc<u64>]) -> ApiResult<Vec<u64>> {
+            self.groups.lock().unwrap().push(requests.len());
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            assert!(asks.iter().all(|ask| **ask != 99), "it panics");
-            if asks.iter().any(|ask| **ask == 13) {
+            assert!(requests.iter().all(|request| **request != 99), "it panics");
+            if requests.iter().any(|request| **request == 13) {
                 return Err(ApiError::invalid("not 13"));
             }
-            Ok(asks.iter().map(|ask| **ask * 2).collect())
+            Ok(requests.iter().map(|request| **request * 2).collect())
         }
     }
 
     #[tokio::test]
     async fn calls_go_together_and_each_gets_its_own_answer() {
-        let gather = Gather::new(Doubles::default());
-        let asked = (0..200).map(|n| gather.ask(Uuid::nil(), n));
+        let group_commit = GroupCommit::new(Doubles::default());
+        let asked = (0..200).map(|n| group_commit.submit(Uuid::nil(), n));
         let answers = futures::future::join_all(asked).await;
         for (n, answer) in answers.into_iter().enumerate() {
             match n {
@@ -227,9 +235,22 @@ mod tests {
                 _ => assert_eq!(answer.unwrap(), n as u64 * 2),
             }
         }
-        assert!(*gather.work.groups.lock().unwrap().iter().max().unwrap() > 50);
-        assert!(gather.lock().is_empty(), "nobody waits, nothing is kept");
+        assert!(
+            *group_commit
+                .operation
+                .groups
+                .lock()
+                .unwrap()
+                .iter()
+                .max()
+                .unwrap()
+                > 50
+        );
+        assert!(
+            group_commit.lock().is_empty(),
+            "nobody waits, nothing is kept"
+        );
         // After a panic too calls are served.
-        assert_eq!(gather.ask(Uuid::nil(), 4).await.unwrap(), 8);
+        assert_eq!(group_commit.submit(Uuid::nil(), 4).await.unwrap(), 8);
     }
 }

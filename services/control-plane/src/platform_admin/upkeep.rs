@@ -8,7 +8,7 @@ use crate::{app::App, http::problem::ApiResult, identity::authn::signing};
 
 /// Marks endpoints that were not heard of for too long, and tells of each once.
 pub async fn find_lost(app: App) -> ApiResult<()> {
-    if !has_turn(&app, "lost-endpoints", 4.0).await? {
+    if !acquire_lease(&app, "lost-endpoints", 4.0).await? {
         return Ok(());
     }
     let after = Duration::seconds(app.config.endpoint_lost_after_s.into());
@@ -40,7 +40,7 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
 }
 
 /// Whether this replica is to walk the tenants this time.
-async fn has_turn(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
+async fn acquire_lease(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
     let mut tx = app.store.platform().await?;
     let taken = tx.job_leases().acquire(name, seconds).await?;
     tx.commit().await?;
@@ -60,7 +60,7 @@ pub async fn be_present(app: App) -> ApiResult<()> {
 
 /// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
 pub async fn run(app: App) -> ApiResult<()> {
-    if !has_turn(&app, "upkeep", 50.0).await? {
+    if !acquire_lease(&app, "upkeep", 50.0).await? {
         return Ok(());
     }
     let now = app.now();

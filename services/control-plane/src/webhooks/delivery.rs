@@ -26,7 +26,7 @@ const LEASE: Duration = Duration::seconds(60);
 /// when the first is 5 seconds. After the last a delivery has failed.
 const PAUSES: [i32; 8] = [1, 12, 60, 360, 1440, 3600, 5040, 7200];
 /// Longest error that is kept, in characters.
-const MOST_ERROR: usize = 300;
+const MAX_ERROR: usize = 300;
 
 /// Makes the deliveries that are due.
 pub async fn run(app: App) -> ApiResult<()> {
@@ -114,7 +114,7 @@ async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Resu
     };
     Ok(match app.egress.send(request).await {
         Ok(answer) => Ok(answer.status().as_u16()),
-        Err(error) => Err(error.to_string().chars().take(MOST_ERROR).collect()),
+        Err(error) => Err(error.to_string().chars().take(MAX_ERROR).collect()),
     })
 }
 

@@ -16,9 +16,9 @@ use crate::app::App;
 const NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
 
 /// Limits how fast denied attempts fill a log.
-pub struct Notes(DefaultKeyedRateLimiter<Uuid>);
+pub struct DenialLimiter(DefaultKeyedRateLimiter<Uuid>);
 
-impl Default for Notes {
+impl Default for DenialLimiter {
     fn default() -> Self {
         Self(DefaultKeyedRateLimiter::keyed(Quota::per_minute(NOTES)))
     }
@@ -38,7 +38,7 @@ impl Denied<'_> {
     /// Writes the entry. The denial stands whether that succeeds or not.
     pub async fn note(&self, app: &App, why: &str) {
         let (tenant, actor, route) = (self.tenant, &self.actor, self.route);
-        if app.notes.0.check_key(&tenant).is_err() {
+        if app.denials.0.check_key(&tenant).is_err() {
             tracing::warn!(%tenant, %actor, %route, why, "denied; too many to note");
             return;
         }

@@ -27,7 +27,7 @@ use crate::{
     http::rate_limit::{self, Class},
     identity::authz,
     identity::token::{self, Kind, Token},
-    platform::group_commit::Work,
+    platform::group_commit::BatchOperation,
 };
 
 /// How stale `last_used_at` may be.
@@ -41,12 +41,12 @@ pub struct Member {
     /// Bound to the tenant.
     pub tx: Tx,
     /// Who it is.
-    pub who: Who,
+    pub principal: Principal,
 }
 
 /// Who a member is.
 #[derive(Debug, Clone)]
-pub struct Who {
+pub struct Principal {
     /// As in audit entries.
     pub actor: Actor,
     /// For people to read.
@@ -61,9 +61,9 @@ pub struct Who {
     pub csrf: Option<String>,
 }
 
-/// An endpoint that has proven that it holds its key. Whether it was revoked since it
+/// An endpoint whose access token and proof show that it holds its key. Whether it was revoked since it
 /// got its access token is not known yet.
-pub struct Proven {
+pub struct EndpointToken {
     /// Its tenant.
     pub tenant: Uuid,
     /// Its id.
@@ -72,7 +72,7 @@ pub struct Proven {
 }
 
 /// An endpoint, with a transaction bound to its tenant.
-pub struct Caller {
+pub struct EndpointAuth {
     /// Bound to the tenant.
     pub tx: Tx,
     /// The endpoint.
@@ -82,11 +82,11 @@ pub struct Caller {
 impl Member {
     /// The actor of audit entries.
     pub fn actor(&self) -> Actor {
-        self.who.actor.clone()
+        self.principal.actor.clone()
     }
 }
 
-impl Who {
+impl Principal {
     /// Whether the credential is still good.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Who {
     }
 }
 
-impl Caller {
+impl EndpointAuth {
     /// The actor of audit entries.
     pub fn actor(&self) -> Actor {
         Actor::Endpoint(self.endpoint.id)
@@ -151,19 +151,19 @@ impl FromRequestParts<App> for Member {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let route = Route::of(parts);
         let token = credential(parts)?;
-        let (mut tx, who) = authenticate(parts, app, token, &route).await?;
+        let (mut tx, principal) = authenticate(parts, app, token, &route).await?;
         let tenant = tx.tenant_id();
-        if !rate_limit::spend_held(parts, app, tenant, Class::Members)? {
+        if !rate_limit::consume_leased(parts, app, tenant, Class::Members)? {
             // Leasing more takes a transaction of its own.
             tx.rollback().await?;
-            rate_limit::spend(parts, app, tenant, Class::Members).await?;
+            rate_limit::consume(parts, app, tenant, Class::Members).await?;
             tx = app.store.tenant(tenant).await?;
         }
-        Ok(Self { tx, who })
+        Ok(Self { tx, principal })
     }
 }
 
-impl Proven {
+impl EndpointToken {
     fn denied(&self) -> Denied<'_> {
         Denied {
             tenant: self.tenant,
@@ -179,7 +179,7 @@ impl Proven {
     }
 }
 
-impl FromRequestParts<App> for Proven {
+impl FromRequestParts<App> for EndpointToken {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
@@ -203,39 +203,43 @@ impl FromRequestParts<App> for Proven {
         };
         let claims = app.signing.verify(&app.store, &access_token).await?;
         let proof = dpop::check(parts, app, Some(&access_token))?;
-        let proven = Self {
+        let token = Self {
             tenant: claims.tenant,
             endpoint: claims.sub,
             route,
         };
         if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
             // Somebody has the token, but not the key.
-            let denied = proven.denied();
+            let denied = token.denied();
             denied.note(app, "access token without its key").await;
             return Err(dpop::invalid(
                 "it is not of the key that the token is bound to",
             ));
         }
-        spend(app, proven.tenant, &proof).await?;
-        rate_limit::spend(parts, app, proven.tenant, Class::Endpoints).await?;
-        if !proven.route.allows(AccessRole::Endpoint) {
-            proven.denied().note(app, "the role may not").await;
+        consume_proof(app, token.tenant, &proof).await?;
+        rate_limit::consume(parts, app, token.tenant, Class::Endpoints).await?;
+        if !token.route.allows(AccessRole::Endpoint) {
+            token.denied().note(app, "the role may not").await;
             return Err(forbidden());
         }
-        Ok(proven)
+        Ok(token)
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl FromRequestParts<App> for EndpointAuth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
-        let proven = Proven::from_request_parts(parts, app).await?;
-        let mut tx = app.store.tenant(proven.tenant).await?;
-        let endpoint = tx.endpoints().find(proven.endpoint).await.map_err(hide)?;
+        let token = EndpointToken::from_request_parts(parts, app).await?;
+        let mut tx = app.store.tenant(token.tenant).await?;
+        let endpoint = tx
+            .endpoints()
+            .find(token.endpoint)
+            .await
+            .map_err(mask_not_found)?;
         if endpoint.state == EndpointState::Revoked {
             drop(tx);
-            return Err(proven.revoked(app).await);
+            return Err(token.revoked(app).await);
         }
         Ok(Self { tx, endpoint })
     }
@@ -245,9 +249,9 @@ impl FromRequestParts<App> for Caller {
 ///
 /// # Errors
 /// 401 if it was taken before.
-pub async fn spend(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
-    let ask = (proof.hash.to_vec(), proof.remember_until);
-    let first = app.proofs.ask(tenant, ask).await?;
+pub async fn consume_proof(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
+    let request = (proof.hash.to_vec(), proof.remember_until);
+    let first = app.proofs.submit(tenant, request).await?;
     match first {
         true => Ok(()),
         false => Err(dpop::invalid("it was used before")),
@@ -255,14 +259,14 @@ pub async fn spend(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()
 }
 
 /// Takes proofs in transactions of their own: also what fails afterwards has used them.
-pub struct Proofs(pub Store);
+pub struct ProofConsumer(pub Store);
 
-impl Work for Proofs {
-    type Ask = (Vec<u8>, DateTime<Utc>);
+impl BatchOperation for ProofConsumer {
+    type Request = (Vec<u8>, DateTime<Utc>);
     type Answer = bool;
 
-    async fn run(&self, tenant: Uuid, proofs: &[Arc<Self::Ask>]) -> ApiResult<Vec<bool>> {
-        let proofs: Vec<Self::Ask> = proofs.iter().map(|proof| (**proof).clone()).collect();
+    async fn run(&self, tenant: Uuid, proofs: &[Arc<Self::Request>]) -> ApiResult<Vec<bool>> {
+        let proofs: Vec<Self::Request> = proofs.iter().map(|proof| (**proof).clone()).collect();
         let mut tx = self.0.tenant(tenant).await?;
         let first = tx.proofs().consume_many(&proofs).await?;
         tx.commit().await?;
@@ -315,20 +319,23 @@ async fn authenticate(
     app: &App,
     token: Token,
     route: &Route,
-) -> ApiResult<(Tx, Who)> {
+) -> ApiResult<(Tx, Principal)> {
     let mut tx = app.store.tenant(token.tenant).await?;
     let verified = verify(parts, app, &mut tx, &token, route).await;
     let checked = verified.map(|verified| {
         if let Some(used) = verified.to_touch {
             touch(app, token.tenant, used);
         }
-        verified.who
+        verified.principal
     });
     let refusal = match checked {
-        Ok(who) if route.allows(who.role) => return Ok((tx, who)),
-        Ok(who) => Refusal {
-            error: ApiError::forbidden(format!("the role {} may not do this", who.role.as_str())),
-            noted: Some((who.actor, "the role may not")),
+        Ok(principal) if route.allows(principal.role) => return Ok((tx, principal)),
+        Ok(principal) => Refusal {
+            error: ApiError::forbidden(format!(
+                "the role {} may not do this",
+                principal.role.as_str()
+            )),
+            noted: Some((principal.actor, "the role may not")),
         },
         Err(refusal) => refusal,
     };
@@ -365,7 +372,7 @@ pub(crate) async fn verify(
 
 /// A credential that is accepted.
 pub(crate) struct Verified {
-    who: Who,
+    principal: Principal,
     /// The use to note, if the last that was noted is long ago.
     to_touch: Option<Used>,
 }
@@ -384,7 +391,7 @@ impl From<ApiError> for Refusal {
 
 impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
-        hide(error).into()
+        mask_not_found(error).into()
     }
 }
 
@@ -404,7 +411,7 @@ async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Verified, Re
     }
     let stale = row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER);
     Ok(Verified {
-        who: Who {
+        principal: Principal {
             actor: Actor::Token(token.id),
             name: row.name,
             role: row.role,
@@ -488,7 +495,7 @@ fn no_endpoint_token() -> ApiError {
 }
 
 /// Unknown credentials are invalid ones: what exists is not told.
-pub(crate) fn hide(error: StorageError) -> ApiError {
+pub(crate) fn mask_not_found(error: StorageError) -> ApiError {
     match error {
         StorageError::NotFound => invalid(),
         other => other.into(),

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header, request::Parts};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Refusal, Route, Used, Verified, Who, invalid};
+use super::{Principal, Refusal, Route, Used, Verified, invalid};
 use crate::{
     app::App,
     http::problem::{ApiError, ApiResult},
@@ -79,7 +79,7 @@ pub(super) async fn check(
     }
     let stale = now - row.last_used_at > app.config.session_idle() / 20;
     Ok(Verified {
-        who: Who {
+        principal: Principal {
             actor: Actor::Person {
                 issuer: row.issuer,
                 subject: row.subject,

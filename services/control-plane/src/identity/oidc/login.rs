@@ -39,7 +39,7 @@ use crate::{
 /// Where the provider sends the browser back to.
 pub const CALLBACK: &str = "v1/auth/callback";
 /// Seconds that signing in may take.
-pub const MOST_SECONDS: i64 = 600;
+pub const MAX_SECONDS: i64 = 600;
 
 /// What is kept in the browser between the redirects.
 #[derive(Serialize, Deserialize)]
@@ -126,7 +126,7 @@ pub async fn begin(
         state: state.into_secret(),
         nonce: nonce.secret().clone(),
         verifier: verifier.into_secret(),
-        expires: app.now().timestamp() + MOST_SECONDS,
+        expires: app.now().timestamp() + MAX_SECONDS,
     };
     Ok((url, flow))
 }

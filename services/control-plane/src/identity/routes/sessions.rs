@@ -35,12 +35,12 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
     Ok(Answer(Whoami {
         tenant_id: member.tx.tenant_id(),
-        actor: member.who.actor.to_string(),
-        name: member.who.name,
-        role: member.who.role,
-        csrf_token: member.who.csrf,
-        session_id: member.who.session,
-        expires_at: member.who.expires_at,
+        actor: member.principal.actor.to_string(),
+        name: member.principal.name,
+        role: member.principal.role,
+        csrf_token: member.principal.csrf,
+        session_id: member.principal.session,
+        expires_at: member.principal.expires_at,
     }))
 }
 
@@ -49,7 +49,7 @@ async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
     responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
 async fn logout(State(app): State<App>, mut member: Member) -> ApiResult<Response> {
     let actor = member.actor();
-    let (Some(id), Actor::Person { issuer, .. }) = (member.who.session, &actor) else {
+    let (Some(id), Actor::Person { issuer, .. }) = (member.principal.session, &actor) else {
         return Err(ApiError::conflict(
             "no-session",
             "an API token has no session; revoke it to end it",
@@ -82,10 +82,10 @@ async fn list(
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Session>>> {
     let actor = member.actor();
-    let person = own(&actor, member.who.role)?;
+    let person = own(&actor, member.principal.role)?;
     let mut page = member.tx.sessions().list(person, cursor.cursor).await?;
     for session in &mut page.items {
-        session.current = Some(session.id) == member.who.session;
+        session.current = Some(session.id) == member.principal.session;
     }
     Ok(Answer(page))
 }
@@ -111,7 +111,7 @@ fn own(actor: &Actor, role: AccessRole) -> ApiResult<Option<(Uuid, &str)>> {
 
 async fn end_one(member: &mut Member, id: Uuid) -> ApiResult<()> {
     let actor = member.actor();
-    let person = own(&actor, member.who.role)?;
+    let person = own(&actor, member.principal.role)?;
     let scope = SessionScope {
         id: Some(id),
         issuer: person.map(|(issuer, _)| issuer),

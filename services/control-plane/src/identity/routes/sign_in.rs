@@ -113,7 +113,7 @@ async fn begin(app: &App, ask: Login) -> ApiResult<Response> {
     let issuer = people_issuer(app, ask.tenant, ask.issuer).await?;
     let (url, flow) = login::begin(app, ask.tenant, &issuer, return_to).await?;
     let sealed = flow.seal(&app.store).await?;
-    let cookie = session::set(FLOW_COOKIE, Some(&sealed), login::MOST_SECONDS)?;
+    let cookie = session::set(FLOW_COOKIE, Some(&sealed), login::MAX_SECONDS)?;
     redirect(url.as_str(), &[cookie])
 }
 
