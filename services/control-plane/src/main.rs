@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use armour_control_plane::{
-    app::{self, App},
+    app::{App, router},
     config::Config,
-    jobs,
-    platform::instruments,
-    router,
+    platform::database,
 };
 use armour_listener::{Door, Limits};
 use armour_storage::Keyring;
@@ -26,7 +24,7 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     if config.migrate_only {
-        app::open(&config, Keyring::new()).await?.close().await;
+        database::open(&config, Keyring::new()).await?.close().await;
         tracing::info!("the database is migrated");
         return Ok(());
     }
@@ -36,9 +34,9 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let tls = config.tls.open()?;
     let app = App::start(config).await?;
     if let Some(listen) = app.config.metrics_listen {
-        instruments::serve(&app, listen, registry).await?;
+        app.serve_metrics(listen, registry).await?;
     }
-    let workers = jobs::start(&app);
+    let jobs = app.start_jobs();
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
@@ -60,7 +58,7 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
             tokio::time::sleep(patience).await;
         } => tracing::warn!("calls under way are cut off"),
     }
-    workers.join_all().await;
+    jobs.join_all().await;
     app.store.close().await;
     Ok(())
 }

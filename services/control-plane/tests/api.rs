@@ -7,7 +7,7 @@ use armour_client::Client;
 #[test]
 fn openapi_document_is_the_committed_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/openapi.json");
-    let now = armour_control_plane::openapi().unwrap();
+    let now = armour_control_plane::app::openapi_document().unwrap();
     if std::env::var_os("ARMOUR_UPDATE_OPENAPI").is_some() {
         std::fs::write(path, &now).unwrap();
     }

@@ -65,7 +65,7 @@ async fn a_database_that_is_not_migrated_is_waited_for() {
     let only = Config::try_parse_from(only).unwrap();
     let migrate = async {
         let none = armour_storage::Keyring::new();
-        let store = armour_control_plane::app::open(&only, none).await;
+        let store = armour_control_plane::platform::database::open(&only, none).await;
         store.unwrap().close().await;
     };
     let (app, ()) = tokio::join!(waiting, migrate);

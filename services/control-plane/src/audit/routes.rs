@@ -1,11 +1,13 @@
 //! `/v1/audit`: who did what, and the proof that nobody changed it since.
 
+use crate::identity::authn::Authn;
 use armour_api::{
     AuditEntry, ConsistencyProof, ExportEnd, ExportHeader, ExportedEntry, InclusionProof, LogHead,
     Page, Problem, SignedHead,
 };
-use armour_storage::{AuditFilter, StorageError, Tx};
+use armour_storage::{AuditFilter, StorageError, Store, Tx};
 use armour_transparency::export::FORMAT;
+use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     body::{Body, Bytes},
@@ -15,11 +17,11 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::Stream;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::Params,
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
@@ -28,7 +30,12 @@ use crate::{
 /// Entries read at a time for an export.
 const CHUNK: i64 = 500;
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(head))
@@ -172,7 +179,7 @@ type Streamed = ([(HeaderName, HeaderValue); 2], Body);
     responses((status = 200, content_type = "application/x-ndjson", body = String),
               (status = "4XX", body = Problem)))]
 async fn export(
-    State(app): State<App>,
+    State(store): State<Store>,
     mut member: Member,
     Params(from): Params<From>,
 ) -> ApiResult<Streamed> {
@@ -197,7 +204,7 @@ async fn export(
     };
     let tenant = tx.tenant_id();
     drop(member);
-    let body = Body::from_stream(lines(app, tenant, header, (first, size), head));
+    let body = Body::from_stream(lines(store, tenant, header, (first, size), head));
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -237,7 +244,7 @@ pub async fn consistent(tx: &mut Tx, known: Option<u64>, size: u64) -> ApiResult
 }
 
 fn lines(
-    app: App,
+    store: Store,
     tenant: Uuid,
     header: ExportHeader,
     (first, size): (i64, i64),
@@ -247,7 +254,7 @@ fn lines(
         yield line(&header)?;
         let mut next = first;
         while next <= size {
-            let chunk = read(&app, tenant, next, CHUNK.min(size - next + 1)).await?;
+            let chunk = read(&store, tenant, next, CHUNK.min(size - next + 1)).await?;
             for (entry, signature) in chunk {
                 next = entry.seq + 1;
                 let signature = STANDARD.encode(signature);
@@ -259,14 +266,13 @@ fn lines(
 }
 
 async fn read(
-    app: &App,
+    store: &Store,
     tenant: Uuid,
     from: i64,
     most: i64,
 ) -> anyhow::Result<Vec<(AuditEntry, [u8; 64])>> {
     // No transaction is held while the reader takes its time.
-    let chunk = app
-        .store
+    let chunk = store
         .tenant(tenant)
         .await?
         .audit_log()

@@ -4,4 +4,4 @@ pub mod batch_reader;
 pub mod notifier;
 mod routes;
 
-pub use routes::routes;
+pub use routes::{EventStreams, routes};

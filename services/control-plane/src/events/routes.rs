@@ -1,6 +1,9 @@
 //! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
 //! resumed by `Last-Event-ID`.
 
+use crate::identity::authn::Authn;
+use axum::extract::FromRef;
+use std::sync::Arc;
 use std::{
     collections::HashSet,
     convert::Infallible,
@@ -17,21 +20,29 @@ use axum::{
 use futures::Stream;
 use rand::RngExt;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
-    events::batch_reader::{EventPoll, Reader},
+    events::{
+        batch_reader::{EventBatchReader, EventPoll, Reader},
+        notifier::EventNotifier,
+    },
     http::problem::{ApiError, ApiResult},
     identity::authn::{EndpointAuth, Member},
-    platform::instruments::METRICS,
+    platform::{group_commit::GroupCommit, instruments::METRICS},
 };
 
 /// How often a stream looks for events though nobody told of any.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<EventStreams>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(member_events))
         .routes(routes!(endpoint_events))
@@ -44,12 +55,12 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, content_type = "text/event-stream", body = String),
               (status = "4XX", body = Problem)))]
 async fn member_events(
-    State(app): State<App>,
+    State(streams): State<Arc<EventStreams>>,
     member: Member,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let reader = Reader::Member(member.principal);
-    stream(app, member.tx, reader, headers, |_: &Event| true).await
+    stream(streams, member.tx, reader, headers, |_: &Event| true).await
 }
 
 /// The events that concern the calling endpoint.
@@ -58,7 +69,7 @@ async fn member_events(
     responses((status = 200, content_type = "text/event-stream", body = String),
               (status = "4XX", body = Problem)))]
 async fn endpoint_events(
-    State(app): State<App>,
+    State(streams): State<Arc<EventStreams>>,
     mut caller: EndpointAuth,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
@@ -78,10 +89,26 @@ async fn endpoint_events(
         };
     }
     let reader = Reader::Endpoint(id);
-    stream(app, caller.tx, reader, headers, move |event: &Event| {
+    stream(streams, caller.tx, reader, headers, move |event: &Event| {
         event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
     })
     .await
+}
+
+/// What it takes to stream events.
+pub struct EventStreams {
+    /// Wakes streams.
+    pub notifier: EventNotifier,
+    /// Reads for many streams at once.
+    pub reader: Arc<GroupCommit<EventBatchReader>>,
+    /// When this process started, which streams count their polls from.
+    pub started: Instant,
+    /// Cancelled when this replica is about to stop.
+    pub draining: CancellationToken,
+    /// How long readers then have to go elsewhere.
+    pub drain_delay: Duration,
+    /// Cancelled when it stops.
+    pub stopping: CancellationToken,
 }
 
 /// Counts a stream for as long as it lasts, however it ends.
@@ -101,7 +128,7 @@ impl Drop for Open {
 }
 
 async fn stream(
-    app: App,
+    streams: Arc<EventStreams>,
     mut tx: Tx,
     reader: Reader,
     headers: HeaderMap,
@@ -109,7 +136,7 @@ async fn stream(
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let tenant = tx.tenant_id();
     // Subscribed before the first look, so that nothing falls in between.
-    let mut notices = app.event_notifier.subscribe();
+    let mut notices = streams.notifier.subscribe();
     let mut last = match headers.get("last-event-id") {
         Some(value) => value
             .to_str()
@@ -128,7 +155,7 @@ async fn stream(
         yield Ok(sse::Event::default().comment("armour"));
         loop {
             let poll = EventPoll { reader: reader.clone(), last };
-            let found = match app.event_reader.submit(tenant, poll).await {
+            let found = match streams.reader.submit(tenant, poll).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return,
                 Err(error) => {
@@ -146,7 +173,7 @@ async fn stream(
                     yield Ok(data.id(event.seq.to_string()).event(&event.kind));
                 }
             }
-            if !more && !wait(&app, &mut notices, tenant).await {
+            if !more && !wait(&streams, &mut notices, tenant).await {
                 return;
             }
         }
@@ -156,7 +183,7 @@ async fn stream(
 
 /// Waits for news of the tenant, or for the time to look anyway. Returns
 /// whether to go on.
-async fn wait(app: &App, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
+async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
     let noticed = async {
         loop {
             match notices.recv().await {
@@ -168,24 +195,24 @@ async fn wait(app: &App, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
     };
     // Spread over the time there is, so that not all readers come back at once.
     let drained = async {
-        app.draining.cancelled().await;
+        streams.draining.cancelled().await;
         let share = rand::rng().random_range(0.0..1.0);
-        tokio::time::sleep(Duration::from_millis(app.config.drain_delay_ms).mul_f64(share)).await;
+        tokio::time::sleep(streams.drain_delay.mul_f64(share)).await;
     };
     tokio::select! {
         () = drained => false,
-        () = app.stopping.cancelled() => false,
+        () = streams.stopping.cancelled() => false,
         () = noticed => true,
-        () = tokio::time::sleep_until(next_poll(app, tenant).into()) => true,
+        () = tokio::time::sleep_until(next_poll(streams, tenant).into()) => true,
     }
 }
 
 /// When a tenant's streams look though nobody told of anything: all of them at the same
 /// time, so that they share a transaction, and each tenant's at another.
-fn next_poll(app: &App, tenant: Uuid) -> Instant {
+fn next_poll(streams: &EventStreams, tenant: Uuid) -> Instant {
     let (_, low) = tenant.as_u64_pair();
     let offset = POLL_EVERY.mul_f64(low as f64 / u64::MAX as f64);
-    let passed = (app.started.elapsed() + POLL_EVERY).saturating_sub(offset);
+    let passed = (streams.started.elapsed() + POLL_EVERY).saturating_sub(offset);
     let rounds = (passed.as_secs_f64() / POLL_EVERY.as_secs_f64()).floor() + 1.0;
-    app.started + POLL_EVERY.mul_f64(rounds) + offset - POLL_EVERY
+    streams.started + POLL_EVERY.mul_f64(rounds) + offset - POLL_EVERY
 }

@@ -10,10 +10,7 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{
-    app::App,
-    http::problem::{ApiError, ApiResult},
-};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// What people change side by side.
 pub trait Versioned {
@@ -67,10 +64,10 @@ impl IfMatch {
     }
 }
 
-impl FromRequestParts<App> for IfMatch {
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
         let mut given = parts.headers.get_all(header::IF_MATCH).iter().peekable();
         if given.peek().is_none() {
             return Ok(Self(None));

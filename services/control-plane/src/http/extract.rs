@@ -7,10 +7,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{
-    app::App,
-    http::problem::{ApiError, ApiResult},
-};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -32,10 +29,10 @@ pub struct Cursor {
     pub cursor: Option<Uuid>,
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &App) -> ApiResult<Self> {
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let axum::Json(value) = axum::Json::from_request(request, state)
             .await
             .map_err(|error| ApiError::new(error.status(), "invalid-body", error.body_text()))?;
@@ -43,10 +40,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
-impl FromRequestParts<App> for Id {
+impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let Path(id) = Path::<Uuid>::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::not_found("no such resource"))?;
@@ -54,10 +51,10 @@ impl FromRequestParts<App> for Id {
     }
 }
 
-impl<const N: usize> FromRequestParts<App> for Ids<N> {
+impl<S: Send + Sync, const N: usize> FromRequestParts<S> for Ids<N> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let none = || ApiError::not_found("no such resource");
         let Path(ids) = Path::<Vec<Uuid>>::from_request_parts(parts, state)
             .await
@@ -66,10 +63,10 @@ impl<const N: usize> FromRequestParts<App> for Ids<N> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let Query(value) = Query::from_request_parts(parts, state)
             .await
             .map_err(|error| ApiError::invalid(error.body_text()))?;

@@ -2,37 +2,58 @@
 //! answer. One layer for all routes; the answer is kept sealed, since it may
 //! hold a secret that is shown only once.
 
-use armour_storage::Replay;
+use armour_storage::{Replay, Store, Tx};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use chrono::Duration;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    app::App,
-    http::BODY_LIMIT,
-    http::problem::{ApiError, ApiResult},
-    identity::authn::{self, Route},
+use super::{
+    BODY_LIMIT,
+    problem::{ApiError, ApiResult},
 };
 
 const HEADER: &str = "idempotency-key";
 
+/// Says whose keys a call may use.
+pub trait KeyOwners: Clone + Send + Sync + 'static {
+    /// The caller, if its credential is accepted; keys of anybody else are ignored.
+    fn find(&self, parts: &Parts) -> impl Future<Output = Option<KeyOwner>> + Send;
+}
+
+/// Whose keys a call uses.
+pub struct KeyOwner {
+    /// Bound to the caller's tenant.
+    pub tx: Tx,
+    /// The SHA-256 of the credential: another's key is another key.
+    pub credential: [u8; 32],
+}
+
 /// Answers a repeated creating call from the first one's answer.
-pub async fn replay(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn replay<O: KeyOwners>(
+    State((store, owners)): State<(Store, O)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(HEADER) {
         return next.run(request).await;
     }
-    with_key(app, request, next)
+    with_key(&store, &owners, request, next)
         .await
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response> {
+async fn with_key(
+    store: &Store,
+    owners: &impl KeyOwners,
+    request: Request,
+    next: Next,
+) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     let key = parts
         .headers
@@ -41,11 +62,6 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
         .filter(|key| (1..=255).contains(&key.len()))
         .ok_or_else(|| ApiError::invalid("Idempotency-Key must have 1 to 255 ASCII characters"))?
         .to_owned();
-    // Keys belong to a tenant's member; the other calls check for themselves
-    // whether they repeat (a draw supersedes, a report is compared).
-    let Ok(token) = authn::credential(&parts) else {
-        return Ok(next.run(Request::from_parts(parts, body)).await);
-    };
     let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| {
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -53,25 +69,17 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
             "the body is too large",
         )
     })?;
+    let Some(KeyOwner { mut tx, credential }) = owners.find(&parts).await else {
+        return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
+    };
+    let tenant = tx.tenant_id();
     let fingerprint = Sha256::new()
-        .chain_update(token.hash)
+        .chain_update(credential)
         .chain_update(parts.uri.path())
         .chain_update([0])
         .chain_update(&body)
         .finalize();
-    // Only whose credential is accepted may claim keys and hear stored answers; the
-    // others are refused, and noted, where they would be without a key.
-    let mut tx = app.store.tenant(token.tenant).await?;
-    let route = Route::of(&parts);
-    if authn::verify(&parts, &app, &mut tx, &token, &route)
-        .await
-        .is_err()
-    {
-        // The handler begins a transaction of its own; none waits for another.
-        drop(tx);
-        return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
-    }
-    let now = app.now();
+    let now = tx.now();
     let claim = tx
         .idempotency_keys()
         .claim(
@@ -115,7 +123,7 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
             let body = to_bytes(body, BODY_LIMIT)
                 .await
                 .map_err(ApiError::internal)?;
-            let mut tx = app.store.tenant(token.tenant).await?;
+            let mut tx = store.tenant(tenant).await?;
             if parts.status.is_success() {
                 let answer = (i32::from(parts.status.as_u16()), &body[..]);
                 tx.idempotency_keys().settle(&key, Some(answer)).await?;

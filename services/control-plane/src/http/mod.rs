@@ -6,6 +6,8 @@ pub mod etag;
 pub mod extract;
 pub mod idempotency;
 pub mod links;
+pub mod measure;
+pub mod openapi;
 pub mod problem;
 pub mod rate_limit;
 pub mod reference;

@@ -25,7 +25,6 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::BODY_LIMIT,
     http::problem::{ApiError, ApiResult},
 };
@@ -70,7 +69,11 @@ impl BurstLimiter {
 }
 
 /// Refuses a caller that floods this replica; tells others their tenant's rate.
-pub async fn rate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn rate(
+    State(limiter): State<Arc<BurstLimiter>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let mut hash = Sha256::new();
     for name in [header::AUTHORIZATION, header::COOKIE] {
         hash.update(
@@ -80,12 +83,7 @@ pub async fn rate(State(app): State<App>, mut request: Request, next: Next) -> R
                 .map_or(&b""[..], |v| v.as_bytes()),
         );
     }
-    if app
-        .burst_limiter
-        .0
-        .check_key(&hash.finalize().into())
-        .is_err()
-    {
+    if limiter.0.check_key(&hash.finalize().into()).is_err() {
         return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate-limited",
@@ -93,8 +91,8 @@ pub async fn rate(State(app): State<App>, mut request: Request, next: Next) -> R
         )
         .into_response();
     }
-    if app.burst_limiter.0.len() > 100_000 {
-        app.burst_limiter.0.retain_recent();
+    if limiter.0.len() > 100_000 {
+        limiter.0.retain_recent();
     }
     let slot = RateLimitSlot::default();
     request.extensions_mut().insert(slot.clone());
@@ -145,8 +143,8 @@ struct LeasedQuota {
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
-pub fn consume_leased(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<bool> {
-    match app.rates.take_leased(tenant, class) {
+pub fn consume_leased(parts: &Parts, rates: &Rates, tenant: Uuid, class: Class) -> ApiResult<bool> {
+    match rates.take_leased(tenant, class) {
         Some(state) => report(parts, state).map(|()| true),
         None => Ok(false),
     }
@@ -156,8 +154,14 @@ pub fn consume_leased(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> A
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
-pub async fn consume(parts: &Parts, app: &App, tenant: Uuid, class: Class) -> ApiResult<()> {
-    report(parts, app.rates.consume(&app.store, tenant, class).await?)
+pub async fn consume(
+    parts: &Parts,
+    rates: &Rates,
+    store: &Store,
+    tenant: Uuid,
+    class: Class,
+) -> ApiResult<()> {
+    report(parts, rates.consume(store, tenant, class).await?)
 }
 
 fn report(parts: &Parts, state: RateState) -> ApiResult<()> {

@@ -1,19 +1,25 @@
 //! `/v1/collisions`: with the evidence that anyone can check.
 
+use crate::identity::authn::Authn;
 use armour_api::{Collision, Evidence, Page, Problem};
 use axum::Json as Answer;
+use axum::extract::FromRef;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::pairing::endpoint::key_proof;
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Params},
     http::problem::ApiResult,
     identity::authn::Member,
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))

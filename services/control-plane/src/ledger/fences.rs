@@ -1,22 +1,29 @@
 //! `/v1/tenants/{id}/fence`, `/v1/endpoint/log/restart`: going on after a restore.
 
+use crate::identity::authn::Authn;
 use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, Problem, Reason};
-use armour_storage::{Actor, StorageError, Tx};
+use armour_storage::{Actor, StorageError, Store, Tx};
 use armour_transparency::head::{TreeHead, public_key};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
     http::extract::{Id, Json, check_text},
     http::problem::{ApiError, ApiResult},
     identity::authn::{EndpointAuth, Platform},
     ledger::fence::{FENCE, fence},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(fence_tenant))
         .routes(routes!(restart))
@@ -29,12 +36,12 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 201, body = AuditEntry), (status = "4XX", body = Problem)))]
 async fn fence_tenant(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<(StatusCode, Answer<AuditEntry>)> {
     check_text("reason", &reason.reason, 500)?;
-    let mut tx = app.store.platform().await?;
+    let mut tx = store.platform().await?;
     let tenant = tx.tenants().find(id).await?;
     if tenant.deleted_at.is_some() {
         return Err(ApiError::not_found("no such tenant"));

@@ -2,19 +2,20 @@
 
 use armour_api::{Problem, ReportTickets, ReportVerdict, ReportedTickets, TicketReport};
 use armour_protocol::{ledger::ENTRY_LEN, ticket::TicketHash};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry::KeyValue;
+use std::sync::Arc;
 use tracing::Instrument;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
     http::extract::Json,
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, EndpointToken},
-    ledger::record::{Call, Report, ReportOutcome},
-    platform::instruments::METRICS,
+    identity::authn::{self, Authn, EndpointToken},
+    ledger::record::{Call, Ledger, Report, ReportOutcome},
+    platform::{group_commit::GroupCommit, instruments::METRICS},
 };
 
 /// Most reports of one call.
@@ -22,7 +23,12 @@ const MAX_REPORTS: usize = 1000;
 /// Most tickets of one call.
 const MAX_TICKETS: usize = 5000;
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<GroupCommit<Ledger>>: FromRef<S>,
+{
     OpenApiRouter::new().routes(routes!(report))
 }
 
@@ -31,7 +37,8 @@ pub fn routes() -> OpenApiRouter<App> {
     request_body = ReportTickets,
     responses((status = 200, body = ReportedTickets), (status = "4XX", body = Problem)))]
 async fn report(
-    State(app): State<App>,
+    State(ledger): State<Arc<GroupCommit<Ledger>>>,
+    State(authn): State<Arc<Authn>>,
     token: EndpointToken,
     Json(body): Json<ReportTickets>,
 ) -> ApiResult<Answer<ReportedTickets>> {
@@ -46,11 +53,11 @@ async fn report(
         reports: body.reports.iter().map(read).collect(),
     };
     let span = tracing::info_span!("armour.ledger", armour.reports = body.reports.len());
-    let outcome = app.ledger.submit(token.tenant, call).instrument(span);
+    let outcome = ledger.submit(token.tenant, call).instrument(span);
     let verdicts = match outcome.await? {
         ReportOutcome::Verdicts(verdicts) => verdicts,
         ReportOutcome::Unknown => return Err(authn::invalid()),
-        ReportOutcome::Revoked => return Err(token.revoked(&app).await),
+        ReportOutcome::Revoked => return Err(token.revoked(&authn).await),
     };
     for verdict in &verdicts {
         METRICS

@@ -1,21 +1,27 @@
 //! `/v1/bundles`: as operators see them.
 
+use crate::identity::authn::Authn;
 use armour_api::{Bundle, LaneHead, Obedience, Page, Problem, Reason, RecordedTicket};
 use armour_protocol::Suite;
 use axum::Json as Answer;
+use axum::extract::FromRef;
 use serde::Deserialize;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Id, Json, Params, check_text},
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
     ledger::collision::{Scope, disconnect as cut},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))

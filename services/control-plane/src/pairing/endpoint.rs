@@ -11,6 +11,7 @@ use armour_protocol::{
     envelope,
 };
 use armour_storage::{Actor, BundleRow, NewBundle, NewEvent, StorageError, Tx, bundle_secret};
+use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     extract::State,
@@ -24,20 +25,24 @@ use ed25519_dalek::VerifyingKey;
 use rand::Rng;
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::audit::routes::{Since, consistent, log_head};
 use crate::{
-    app::App,
     http::extract::{Id, Json, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, EndpointAuth, Route, denial::Denied, dpop, signing},
+    identity::authn::{self, Authn, EndpointAuth, Route, denial::Denied, dpop, signing},
     ledger::collision::{Found, record_collision},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(token))
         .routes(routes!(own))
@@ -64,13 +69,13 @@ struct Pinned {
     security(()),
     responses((status = 200, body = AccessToken), (status = "4XX", body = Problem)))]
 async fn token(
-    State(app): State<App>,
+    State(authn): State<Arc<Authn>>,
     parts: Parts,
     Json(ask): Json<TokenRequest>,
 ) -> ApiResult<Answer<AccessToken>> {
-    let now = app.now();
-    let proof = dpop::check(&parts, &app, None)?;
-    let mut tx = app.store.tenant(ask.tenant_id).await?;
+    let now = authn.now();
+    let proof = dpop::check(&parts, &authn, None)?;
+    let mut tx = authn.store.tenant(ask.tenant_id).await?;
     let endpoint = tx.endpoints().find(ask.endpoint_id).await;
     drop(tx);
     let endpoint = match endpoint {
@@ -88,12 +93,12 @@ async fn token(
         .decode(&endpoint.signing_key)
         .map_err(ApiError::internal)?;
     if URL_SAFE_NO_PAD.encode(key) != proof.key {
-        denied.note(&app, "a proof with another key").await;
+        denied.note(&authn, "a proof with another key").await;
         return Err(dpop::invalid("it is of no known endpoint"));
     }
-    authn::consume_proof(&app, ask.tenant_id, &proof).await?;
+    authn::consume_proof(&authn, ask.tenant_id, &proof).await?;
     if endpoint.state == EndpointState::Revoked {
-        denied.note(&app, "the endpoint was revoked").await;
+        denied.note(&authn, "the endpoint was revoked").await;
         return Err(authn::revoked());
     }
     let claims = signing::Claims {
@@ -108,7 +113,7 @@ async fn token(
         },
     };
     Ok(Answer(AccessToken {
-        access_token: app.signing.sign(&app.store, &claims).await?,
+        access_token: authn.signing.sign(&authn.store, &claims).await?,
         token_type: "DPoP".into(),
         expires_in: signing::LIFE as u32,
     }))

@@ -1,20 +1,26 @@
 //! `/v1/endpoints`: enrolled agents, as operators see them.
 
+use crate::identity::authn::Authn;
 use armour_api::{Endpoint, Page, Problem, Reason};
 use armour_storage::NewEvent;
 use axum::Json as Answer;
+use axum::extract::FromRef;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Json, Params, check_text},
     http::problem::ApiResult,
     identity::authn::Member,
     ledger::collision::{Scope, disconnect},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))

@@ -4,23 +4,29 @@ use armour_api::{
     CreatedSecret, Endpoint, Enrol, EnrolmentToken, NewEnrolmentToken, Page, Problem, Role,
 };
 use armour_storage::{Actor, Counted, NewEndpoint, NewEvent, StorageError, Tx};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode, http::request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::Duration;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Json, Params, check_text},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, Member, Route, denial::Denied},
-    identity::oidc::workload,
+    identity::authn::{self, Authn, Member, Route, denial::Denied},
+    identity::oidc::{Oidc, workload},
     identity::token::{self, Kind, Token},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<Oidc>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(enrol))
@@ -76,7 +82,7 @@ async fn list(
 #[utoipa::path(post, path = "/v1/enrol", tag = "enrolment", request_body = Enrol,
     responses((status = 201, body = Endpoint), (status = "4XX", body = Problem)))]
 async fn enrol(
-    State(app): State<App>,
+    State(authn): State<Arc<Authn>>,
     parts: Parts,
     Json(new): Json<Enrol>,
 ) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
@@ -84,16 +90,16 @@ async fn enrol(
         .filter(|token| token.kind == Kind::Enrolment)
         .ok_or_else(spent)?;
     let keys = Keys::read(&new)?;
-    let mut tx = app.store.tenant(token.tenant).await?;
+    let mut tx = authn.store.tenant(token.tenant).await?;
     let (role, party) = match tx
         .enrolment_tokens()
-        .consume(token.id, &token.hash, app.now())
+        .consume(token.id, &token.hash, authn.now())
         .await
     {
         Ok(admitted) => admitted,
         Err(StorageError::NotFound) => {
             drop(tx);
-            note_spent(&app, &parts, &token).await?;
+            note_spent(&authn, &parts, &token).await?;
             return Err(spent());
         }
         Err(error) => return Err(error.into()),
@@ -115,13 +121,13 @@ async fn enrol(
     responses((status = 201, body = Endpoint), (status = "4XX", body = Problem),
               (status = 502, body = Problem)))]
 async fn enrol_workload(
-    State(app): State<App>,
+    State(oidc): State<Arc<Oidc>>,
     parts: Parts,
     Id(tenant): Id,
     Json(new): Json<Enrol>,
 ) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
     let keys = Keys::read(&new)?;
-    let workload = workload::identify(&app, tenant, authn::bearer(&parts)?).await?;
+    let workload = workload::identify(&oidc, tenant, authn::bearer(&parts)?).await?;
     let admission = Admission {
         actor: Actor::Workload {
             issuer: workload.issuer,
@@ -130,7 +136,7 @@ async fn enrol_workload(
         role: workload.rule.role,
         party: workload.rule.party_id,
     };
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant(tenant).await?;
     let endpoint = admit(&mut tx, &admission, &new, &keys).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(endpoint)))
@@ -223,8 +229,8 @@ fn spent() -> ApiError {
 }
 
 /// A token that exists, but is used, expired or wrong, is somebody's attempt.
-async fn note_spent(app: &App, parts: &Parts, token: &Token) -> ApiResult<()> {
-    let mut tx = app.store.tenant(token.tenant).await?;
+async fn note_spent(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<()> {
+    let mut tx = authn.store.tenant(token.tenant).await?;
     let known = tx.enrolment_tokens().exists(token.id).await?;
     drop(tx);
     if known {
@@ -234,7 +240,10 @@ async fn note_spent(app: &App, parts: &Parts, token: &Token) -> ApiResult<()> {
             route: &Route::of(parts),
         };
         denied
-            .note(app, "the enrolment token was used, has expired or is wrong")
+            .note(
+                authn,
+                "the enrolment token was used, has expired or is wrong",
+            )
             .await;
     }
     Ok(())

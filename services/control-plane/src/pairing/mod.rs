@@ -4,15 +4,23 @@ mod bundles;
 pub mod endpoint;
 mod endpoints;
 mod enrolment;
+pub mod lost_endpoints;
 mod pairs;
 mod parties;
 
+use crate::identity::authn::Authn;
+use crate::identity::oidc::Oidc;
+use axum::extract::FromRef;
+use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
-
 /// The domain's routes.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<Oidc>: FromRef<S>,
+{
     OpenApiRouter::new()
         .merge(parties::routes())
         .merge(pairs::routes())

@@ -1,16 +1,18 @@
 //! `/v1/pairs`: who may call whom, and under which policy.
 
+use crate::identity::authn::Authn;
 use armour_api::{NewPair, Page, Pair, PairSort, PairState, Policy, Problem, Reason};
 use armour_storage::{Counted, NewEvent, PairQuery};
+use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::etag::{IfMatch, Tagged, tagged},
     http::extract::{Id, Json, Params, check_text},
     http::problem::{ApiError, ApiResult},
@@ -18,7 +20,11 @@ use crate::{
     ledger::collision::{Scope, disconnect as cut},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get))

@@ -1,14 +1,16 @@
 //! `/v1/producers` and `/v1/consumers`: the same act for two roles.
 
+use crate::identity::authn::Authn;
 use armour_api::{NewNamed, Page, Party, Problem, Role};
 use armour_storage::Counted;
+use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Json, Params, check_text},
     http::problem::ApiResult,
     identity::authn::Member,
@@ -16,7 +18,11 @@ use crate::{
 
 type Created = (StatusCode, Answer<Party>);
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create_producer, list_producers))
         .routes(routes!(get_producer))

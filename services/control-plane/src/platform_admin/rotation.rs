@@ -1,17 +1,25 @@
 //! Seals every secret anew under another version of the master key.
 
-use armour_storage::PLATFORM;
+use std::time::Duration;
+
+use armour_storage::{PLATFORM, Store};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{app::App, http::problem::ApiResult};
+use crate::{http::problem::ApiResult, jobs::Job};
 
 /// Secrets sealed anew in one transaction.
 const BATCH: i64 = 500;
 
+/// Goes on with rotations.
+pub fn job(store: Store, stopping: CancellationToken) -> Job {
+    Job::new("rotation", Duration::from_secs(1), (store, stopping), run)
+}
+
 /// Goes on with a rotation that is not finished, if there is one and nobody else
 /// is at it.
-pub async fn run(app: App) -> ApiResult<()> {
-    while !app.stopping.is_cancelled() && step(&app).await? {}
+async fn run((store, stopping): (Store, CancellationToken)) -> ApiResult<()> {
+    while !stopping.is_cancelled() && step(&store).await? {}
     Ok(())
 }
 
@@ -19,12 +27,12 @@ pub async fn run(app: App) -> ApiResult<()> {
 ///
 /// The batch, the progress and the claim are one transaction: if we die it is undone
 /// whole, and somebody else goes on from there.
-async fn step(app: &App) -> ApiResult<bool> {
-    let mut tx = app.store.platform().await?;
+async fn step(store: &Store) -> ApiResult<bool> {
+    let mut tx = store.platform().await?;
     let Some((rotation, at)) = tx.rotations().claim().await? else {
         return Ok(false);
     };
-    if !app.store.keyring().holds(rotation.to_version) {
+    if !store.keyring().holds(rotation.to_version) {
         tracing::warn!(
             version = rotation.to_version,
             "rotation: this replica lacks the key"
@@ -76,23 +84,17 @@ pub enum Secrets {
 ///
 /// # Errors
 /// If the database does not answer.
-pub async fn count(app: &App, which: Secrets) -> ApiResult<i64> {
+pub async fn count(store: &Store, which: Secrets) -> ApiResult<i64> {
     let mut total = 0;
     let mut at: Option<Uuid> = Some(PLATFORM);
     while let Some(tenant) = at {
-        let mut tx = app.store.tenant(tenant).await?;
+        let mut tx = store.tenant(tenant).await?;
         total += match which {
             Secrets::Under(version) => tx.secrets().count_under(version).await?,
             Secrets::NotUnder(version) => tx.secrets().count_not_under(version).await?,
         };
         drop(tx);
-        at = app
-            .store
-            .platform()
-            .await?
-            .tenants()
-            .next_after(tenant)
-            .await?;
+        at = store.platform().await?.tenants().next_after(tenant).await?;
     }
     Ok(total)
 }

@@ -4,26 +4,32 @@ use armour_api::{
     AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, Problem, SigningKey,
     System,
 };
-use armour_storage::{Actor, AuditFilter};
+use armour_storage::{Actor, AuditFilter, Store};
+use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     extract::{Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use serde_json::{Value, json};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::audit::routes::Before;
 use crate::{
-    app::App,
     http::extract::{Id, Json, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{Platform, signing},
+    identity::authn::{Authn, Platform, signing},
     platform_admin::rotation::{self, Secrets},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(jwks))
         .routes(routes!(master_keys))
@@ -39,21 +45,22 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/v1/keys", tag = "platform", security(()),
     responses((status = 200, body = Object), (status = "5XX", body = Problem)))]
 async fn jwks(
-    State(app): State<App>,
+    State(authn): State<Arc<Authn>>,
 ) -> ApiResult<([(HeaderName, HeaderValue); 1], Answer<Value>)> {
     // Shorter than a new key is published before it signs.
     let cache = HeaderValue::from_static("public, max-age=30");
-    let keys = app.signing.jwks(&app.store).await?;
+    let keys = authn.signing.jwks(&authn.store).await?;
     Ok(([(header::CACHE_CONTROL, cache)], Answer(keys)))
 }
 
 /// Versions of the master key, and what they are for.
 #[utoipa::path(get, path = "/v1/platform/master-keys", tag = "platform",
     responses((status = 200, body = Vec<KeyVersion>), (status = "4XX", body = Problem)))]
-async fn master_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<KeyVersion>>> {
-    Ok(Answer(
-        app.store.platform().await?.key_versions().list().await?,
-    ))
+async fn master_keys(
+    _: Platform,
+    State(store): State<Store>,
+) -> ApiResult<Answer<Vec<KeyVersion>>> {
+    Ok(Answer(store.platform().await?.key_versions().list().await?))
 }
 
 /// Retires a version: from then on it is refused even where it is still loaded.
@@ -62,14 +69,14 @@ async fn master_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<Ve
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn retire(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     version: Result<Path<i32>, axum::extract::rejection::PathRejection>,
 ) -> ApiResult<StatusCode> {
     let Ok(Path(version)) = version else {
         return Err(ApiError::not_found("no such version"));
     };
-    let left = rotation::count(&app, Secrets::Under(version)).await?;
-    let mut tx = app.store.platform().await?;
+    let left = rotation::count(&store, Secrets::Under(version)).await?;
+    let mut tx = store.platform().await?;
     let known = tx.key_versions().list().await?;
     match known.iter().find(|key| key.version == version) {
         None => return Err(ApiError::not_found("no such version")),
@@ -111,10 +118,10 @@ fn rotation_running() -> ApiError {
     responses((status = 201, body = KeyRotation), (status = "4XX", body = Problem)))]
 async fn rotate(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Json(new): Json<NewKeyRotation>,
 ) -> ApiResult<(StatusCode, Answer<KeyRotation>)> {
-    if !app.store.keyring().holds(new.to_version) {
+    if !store.keyring().holds(new.to_version) {
         return Err(ApiError::conflict(
             "key-not-loaded",
             "this replica has not loaded that version; give it to every replica first",
@@ -122,8 +129,8 @@ async fn rotate(
     }
     // Before the activation, which makes all wait who seal something: what they add
     // meanwhile is sealed anew too, and only the progress does not know of it.
-    let total = rotation::count(&app, Secrets::NotUnder(new.to_version)).await?;
-    let mut tx = app.store.platform().await?;
+    let total = rotation::count(&store, Secrets::NotUnder(new.to_version)).await?;
+    let mut tx = store.platform().await?;
     let running = tx.rotations().list().await?;
     if running.iter().any(|one| one.finished_at.is_none()) {
         return Err(rotation_running());
@@ -142,10 +149,8 @@ async fn rotate(
 /// Lists rotations, latest first.
 #[utoipa::path(get, path = "/v1/platform/rotations", tag = "platform",
     responses((status = 200, body = Vec<KeyRotation>), (status = "4XX", body = Problem)))]
-async fn rotations(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<KeyRotation>>> {
-    Ok(Answer(
-        app.store.platform().await?.rotations().list().await?,
-    ))
+async fn rotations(_: Platform, State(store): State<Store>) -> ApiResult<Answer<Vec<KeyRotation>>> {
+    Ok(Answer(store.platform().await?.rotations().list().await?))
 }
 
 /// One rotation, and how far it has come.
@@ -154,21 +159,20 @@ async fn rotations(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<
     responses((status = 200, body = KeyRotation), (status = "4XX", body = Problem)))]
 async fn rotation_(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Id(id): Id,
 ) -> ApiResult<Answer<KeyRotation>> {
-    Ok(Answer(
-        app.store.platform().await?.rotations().find(id).await?,
-    ))
+    Ok(Answer(store.platform().await?.rotations().find(id).await?))
 }
 
 /// Keys that sign access tokens, latest first.
 #[utoipa::path(get, path = "/v1/platform/signing-keys", tag = "platform",
     responses((status = 200, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
-async fn signing_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<SigningKey>>> {
-    Ok(Answer(
-        app.store.platform().await?.signing_keys().list().await?,
-    ))
+async fn signing_keys(
+    _: Platform,
+    State(store): State<Store>,
+) -> ApiResult<Answer<Vec<SigningKey>>> {
+    Ok(Answer(store.platform().await?.signing_keys().list().await?))
 }
 
 /// Adds a signing key: published now, used in a minute; the earlier ones retire
@@ -177,10 +181,10 @@ async fn signing_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<V
     responses((status = 201, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
 async fn rotate_signing_key(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
 ) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
-    let mut tx = app.store.platform().await?;
-    let kid = signing::add(&mut tx, app.now()).await?;
+    let mut tx = store.platform().await?;
+    let kid = signing::add(&mut tx, store.now()).await?;
     tx.audit_log()
         .append(&Actor::Platform, "signing-key.create", kid, json!({}))
         .await?;
@@ -192,9 +196,9 @@ async fn rotate_signing_key(
 /// Replicas, the database, and what waits.
 #[utoipa::path(get, path = "/v1/platform/system", tag = "platform",
     responses((status = 200, body = System), (status = "4XX", body = Problem)))]
-async fn system(_: Platform, State(app): State<App>) -> ApiResult<Answer<System>> {
-    let mut tx = app.store.platform().await?;
-    Ok(Answer(tx.system(app.now()).await?))
+async fn system(_: Platform, State(store): State<Store>) -> ApiResult<Answer<System>> {
+    let mut tx = store.platform().await?;
+    Ok(Answer(tx.system(store.now()).await?))
 }
 
 /// Lists what was done to the platform itself, latest first.
@@ -202,13 +206,13 @@ async fn system(_: Platform, State(app): State<App>) -> ApiResult<Answer<System>
     responses((status = 200, body = Page<AuditEntry>), (status = "4XX", body = Problem)))]
 async fn audit(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Params(before): Params<Before>,
 ) -> ApiResult<Answer<Page<AuditEntry>>> {
     let filter = AuditFilter {
         before: before.cursor,
         ..AuditFilter::default()
     };
-    let mut tx = app.store.platform().await?;
+    let mut tx = store.platform().await?;
     Ok(Answer(tx.audit_log().list(&filter).await?))
 }

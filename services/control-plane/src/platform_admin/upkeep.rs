@@ -1,107 +1,73 @@
-//! Endpoints that fell silent, and what nobody needs any more.
+//! What nobody needs any more goes, and signing keys are replaced in time.
 
-use armour_storage::{Actor, NewEvent, PLATFORM, retain_from};
+use std::{sync::Arc, time::Duration as StdDuration};
+
+use armour_storage::{Actor, PLATFORM, Store, retain_from};
 use chrono::Duration;
 use serde_json::json;
 
-use crate::{app::App, http::problem::ApiResult, identity::authn::signing};
+use crate::{
+    http::problem::ApiResult,
+    identity::authn::signing,
+    jobs::{Job, acquire_lease},
+};
 
-/// Marks endpoints that were not heard of for too long, and tells of each once.
-pub async fn find_lost(app: App) -> ApiResult<()> {
-    if !acquire_lease(&app, "lost-endpoints", 4.0).await? {
-        return Ok(());
-    }
-    let after = Duration::seconds(app.config.endpoint_lost_after_s.into());
-    let mut at = PLATFORM;
-    while let Some(tenant) = app.store.platform().await?.tenants().next_after(at).await? {
-        at = tenant;
-        let mut tx = app.store.tenant(tenant).await?;
-        // Of two replicas' updates of a row the second finds it marked.
-        let lost = tx.endpoints().mark_lost(app.now() - after).await?;
-        for (endpoint, name) in &lost {
-            let detail = json!({ "name": name, "silent_for_s": after.num_seconds() });
-            tx.events()
-                .record(&NewEvent {
-                    kind: "endpoint.lost",
-                    endpoint: Some(*endpoint),
-                    detail: detail.clone(),
-                    ..NewEvent::default()
-                })
-                .await?;
-            tx.audit_log()
-                .append(&Actor::Service, "endpoint.lost", endpoint, detail)
-                .await?;
-        }
-        if !lost.is_empty() {
-            tx.commit().await?;
-        }
-    }
-    Ok(())
+/// How long things are kept.
+pub struct Upkeep {
+    /// The database.
+    pub store: Store,
+    /// Days that audit entries are kept; for ever if absent.
+    pub audit_retention_days: Option<u32>,
+    /// How long a session may be idle.
+    pub session_idle: Duration,
+    /// Days after which a signing key is replaced.
+    pub signing_key_days: u32,
 }
 
-/// Whether this replica is to walk the tenants this time.
-async fn acquire_lease(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
-    let mut tx = app.store.platform().await?;
-    let taken = tx.job_leases().acquire(name, seconds).await?;
-    tx.commit().await?;
-    Ok(taken)
-}
-
-/// Says that this replica is there, and looks at the database's clock.
-pub async fn be_present(app: App) -> ApiResult<()> {
-    app.store.set_clock().await?;
-    let mut tx = app.store.platform().await?;
-    tx.replicas()
-        .touch(app.replica, env!("CARGO_PKG_VERSION"))
-        .await?;
-    tx.commit().await?;
-    Ok(())
+/// Keeps the database tidy.
+pub fn job(upkeep: Upkeep) -> Job {
+    Job::new("upkeep", StdDuration::from_secs(60), Arc::new(upkeep), run)
 }
 
 /// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
-pub async fn run(app: App) -> ApiResult<()> {
-    if !acquire_lease(&app, "upkeep", 50.0).await? {
+async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
+    let store = &upkeep.store;
+    if !acquire_lease(store, "upkeep", 50.0).await? {
         return Ok(());
     }
-    let now = app.now();
-    let retain = app.config.audit_retention_days;
+    let now = store.now();
+    let retain = upkeep.audit_retention_days;
     let retain = retain.map(|days| retain_from(now, days));
-    let dropped = app
-        .store
+    let dropped = store
         .keep_audit_partitions(now.date_naive(), retain)
         .await?;
     if dropped > 0 {
-        let mut tx = app.store.platform().await?;
+        let mut tx = store.platform().await?;
         let detail = json!({ "months": dropped, "before": retain });
         tx.audit_log()
             .append(&Actor::Service, "audit.retain", "audit", detail)
             .await?;
         tx.commit().await?;
     }
-    sign_with_a_fresh_key(&app).await?;
+    sign_with_a_fresh_key(&upkeep).await?;
     let mut at = Some(PLATFORM);
     while let Some(tenant) = at {
-        let mut tx = app.store.tenant(tenant).await?;
-        tx.sweep(now, now - app.config.session_idle()).await?;
+        let mut tx = store.tenant(tenant).await?;
+        tx.sweep(now, now - upkeep.session_idle).await?;
         tx.commit().await?;
-        at = app
-            .store
-            .platform()
-            .await?
-            .tenants()
-            .next_after(tenant)
-            .await?;
+        at = store.platform().await?.tenants().next_after(tenant).await?;
     }
     Ok(())
 }
 
-async fn sign_with_a_fresh_key(app: &App) -> ApiResult<()> {
-    let now = app.now();
-    let mut tx = app.store.platform().await?;
+async fn sign_with_a_fresh_key(upkeep: &Upkeep) -> ApiResult<()> {
+    let store = &upkeep.store;
+    let now = store.now();
+    let mut tx = store.platform().await?;
     // Of several replicas one makes it; the others then see it.
     tx.signing_keys().lock().await?;
     let keys = tx.signing_keys().list_public(now).await?;
-    let life = Duration::days(app.config.signing_key_days.into());
+    let life = Duration::days(upkeep.signing_key_days.into());
     if keys.first().is_none_or(|key| key.activates_at + life < now) {
         let kid = signing::add(&mut tx, now).await?;
         let detail = json!({ "because": "the earlier one is old" });

@@ -3,12 +3,19 @@
 mod overview;
 mod tenants;
 
+use crate::identity::authn::Authn;
+use armour_storage::Store;
+use axum::extract::FromRef;
+use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
-
 /// The domain's routes.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
     OpenApiRouter::new()
         .merge(overview::routes())
         .merge(tenants::routes())

@@ -1,12 +1,19 @@
 //! `/v1/overview`: the tenant at a glance.
 
+use crate::identity::authn::Authn;
 use armour_api::{Overview, Problem};
 use axum::Json as Answer;
+use axum::extract::FromRef;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, http::problem::ApiResult, identity::authn::Member};
+use crate::{http::problem::ApiResult, identity::authn::Member};
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new().routes(routes!(overview))
 }
 

@@ -1,15 +1,17 @@
 //! `/v1/tenants`: for the platform's administrator.
 
+use crate::identity::authn::Authn;
 use armour_api::{AccessRole, CreatedTenant, NewTenant, Overview, Page, Problem, Quotas, Tenant};
-use armour_storage::{Actor, NewToken, Tx};
+use armour_storage::{Actor, NewToken, Store, Tx};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::etag::{IfMatch, Tagged, tagged},
     http::extract::{Id, Json, Params, check_text},
     http::problem::ApiResult,
@@ -18,7 +20,12 @@ use crate::{
     ledger::collision::{Scope, disconnect},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
@@ -32,13 +39,13 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 201, body = CreatedTenant), (status = "4XX", body = Problem)))]
 async fn create(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Json(new): Json<NewTenant>,
 ) -> ApiResult<(StatusCode, Answer<CreatedTenant>)> {
     check_text("name", &new.name, 100)?;
     let id = Uuid::now_v7();
     let detail = json!({ "name": new.name });
-    let mut tx = app.store.platform().await?;
+    let mut tx = store.platform().await?;
     tx.audit_log()
         .append(&Actor::Platform, "tenant.create", id, detail.clone())
         .await?;
@@ -80,32 +87,30 @@ struct Filter {
     responses((status = 200, body = Page<Tenant>), (status = "4XX", body = Problem)))]
 async fn list(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Params(filter): Params<Filter>,
 ) -> ApiResult<Answer<Page<Tenant>>> {
     let search = filter.search.as_deref();
     if let Some(search) = search {
         check_text("search", search, 100)?;
     }
-    let mut tx = app.store.platform().await?;
+    let mut tx = store.platform().await?;
     Ok(Answer(tx.tenants().list(search, filter.cursor).await?))
 }
 
 /// One tenant.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
     responses((status = 200, body = Tenant), (status = "4XX", body = Problem)))]
-async fn get(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Tenant>> {
-    Ok(Answer(
-        app.store.platform().await?.tenants().find(id).await?,
-    ))
+async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<Answer<Tenant>> {
+    Ok(Answer(store.platform().await?.tenants().find(id).await?))
 }
 
 /// Deletes a tenant: all of its credentials end, its bundles are disconnected, and
 /// its key is shredded, so that nothing of its secrets can ever be opened again.
 #[utoipa::path(delete, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
     responses((status = 204), (status = "4XX", body = Problem)))]
-async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<StatusCode> {
-    let mut tx = app.store.platform().await?;
+async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<StatusCode> {
+    let mut tx = store.platform().await?;
     let name = tx.tenants().find(id).await?.name;
     let detail = json!({ "name": name });
     tx.audit_log()
@@ -137,8 +142,12 @@ async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<St
 #[utoipa::path(get, path = "/v1/tenants/{id}/quotas", tag = "tenants",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
-async fn get_quotas(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Tagged<Quotas>> {
-    Ok(tagged(look_at(&app, id).await?.quotas().get().await?))
+async fn get_quotas(
+    _: Platform,
+    State(store): State<Store>,
+    Id(id): Id,
+) -> ApiResult<Tagged<Quotas>> {
+    Ok(tagged(look_at(&store, id).await?.quotas().get().await?))
 }
 
 /// Sets how much a tenant may have and ask; what it has already stays. With
@@ -150,12 +159,12 @@ async fn get_quotas(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResul
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
 async fn set_quotas(
     _: Platform,
-    State(app): State<App>,
+    State(store): State<Store>,
     Id(id): Id,
     read: IfMatch,
     Json(quotas): Json<Quotas>,
 ) -> ApiResult<Tagged<Quotas>> {
-    let mut tx = app.store.platform().await?;
+    let mut tx = store.platform().await?;
     let before = tx.quotas().lock(id).await?;
     read.check(&before)?;
     tx.quotas().set(id, &quotas).await?;
@@ -172,13 +181,19 @@ async fn set_quotas(
 #[utoipa::path(get, path = "/v1/tenants/{id}/overview", tag = "tenants",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
-async fn overview(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Overview>> {
-    Ok(Answer(look_at(&app, id).await?.overview(app.now()).await?))
+async fn overview(
+    _: Platform,
+    State(store): State<Store>,
+    Id(id): Id,
+) -> ApiResult<Answer<Overview>> {
+    Ok(Answer(
+        look_at(&store, id).await?.overview(store.now()).await?,
+    ))
 }
 
 /// Begins a transaction of the platform's that reads of a tenant.
-async fn look_at(app: &App, tenant: Uuid) -> ApiResult<Tx> {
-    let mut tx = app.store.platform().await?;
+async fn look_at(store: &Store, tenant: Uuid) -> ApiResult<Tx> {
+    let mut tx = store.platform().await?;
     tx.tenants().find(tenant).await?;
     tx.bind(tenant).await?;
     Ok(tx)

@@ -1,8 +1,10 @@
 //! Tells receivers of events (Standard Webhooks): signed, tried again with growing
 //! pauses, and to public hosts only.
 
+use std::sync::Arc;
+
 use armour_api::DeliveryState;
-use armour_storage::{Attempt, DueDelivery};
+use armour_storage::{Attempt, DueDelivery, Store};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Duration, Utc};
 use futures::StreamExt;
@@ -10,12 +12,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::RngExt;
 use serde_json::json;
 use sha2::Sha256;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    app::App,
     http::problem::{ApiError, ApiResult},
+    jobs::Job,
+    platform::egress::Egress,
 };
 
 /// Deliveries that one replica makes at the same time for a tenant.
@@ -28,13 +32,35 @@ const PAUSES: [i32; 8] = [1, 12, 60, 360, 1440, 3600, 5040, 7200];
 /// Longest error that is kept, in characters.
 const MAX_ERROR: usize = 300;
 
+/// What deliveries take.
+pub struct Deliveries {
+    /// The database.
+    pub store: Store,
+    /// How receivers are called.
+    pub egress: Egress,
+    /// The first pause after a failure.
+    pub retry: Duration,
+    /// Cancelled when the service stops.
+    pub stopping: CancellationToken,
+}
+
+/// Tells receivers what is due.
+pub fn job(deliveries: Deliveries) -> Job {
+    let pause = std::time::Duration::from_millis(500);
+    Job::new("webhooks", pause, Arc::new(deliveries), run)
+}
+
 /// Makes the deliveries that are due.
-pub async fn run(app: App) -> ApiResult<()> {
-    for tenant in app.store.tenants_with_work(app.now()).await? {
-        if app.stopping.is_cancelled() {
+async fn run(deliveries: Arc<Deliveries>) -> ApiResult<()> {
+    for tenant in deliveries
+        .store
+        .tenants_with_work(deliveries.store.now())
+        .await?
+    {
+        if deliveries.stopping.is_cancelled() {
             break;
         }
-        deliver_for(&app, tenant).await?;
+        deliver_for(&deliveries, tenant).await?;
     }
     Ok(())
 }
@@ -44,10 +70,10 @@ pub fn secret_name(webhook: Uuid) -> String {
     format!("webhook:{webhook}")
 }
 
-async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
+async fn deliver_for(deliveries: &Deliveries, tenant: Uuid) -> ApiResult<()> {
     loop {
-        let now = app.now();
-        let mut tx = app.store.tenant(tenant).await?;
+        let now = deliveries.store.now();
+        let mut tx = deliveries.store.tenant(tenant).await?;
         let due = tx.deliveries().claim(now, now + LEASE, AT_ONCE).await?;
         if due.is_empty() {
             tx.work_hints().refresh().await?;
@@ -57,7 +83,7 @@ async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
         tx.commit().await?;
         futures::stream::iter(due)
             .for_each_concurrent(None, async |delivery| {
-                if let Err(error) = deliver(app, tenant, &delivery).await {
+                if let Err(error) = deliver(deliveries, tenant, &delivery).await {
                     tracing::warn!(delivery = %delivery.id, error = error.detail(), "not delivered");
                 }
             })
@@ -65,9 +91,9 @@ async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
     }
 }
 
-async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<()> {
-    let sent = send(app, tenant, delivery).await?;
-    let now = app.now();
+async fn deliver(deliveries: &Deliveries, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<()> {
+    let sent = send(deliveries, tenant, delivery).await?;
+    let now = deliveries.store.now();
     let attempt = match &sent {
         Ok(status) if (200..300).contains(status) => Attempt {
             state: DeliveryState::Delivered,
@@ -75,10 +101,10 @@ async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<(
             error: None,
             next: now,
         },
-        Ok(status) => failed(app, delivery, Some((*status).into()), None, now),
-        Err(error) => failed(app, delivery, None, Some(error), now),
+        Ok(status) => failed(deliveries, delivery, Some((*status).into()), None, now),
+        Err(error) => failed(deliveries, delivery, None, Some(error), now),
     };
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = deliveries.store.tenant(tenant).await?;
     tx.deliveries()
         .record_attempt(delivery.id, &attempt)
         .await?;
@@ -87,8 +113,12 @@ async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<(
 }
 
 /// Sends it; the receiver's status, or why there is none.
-async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Result<u16, String>> {
-    let mut tx = app.store.tenant(tenant).await?;
+async fn send(
+    deliveries: &Deliveries,
+    tenant: Uuid,
+    delivery: &DueDelivery,
+) -> ApiResult<Result<u16, String>> {
+    let mut tx = deliveries.store.tenant(tenant).await?;
     let secret = tx.secrets().get(&secret_name(delivery.webhook)).await?;
     drop(tx);
     let secret = secret.ok_or_else(|| ApiError::not_found("the webhook was removed"))?;
@@ -99,7 +129,7 @@ async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Resu
         "data": { "tenant_id": tenant, "event": event },
     }))
     .map_err(ApiError::internal)?;
-    let timestamp = app.now().timestamp().to_string();
+    let timestamp = deliveries.store.now().timestamp().to_string();
     let id = format!("msg_{}", delivery.id.simple());
     let signature = sign(&secret, &id, &timestamp, &body)?;
     let request = http::Request::post(&delivery.url)
@@ -112,7 +142,7 @@ async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Resu
         Ok(request) => request,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    Ok(match app.egress.send(request).await {
+    Ok(match deliveries.egress.send(request).await {
         Ok(answer) => Ok(answer.status().as_u16()),
         Err(error) => Err(error.to_string().chars().take(MAX_ERROR).collect()),
     })
@@ -133,7 +163,7 @@ fn sign(secret: &Zeroizing<Vec<u8>>, id: &str, timestamp: &str, body: &[u8]) -> 
 }
 
 fn failed<'a>(
-    app: &App,
+    deliveries: &Deliveries,
     delivery: &DueDelivery,
     status: Option<i32>,
     error: Option<&'a str>,
@@ -142,7 +172,7 @@ fn failed<'a>(
     let pause = usize::try_from(delivery.attempts)
         .ok()
         .and_then(|attempts| PAUSES.get(attempts));
-    let first = Duration::milliseconds(app.config.webhook_retry_ms.into());
+    let first = deliveries.retry;
     let (state, pause) = match pause {
         None => (DeliveryState::Failed, Duration::zero()),
         // Up to a fifth more, so that receivers are not all tried at once.

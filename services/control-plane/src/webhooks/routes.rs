@@ -1,25 +1,33 @@
 //! `/v1/webhooks`: receivers that are told of events, signed after Standard
 //! Webhooks.
 
+use crate::identity::authn::Authn;
+use crate::platform::egress::Egress;
 use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, Problem, Webhook};
 use armour_storage::{Counted, EVENT_KINDS};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::Rng;
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Ids, Json, Params, check_text},
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
     webhooks::delivery::secret_name,
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Egress: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
@@ -31,7 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook,
     responses((status = 201, body = CreatedWebhook), (status = "4XX", body = Problem)))]
 async fn create(
-    State(app): State<App>,
+    State(egress): State<Egress>,
     mut member: Member,
     Json(new): Json<NewWebhook>,
 ) -> ApiResult<(StatusCode, Answer<CreatedWebhook>)> {
@@ -48,7 +56,7 @@ async fn create(
             EVENT_KINDS.join(", ")
         )));
     }
-    app.egress
+    egress
         .check(&new.url)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();

@@ -9,8 +9,7 @@ use serde_json::json;
 use std::num::NonZeroU32;
 use uuid::Uuid;
 
-use super::Route;
-use crate::app::App;
+use super::{Authn, Route};
 
 /// Notes a minute and tenant; what exceeds it is logged by the service alone.
 const NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
@@ -36,14 +35,14 @@ pub struct Denied<'a> {
 
 impl Denied<'_> {
     /// Writes the entry. The denial stands whether that succeeds or not.
-    pub async fn note(&self, app: &App, why: &str) {
+    pub async fn note(&self, authn: &Authn, why: &str) {
         let (tenant, actor, route) = (self.tenant, &self.actor, self.route);
-        if app.denials.0.check_key(&tenant).is_err() {
+        if authn.denials.0.check_key(&tenant).is_err() {
             tracing::warn!(%tenant, %actor, %route, why, "denied; too many to note");
             return;
         }
         let written = async {
-            let mut tx = app.store.tenant(tenant).await?;
+            let mut tx = authn.store.tenant(tenant).await?;
             tx.audit_log()
                 .append(actor, "access.deny", route, json!({ "why": why }))
                 .await?;

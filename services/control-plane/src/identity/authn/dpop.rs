@@ -12,11 +12,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::nonce;
-use crate::{
-    app::App,
-    http::problem::{ApiError, ApiResult},
-};
+use super::{Authn, nonce};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// How far an endpoint's clock may be off without a nonce, in seconds.
 const LEEWAY: i64 = 60;
@@ -48,7 +45,7 @@ struct Claims {
 /// # Errors
 /// 401 `invalid-dpop-proof`, with what is wrong; `use-dpop-nonce` if it would be
 /// right with the nonce that the answer offers.
-pub fn check(parts: &Parts, app: &App, access_token: Option<&str>) -> ApiResult<Proof> {
+pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiResult<Proof> {
     let mut given = parts.headers.get_all("dpop").iter();
     let (Some(text), None) = (given.next(), given.next()) else {
         return Err(invalid("exactly one DPoP header is needed"));
@@ -74,10 +71,10 @@ pub fn check(parts: &Parts, app: &App, access_token: Option<&str>) -> ApiResult<
     if claims.htm != parts.method.as_str() || parts.method == Method::HEAD {
         return Err(invalid("htm is not this request's method"));
     }
-    if !is_here(&claims.htu, parts, app.public_url()) {
+    if !is_here(&claims.htu, parts, authn.public_url.as_ref()) {
         return Err(invalid("htu is not this request's address"));
     }
-    let remember_until = fresh_until(app, &claims)?;
+    let remember_until = fresh_until(authn, &claims)?;
     let expected = access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token)));
     if let Some(expected) = expected
         && !bool::from(
@@ -107,10 +104,10 @@ pub fn check(parts: &Parts, app: &App, access_token: Option<&str>) -> ApiResult<
 
 /// Until when the proof could be used again. Fresh is what names a nonce of ours, or
 /// without one was made within a minute of our time (section 11.1).
-fn fresh_until(app: &App, claims: &Claims) -> ApiResult<DateTime<Utc>> {
-    let now = app.now();
+fn fresh_until(authn: &Authn, claims: &Claims) -> ApiResult<DateTime<Utc>> {
+    let now = authn.now();
     let until = match &claims.nonce {
-        Some(text) => nonce::check(app.store.keyring(), text, now),
+        Some(text) => nonce::check(authn.store.keyring(), text, now),
         None => {
             let age = now.timestamp().saturating_sub(claims.iat);
             (age.abs() <= LEEWAY).then(|| now + Duration::seconds(2 * LEEWAY + 1))

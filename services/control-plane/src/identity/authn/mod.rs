@@ -12,26 +12,59 @@ use std::sync::Arc;
 use armour_api::{AccessRole, Endpoint, EndpointState};
 use armour_storage::{Actor, Result as StorageResult, StorageError, Store, Tx};
 use axum::{
-    extract::{FromRequestParts, MatchedPath},
+    extract::{FromRef, FromRequestParts, MatchedPath},
     http::{Method, StatusCode, header, request::Parts},
 };
 use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use url::Url;
 use uuid::Uuid;
 
-use self::denial::Denied;
+use self::{
+    denial::{DenialLimiter, Denied},
+    signing::SigningKeys,
+};
 use crate::{
-    app::App,
     http::problem::{ApiError, ApiResult},
-    http::rate_limit::{self, Class},
+    http::{
+        idempotency::{KeyOwner, KeyOwners},
+        rate_limit::{self, Class, Rates},
+    },
     identity::authz,
     identity::token::{self, Kind, Token},
-    platform::group_commit::BatchOperation,
+    platform::group_commit::{BatchOperation, GroupCommit},
 };
 
 /// How stale `last_used_at` may be.
 const TOUCH_AFTER: Duration = Duration::seconds(60);
+
+/// What it takes to know who is calling.
+pub struct Authn {
+    /// The database.
+    pub store: Store,
+    /// The SHA-256 of the platform administrator's token.
+    pub platform_hash: [u8; 32],
+    /// How long a session may be idle.
+    pub session_idle: Duration,
+    /// Where the service is reached, if that was given.
+    pub public_url: Option<Url>,
+    /// What this replica has leased of tenants' rates.
+    pub rates: Rates,
+    /// Limits what denied attempts write.
+    pub denials: DenialLimiter,
+    /// Takes proofs, once each.
+    pub proofs: Arc<GroupCommit<ProofConsumer>>,
+    /// The keys of access tokens.
+    pub signing: SigningKeys,
+}
+
+impl Authn {
+    /// The time, the same for all replicas.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.store.now()
+    }
+}
 
 /// The platform's administrator.
 pub struct Platform;
@@ -121,14 +154,19 @@ pub struct Route {
     path: String,
 }
 
-impl FromRequestParts<App> for Platform {
+impl<S> FromRequestParts<S> for Platform
+where
+    S: Send + Sync,
+    Arc<Authn>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let authn = &*Arc::<Authn>::from_ref(state);
         let route = Route::of(parts);
         let text = bearer(parts)?;
         let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-        if bool::from(hash.ct_eq(&app.platform_hash)) {
+        if bool::from(hash.ct_eq(&authn.platform_hash)) {
             return match route.allows(AccessRole::PlatformAdmin) {
                 true => Ok(Self),
                 false => Err(forbidden()),
@@ -137,7 +175,7 @@ impl FromRequestParts<App> for Platform {
         // A tenant's token is told apart from none, and the attempt noted.
         match token::parse(text) {
             Some(token) => {
-                authenticate(parts, app, token, &route).await?;
+                authenticate(parts, authn, token, &route).await?;
                 Err(forbidden())
             }
             None => Err(invalid()),
@@ -145,19 +183,24 @@ impl FromRequestParts<App> for Platform {
     }
 }
 
-impl FromRequestParts<App> for Member {
+impl<S> FromRequestParts<S> for Member
+where
+    S: Send + Sync,
+    Arc<Authn>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let authn = &*Arc::<Authn>::from_ref(state);
         let route = Route::of(parts);
         let token = credential(parts)?;
-        let (mut tx, principal) = authenticate(parts, app, token, &route).await?;
+        let (mut tx, principal) = authenticate(parts, authn, token, &route).await?;
         let tenant = tx.tenant_id();
-        if !rate_limit::consume_leased(parts, app, tenant, Class::Members)? {
+        if !rate_limit::consume_leased(parts, &authn.rates, tenant, Class::Members)? {
             // Leasing more takes a transaction of its own.
             tx.rollback().await?;
-            rate_limit::consume(parts, app, tenant, Class::Members).await?;
-            tx = app.store.tenant(tenant).await?;
+            rate_limit::consume(parts, &authn.rates, &authn.store, tenant, Class::Members).await?;
+            tx = authn.store.tenant(tenant).await?;
         }
         Ok(Self { tx, principal })
     }
@@ -173,16 +216,21 @@ impl EndpointToken {
     }
 
     /// Notes the attempt of a revoked endpoint; what it is told.
-    pub async fn revoked(&self, app: &App) -> ApiError {
-        self.denied().note(app, "the endpoint was revoked").await;
+    pub async fn revoked(&self, authn: &Authn) -> ApiError {
+        self.denied().note(authn, "the endpoint was revoked").await;
         revoked()
     }
 }
 
-impl FromRequestParts<App> for EndpointToken {
+impl<S> FromRequestParts<S> for EndpointToken
+where
+    S: Send + Sync,
+    Arc<Authn>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let authn = &*Arc::<Authn>::from_ref(state);
         let route = Route::of(parts);
         let text = match parts.headers.get(header::AUTHORIZATION) {
             None if session::cookie(parts).is_some() => return Err(not_an_endpoint()),
@@ -194,15 +242,15 @@ impl FromRequestParts<App> for EndpointToken {
             _ => {
                 return match bearer(parts).ok().and_then(token::parse) {
                     Some(token) => {
-                        authenticate(parts, app, token, &route).await?;
+                        authenticate(parts, authn, token, &route).await?;
                         Err(not_an_endpoint())
                     }
                     None => Err(no_endpoint_token()),
                 };
             }
         };
-        let claims = app.signing.verify(&app.store, &access_token).await?;
-        let proof = dpop::check(parts, app, Some(&access_token))?;
+        let claims = authn.signing.verify(&authn.store, &access_token).await?;
+        let proof = dpop::check(parts, authn, Some(&access_token))?;
         let token = Self {
             tenant: claims.tenant,
             endpoint: claims.sub,
@@ -211,27 +259,39 @@ impl FromRequestParts<App> for EndpointToken {
         if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
             // Somebody has the token, but not the key.
             let denied = token.denied();
-            denied.note(app, "access token without its key").await;
+            denied.note(authn, "access token without its key").await;
             return Err(dpop::invalid(
                 "it is not of the key that the token is bound to",
             ));
         }
-        consume_proof(app, token.tenant, &proof).await?;
-        rate_limit::consume(parts, app, token.tenant, Class::Endpoints).await?;
+        consume_proof(authn, token.tenant, &proof).await?;
+        rate_limit::consume(
+            parts,
+            &authn.rates,
+            &authn.store,
+            token.tenant,
+            Class::Endpoints,
+        )
+        .await?;
         if !token.route.allows(AccessRole::Endpoint) {
-            token.denied().note(app, "the role may not").await;
+            token.denied().note(authn, "the role may not").await;
             return Err(forbidden());
         }
         Ok(token)
     }
 }
 
-impl FromRequestParts<App> for EndpointAuth {
+impl<S> FromRequestParts<S> for EndpointAuth
+where
+    S: Send + Sync,
+    Arc<Authn>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
-        let token = EndpointToken::from_request_parts(parts, app).await?;
-        let mut tx = app.store.tenant(token.tenant).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let authn = &*Arc::<Authn>::from_ref(state);
+        let token = EndpointToken::from_request_parts(parts, state).await?;
+        let mut tx = authn.store.tenant(token.tenant).await?;
         let endpoint = tx
             .endpoints()
             .find(token.endpoint)
@@ -239,7 +299,7 @@ impl FromRequestParts<App> for EndpointAuth {
             .map_err(mask_not_found)?;
         if endpoint.state == EndpointState::Revoked {
             drop(tx);
-            return Err(token.revoked(app).await);
+            return Err(token.revoked(authn).await);
         }
         Ok(Self { tx, endpoint })
     }
@@ -249,9 +309,9 @@ impl FromRequestParts<App> for EndpointAuth {
 ///
 /// # Errors
 /// 401 if it was taken before.
-pub async fn consume_proof(app: &App, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
+pub async fn consume_proof(authn: &Authn, tenant: Uuid, proof: &dpop::Proof) -> ApiResult<()> {
     let request = (proof.hash.to_vec(), proof.remember_until);
-    let first = app.proofs.submit(tenant, request).await?;
+    let first = authn.proofs.submit(tenant, request).await?;
     match first {
         true => Ok(()),
         false => Err(dpop::invalid("it was used before")),
@@ -316,15 +376,15 @@ pub fn credential(parts: &Parts) -> ApiResult<Token> {
 /// Checks a member's credential and role.
 async fn authenticate(
     parts: &Parts,
-    app: &App,
+    authn: &Authn,
     token: Token,
     route: &Route,
 ) -> ApiResult<(Tx, Principal)> {
-    let mut tx = app.store.tenant(token.tenant).await?;
-    let verified = verify(parts, app, &mut tx, &token, route).await;
+    let mut tx = authn.store.tenant(token.tenant).await?;
+    let verified = verify(parts, authn, &mut tx, &token, route).await;
     let checked = verified.map(|verified| {
         if let Some(used) = verified.to_touch {
-            touch(app, token.tenant, used);
+            touch(authn, token.tenant, used);
         }
         verified.principal
     });
@@ -348,7 +408,7 @@ async fn authenticate(
             actor,
             route,
         };
-        denied.note(app, why).await;
+        denied.note(authn, why).await;
     }
     Err(refusal.error)
 }
@@ -358,15 +418,31 @@ async fn authenticate(
 /// member do something asks here; nothing is noted of the attempt.
 pub(crate) async fn verify(
     parts: &Parts,
-    app: &App,
+    authn: &Authn,
     tx: &mut Tx,
     token: &Token,
     route: &Route,
 ) -> Result<Verified, Refusal> {
     match token.kind {
-        Kind::Api => api_token(app, tx, token).await,
-        Kind::Session => session::check(parts, app, tx, token, route).await,
+        Kind::Api => api_token(authn, tx, token).await,
+        Kind::Session => session::check(parts, authn, tx, token, route).await,
         Kind::Enrolment => Err(ApiError::forbidden("an enrolment token only enrols").into()),
+    }
+}
+
+impl KeyOwners for Arc<Authn> {
+    async fn find(&self, parts: &Parts) -> Option<KeyOwner> {
+        // The other calls check for themselves whether they repeat (a bundle supersedes
+        // another, a report is compared).
+        let token = credential(parts).ok()?;
+        let mut tx = self.store.tenant(token.tenant).await.ok()?;
+        let route = Route::of(parts);
+        // Whoever is refused here is refused by the handler too, which notes it.
+        verify(parts, self, &mut tx, &token, &route).await.ok()?;
+        Some(KeyOwner {
+            tx,
+            credential: token.hash,
+        })
     }
 }
 
@@ -395,8 +471,8 @@ impl From<StorageError> for Refusal {
     }
 }
 
-async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Verified, Refusal> {
-    let now = app.now();
+async fn api_token(authn: &Authn, tx: &mut Tx, token: &Token) -> Result<Verified, Refusal> {
+    let now = authn.now();
     let row = tx.api_tokens().find(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {
@@ -431,8 +507,8 @@ enum Used {
 }
 
 /// Notes a use apart from the call: most calls only read.
-fn touch(app: &App, tenant: Uuid, used: Used) {
-    let (store, now) = (app.store.clone(), app.now());
+fn touch(authn: &Authn, tenant: Uuid, used: Used) {
+    let (store, now) = (authn.store.clone(), authn.now());
     tokio::spawn(async move {
         let noted = async {
             let mut tx = store.tenant(tenant).await?;

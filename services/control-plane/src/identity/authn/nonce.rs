@@ -1,7 +1,7 @@
 //! Nonces for DPoP proofs (RFC 9449, section 8): a proof that names one is fresh by
 //! our time, whatever the endpoint's clock says.
 
-use armour_storage::Keyring;
+use armour_storage::{Keyring, Store};
 use axum::{
     extract::{Request, State},
     http::HeaderValue,
@@ -12,8 +12,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-
-use crate::app::App;
 
 /// How long a nonce is taken, in seconds.
 pub const LIFE: i64 = 60;
@@ -60,11 +58,11 @@ fn mac(keyring: &Keyring, version: i32, seconds: i64) -> Option<Hmac<Sha256>> {
 }
 
 /// Gives whoever sent a proof the nonce for the next (section 8.2).
-pub async fn offer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn offer(State(store): State<Store>, request: Request, next: Next) -> Response {
     let proves = request.headers().contains_key("dpop");
     let mut response = next.run(request).await;
     if proves
-        && let Some(nonce) = issue(app.store.keyring(), app.now())
+        && let Some(nonce) = issue(store.keyring(), store.now())
         && let Ok(value) = HeaderValue::from_str(&nonce)
     {
         response.headers_mut().insert("dpop-nonce", value);

@@ -6,9 +6,8 @@ use axum::http::{HeaderValue, header, request::Parts};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Principal, Refusal, Route, Used, Verified, invalid};
+use super::{Authn, Principal, Refusal, Route, Used, Verified, invalid};
 use crate::{
-    app::App,
     http::problem::{ApiError, ApiResult},
     identity::token::{self, Kind, Token},
 };
@@ -62,13 +61,13 @@ pub fn csrf_token(hash: &[u8; 32]) -> String {
 /// Checks a session, and that a call which changes something is the page's own.
 pub(super) async fn check(
     parts: &Parts,
-    app: &App,
+    authn: &Authn,
     tx: &mut Tx,
     token: &Token,
     route: &Route,
 ) -> Result<Verified, Refusal> {
-    let now = app.now();
-    let idle_since = now - app.config.session_idle();
+    let now = authn.now();
+    let idle_since = now - authn.session_idle;
     let row = tx.sessions().find_live(token.id, now, idle_since).await?;
     if !bool::from(row.hash.ct_eq(&token.hash)) {
         return Err(invalid().into());
@@ -77,7 +76,7 @@ pub(super) async fn check(
     if !route.is_safe() {
         check_origin(parts, &csrf)?;
     }
-    let stale = now - row.last_used_at > app.config.session_idle() / 20;
+    let stale = now - row.last_used_at > authn.session_idle / 20;
     Ok(Verified {
         principal: Principal {
             actor: Actor::Person {

@@ -30,11 +30,8 @@ use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{REMEMBERED, reason};
-use crate::{
-    app::App,
-    http::problem::{ApiError, ApiResult},
-};
+use super::{Oidc, REMEMBERED, reason};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// Where the provider sends the browser back to.
 pub const CALLBACK: &str = "v1/auth/callback";
@@ -102,12 +99,12 @@ type Client = openidconnect::Client<
 /// # Errors
 /// If the issuer cannot be asked.
 pub async fn begin(
-    app: &App,
+    oidc: &Oidc,
     tenant: Uuid,
     issuer: &Issuer,
     return_to: String,
 ) -> ApiResult<(Url, Flow)> {
-    let client = client(app, tenant, issuer).await?;
+    let client = client(oidc, tenant, issuer).await?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let scopes = issuer.scopes.iter().cloned().map(Scope::new);
     let (url, state, nonce) = client
@@ -126,7 +123,7 @@ pub async fn begin(
         state: state.into_secret(),
         nonce: nonce.secret().clone(),
         verifier: verifier.into_secret(),
-        expires: app.now().timestamp() + MAX_SECONDS,
+        expires: oidc.now().timestamp() + MAX_SECONDS,
     };
     Ok((url, flow))
 }
@@ -136,7 +133,7 @@ pub async fn begin(
 /// # Errors
 /// 403 `not-admitted` if nothing gives the person a role, 502 if the provider
 /// refuses or its answer does not hold.
-pub async fn finish(app: &App, issuer: &Issuer, flow: Flow, code: String) -> ApiResult<Person> {
+pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> ApiResult<Person> {
     let failed = |why: String| {
         ApiError::new(
             http::StatusCode::BAD_GATEWAY,
@@ -144,18 +141,18 @@ pub async fn finish(app: &App, issuer: &Issuer, flow: Flow, code: String) -> Api
             format!("signing in failed: {why}"),
         )
     };
-    let client = client(app, flow.tenant, issuer).await?;
+    let client = client(oidc, flow.tenant, issuer).await?;
     let tokens = client
         .exchange_code(AuthorizationCode::new(code))
         .map_err(|error| failed(reason(&error)))?
         .set_pkce_verifier(PkceCodeVerifier::new(flow.verifier))
-        .request_async(&app.egress)
+        .request_async(&oidc.egress)
         .await
         .map_err(|error| failed(reason(&error)))?;
     let id_token = tokens
         .id_token()
         .ok_or_else(|| failed("the issuer gave no ID token".into()))?;
-    let verifier = client.id_token_verifier().set_time_fn(|| app.now());
+    let verifier = client.id_token_verifier().set_time_fn(|| oidc.now());
     let claims = id_token
         .claims(&verifier, &Nonce::new(flow.nonce))
         .map_err(|error| failed(reason(&error)))?;
@@ -207,19 +204,19 @@ pub async fn finish(app: &App, issuer: &Issuer, flow: Flow, code: String) -> Api
 /// # Errors
 /// If the issuer cannot be asked.
 pub async fn logout_url(
-    app: &App,
+    oidc: &Oidc,
     issuer: &Issuer,
     id_token: Option<&str>,
 ) -> ApiResult<Option<Url>> {
-    let provider = app
+    let provider = oidc
         .providers
-        .get(&app.egress, &issuer.url, REMEMBERED)
+        .get(&oidc.egress, &issuer.url, REMEMBERED)
         .await?;
     let end = &provider.metadata.additional_metadata().end_session_endpoint;
     let Some(end) = end.clone() else {
         return Ok(None);
     };
-    let back = app.base_url().map_err(ApiError::internal)?;
+    let back = oidc.base_url.clone();
     let mut url = LogoutRequest::from(end)
         .set_client_id(ClientId::new(issuer.audience.clone()))
         .set_post_logout_redirect_uri(PostLogoutRedirectUrl::from_url(back))
@@ -285,12 +282,12 @@ impl Flow {
     }
 }
 
-async fn client(app: &App, tenant: Uuid, issuer: &Issuer) -> ApiResult<Client> {
-    let provider = app
+async fn client(oidc: &Oidc, tenant: Uuid, issuer: &Issuer) -> ApiResult<Client> {
+    let provider = oidc
         .providers
-        .get(&app.egress, &issuer.url, REMEMBERED)
+        .get(&oidc.egress, &issuer.url, REMEMBERED)
         .await?;
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant(tenant).await?;
     let secret = tx
         .secrets()
         .get(&armour_storage::client_secret(issuer.id))
@@ -302,10 +299,7 @@ async fn client(app: &App, tenant: Uuid, issuer: &Issuer) -> ApiResult<Client> {
             String::from_utf8(bytes.to_vec()).map_err(ApiError::internal)?,
         )),
     };
-    let redirect = app
-        .base_url()
-        .and_then(|base| base.join(CALLBACK))
-        .map_err(ApiError::internal)?;
+    let redirect = oidc.base_url.join(CALLBACK).map_err(ApiError::internal)?;
     Ok(openidconnect::Client::from_provider_metadata(
         provider.metadata.clone(),
         ClientId::new(issuer.audience.clone()),

@@ -11,9 +11,12 @@ use std::{
 };
 
 use armour_api::Issuer;
+use armour_storage::Store;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use openidconnect::{IssuerUrl, ProviderMetadataWithLogout, core::CoreJsonWebKeySet};
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::{
     http::problem::{ApiError, ApiResult},
@@ -38,6 +41,27 @@ const ALGORITHMS: [Algorithm; 9] = [
 ];
 /// How far clocks may differ, in seconds.
 const LEEWAY: u64 = 60;
+
+/// What it takes to ask the issuers that tenants trust.
+pub struct Oidc {
+    /// The database.
+    pub store: Store,
+    /// How issuers are called.
+    pub egress: Egress,
+    /// What is known of them.
+    pub providers: Providers,
+    /// Where the service is reached.
+    pub base_url: Url,
+    /// Seconds after which a person's session ends in any case.
+    pub session_life_s: u32,
+}
+
+impl Oidc {
+    /// The time, the same for all replicas.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.store.now()
+    }
+}
 
 /// A provider's metadata and keys.
 pub struct Provider {

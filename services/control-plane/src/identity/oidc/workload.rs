@@ -7,11 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::login::printable;
-use crate::{
-    app::App,
-    http::problem::{ApiError, ApiResult},
-};
+use super::{Oidc, login::printable};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// A workload that an issuer vouches for, and the rule that admits it.
 pub struct Workload {
@@ -33,12 +30,12 @@ struct Unchecked {
 /// # Errors
 /// 401 if the token is not valid here, 403 `not-admitted` if no rule fits, 502 if
 /// the issuer cannot be asked.
-pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workload> {
+pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workload> {
     let unknown = || ApiError::unauthenticated("the token is of no issuer that is trusted here");
     // Says only which issuer's keys to check it with.
     let claimed =
         jsonwebtoken::dangerous::insecure_decode::<Unchecked>(token).map_err(|_| unknown())?;
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant(tenant).await?;
     let issuers = tx.issuers().list(Some(IssuerKind::Workload)).await?;
     drop(tx);
     let mut refused = unknown();
@@ -47,7 +44,7 @@ pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workloa
             continue;
         }
         // Several may be configured for the same URL with other audiences.
-        let claims = match app.providers.check(&app.egress, &issuer, token).await {
+        let claims = match oidc.providers.check(&oidc.egress, &issuer, token).await {
             Ok(claims) => claims,
             Err(error) => {
                 refused = error;
@@ -62,7 +59,7 @@ pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workloa
             .and_then(Value::as_str)
             .filter(|sub| sub.len() <= 255 && !sub.chars().any(char::is_control))
             .ok_or_else(unknown)?;
-        let mut tx = app.store.tenant(tenant).await?;
+        let mut tx = oidc.store.tenant(tenant).await?;
         let rules = tx.workload_rules().list(issuer.id).await?;
         if let Some(rule) = rules.into_iter().find(|rule| fits(rule, subject, &claims)) {
             return Ok(Workload {

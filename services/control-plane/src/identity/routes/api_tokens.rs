@@ -1,15 +1,17 @@
 //! `/v1/api-tokens`: keys of programs and people, scoped by role.
 
+use crate::identity::authn::Authn;
 use armour_api::{AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, Problem, RotateApiToken};
 use armour_storage::{Counted, NewToken, StorageError};
+use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Json, Params, check_text},
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
@@ -18,7 +20,11 @@ use crate::{
 
 type Created = (StatusCode, Answer<CreatedSecret>);
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(revoke))

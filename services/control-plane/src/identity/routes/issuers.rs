@@ -1,23 +1,31 @@
 //! `/v1/issuers`: OpenID providers that a tenant trusts, for its people or for
 //! workloads that enrol.
 
+use crate::identity::authn::Authn;
+use crate::platform::egress::Egress;
 use armour_api::{
     AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, Problem, WorkloadRule,
 };
 use armour_storage::{Counted, client_secret};
+use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Id, Ids, Json, check_text},
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Egress: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
@@ -29,12 +37,12 @@ pub fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/v1/issuers", tag = "issuers", request_body = NewIssuer,
     responses((status = 201, body = Issuer), (status = "4XX", body = Problem)))]
 async fn create(
-    State(app): State<App>,
+    State(egress): State<Egress>,
     mut member: Member,
     Json(new): Json<NewIssuer>,
 ) -> ApiResult<(StatusCode, Answer<Issuer>)> {
     check(&new)?;
-    app.egress
+    egress
         .check(&new.url)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();

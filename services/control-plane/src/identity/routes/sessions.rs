@@ -1,8 +1,10 @@
 //! `/v1/whoami`, `/v1/sessions`, `/v1/logout`: who one is, people's sessions and
 //! their end.
 
+use crate::identity::authn::Authn;
 use armour_api::{AccessRole, LoggedOut, Page, Problem, Session, Whoami};
 use armour_storage::{Actor, SessionScope, StorageError, id_token};
+use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     extract::State,
@@ -10,18 +12,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Cursor, Id, Params},
     http::problem::{ApiError, ApiResult},
     identity::authn::{Member, session},
-    identity::oidc::login,
+    identity::oidc::{Oidc, login},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<Oidc>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(whoami))
         .routes(routes!(logout))
@@ -47,7 +54,7 @@ async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
 /// Ends the calling session; the answer says where the browser ends the issuer's.
 #[utoipa::path(post, path = "/v1/logout", tag = "people",
     responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
-async fn logout(State(app): State<App>, mut member: Member) -> ApiResult<Response> {
+async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<Response> {
     let actor = member.actor();
     let (Some(id), Actor::Person { issuer, .. }) = (member.principal.session, &actor) else {
         return Err(ApiError::conflict(
@@ -64,7 +71,7 @@ async fn logout(State(app): State<App>, mut member: Member) -> ApiResult<Respons
         .as_ref()
         .and_then(|bytes| std::str::from_utf8(bytes).ok());
     // The session has ended whether or not the issuer can be asked.
-    let redirect = login::logout_url(&app, &issuer, hint).await.ok().flatten();
+    let redirect = login::logout_url(&oidc, &issuer, hint).await.ok().flatten();
     let mut answer = Answer(LoggedOut {
         redirect: redirect.map(String::from),
     })

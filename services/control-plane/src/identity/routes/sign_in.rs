@@ -3,6 +3,7 @@
 
 use armour_api::{Issuer, IssuerKind, Problem, SignInChoice};
 use armour_storage::{Actor, NewSession, SessionScope, id_token};
+use axum::extract::FromRef;
 use axum::{
     Form, Json as Answer,
     extract::State,
@@ -13,15 +14,18 @@ use chrono::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
     http::extract::{Ids, Params},
     http::problem::{ApiError, ApiResult},
     identity::authn::session,
-    identity::oidc::login::{self, Flow},
+    identity::oidc::{
+        Oidc,
+        login::{self, Flow},
+    },
     identity::token::{self, Kind},
 };
 
@@ -32,7 +36,11 @@ const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How old a logout token may be, in seconds.
 const LOGOUT_TOKEN_AGE: i64 = 300;
 
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Oidc>: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(choices))
         .routes(routes!(login))
@@ -82,10 +90,10 @@ struct LogoutForm {
 #[utoipa::path(get, path = "/v1/auth/choices", tag = "people", params(OfTenant), security(()),
     responses((status = 200, body = Vec<SignInChoice>), (status = "4XX", body = Problem)))]
 async fn choices(
-    State(app): State<App>,
+    State(oidc): State<Arc<Oidc>>,
     Params(of): Params<OfTenant>,
 ) -> ApiResult<Answer<Vec<SignInChoice>>> {
-    let mut tx = app.store.tenant(of.tenant).await?;
+    let mut tx = oidc.store.tenant(of.tenant).await?;
     let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     let choices = issuers.into_iter().map(|issuer| SignInChoice {
         issuer_id: issuer.id,
@@ -99,20 +107,20 @@ async fn choices(
     responses((status = 303, description = "To the issuer."), (status = "4XX", body = Problem),
               (status = 502, body = Problem)))]
 async fn login(
-    State(app): State<App>,
+    State(oidc): State<Arc<Oidc>>,
     parts: Parts,
     Params(ask): Params<Login>,
 ) -> ApiResult<Response> {
-    let begun = begin(&app, ask).await;
+    let begun = begin(&oidc, ask).await;
     begun.or_else(|error| for_people(&parts, error))
 }
 
-async fn begin(app: &App, ask: Login) -> ApiResult<Response> {
+async fn begin(oidc: &Oidc, ask: Login) -> ApiResult<Response> {
     let return_to = ask.return_to.unwrap_or_else(|| "/".into());
     check_return(&return_to)?;
-    let issuer = people_issuer(app, ask.tenant, ask.issuer).await?;
-    let (url, flow) = login::begin(app, ask.tenant, &issuer, return_to).await?;
-    let sealed = flow.seal(&app.store).await?;
+    let issuer = people_issuer(oidc, ask.tenant, ask.issuer).await?;
+    let (url, flow) = login::begin(oidc, ask.tenant, &issuer, return_to).await?;
+    let sealed = flow.seal(&oidc.store).await?;
     let cookie = session::set(FLOW_COOKIE, Some(&sealed), login::MAX_SECONDS)?;
     redirect(url.as_str(), &[cookie])
 }
@@ -123,15 +131,15 @@ async fn begin(app: &App, ask: Login) -> ApiResult<Response> {
     responses((status = 303, description = "To the console."), (status = "4XX", body = Problem),
               (status = 502, body = Problem)))]
 async fn callback(
-    State(app): State<App>,
+    State(oidc): State<Arc<Oidc>>,
     parts: Parts,
     Params(answer): Params<Redirected>,
 ) -> ApiResult<Response> {
-    let ended = finish(&app, &parts, answer).await;
+    let ended = finish(&oidc, &parts, answer).await;
     ended.or_else(|error| for_people(&parts, error))
 }
 
-async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Response> {
+async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Response> {
     let stale = || {
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -140,10 +148,10 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         )
     };
     let flow = session::value(parts, FLOW_COOKIE)
-        .and_then(|text| Flow::open(&app.store, text))
+        .and_then(|text| Flow::open(&oidc.store, text))
         .filter(|flow| flow.answers(answer.state.as_deref().unwrap_or_default()))
         .ok_or_else(stale)?;
-    let issuer = people_issuer(app, flow.tenant, flow.issuer).await?;
+    let issuer = people_issuer(oidc, flow.tenant, flow.issuer).await?;
     // Another issuer's answer is not this one's (RFC 9207).
     if answer.iss.is_some_and(|iss| iss != issuer.url) {
         return Err(stale());
@@ -160,10 +168,10 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         }
     };
     let (tenant, return_to) = (flow.tenant, flow.return_to.clone());
-    let person = match login::finish(app, &issuer, flow, code).await {
+    let person = match login::finish(oidc, &issuer, flow, code).await {
         Ok(person) => person,
         Err(error) => {
-            let mut tx = app.store.tenant(tenant).await?;
+            let mut tx = oidc.store.tenant(tenant).await?;
             let detail = json!({ "why": error.detail() });
             tx.audit_log()
                 .append(&Actor::Service, "sign-in.deny", issuer.id, detail)
@@ -173,13 +181,13 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         }
     };
     let (text, token) = token::mint(Kind::Session, tenant);
-    let life = Duration::seconds(app.config.session_life_s.into());
+    let life = Duration::seconds(oidc.session_life_s.into());
     let agent = parts
         .headers
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant(tenant).await?;
     tx.sessions()
         .create(&NewSession {
             id: token.id,
@@ -190,7 +198,7 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
             role: person.role,
             provider_sid: person.sid.as_deref(),
             user_agent: &login::printable(agent, 300),
-            expires_at: app.now() + life,
+            expires_at: oidc.now() + life,
         })
         .await?;
     tx.secrets()
@@ -219,17 +227,17 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
     request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200), (status = "4XX", body = Problem), (status = 502, body = Problem)))]
 async fn back_channel_logout(
-    State(app): State<App>,
+    State(oidc): State<Arc<Oidc>>,
     ids: Ids<2>,
     form: Result<Form<LogoutForm>, axum::extract::rejection::FormRejection>,
 ) -> ApiResult<Response> {
     let [tenant, issuer] = ids.0;
-    let issuer = people_issuer(&app, tenant, issuer).await?;
+    let issuer = people_issuer(&oidc, tenant, issuer).await?;
     let Form(form) =
         form.map_err(|error| ApiError::new(error.status(), "invalid-body", error.body_text()))?;
-    let claims = app
+    let claims = oidc
         .providers
-        .check(&app.egress, &issuer, &form.logout_token)
+        .check(&oidc.egress, &issuer, &form.logout_token)
         .await?;
     let invalid = |why: &str| ApiError::invalid(format!("not a logout token: {why}"));
     if !claims
@@ -242,7 +250,7 @@ async fn back_channel_logout(
     if claims.contains_key("nonce") {
         return Err(invalid("it has a nonce, as an ID token has"));
     }
-    let now = app.now();
+    let now = oidc.now();
     let issued = claims.get("iat").and_then(Value::as_i64).unwrap_or(0);
     if (now.timestamp() - issued).abs() > LOGOUT_TOKEN_AGE {
         return Err(invalid("it is too old"));
@@ -258,7 +266,7 @@ async fn back_channel_logout(
         .chain_update(issuer.id)
         .chain_update(jti)
         .finalize();
-    let mut tx = app.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant(tenant).await?;
     let until = now + Duration::seconds(2 * LOGOUT_TOKEN_AGE);
     if !tx.proofs().consume(&hash, until).await? {
         return Err(invalid("it was used before"));
@@ -289,8 +297,8 @@ async fn back_channel_logout(
 
 /// The tenant's issuer for people; what does not exist and what is another's are
 /// one.
-async fn people_issuer(app: &App, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
-    let mut tx = app.store.tenant(tenant).await?;
+async fn people_issuer(oidc: &Oidc, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
+    let mut tx = oidc.store.tenant(tenant).await?;
     let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     issuers
         .into_iter()
