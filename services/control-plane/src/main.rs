@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use armour_control_plane::{
+    app::{App, router},
     config::Config,
-    metrics, router,
-    state::{self, App},
-    workers,
+    platform::database,
 };
 use armour_listener::{Limits, Listener, shutdown};
 use armour_storage::Keyring;
@@ -25,7 +24,7 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     if config.migrate_only {
-        state::open(&config, Keyring::new()).await?.close().await;
+        database::open(&config, Keyring::new()).await?.close().await;
         tracing::info!("the database is migrated");
         return Ok(());
     }
@@ -35,9 +34,9 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let tls = config.tls.open()?;
     let app = App::start(config).await?;
     if let Some(listen) = app.config.metrics_listen {
-        metrics::serve(&app, listen, registry).await?;
+        app.serve_metrics(listen, registry).await?;
     }
-    let workers = workers::start(&app);
+    let jobs = app.start_jobs();
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
@@ -59,7 +58,7 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
             tokio::time::sleep(patience).await;
         } => tracing::warn!("calls under way are cut off"),
     }
-    workers.join_all().await;
+    jobs.join_all().await;
     app.store.close().await;
     Ok(())
 }

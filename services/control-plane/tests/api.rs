@@ -1,13 +1,13 @@
 //! The REST API's manners: documents, tenancy, tokens, repeats, bad input.
 
-use crate::common::{World, database, replica};
-use armour_api::{Enrol, Pair, Party, Policy, Role};
+use crate::common::{self, As, World, database, replica};
+use armour_api::{AuditEntry, CreatedSecret, Enrol, Page, Pair, Party, Policy, Role};
 use armour_client::Client;
 
 #[test]
 fn openapi_document_is_the_committed_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/openapi.json");
-    let now = armour_control_plane::openapi().unwrap();
+    let now = armour_control_plane::app::openapi_document().unwrap();
     if std::env::var_os("ARMOUR_UPDATE_OPENAPI").is_some() {
         std::fs::write(path, &now).unwrap();
     }
@@ -64,6 +64,55 @@ async fn a_repeated_create_answers_the_same_once() {
     assert_eq!(again.json::<Party>().await.unwrap(), first);
     assert_eq!(call("two", "k1").await.unwrap().status(), 422);
     assert_eq!(call("one", "k2").await.unwrap().status(), 409);
+}
+
+#[tokio::test]
+async fn a_revoked_or_expired_token_hears_no_stored_answer() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let http = reqwest::Client::new();
+    let call = async |token: &str, key: Option<&str>| {
+        let mut request = http
+            .post(format!("{base}/v1/enrolment-tokens"))
+            .bearer_auth(token)
+            .json(&serde_json::json!({ "role": "consumer", "party_id": world.pair.consumer_id }));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let mut body: serde_json::Value = answer.json().await.unwrap();
+        if let Some(problem) = body.as_object_mut() {
+            problem.remove("request_id");
+        }
+        (status, body)
+    };
+    let mint = async |name: &str| -> CreatedSecret {
+        let new = serde_json::json!({ "name": name, "role": "operator" });
+        world.operator.post("/v1/api-tokens", &new).await.unwrap()
+    };
+    let (revoked, expired) = (mint("to be revoked").await, mint("to expire").await);
+    for (token, key) in [(&revoked, "k1"), (&expired, "k2")] {
+        let first = call(&token.token, Some(key)).await;
+        assert_eq!(first.0, 201);
+        assert_eq!(call(&token.token, Some(key)).await, first);
+    }
+    let url = format!("{base}/v1/api-tokens/{}", revoked.id);
+    let administrator = world.operator_token();
+    let gone = common::call(As::Bearer(&administrator), "DELETE", &url, None).await;
+    assert_eq!(gone.0, 204);
+    let path = format!("/v1/api-tokens/{}/rotate", expired.id);
+    let overlap = serde_json::json!({ "overlap_s": 0 });
+    let _: CreatedSecret = world.operator.post(&path, &overlap).await.unwrap();
+    for (token, key) in [(&revoked, "k1"), (&expired, "k2")] {
+        let refused = call(&token.token, None).await;
+        assert_eq!(refused.0, 401);
+        assert_eq!(call(&token.token, Some(key)).await, refused);
+        // Each of the two attempts is noted once.
+        let path = format!("/v1/audit?action=access.deny&actor=token:{}", token.id);
+        let denied: Page<AuditEntry> = world.operator.get(&path).await.unwrap();
+        assert_eq!(denied.items.len(), 2);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve};
 use armour_api::Policy;
-use armour_control_plane::{config::Config, state::App};
+use armour_control_plane::{app::App, config::Config};
 use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
@@ -65,7 +65,7 @@ async fn a_database_that_is_not_migrated_is_waited_for() {
     let only = Config::try_parse_from(only).unwrap();
     let migrate = async {
         let none = armour_storage::Keyring::new();
-        let store = armour_control_plane::state::open(&only, none).await;
+        let store = armour_control_plane::platform::database::open(&only, none).await;
         store.unwrap().close().await;
     };
     let (app, ()) = tokio::join!(waiting, migrate);

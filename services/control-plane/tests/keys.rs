@@ -8,7 +8,6 @@ use crate::common::{
 };
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
-use armour_control_plane::workers;
 use armour_protocol::{
     Suite,
     bundle::{BundleContext, BundleSecret},
@@ -58,7 +57,7 @@ async fn a_rotation_under_traffic_loses_no_secret_though_a_replica_dies() {
     let dying = app_with(&database, &["--master-keys", &keys])
         .await
         .unwrap();
-    let mut its_workers = workers::start(&dying);
+    let mut its_workers = dying.start_jobs();
     let worlds = [
         World::new(&base, Policy::default()).await,
         World::new(&base, Policy::default()).await,

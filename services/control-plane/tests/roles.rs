@@ -2,7 +2,7 @@
 
 use crate::common::{As, PLATFORM, World, call, database, replica, routes};
 use armour_api::{CreatedSecret, Policy};
-use armour_control_plane::auth::roles;
+use armour_control_plane::identity::authz;
 use serde_json::json;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/roles.md");
@@ -61,7 +61,7 @@ async fn each_cell_of_the_table_holds() {
 #[test]
 fn the_documented_table_is_the_enforced_one() {
     let document = std::fs::read_to_string(DOCUMENT).unwrap();
-    let now = roles::markdown();
+    let now = authz::markdown();
     let begin = document.find("| route |").unwrap();
     if std::env::var_os("ARMOUR_UPDATE_ROLES").is_some() {
         std::fs::write(DOCUMENT, format!("{}{now}", &document[..begin])).unwrap();
@@ -76,7 +76,7 @@ fn the_documented_table_is_the_enforced_one() {
 #[test]
 fn every_route_is_in_the_table() {
     let mut documented = routes();
-    let mut enforced: Vec<_> = roles::TABLE
+    let mut enforced: Vec<_> = authz::TABLE
         .iter()
         .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
         .collect();

@@ -2,7 +2,10 @@
 
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
-use armour_control_plane::{config::Config, router, state::App, workers};
+use armour_control_plane::{
+    app::{App, openapi_document, router},
+    config::Config,
+};
 use armour_protocol::{
     Suite, envelope,
     ledger::Chain,
@@ -44,7 +47,7 @@ pub async fn replica(database_url: &str) -> String {
 pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
     let app = app_with(database_url, more).await.expect("start");
     // They end with the test's runtime.
-    workers::start(&app).detach_all();
+    app.start_jobs().detach_all();
     serve(app).await
 }
 
@@ -160,7 +163,7 @@ pub async fn call(
 /// The OpenAPI document's routes: method and path.
 pub fn routes() -> Vec<(String, String)> {
     let document: serde_json::Value =
-        serde_json::from_str(&armour_control_plane::openapi().expect("document")).expect("json");
+        serde_json::from_str(&openapi_document().expect("document")).expect("json");
     let paths = document["paths"].as_object().expect("paths");
     let routes = paths.iter().flat_map(|(path, operations)| {
         let operations = operations.as_object().expect("operations");

@@ -1,0 +1,312 @@
+//! Composes the service from its domains: their states, their routes, their jobs.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, bail};
+use armour_storage::{Actor, Store};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef},
+    middleware,
+};
+use chrono::Duration;
+use prometheus::Registry;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+};
+use url::Url;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::{
+    audit,
+    config::{Config, read_secret},
+    events::{self, EventStreams, batch_reader::EventBatchReader, notifier::EventNotifier},
+    http::{
+        BODY_LIMIT, console, idempotency, measure,
+        openapi::{self, ApiDoc},
+        problem,
+        rate_limit::{self, BurstLimiter, Rates},
+        reference,
+    },
+    identity::{
+        self,
+        authn::{self, Authn, ProofConsumer, denial::DenialLimiter, signing},
+        oidc::{Oidc, Providers},
+    },
+    jobs::{self, Job},
+    ledger::{self, record::Ledger},
+    pairing::{self, lost_endpoints},
+    platform::{database, egress::Egress, group_commit::GroupCommit, metrics_listener},
+    platform_admin::{self, health::Readiness, presence, rotation, upkeep},
+    tenancy,
+    webhooks::{self, delivery},
+};
+
+/// The service's state, of which each domain takes its part; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// What it was started with.
+    pub config: Arc<Config>,
+    /// Cancelled when this replica is about to stop: it serves, but asks for no more.
+    pub draining: CancellationToken,
+    /// Cancelled when it stops: streams end, calls under way are finished.
+    pub stopping: CancellationToken,
+    replica: Uuid,
+    egress: Egress,
+    burst_limiter: Arc<BurstLimiter>,
+    authn: Arc<Authn>,
+    oidc: Arc<Oidc>,
+    ledger: Arc<GroupCommit<Ledger>>,
+    events: Arc<EventStreams>,
+}
+
+impl App {
+    /// Reads keys, connects and, if asked to, migrates.
+    ///
+    /// # Errors
+    /// If a key is missing, malformed or another than the database knows, the
+    /// database cannot be reached, or its role is not bound by row-level security.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let keyring = config.keyring()?;
+        let file = config.platform_token_file.as_deref();
+        let platform = read_secret(file.context("give --platform-token-file")?)?;
+        if platform.len() < 32 {
+            bail!("the platform token must have at least 32 characters");
+        }
+        let store = database::open(&config, keyring).await?;
+        prepare(&store).await?;
+        let stopping = CancellationToken::new();
+        let draining = CancellationToken::new();
+        let egress = Egress::new(&config.egress_allow)?;
+        let authn = Authn {
+            store: store.clone(),
+            platform_hash: Sha256::digest(platform.as_bytes()).into(),
+            session_idle: config.session_idle(),
+            public_url: config.public_url.clone(),
+            rates: Rates::default(),
+            denials: DenialLimiter::default(),
+            proofs: GroupCommit::new(ProofConsumer(store.clone())),
+            signing: signing::SigningKeys::default(),
+        };
+        let oidc = Oidc {
+            store: store.clone(),
+            egress: egress.clone(),
+            providers: Providers::default(),
+            base_url: base_url(&config)?,
+            session_life_s: config.session_life_s,
+        };
+        let events = EventStreams {
+            notifier: EventNotifier::start(store.clone(), stopping.clone()),
+            reader: GroupCommit::new(EventBatchReader(store.clone())),
+            started: Instant::now(),
+            draining: draining.clone(),
+            drain_delay: std::time::Duration::from_millis(config.drain_delay_ms),
+            stopping: stopping.clone(),
+        };
+        Ok(Self {
+            replica: Uuid::now_v7(),
+            egress,
+            burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
+            authn: Arc::new(authn),
+            oidc: Arc::new(oidc),
+            ledger: GroupCommit::new(Ledger::new(store.clone())),
+            events: Arc::new(events),
+            config: Arc::new(config),
+            store,
+            draining,
+            stopping,
+        })
+    }
+
+    /// Starts the work in the background; it ends when the service stops.
+    pub fn start_jobs(&self) -> JoinSet<()> {
+        jobs::start(self.jobs(), &self.stopping)
+    }
+
+    /// Serves `/metrics` until the service stops.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn serve_metrics(
+        &self,
+        listen: SocketAddr,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
+        let names: Vec<&str> = self.jobs().iter().map(|job| job.name).collect();
+        metrics_listener::observe(&self.store, &self.draining, &names);
+        metrics_listener::serve(listen, registry, self.stopping.clone()).await
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        let (store, config) = (&self.store, &self.config);
+        let deliveries = delivery::Deliveries {
+            store: store.clone(),
+            egress: self.egress.clone(),
+            retry: Duration::milliseconds(config.webhook_retry_ms.into()),
+            stopping: self.stopping.clone(),
+        };
+        let lost_after = Duration::seconds(config.endpoint_lost_after_s.into());
+        let upkeep = upkeep::Upkeep {
+            store: store.clone(),
+            audit_retention_days: config.audit_retention_days,
+            session_idle: config.session_idle(),
+            signing_key_days: config.signing_key_days,
+        };
+        vec![
+            delivery::job(deliveries),
+            rotation::job(store.clone(), self.stopping.clone()),
+            lost_endpoints::job(store.clone(), lost_after),
+            upkeep::job(upkeep),
+            presence::job(store.clone(), self.replica),
+        ]
+    }
+}
+
+/// The service: API below `/v1`, console files elsewhere.
+pub fn router(app: App) -> Router {
+    let (api, mut document) = api().split_for_parts();
+    openapi::complete(&mut document);
+    let api = api
+        .layer(middleware::from_fn_with_state(
+            (app.store.clone(), app.authn.clone()),
+            idempotency::replay,
+        ))
+        .layer(middleware::from_fn(rate_limit::body))
+        .layer(middleware::from_fn_with_state(
+            app.store.clone(),
+            authn::nonce::offer,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.burst_limiter.clone(),
+            rate_limit::rate,
+        ))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(async move || axum::Json(document)),
+        )
+        .merge(reference::router());
+    let api = match &app.config.console_dir {
+        Some(dir) => api.fallback_service(console::router(dir)),
+        None => api.fallback(async || problem::ApiError::not_found("no such resource")),
+    };
+    api.layer(middleware::from_fn(problem::stamp))
+        .layer(middleware::from_fn(measure::count))
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+                .layer(PropagateRequestIdLayer::x_request_id())
+                .layer(CatchPanicLayer::custom(problem::panicked)),
+        )
+        .with_state(app)
+}
+
+/// The OpenAPI document, as committed in `openapi/openapi.json`.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn openapi_document() -> Result<String, serde_json::Error> {
+    let mut document = api().split_for_parts().1;
+    openapi::complete(&mut document);
+    Ok(document.to_pretty_json()? + "\n")
+}
+
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .merge(platform_admin::routes())
+        .merge(tenancy::routes())
+        .merge(identity::routes())
+        .merge(pairing::routes())
+        .merge(ledger::routes())
+        .merge(audit::routes())
+        .merge(webhooks::routes())
+        .merge(events::routes())
+}
+
+/// Where the service is reached, given or not.
+fn base_url(config: &Config) -> anyhow::Result<Url> {
+    match &config.public_url {
+        Some(url) => Ok(url.clone()),
+        None => {
+            let Config { tls, listen, .. } = config;
+            Ok(Url::parse(&format!("{}://{listen}/", tls.scheme()))?)
+        }
+    }
+}
+
+/// What has to be in the database before the first call; any replica does it.
+async fn prepare(store: &Store) -> anyhow::Result<()> {
+    store
+        .keep_audit_partitions(store.now().date_naive(), None)
+        .await
+        .context("make the audit log's partitions")?;
+    store.agree_on_keys().await?;
+    let mut tx = store.platform().await?;
+    tx.signing_keys().lock().await?;
+    let now = store.now();
+    if tx.signing_keys().list_public(now).await?.is_empty() {
+        let kid = signing::add(&mut tx, now)
+            .await
+            .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
+        tx.audit_log()
+            .append(&Actor::Service, "signing-key.create", kid, json!({}))
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+impl FromRef<App> for Egress {
+    fn from_ref(app: &App) -> Self {
+        app.egress.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Authn> {
+    fn from_ref(app: &App) -> Self {
+        app.authn.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Oidc> {
+    fn from_ref(app: &App) -> Self {
+        app.oidc.clone()
+    }
+}
+
+impl FromRef<App> for Arc<GroupCommit<Ledger>> {
+    fn from_ref(app: &App) -> Self {
+        app.ledger.clone()
+    }
+}
+
+impl FromRef<App> for Arc<EventStreams> {
+    fn from_ref(app: &App) -> Self {
+        app.events.clone()
+    }
+}
+
+impl FromRef<App> for Readiness {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            store: app.store.clone(),
+            draining: app.draining.clone(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The audit log, with proofs that nobody has changed it.
+
+pub mod routes;
+
+pub use routes::routes;

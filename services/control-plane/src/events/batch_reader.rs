@@ -1,0 +1,75 @@
+//! Reading events: every stream of a tenant that is woken by the same notice polls
+//! at the same time, and one transaction answers them all.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use armour_api::{EndpointState, Event};
+use armour_storage::{StorageError, Store};
+use uuid::Uuid;
+
+use crate::{
+    http::problem::ApiResult, identity::authn::Principal, platform::group_commit::BatchOperation,
+};
+
+/// Who reads a stream. One that lasts longer than its reader's credentials would
+/// tell what nobody may see any more.
+#[derive(Debug, Clone)]
+pub enum Reader {
+    /// A person or an API token.
+    Member(Principal),
+    /// An endpoint.
+    Endpoint(Uuid),
+}
+
+/// A poll for events.
+pub struct EventPoll {
+    /// Who polls.
+    pub reader: Reader,
+    /// The number of the last event that it has.
+    pub last: i64,
+}
+
+/// Reads events of this database.
+pub struct EventBatchReader(pub Store);
+
+impl BatchOperation for EventBatchReader {
+    type Request = EventPoll;
+    /// The next events; none if the reader may not go on.
+    type Answer = Option<Arc<Vec<Event>>>;
+    const MAX_CALLS: usize = 1024;
+
+    async fn run(&self, tenant: Uuid, polls: &[Arc<EventPoll>]) -> ApiResult<Vec<Self::Answer>> {
+        let mut tx = self.0.tenant(tenant).await?;
+        let endpoints: Vec<Uuid> = polls
+            .iter()
+            .filter_map(|poll| match poll.reader {
+                Reader::Endpoint(id) => Some(id),
+                Reader::Member(_) => None,
+            })
+            .collect();
+        let states = tx.endpoints().states(&endpoints).await?;
+        let mut found: BTreeMap<i64, Arc<Vec<Event>>> = BTreeMap::new();
+        let mut answers = Vec::with_capacity(polls.len());
+        for poll in polls {
+            let may_go_on = match &poll.reader {
+                Reader::Endpoint(id) => states.get(id) == Some(&EndpointState::Active),
+                Reader::Member(principal) => match principal.is_live(&mut tx).await {
+                    Err(StorageError::NotFound) => false,
+                    live => live?,
+                },
+            };
+            let events = match found.entry(poll.last) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => {
+                    let events = tx.events().list_after(poll.last).await?;
+                    new.insert(Arc::new(events)).clone()
+                }
+            };
+            answers.push(may_go_on.then_some(events));
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,46 @@
+//! Wakes the event streams of this replica when a tenant has new events.
+
+use std::time::Duration;
+
+use armour_storage::Store;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Tells which tenant has news. Streams also look by themselves now and then,
+/// so a notice that is lost delays an event and loses none.
+#[derive(Clone)]
+pub struct EventNotifier(broadcast::Sender<Uuid>);
+
+impl EventNotifier {
+    /// Starts to listen to PostgreSQL, again and again, until cancelled.
+    pub fn start(store: Store, stopping: CancellationToken) -> Self {
+        let (sender, _) = broadcast::channel(1024);
+        let hub = Self(sender.clone());
+        tokio::spawn(stopping.run_until_cancelled_owned(async move {
+            loop {
+                if let Err(error) = listen(&store, &sender).await {
+                    tracing::warn!(%error, "listening for events failed; trying again");
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }));
+        hub
+    }
+
+    /// Notices from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Uuid> {
+        self.0.subscribe()
+    }
+}
+
+async fn listen(store: &Store, sender: &broadcast::Sender<Uuid>) -> anyhow::Result<()> {
+    let mut listener = store.listen().await?;
+    loop {
+        let notice = listener.recv().await?;
+        if let Ok(tenant) = Uuid::try_parse(notice.payload()) {
+            // Nobody listening is no error.
+            let _ = sender.send(tenant);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
+//! resumed by `Last-Event-ID`.
+
+use crate::identity::authn::Authn;
+use axum::extract::FromRef;
+use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
+use armour_api::{Event, Problem};
+use armour_storage::Tx;
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{self, KeepAlive, Sse},
+};
+use futures::Stream;
+use rand::RngExt;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    events::{
+        batch_reader::{EventBatchReader, EventPoll, Reader},
+        notifier::EventNotifier,
+    },
+    http::problem::{ApiError, ApiResult},
+    identity::authn::{EndpointAuth, Member},
+    platform::{group_commit::GroupCommit, instruments::METRICS},
+};
+
+/// How often a stream looks for events though nobody told of any.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<EventStreams>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(member_events))
+        .routes(routes!(endpoint_events))
+}
+
+/// The tenant's events, as a stream of server-sent events. Without
+/// `Last-Event-ID` it begins with the next event.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    responses((status = 200, content_type = "text/event-stream", body = String),
+              (status = "4XX", body = Problem)))]
+async fn member_events(
+    State(streams): State<Arc<EventStreams>>,
+    member: Member,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    let reader = Reader::Member(member.principal);
+    stream(streams, member.tx, reader, headers, |_: &Event| true).await
+}
+
+/// The events that concern the calling endpoint.
+#[utoipa::path(get, path = "/v1/endpoint/events", tag = "endpoint",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    responses((status = 200, content_type = "text/event-stream", body = String),
+              (status = "4XX", body = Problem)))]
+async fn endpoint_events(
+    State(streams): State<Arc<EventStreams>>,
+    mut caller: EndpointAuth,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    let id = caller.endpoint.id;
+    let mut pairs: HashSet<Uuid> = HashSet::new();
+    let mut cursor = None;
+    loop {
+        let page = caller
+            .tx
+            .pairs()
+            .list(Some(caller.endpoint.party_id), cursor)
+            .await?;
+        pairs.extend(page.items.iter().map(|pair| pair.id));
+        cursor = match page.next.as_deref().map(Uuid::try_parse) {
+            Some(Ok(next)) => Some(next),
+            _ => break,
+        };
+    }
+    let reader = Reader::Endpoint(id);
+    stream(streams, caller.tx, reader, headers, move |event: &Event| {
+        event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
+    })
+    .await
+}
+
+/// What it takes to stream events.
+pub struct EventStreams {
+    /// Wakes streams.
+    pub notifier: EventNotifier,
+    /// Reads for many streams at once.
+    pub reader: Arc<GroupCommit<EventBatchReader>>,
+    /// When this process started, which streams count their polls from.
+    pub started: Instant,
+    /// Cancelled when this replica is about to stop.
+    pub draining: CancellationToken,
+    /// How long readers then have to go elsewhere.
+    pub drain_delay: Duration,
+    /// Cancelled when it stops.
+    pub stopping: CancellationToken,
+}
+
+/// Counts a stream for as long as it lasts, however it ends.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        METRICS.streams.add(1, &[]);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        METRICS.streams.add(-1, &[]);
+    }
+}
+
+async fn stream(
+    streams: Arc<EventStreams>,
+    mut tx: Tx,
+    reader: Reader,
+    headers: HeaderMap,
+    concerns: impl Fn(&Event) -> bool + Send + 'static,
+) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+    let tenant = tx.tenant_id();
+    // Subscribed before the first look, so that nothing falls in between.
+    let mut notices = streams.notifier.subscribe();
+    let mut last = match headers.get("last-event-id") {
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .filter(|seq: &i64| *seq >= 0)
+            .ok_or_else(|| ApiError::invalid("Last-Event-ID must be an event's number"))?
+            // After a restore the numbers begin anew before those seen.
+            .min(tx.events().latest_seq().await?),
+        None => tx.events().latest_seq().await?,
+    };
+    drop(tx);
+    let open = Open::new();
+    let events = async_stream::stream! {
+        let _open = open;
+        yield Ok(sse::Event::default().comment("armour"));
+        loop {
+            let poll = EventPoll { reader: reader.clone(), last };
+            let found = match streams.reader.submit(tenant, poll).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return,
+                Err(error) => {
+                    // The reader comes again with the last number it saw.
+                    tracing::warn!(error = error.detail(), "an event stream ends");
+                    return;
+                }
+            };
+            let more = !found.is_empty();
+            for event in found.iter() {
+                last = event.seq;
+                if concerns(event)
+                    && let Ok(data) = sse::Event::default().json_data(event)
+                {
+                    yield Ok(data.id(event.seq.to_string()).event(&event.kind));
+                }
+            }
+            if !more && !wait(&streams, &mut notices, tenant).await {
+                return;
+            }
+        }
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
+}
+
+/// Waits for news of the tenant, or for the time to look anyway. Returns
+/// whether to go on.
+async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
+    let noticed = async {
+        loop {
+            match notices.recv().await {
+                Ok(of) if of != tenant => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    // Spread over the time there is, so that not all readers come back at once.
+    let drained = async {
+        streams.draining.cancelled().await;
+        let share = rand::rng().random_range(0.0..1.0);
+        tokio::time::sleep(streams.drain_delay.mul_f64(share)).await;
+    };
+    tokio::select! {
+        () = drained => false,
+        () = streams.stopping.cancelled() => false,
+        () = noticed => true,
+        () = tokio::time::sleep_until(next_poll(streams, tenant).into()) => true,
+    }
+}
+
+/// When a tenant's streams look though nobody told of anything: all of them at the same
+/// time, so that they share a transaction, and each tenant's at another.
+fn next_poll(streams: &EventStreams, tenant: Uuid) -> Instant {
+    let (_, low) = tenant.as_u64_pair();
+    let offset = POLL_EVERY.mul_f64(low as f64 / u64::MAX as f64);
+    let passed = (streams.started.elapsed() + POLL_EVERY).saturating_sub(offset);
+    let rounds = (passed.as_secs_f64() / POLL_EVERY.as_secs_f64()).floor() + 1.0;
+    streams.started + POLL_EVERY.mul_f64(rounds) + offset - POLL_EVERY
+}

@@ -1,0 +1,166 @@
+//! DPoP proofs (RFC 9449, section 4): whoever calls shows that they hold the key
+//! that an access token is bound to, anew with each call.
+
+use axum::http::{Method, header, request::Parts};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash},
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{Authn, nonce};
+use crate::http::problem::{ApiError, ApiResult};
+
+/// How far an endpoint's clock may be off without a nonce, in seconds.
+const LEEWAY: i64 = 60;
+
+/// A proof that has been checked, but not yet spent.
+pub struct Proof {
+    /// The key's thumbprint (RFC 7638), as in `cnf.jkt`.
+    pub thumbprint: String,
+    /// The Ed25519 public key, base64url.
+    pub key: String,
+    /// What to remember, so that it is taken once only.
+    pub hash: [u8; 32],
+    /// Until when.
+    pub remember_until: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    jti: String,
+    htm: String,
+    htu: String,
+    iat: i64,
+    ath: Option<String>,
+    nonce: Option<String>,
+}
+
+/// Checks the request's proof; with an access token also that it is for that.
+///
+/// # Errors
+/// 401 `invalid-dpop-proof`, with what is wrong; `use-dpop-nonce` if it would be
+/// right with the nonce that the answer offers.
+pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiResult<Proof> {
+    let mut given = parts.headers.get_all("dpop").iter();
+    let (Some(text), None) = (given.next(), given.next()) else {
+        return Err(invalid("exactly one DPoP header is needed"));
+    };
+    let text = text.to_str().map_err(|_| invalid("not a token"))?;
+    let header = jsonwebtoken::decode_header(text).map_err(|_| invalid("not a token"))?;
+    if header.typ.as_deref() != Some("dpop+jwt") || header.alg != Algorithm::EdDSA {
+        return Err(invalid("typ must be dpop+jwt and alg EdDSA"));
+    }
+    let jwk = header.jwk.ok_or_else(|| invalid("no key in the header"))?;
+    let key = ed25519(&jwk).ok_or_else(|| invalid("the key must be an Ed25519 public key"))?;
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.validate_exp = false;
+    validation.required_spec_claims.clear();
+    let decoding = DecodingKey::from_ed_components(&key).map_err(|_| invalid("the key"))?;
+    let claims = jsonwebtoken::decode::<Claims>(text, &decoding, &validation)
+        .map_err(|_| invalid("the signature or the claims"))?
+        .claims;
+    if claims.jti.is_empty() || claims.jti.len() > 256 {
+        return Err(invalid("jti must have 1 to 256 characters"));
+    }
+    // A HEAD is a GET without its body, and not what was signed.
+    if claims.htm != parts.method.as_str() || parts.method == Method::HEAD {
+        return Err(invalid("htm is not this request's method"));
+    }
+    if !is_here(&claims.htu, parts, authn.public_url.as_ref()) {
+        return Err(invalid("htu is not this request's address"));
+    }
+    let remember_until = fresh_until(authn, &claims)?;
+    let expected = access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token)));
+    if let Some(expected) = expected
+        && !bool::from(
+            expected
+                .as_bytes()
+                .ct_eq(claims.ath.unwrap_or_default().as_bytes()),
+        )
+    {
+        return Err(invalid("ath is not the access token's hash"));
+    }
+    let thumbprint = jwk
+        .thumbprint(ThumbprintHash::SHA256)
+        .map_err(|_| invalid("the key"))?;
+    let hash = Sha256::new()
+        .chain_update(thumbprint.as_bytes())
+        .chain_update([0])
+        .chain_update(claims.jti.as_bytes())
+        .finalize()
+        .into();
+    Ok(Proof {
+        thumbprint,
+        key,
+        hash,
+        remember_until,
+    })
+}
+
+/// Until when the proof could be used again. Fresh is what names a nonce of ours, or
+/// without one was made within a minute of our time (section 11.1).
+fn fresh_until(authn: &Authn, claims: &Claims) -> ApiResult<DateTime<Utc>> {
+    let now = authn.now();
+    let until = match &claims.nonce {
+        Some(text) => nonce::check(authn.store.keyring(), text, now),
+        None => {
+            let age = now.timestamp().saturating_sub(claims.iat);
+            (age.abs() <= LEEWAY).then(|| now + Duration::seconds(2 * LEEWAY + 1))
+        }
+    };
+    until.ok_or_else(|| {
+        ApiError::unauthenticated_by(
+            "use-dpop-nonce",
+            "the DPoP proof is not fresh: make it anew with the nonce of this answer's DPoP-Nonce",
+            "DPoP algs=\"EdDSA\", error=\"use_dpop_nonce\"",
+        )
+    })
+}
+
+/// 401: the proof does not prove it (RFC 9449, section 7.1).
+pub fn invalid(detail: &str) -> ApiError {
+    ApiError::unauthenticated_by(
+        "invalid-dpop-proof",
+        format!("the DPoP proof is not valid: {detail}"),
+        "DPoP algs=\"EdDSA\", error=\"invalid_dpop_proof\"",
+    )
+}
+
+fn ed25519(jwk: &Jwk) -> Option<String> {
+    match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            Some(pair.x.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Whether `htu` names this request: path and authority. The scheme is the
+/// proxy's in front, and not known here.
+fn is_here(htu: &str, parts: &Parts, public_url: Option<&url::Url>) -> bool {
+    let Ok(url) = url::Url::parse(htu) else {
+        return false;
+    };
+    let same_path = url.path() == parts.uri.path();
+    let authority = |url: &url::Url| {
+        let host = url.host_str()?.to_owned();
+        Some((host, url.port_or_known_default()?))
+    };
+    let named = authority(&url);
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
+        .and_then(|host| url::Url::parse(&format!("{}://{host}/", url.scheme())).ok());
+    let here = [
+        public_url.and_then(authority),
+        host.as_ref().and_then(authority),
+    ];
+    same_path && named.is_some() && here.contains(&named)
+}

@@ -1,0 +1,229 @@
+//! Access tokens of endpoints (RFC 9068), signed with keys that rotate.
+
+use std::time::{Duration as StdDuration, Instant};
+
+use armour_storage::{PublicSigningKey, StorageError, Store, Tx};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
+use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::RwLock;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::http::problem::{ApiError, ApiResult};
+
+/// `aud` and `iss` of access tokens.
+pub const AUDIENCE: &str = "armour-control-plane";
+/// Life of an access token, in seconds.
+pub const LIFE: i64 = 300;
+/// How far clocks may differ, in seconds.
+const LEEWAY: i64 = 60;
+/// How long a new key is published before it signs.
+const PUBLISHED_BEFORE: i64 = 60;
+/// How long keys are remembered before the database is asked again.
+const REMEMBERED: StdDuration = StdDuration::from_secs(10);
+
+/// Claims of an access token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// [`AUDIENCE`].
+    pub aud: String,
+    /// The endpoint's id.
+    pub sub: Uuid,
+    /// The tenant's id.
+    pub tenant: Uuid,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at.
+    pub exp: i64,
+    /// The key it is bound to (RFC 7800).
+    pub cnf: Confirmation,
+}
+
+/// The thumbprint of the key that a token is bound to (RFC 9449, section 6.1).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// RFC 7638, SHA-256, base64url.
+    pub jkt: String,
+}
+
+/// The keys, as this replica remembers them.
+#[derive(Default)]
+pub struct SigningKeys(RwLock<Option<Known>>);
+
+struct Known {
+    since: Instant,
+    public: Vec<PublicSigningKey>,
+    signs: Option<(String, EncodingKey)>,
+}
+
+/// Adds a signing key. The first of all signs at once, later ones after they have
+/// been published for a while.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
+    tx.signing_keys().lock().await?;
+    let first = tx.signing_keys().list_public(now).await?.is_empty();
+    let activates_at = match first {
+        true => now,
+        false => now + Duration::seconds(PUBLISHED_BEFORE),
+    };
+    let mut seed = Zeroizing::new([0u8; 32]);
+    rand::rng().fill_bytes(&mut *seed);
+    let key = SigningKey::from_bytes(&seed);
+    let kid = Uuid::now_v7().simple().to_string();
+    tx.signing_keys()
+        .create(
+            &kid,
+            key.verifying_key().as_bytes(),
+            activates_at,
+            activates_at + Duration::seconds(LIFE + LEEWAY),
+        )
+        .await?;
+    tx.secrets().put(&secret(&kid), &seed[..]).await?;
+    Ok(kid)
+}
+
+/// Name of the secret of a key.
+pub fn secret(kid: &str) -> String {
+    format!("signing-key:{kid}")
+}
+
+impl SigningKeys {
+    /// Signs an access token.
+    ///
+    /// # Errors
+    /// If there is no key.
+    pub async fn sign(&self, store: &Store, claims: &Claims) -> ApiResult<String> {
+        self.refresh(store, REMEMBERED).await?;
+        let known = self.0.read().await;
+        let (kid, key) = known
+            .as_ref()
+            .and_then(|known| known.signs.as_ref())
+            .ok_or_else(|| ApiError::internal("no signing key is active"))?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some("at+jwt".into());
+        header.kid = Some(kid.clone());
+        jsonwebtoken::encode(&header, claims, key).map_err(ApiError::internal)
+    }
+
+    /// Checks an access token's signature, audience and life.
+    ///
+    /// # Errors
+    /// 401 if any of it does not hold.
+    pub async fn verify(&self, store: &Store, token: &str) -> ApiResult<Claims> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+        let kid = header.kid.ok_or_else(invalid)?;
+        if header.typ.as_deref() != Some("at+jwt") || header.alg != Algorithm::EdDSA {
+            return Err(invalid());
+        }
+        self.refresh(store, REMEMBERED).await?;
+        if self.key(&kid, store.now()).await.is_none() {
+            // Another replica may have made it just now.
+            self.refresh(store, StdDuration::from_secs(1)).await?;
+        }
+        let key = self.key(&kid, store.now()).await.ok_or_else(invalid)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // Checked below, by the time that all replicas share.
+        validation.validate_exp = false;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(&key), &validation)
+                .map_err(|_| invalid())?
+                .claims;
+        if claims.exp + LEEWAY < store.now().timestamp() {
+            return Err(ApiError::unauthenticated_by(
+                "token-expired",
+                "the access token has expired; ask for another",
+                "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
+            ));
+        }
+        Ok(claims)
+    }
+
+    /// The keys as a JSON Web Key Set (RFC 7517).
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn jwks(&self, store: &Store) -> ApiResult<Value> {
+        self.refresh(store, REMEMBERED).await?;
+        let known = self.0.read().await;
+        let keys = known.iter().flat_map(|known| &known.public).map(|key| {
+            json!({
+                "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
+                "kid": key.kid, "x": URL_SAFE_NO_PAD.encode(&key.public_key),
+            })
+        });
+        Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
+    }
+
+    async fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<Vec<u8>> {
+        let known = self.0.read().await;
+        known
+            .as_ref()?
+            .public
+            .iter()
+            .find(|key| key.kid == kid && key.retires_at.is_none_or(|end| end > now))
+            .map(|key| key.public_key.clone())
+    }
+
+    async fn refresh(&self, store: &Store, older_than: StdDuration) -> ApiResult<()> {
+        let is_fresh = |known: &Option<Known>| {
+            known
+                .as_ref()
+                .is_some_and(|known| known.since.elapsed() < older_than)
+        };
+        if is_fresh(&*self.0.read().await) {
+            return Ok(());
+        }
+        let mut known = self.0.write().await;
+        if is_fresh(&known) {
+            return Ok(());
+        }
+        let now = store.now();
+        let mut tx = store.platform().await?;
+        let public = tx.signing_keys().list_public(now).await?;
+        let signs = match public.iter().find(|key| key.activates_at <= now) {
+            None => None,
+            Some(key) => Some((key.kid.clone(), private(&mut tx, &key.kid).await?)),
+        };
+        *known = Some(Known {
+            since: Instant::now(),
+            public,
+            signs,
+        });
+        Ok(())
+    }
+}
+
+async fn private(tx: &mut Tx, kid: &str) -> ApiResult<EncodingKey> {
+    let seed = tx
+        .secrets()
+        .get(&secret(kid))
+        .await?
+        .ok_or(StorageError::NotFound)?;
+    let seed: &[u8; 32] = seed
+        .first_chunk()
+        .ok_or_else(|| ApiError::internal("a signing key of another length"))?;
+    let der = SigningKey::from_bytes(seed)
+        .to_pkcs8_der()
+        .map_err(ApiError::internal)?;
+    Ok(EncodingKey::from_ed_der(der.as_bytes()))
+}
+
+fn invalid() -> ApiError {
+    ApiError::unauthenticated_by(
+        "unauthenticated",
+        "the access token is not valid",
+        "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
+    )
+}

@@ -1,0 +1,168 @@
+//! What a collision does: the fail-safe disconnect.
+
+use armour_api::{CollisionKind, PairState};
+use armour_protocol::ticket::SignedTicket;
+use armour_storage::{Actor, BundleRow, NewCollision, NewEvent, Tx};
+use opentelemetry::KeyValue;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{http::problem::ApiResult, platform::instruments::METRICS};
+
+/// A proof that somebody else holds a consumer's state.
+pub struct Found {
+    /// The bundle whose tickets contradict each other.
+    pub bundle: BundleRow,
+    /// How it became evident.
+    pub kind: CollisionKind,
+    /// The lane.
+    pub lane: u32,
+    /// The exchange.
+    pub n: u64,
+    /// The recorded ticket.
+    pub recorded: Option<SignedTicket>,
+    /// The contradicting one.
+    pub reported: Option<SignedTicket>,
+    /// The endpoint whose report showed it.
+    pub reporter: Uuid,
+}
+
+/// Records a collision and disconnects, all in the caller's transaction. Of
+/// concurrent calls for a bundle the first does so and the others do nothing.
+///
+/// # Errors
+/// If the database refuses; then nothing has happened.
+pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
+    // The pair's lock comes first wherever bundles change, so two calls for
+    // one pair wait for each other and never block each other for good.
+    tx.pairs().lock(found.bundle.pair).await?;
+    let id = Uuid::now_v7();
+    let bytes = |ticket: &Option<SignedTicket>| ticket.map(|ticket| ticket.to_bytes().to_vec());
+    let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
+    let first = tx
+        .collisions()
+        .record(&NewCollision {
+            id,
+            pair: found.bundle.pair,
+            bundle: found.bundle.id,
+            kind: found.kind,
+            lane: found.lane,
+            n: found.n,
+            recorded: recorded.as_deref(),
+            reported: reported.as_deref(),
+            reporter: found.reporter,
+        })
+        .await?;
+    if !first {
+        return Ok(false);
+    }
+    let detail = json!({
+        "collision_id": id,
+        "kind": found.kind,
+        "lane": found.lane,
+        "n": found.n,
+        "reporter_id": found.reporter,
+    });
+    tx.events()
+        .record(&NewEvent {
+            kind: "collision.detected",
+            pair: Some(found.bundle.pair),
+            bundle: Some(found.bundle.id),
+            endpoint: Some(found.bundle.consumer),
+            detail: detail.clone(),
+        })
+        .await?;
+    let reporter = Actor::Endpoint(found.reporter);
+    tx.audit_log()
+        .append(&reporter, "collision.detect", found.bundle.id, detail)
+        .await?;
+    // A superseded bundle in use, or a successor that its consumer did not draw, means
+    // that either of them is a thief's: both go. Otherwise the one bundle does.
+    let successors = matches!(
+        found.kind,
+        CollisionKind::Superseded | CollisionKind::Usurped
+    );
+    let (consumer, bundle) = match successors {
+        true => (Some(found.bundle.consumer), None),
+        false => (None, Some(found.bundle.id)),
+    };
+    let kind = KeyValue::new("kind", found.kind.as_str());
+    METRICS.collisions.add(1, &[kind]);
+    disconnect(
+        tx,
+        &reporter,
+        Scope {
+            pair: Some(found.bundle.pair),
+            endpoint: consumer,
+            bundle,
+        },
+        "collision",
+    )
+    .await?;
+    Ok(true)
+}
+
+/// Which bundles to disconnect; what is given narrows.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// Of this pair.
+    pub pair: Option<Uuid>,
+    /// Of this endpoint, on either side.
+    pub endpoint: Option<Uuid>,
+    /// This one.
+    pub bundle: Option<Uuid>,
+}
+
+/// Disconnects bundles and, if the scope names it, their pair; each with its
+/// event and audit entry.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn disconnect(
+    tx: &mut Tx,
+    actor: &Actor,
+    scope: Scope,
+    reason: &str,
+) -> ApiResult<Vec<Uuid>> {
+    let bundles = tx
+        .bundles()
+        .disconnect(scope.pair, scope.endpoint, scope.bundle)
+        .await?;
+    METRICS.disconnects.add(bundles.len() as u64, &[]);
+    for bundle in &bundles {
+        let pair = tx.bundles().find(*bundle).await?.pair_id;
+        tx.events()
+            .record(&NewEvent {
+                kind: "bundle.disconnected",
+                pair: Some(pair),
+                bundle: Some(*bundle),
+                detail: json!({ "reason": reason }),
+                ..NewEvent::default()
+            })
+            .await?;
+        tx.audit_log()
+            .append(
+                actor,
+                "bundle.disconnect",
+                bundle,
+                json!({ "reason": reason }),
+            )
+            .await?;
+    }
+    if let Some(pair) = scope.pair
+        && tx.pairs().set_state(pair, PairState::Disconnected).await?
+    {
+        tx.events()
+            .record(&NewEvent {
+                kind: "pair.disconnected",
+                pair: Some(pair),
+                detail: json!({ "reason": reason }),
+                ..NewEvent::default()
+            })
+            .await?;
+        tx.audit_log()
+            .append(actor, "pair.disconnect", pair, json!({ "reason": reason }))
+            .await?;
+    }
+    Ok(bundles)
+}

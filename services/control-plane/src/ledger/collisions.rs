@@ -1,0 +1,63 @@
+//! `/v1/collisions`: with the evidence that anyone can check.
+
+use crate::identity::authn::Authn;
+use armour_api::{Collision, Evidence, Page, Problem};
+use axum::Json as Answer;
+use axum::extract::FromRef;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::pairing::endpoint::key_proof;
+use crate::{
+    http::extract::{Cursor, Id, Params},
+    http::problem::ApiResult,
+    identity::authn::Member,
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(evidence))
+}
+
+/// Lists collisions, latest first.
+#[utoipa::path(get, path = "/v1/collisions", tag = "collisions", params(Cursor),
+    responses((status = 200, body = Page<Collision>), (status = "4XX", body = Problem)))]
+async fn list(
+    mut member: Member,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Collision>>> {
+    Ok(Answer(member.tx.collisions().list(cursor.cursor).await?))
+}
+
+/// One collision.
+#[utoipa::path(get, path = "/v1/collisions/{id}", tag = "collisions",
+    params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Collision), (status = "4XX", body = Problem)))]
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
+    Ok(Answer(member.tx.collisions().find(id).await?))
+}
+
+/// A collision with all that a third party needs to check it without this service.
+#[utoipa::path(get, path = "/v1/collisions/{id}/evidence", tag = "collisions",
+    params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Evidence), (status = "4XX", body = Problem)))]
+async fn evidence(mut member: Member, Id(id): Id) -> ApiResult<Answer<Evidence>> {
+    let tx = &mut member.tx;
+    let collision = tx.collisions().find(id).await?;
+    let bundle = tx.bundles().find(collision.bundle_id).await?;
+    let consumer = tx.endpoints().find(bundle.consumer_endpoint_id).await?;
+    Ok(Answer(Evidence {
+        collision,
+        consumer_endpoint_id: consumer.id,
+        consumer_signing_key: consumer.signing_key,
+        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
+        keys: key_proof(tx, None, &[bundle.consumer_endpoint_id]).await?,
+    }))
+}

@@ -1,0 +1,58 @@
+//! What has to end when the database was restored to an earlier state: it no longer
+//! knows which tickets are spent, so no bundle of that time may go on. Nobody stole
+//! anything, so it is no collision: endpoints draw new bundles by themselves.
+
+use armour_api::AuditEntry;
+use armour_storage::{Actor, NewEvent, Tx};
+use serde_json::json;
+
+use crate::{
+    http::problem::ApiResult,
+    ledger::collision::{Scope, disconnect},
+    platform::instruments::METRICS,
+};
+
+/// The action of a fence's audit entry.
+pub use armour_transparency::pin::FENCE;
+
+/// Fences a tenant: ends its bundles, people's sessions and unused enrolment tokens.
+/// `lost` says which entries are known to be lost, if somebody has shown any.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn fence(
+    tx: &mut Tx,
+    actor: &Actor,
+    reason: &str,
+    lost: Option<u64>,
+) -> ApiResult<AuditEntry> {
+    let now = tx.now();
+    let everything = Scope {
+        pair: None,
+        endpoint: None,
+        bundle: None,
+    };
+    let bundles = disconnect(tx, actor, everything, reason).await?;
+    tx.enrolment_tokens().expire_unused(now).await?;
+    let sessions = tx.sessions().end(&Default::default()).await?;
+    let detail = json!({
+        "reason": reason,
+        "bundles": bundles.len(),
+        "sessions": sessions.len(),
+        "seen_of_the_lost_log": lost,
+    });
+    tx.events()
+        .record(&NewEvent {
+            kind: "ledger.fenced",
+            detail: detail.clone(),
+            ..NewEvent::default()
+        })
+        .await?;
+    let entry = tx
+        .audit_log()
+        .append(actor, FENCE, "ledger", detail)
+        .await?;
+    tx.fences().create(entry.seq, entry.created_at).await?;
+    METRICS.fences.add(1, &[]);
+    Ok(entry)
+}

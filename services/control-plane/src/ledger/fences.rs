@@ -1,0 +1,107 @@
+//! `/v1/tenants/{id}/fence`, `/v1/endpoint/log/restart`: going on after a restore.
+
+use crate::identity::authn::Authn;
+use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, Problem, Reason};
+use armour_storage::{Actor, StorageError, Store, Tx};
+use armour_transparency::head::{TreeHead, public_key};
+use axum::extract::FromRef;
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http::extract::{Id, Json, check_text},
+    http::problem::{ApiError, ApiResult},
+    identity::authn::{EndpointAuth, Platform},
+    ledger::fence::{FENCE, fence},
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(fence_tenant))
+        .routes(routes!(restart))
+}
+
+/// Fences a tenant after the database was restored to an earlier state: its bundles,
+/// sessions and unused enrolment tokens end; endpoints draw new bundles.
+#[utoipa::path(post, path = "/v1/tenants/{id}/fence", tag = "tenants",
+    params(("id" = Uuid, Path)), request_body = Reason,
+    responses((status = 201, body = AuditEntry), (status = "4XX", body = Problem)))]
+async fn fence_tenant(
+    _: Platform,
+    State(store): State<Store>,
+    Id(id): Id,
+    Json(reason): Json<Reason>,
+) -> ApiResult<(StatusCode, Answer<AuditEntry>)> {
+    check_text("reason", &reason.reason, 500)?;
+    let mut tx = store.platform().await?;
+    let tenant = tx.tenants().find(id).await?;
+    if tenant.deleted_at.is_some() {
+        return Err(ApiError::not_found("no such tenant"));
+    }
+    let detail = json!({ "reason": reason.reason });
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.fence", id, detail)
+        .await?;
+    tx.bind(id).await?;
+    let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(entry)))
+}
+
+/// Asks how the log goes on after a head that it signed and no longer holds. If no
+/// fence explains that yet, the head proves that the database was restored, and the
+/// tenant is fenced.
+#[utoipa::path(post, path = "/v1/endpoint/log/restart", tag = "endpoint",
+    request_body = LostHead,
+    responses((status = 200, body = LogRestart), (status = "4XX", body = Problem)))]
+async fn restart(
+    mut caller: EndpointAuth,
+    Json(lost): Json<LostHead>,
+) -> ApiResult<Answer<LogRestart>> {
+    let actor = caller.actor();
+    let tx = &mut caller.tx;
+    let key = STANDARD.encode(tx.audit_log().public_key().await?);
+    let key = public_key(&key).map_err(ApiError::internal)?;
+    let head = TreeHead::check(&lost.head, &key).map_err(ApiError::invalid)?;
+    if head.tenant != tx.tenant_id() {
+        return Err(ApiError::invalid("the head is of another tenant's log"));
+    }
+    if head.size == 0 || holds(tx, &head).await? {
+        return Err(ApiError::conflict(
+            "nothing-lost",
+            "the log holds what this head was signed for",
+        ));
+    }
+    let seq = match tx.fences().find(head.size, head.at).await? {
+        Some(seq) => seq,
+        None => {
+            let reason = "the database was restored: an endpoint has seen a later log";
+            fence(tx, &actor, reason, Some(head.size)).await?.seq
+        }
+    };
+    let now = tx.audit_tree().latest_head().await?;
+    let (entry, _) = tx.audit_log().find(seq).await?;
+    let fence = InclusionProof {
+        entry,
+        size: now.size,
+        root: now.root.clone(),
+        inclusion: tx.audit_tree().prove_inclusion(seq, now.size).await?,
+    };
+    caller.tx.commit().await?;
+    debug_assert_eq!(fence.entry.action, FENCE);
+    Ok(Answer(LogRestart { fence, head: now }))
+}
+
+/// Whether our log begins with the one that the head was signed for.
+async fn holds(tx: &mut Tx, head: &TreeHead) -> Result<bool, StorageError> {
+    Ok(head.size <= tx.audit_log().size().await?
+        && tx.audit_tree().root(head.size).await? == head.root)
+}

@@ -1,0 +1,30 @@
+//! The ledger of tickets: what is recorded, what contradicts it, and its restart.
+
+pub mod collision;
+mod collisions;
+pub mod fence;
+mod fences;
+pub mod record;
+mod reports;
+
+use self::record::Ledger;
+use crate::identity::authn::Authn;
+use crate::platform::group_commit::GroupCommit;
+use armour_storage::Store;
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The domain's routes.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+    Arc<GroupCommit<Ledger>>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .merge(collisions::routes())
+        .merge(fences::routes())
+        .merge(reports::routes())
+}

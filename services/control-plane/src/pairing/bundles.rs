@@ -1,0 +1,141 @@
+//! `/v1/bundles`: as operators see them.
+
+use crate::identity::authn::Authn;
+use armour_api::{Bundle, LaneHead, Obedience, Page, Problem, Reason, RecordedTicket};
+use armour_protocol::Suite;
+use axum::Json as Answer;
+use axum::extract::FromRef;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    http::extract::{Id, Json, Params, check_text},
+    http::problem::{ApiError, ApiResult},
+    identity::authn::Member,
+    ledger::collision::{Scope, disconnect as cut},
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(lanes))
+        .routes(routes!(tickets))
+        .routes(routes!(obediences))
+        .routes(routes!(disconnect))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// Only bundles of this pair.
+    pair_id: Option<Uuid>,
+}
+
+/// Lists bundles, latest first.
+#[utoipa::path(get, path = "/v1/bundles", tag = "bundles", params(Filter),
+    responses((status = 200, body = Page<Bundle>), (status = "4XX", body = Problem)))]
+async fn list(
+    mut member: Member,
+    Params(filter): Params<Filter>,
+) -> ApiResult<Answer<Page<Bundle>>> {
+    Ok(Answer(
+        member
+            .tx
+            .bundles()
+            .list(filter.pair_id, filter.cursor)
+            .await?,
+    ))
+}
+
+/// One bundle.
+#[utoipa::path(get, path = "/v1/bundles/{id}", tag = "bundles", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
+    Ok(Answer(member.tx.bundles().find(id).await?))
+}
+
+/// The ledger's heads of a bundle's lanes.
+#[utoipa::path(get, path = "/v1/bundles/{id}/lanes", tag = "bundles",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Vec<LaneHead>), (status = "4XX", body = Problem)))]
+async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
+    member.tx.bundles().find(id).await?;
+    Ok(Answer(member.tx.lanes().heads(id).await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfLane {
+    /// The lane.
+    lane: u32,
+    /// `next` of the page before.
+    cursor: Option<i64>,
+}
+
+/// Tickets of one of a bundle's lanes, latest first.
+#[utoipa::path(get, path = "/v1/bundles/{id}/tickets", tag = "bundles",
+    params(("id" = Uuid, Path), OfLane),
+    responses((status = 200, body = Page<RecordedTicket>), (status = "4XX", body = Problem)))]
+async fn tickets(
+    mut member: Member,
+    Id(id): Id,
+    Params(of): Params<OfLane>,
+) -> ApiResult<Answer<Page<RecordedTicket>>> {
+    const MAX: usize = 200;
+    let bundle = member.tx.bundles().find(id).await?;
+    let suite = Suite::from_u8(bundle.suite).map_err(ApiError::internal)?;
+    let mut items = member
+        .tx
+        .tickets()
+        .list(id, suite, of.lane, of.cursor, MAX + 1)
+        .await?;
+    let more = items.len() > MAX;
+    items.truncate(MAX);
+    let next = items.last().filter(|_| more).map(|last| last.n.to_string());
+    Ok(Answer(Page { items, next }))
+}
+
+/// When endpoints obeyed a bundle's disconnect: their first sign of life after it
+/// that no longer named the bundle.
+#[utoipa::path(get, path = "/v1/bundles/{id}/obediences", tag = "bundles",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Vec<Obedience>), (status = "4XX", body = Problem)))]
+async fn obediences(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Obedience>>> {
+    member.tx.bundles().find(id).await?;
+    Ok(Answer(
+        member.tx.disconnect_acknowledgements().list(id).await?,
+    ))
+}
+
+/// Disconnects one bundle; its consumer may draw another.
+#[utoipa::path(post, path = "/v1/bundles/{id}/disconnect", tag = "bundles",
+    params(("id" = Uuid, Path)), request_body = Reason,
+    responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
+async fn disconnect(
+    mut member: Member,
+    Id(id): Id,
+    Json(reason): Json<Reason>,
+) -> ApiResult<Answer<Bundle>> {
+    check_text("reason", &reason.reason, 500)?;
+    let actor = member.actor();
+    let pair = member.tx.bundles().find(id).await?.pair_id;
+    member.tx.pairs().lock(pair).await?;
+    let scope = Scope {
+        pair: None,
+        endpoint: None,
+        bundle: Some(id),
+    };
+    cut(&mut member.tx, &actor, scope, &reason.reason).await?;
+    let bundle = member.tx.bundles().find(id).await?;
+    member.tx.commit().await?;
+    Ok(Answer(bundle))
+}

@@ -1,0 +1,87 @@
+//! `/v1/endpoints`: enrolled agents, as operators see them.
+
+use crate::identity::authn::Authn;
+use armour_api::{Endpoint, Page, Problem, Reason};
+use armour_storage::NewEvent;
+use axum::Json as Answer;
+use axum::extract::FromRef;
+use serde_json::json;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http::extract::{Cursor, Id, Json, Params, check_text},
+    http::problem::ApiResult,
+    identity::authn::Member,
+    ledger::collision::{Scope, disconnect},
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(revoke))
+}
+
+/// Lists endpoints.
+#[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", params(Cursor),
+    responses((status = 200, body = Page<Endpoint>), (status = "4XX", body = Problem)))]
+async fn list(
+    mut member: Member,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Endpoint>>> {
+    Ok(Answer(member.tx.endpoints().list(cursor.cursor).await?))
+}
+
+/// One endpoint.
+#[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
+    Ok(Answer(member.tx.endpoints().find(id).await?))
+}
+
+/// Revokes an endpoint and disconnects its bundles.
+#[utoipa::path(post, path = "/v1/endpoints/{id}/revoke", tag = "endpoints",
+    params(("id" = uuid::Uuid, Path)), request_body = Reason,
+    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+async fn revoke(
+    mut member: Member,
+    Id(id): Id,
+    Json(reason): Json<Reason>,
+) -> ApiResult<Answer<Endpoint>> {
+    check_text("reason", &reason.reason, 500)?;
+    let actor = member.actor();
+    let tx = &mut member.tx;
+    tx.endpoints().find(id).await?;
+    if tx.endpoints().revoke(id).await? {
+        tx.audit_log()
+            .append(
+                &actor,
+                "endpoint.revoke",
+                id,
+                json!({ "reason": reason.reason }),
+            )
+            .await?;
+        tx.events()
+            .record(&NewEvent {
+                kind: "endpoint.revoked",
+                endpoint: Some(id),
+                detail: json!({ "reason": reason.reason }),
+                ..Default::default()
+            })
+            .await?;
+        let scope = Scope {
+            pair: None,
+            endpoint: Some(id),
+            bundle: None,
+        };
+        disconnect(tx, &actor, scope, "endpoint revoked").await?;
+    }
+    let endpoint = tx.endpoints().find(id).await?;
+    member.tx.commit().await?;
+    Ok(Answer(endpoint))
+}

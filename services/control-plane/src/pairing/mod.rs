@@ -1,0 +1,31 @@
+//! Parties and their pairs, the endpoints that enrol for them, and their bundles.
+
+mod bundles;
+pub mod endpoint;
+mod endpoints;
+mod enrolment;
+pub mod lost_endpoints;
+mod pairs;
+mod parties;
+
+use crate::identity::authn::Authn;
+use crate::identity::oidc::Oidc;
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The domain's routes.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Arc<Oidc>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .merge(parties::routes())
+        .merge(pairs::routes())
+        .merge(enrolment::routes())
+        .merge(endpoints::routes())
+        .merge(bundles::routes())
+        .merge(endpoint::routes())
+}

@@ -1,0 +1,110 @@
+//! `/v1/producers` and `/v1/consumers`: the same act for two roles.
+
+use crate::identity::authn::Authn;
+use armour_api::{NewNamed, Page, Party, Problem, Role};
+use armour_storage::Counted;
+use axum::extract::FromRef;
+use axum::{Json as Answer, http::StatusCode};
+use serde_json::json;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    http::extract::{Cursor, Id, Json, Params, check_text},
+    http::problem::ApiResult,
+    identity::authn::Member,
+};
+
+type Created = (StatusCode, Answer<Party>);
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(create_producer, list_producers))
+        .routes(routes!(get_producer))
+        .routes(routes!(create_consumer, list_consumers))
+        .routes(routes!(get_consumer))
+}
+
+/// Registers a producer.
+#[utoipa::path(post, path = "/v1/producers", tag = "producers", request_body = NewNamed,
+    responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
+async fn create_producer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
+    create(member, Role::Producer, new).await
+}
+
+/// Lists producers.
+#[utoipa::path(get, path = "/v1/producers", tag = "producers", params(Cursor),
+    responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
+async fn list_producers(
+    mut member: Member,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Party>>> {
+    Ok(Answer(
+        member
+            .tx
+            .parties()
+            .list(Role::Producer, cursor.cursor)
+            .await?,
+    ))
+}
+
+/// One producer.
+#[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
+async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.parties().find(Role::Producer, id).await?))
+}
+
+/// Registers a consumer.
+#[utoipa::path(post, path = "/v1/consumers", tag = "consumers", request_body = NewNamed,
+    responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
+async fn create_consumer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
+    create(member, Role::Consumer, new).await
+}
+
+/// Lists consumers.
+#[utoipa::path(get, path = "/v1/consumers", tag = "consumers", params(Cursor),
+    responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
+async fn list_consumers(
+    mut member: Member,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Party>>> {
+    Ok(Answer(
+        member
+            .tx
+            .parties()
+            .list(Role::Consumer, cursor.cursor)
+            .await?,
+    ))
+}
+
+/// One consumer.
+#[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
+async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.parties().find(Role::Consumer, id).await?))
+}
+
+async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> ApiResult<Created> {
+    check_text("name", &new.name, 100)?;
+    let actor = member.actor();
+    member.tx.quotas().check(Counted::Parties).await?;
+    let party = member
+        .tx
+        .parties()
+        .create(role, Uuid::now_v7(), &new.name)
+        .await?;
+    let action = format!("{}.create", role.as_str());
+    member
+        .tx
+        .audit_log()
+        .append(&actor, &action, party.id, json!({ "name": party.name }))
+        .await?;
+    member.tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(party)))
+}

@@ -1,0 +1,256 @@
+//! Group commit: calls of one tenant that come while others are under way are
+//! gathered, and one transaction serves them all. Nobody waits for company: the first
+//! to come goes alone, and whoever comes meanwhile goes together.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::http::problem::{ApiError, ApiResult};
+
+/// Transactions under way for one tenant: while one waits for the disk the other keeps
+/// the processor busy. More would make small groups smaller still.
+const MAX_IN_FLIGHT: usize = 2;
+/// Most of them, where so much waits that groups are large all the same.
+const MAX_IN_FLIGHT_BUSY: usize = 4;
+/// How much that is.
+const BUSY_WEIGHT: usize = 256;
+/// Most of what a group may weigh; a heavier call goes alone.
+const MAX_WEIGHT: usize = 8192;
+
+/// What is done for many callers at once.
+pub trait BatchOperation: Send + Sync + 'static {
+    /// What a caller asks for.
+    type Request: Send + Sync + 'static;
+    /// What it is told.
+    type Answer: Send + 'static;
+
+    /// Most calls of a group.
+    const MAX_CALLS: usize = 256;
+
+    /// How much of a group a call takes up.
+    fn weight(_request: &Self::Request) -> usize {
+        1
+    }
+
+    /// Does it, all or nothing; answers come in the order of what was asked. It must
+    /// do no harm to do it again.
+    fn run(
+        &self,
+        tenant: Uuid,
+        requests: &[Arc<Self::Request>],
+    ) -> impl Future<Output = ApiResult<Vec<Self::Answer>>> + Send;
+}
+
+/// Gathers calls by tenant.
+pub struct GroupCommit<W: BatchOperation> {
+    operation: W,
+    queues: Mutex<HashMap<Uuid, Queue<W>>>,
+}
+
+type Waiting<W> = (
+    Arc<<W as BatchOperation>::Request>,
+    oneshot::Sender<ApiResult<<W as BatchOperation>::Answer>>,
+);
+
+struct Queue<W: BatchOperation> {
+    waiting: VecDeque<Waiting<W>>,
+    /// Of all that wait.
+    weight: usize,
+    in_flight: usize,
+}
+
+impl<W: BatchOperation> GroupCommit<W> {
+    /// Gathers for this operation.
+    pub fn new(operation: W) -> Arc<Self> {
+        Arc::new(Self {
+            operation,
+            queues: Mutex::default(),
+        })
+    }
+
+    /// Has it done, together with what others ask for. It is done even if the caller does
+    /// not wait for the answer.
+    ///
+    /// # Errors
+    /// As the operation's.
+    pub async fn submit(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        request: W::Request,
+    ) -> ApiResult<W::Answer> {
+        let (sender, answer) = oneshot::channel();
+        let starts = {
+            let mut queues = self.lock();
+            let queue = queues.entry(tenant).or_insert_with(|| Queue {
+                waiting: VecDeque::new(),
+                weight: 0,
+                in_flight: 0,
+            });
+            queue.weight += W::weight(&request);
+            queue.waiting.push_back((Arc::new(request), sender));
+            let limit = match queue.weight >= BUSY_WEIGHT {
+                true => MAX_IN_FLIGHT_BUSY,
+                false => MAX_IN_FLIGHT,
+            };
+            let starts = queue.in_flight < limit;
+            queue.in_flight += usize::from(starts);
+            starts
+        };
+        if starts {
+            tokio::spawn(self.clone().serve(tenant));
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(gone) => Err(ApiError::internal(gone)),
+        }
+    }
+
+    /// Serves one group after another until nobody waits.
+    async fn serve(self: Arc<Self>, tenant: Uuid) {
+        while let Some(group) = self.next(tenant) {
+            let (requests, senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            let answers = self.attempt(tenant, &requests).await;
+            for (sender, answer) in senders.into_iter().zip(answers) {
+                // Whoever has gone does not want it.
+                let _gone = sender.send(answer);
+            }
+        }
+    }
+
+    /// The next group; none if nobody waits, and then nothing of this line is under way any more.
+    fn next(&self, tenant: Uuid) -> Option<Vec<Waiting<W>>> {
+        let mut queues = self.lock();
+        let queue = queues.get_mut(&tenant)?;
+        let mut group = Vec::new();
+        let mut weight = 0;
+        while let Some((request, _)) = queue.waiting.front() {
+            weight += W::weight(request);
+            if group.len() == W::MAX_CALLS || (weight > MAX_WEIGHT && !group.is_empty()) {
+                break;
+            }
+            if let Some(first) = queue.waiting.pop_front() {
+                queue.weight -= W::weight(&first.0);
+                group.push(first);
+            }
+        }
+        if group.is_empty() {
+            queue.in_flight -= 1;
+            if queue.in_flight == 0 {
+                queues.remove(&tenant);
+            }
+            return None;
+        }
+        Some(group)
+    }
+
+    async fn attempt(
+        &self,
+        tenant: Uuid,
+        requests: &[Arc<W::Request>],
+    ) -> Vec<ApiResult<W::Answer>> {
+        match self.run(tenant, requests).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            // The same for everybody.
+            Err(error) if requests.len() == 1 || error.is_unavailable() => {
+                requests.iter().map(|_| Err(error.clone())).collect()
+            }
+            // One of them is at fault, and the others do not suffer for it.
+            Err(_) => {
+                let mut answers = Vec::with_capacity(requests.len());
+                for request in requests {
+                    let alone = self.run(tenant, std::slice::from_ref(request)).await;
+                    answers.push(alone.and_then(|mut answer| {
+                        answer.pop().ok_or_else(|| ApiError::internal("no answer"))
+                    }));
+                }
+                answers
+            }
+        }
+    }
+
+    async fn run(&self, tenant: Uuid, requests: &[Arc<W::Request>]) -> ApiResult<Vec<W::Answer>> {
+        // A panic must not leave what is in flight miscounted.
+        let run = AssertUnwindSafe(self.operation.run(tenant, requests)).catch_unwind();
+        match run.await {
+            Ok(Ok(answers)) if answers.len() == requests.len() => Ok(answers),
+            Ok(Ok(_)) => Err(ApiError::internal(
+                "another number of answers than of calls",
+            )),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ApiError::internal("a panic while serving a group of calls")),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Queue<W>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Doubles numbers; refuses 13, and panics at 99.
+    #[derive(Default)]
+    struct Doubles {
+        groups: Mutex<Vec<usize>>,
+    }
+
+    impl BatchOperation for Doubles {
+        type Request = u64;
+        type Answer = u64;
+
+        async fn run(&self, _tenant: Uuid, requests: &[Arc<u64>]) -> ApiResult<Vec<u64>> {
+            self.groups.lock().unwrap().push(requests.len());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            assert!(requests.iter().all(|request| **request != 99), "it panics");
+            if requests.iter().any(|request| **request == 13) {
+                return Err(ApiError::invalid("not 13"));
+            }
+            Ok(requests.iter().map(|request| **request * 2).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_go_together_and_each_gets_its_own_answer() {
+        let group_commit = GroupCommit::new(Doubles::default());
+        let asked = (0..200).map(|n| group_commit.submit(Uuid::nil(), n));
+        let answers = futures::future::join_all(asked).await;
+        for (n, answer) in answers.into_iter().enumerate() {
+            match n {
+                13 => assert!(answer.is_err()),
+                99 => assert!(answer.is_err()),
+                _ => assert_eq!(answer.unwrap(), n as u64 * 2),
+            }
+        }
+        assert!(
+            *group_commit
+                .operation
+                .groups
+                .lock()
+                .unwrap()
+                .iter()
+                .max()
+                .unwrap()
+                > 50
+        );
+        assert!(
+            group_commit.lock().is_empty(),
+            "nobody waits, nothing is kept"
+        );
+        // After a panic too calls are served.
+        assert_eq!(group_commit.submit(Uuid::nil(), 4).await.unwrap(), 8);
+    }
+}

@@ -1,0 +1,7 @@
+//! What the domains stand on and that knows none of them.
+
+pub mod database;
+pub mod egress;
+pub mod group_commit;
+pub mod instruments;
+pub mod metrics_listener;

@@ -1,0 +1,78 @@
+//! `/v1/health`: alive, and ready to serve.
+
+use axum::extract::FromRef;
+use std::time::Duration;
+
+use armour_api::{Health, Problem};
+use armour_storage::Store;
+use axum::{Json, extract::State};
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::http::problem::{ApiError, ApiResult};
+
+/// How long the database has to show that a call could be served.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Readiness: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+}
+
+/// The process is alive. Says nothing of the database: a restart would not mend that.
+#[utoipa::path(get, path = "/v1/health", tag = "health", security(()),
+    responses((status = 200, body = Health)))]
+async fn live() -> Json<Health> {
+    Json(ok())
+}
+
+/// The process can serve: the database answers, takes writes and is migrated, the
+/// active master key is loaded, and nobody has asked it to stop.
+#[utoipa::path(get, path = "/v1/health/ready", tag = "health", security(()),
+    responses((status = 200, body = Health), (status = 503, body = Problem)))]
+async fn ready(State(readiness): State<Readiness>) -> ApiResult<Json<Health>> {
+    readiness.check().await?;
+    Ok(Json(ok()))
+}
+
+/// What shows that this replica can serve.
+#[derive(Clone)]
+pub struct Readiness {
+    /// The database.
+    pub store: Store,
+    /// Cancelled when this replica is about to stop.
+    pub draining: CancellationToken,
+}
+
+impl Readiness {
+    /// Whether this replica can serve calls now.
+    ///
+    /// # Errors
+    /// 503 `not-ready`, with what is missing.
+    async fn check(&self) -> ApiResult<()> {
+        let not =
+            |why: String| ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "not-ready", why);
+        if self.draining.is_cancelled() {
+            return Err(not("this replica is being stopped".into()));
+        }
+        // Sooner than a probe gives up, and than the pool does.
+        match tokio::time::timeout(PATIENCE, self.store.ready()).await {
+            Ok(ready) => ready.map_err(|error| not(error.to_string())),
+            Err(_) => Err(not(
+                "no database that takes writes answers in time: it is away, or a standby".into(),
+            )),
+        }
+    }
+}
+
+fn ok() -> Health {
+    Health {
+        status: "ok".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}

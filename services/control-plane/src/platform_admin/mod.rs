@@ -1,0 +1,27 @@
+//! The service itself: its keys, its health and its upkeep.
+
+pub mod health;
+pub mod presence;
+pub mod rotation;
+mod routes;
+pub mod upkeep;
+
+use self::health::Readiness;
+use crate::identity::authn::Authn;
+use armour_storage::Store;
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The domain's routes.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+    Readiness: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(routes::routes())
+}

@@ -1,0 +1,218 @@
+//! `/v1/platform/…` and `/v1/keys`: the service's own keys and its audit log.
+
+use armour_api::{
+    AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, Problem, SigningKey,
+    System,
+};
+use armour_storage::{Actor, AuditFilter, Store};
+use axum::extract::FromRef;
+use axum::{
+    Json as Answer,
+    extract::{Path, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::audit::routes::Before;
+use crate::{
+    http::extract::{Id, Json, Params},
+    http::problem::{ApiError, ApiResult},
+    identity::authn::{Authn, Platform, signing},
+    platform_admin::rotation::{self, Secrets},
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Store: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(jwks))
+        .routes(routes!(master_keys))
+        .routes(routes!(retire))
+        .routes(routes!(rotate, rotations))
+        .routes(routes!(rotation_))
+        .routes(routes!(signing_keys, rotate_signing_key))
+        .routes(routes!(audit))
+        .routes(routes!(system))
+}
+
+/// The keys that sign endpoints' access tokens, as a JSON Web Key Set (RFC 7517).
+#[utoipa::path(get, path = "/v1/keys", tag = "platform", security(()),
+    responses((status = 200, body = Object), (status = "5XX", body = Problem)))]
+async fn jwks(
+    State(authn): State<Arc<Authn>>,
+) -> ApiResult<([(HeaderName, HeaderValue); 1], Answer<Value>)> {
+    // Shorter than a new key is published before it signs.
+    let cache = HeaderValue::from_static("public, max-age=30");
+    let keys = authn.signing.jwks(&authn.store).await?;
+    Ok(([(header::CACHE_CONTROL, cache)], Answer(keys)))
+}
+
+/// Versions of the master key, and what they are for.
+#[utoipa::path(get, path = "/v1/platform/master-keys", tag = "platform",
+    responses((status = 200, body = Vec<KeyVersion>), (status = "4XX", body = Problem)))]
+async fn master_keys(
+    _: Platform,
+    State(store): State<Store>,
+) -> ApiResult<Answer<Vec<KeyVersion>>> {
+    Ok(Answer(store.platform().await?.key_versions().list().await?))
+}
+
+/// Retires a version: from then on it is refused even where it is still loaded.
+#[utoipa::path(post, path = "/v1/platform/master-keys/{version}/retire", tag = "platform",
+    params(("version" = i32, Path)),
+    responses((status = 204), (status = "4XX", body = Problem)))]
+async fn retire(
+    _: Platform,
+    State(store): State<Store>,
+    version: Result<Path<i32>, axum::extract::rejection::PathRejection>,
+) -> ApiResult<StatusCode> {
+    let Ok(Path(version)) = version else {
+        return Err(ApiError::not_found("no such version"));
+    };
+    let left = rotation::count(&store, Secrets::Under(version)).await?;
+    let mut tx = store.platform().await?;
+    let known = tx.key_versions().list().await?;
+    match known.iter().find(|key| key.version == version) {
+        None => return Err(ApiError::not_found("no such version")),
+        Some(key) if key.state == KeyState::Active => {
+            return Err(ApiError::conflict(
+                "key-active",
+                "this version seals now; rotate to another first",
+            ));
+        }
+        Some(key) if key.state == KeyState::Retired => return Ok(StatusCode::NO_CONTENT),
+        Some(_) => {}
+    }
+    let rotations = tx.rotations().list().await?;
+    if rotations.iter().any(|one| one.finished_at.is_none()) {
+        return Err(rotation_running());
+    }
+    if left > 0 {
+        return Err(ApiError::conflict(
+            "key-in-use",
+            format!("{left} secrets are still under this version; rotate first"),
+        ));
+    }
+    tx.key_versions().retire(version).await?;
+    tx.audit_log()
+        .append(&Actor::Platform, "master-key.retire", version, json!({}))
+        .await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn rotation_running() -> ApiError {
+    ApiError::conflict("rotation-running", "another rotation is not finished yet")
+}
+
+/// Begins a rotation: the version seals from now on, and workers seal anew what is
+/// under others.
+#[utoipa::path(post, path = "/v1/platform/rotations", tag = "platform",
+    request_body = NewKeyRotation,
+    responses((status = 201, body = KeyRotation), (status = "4XX", body = Problem)))]
+async fn rotate(
+    _: Platform,
+    State(store): State<Store>,
+    Json(new): Json<NewKeyRotation>,
+) -> ApiResult<(StatusCode, Answer<KeyRotation>)> {
+    if !store.keyring().holds(new.to_version) {
+        return Err(ApiError::conflict(
+            "key-not-loaded",
+            "this replica has not loaded that version; give it to every replica first",
+        ));
+    }
+    // Before the activation, which makes all wait who seal something: what they add
+    // meanwhile is sealed anew too, and only the progress does not know of it.
+    let total = rotation::count(&store, Secrets::NotUnder(new.to_version)).await?;
+    let mut tx = store.platform().await?;
+    let running = tx.rotations().list().await?;
+    if running.iter().any(|one| one.finished_at.is_none()) {
+        return Err(rotation_running());
+    }
+    tx.key_versions().activate(new.to_version).await?;
+    let id = Uuid::now_v7();
+    let rotation = tx.rotations().create(id, new.to_version, total).await?;
+    let detail = json!({ "to_version": new.to_version, "total": total });
+    tx.audit_log()
+        .append(&Actor::Platform, "master-key.rotate", id, detail)
+        .await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(rotation)))
+}
+
+/// Lists rotations, latest first.
+#[utoipa::path(get, path = "/v1/platform/rotations", tag = "platform",
+    responses((status = 200, body = Vec<KeyRotation>), (status = "4XX", body = Problem)))]
+async fn rotations(_: Platform, State(store): State<Store>) -> ApiResult<Answer<Vec<KeyRotation>>> {
+    Ok(Answer(store.platform().await?.rotations().list().await?))
+}
+
+/// One rotation, and how far it has come.
+#[utoipa::path(get, path = "/v1/platform/rotations/{id}", tag = "platform",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = KeyRotation), (status = "4XX", body = Problem)))]
+async fn rotation_(
+    _: Platform,
+    State(store): State<Store>,
+    Id(id): Id,
+) -> ApiResult<Answer<KeyRotation>> {
+    Ok(Answer(store.platform().await?.rotations().find(id).await?))
+}
+
+/// Keys that sign access tokens, latest first.
+#[utoipa::path(get, path = "/v1/platform/signing-keys", tag = "platform",
+    responses((status = 200, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
+async fn signing_keys(
+    _: Platform,
+    State(store): State<Store>,
+) -> ApiResult<Answer<Vec<SigningKey>>> {
+    Ok(Answer(store.platform().await?.signing_keys().list().await?))
+}
+
+/// Adds a signing key: published now, used in a minute; the earlier ones retire
+/// once all that they signed has expired.
+#[utoipa::path(post, path = "/v1/platform/signing-keys", tag = "platform",
+    responses((status = 201, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
+async fn rotate_signing_key(
+    _: Platform,
+    State(store): State<Store>,
+) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
+    let mut tx = store.platform().await?;
+    let kid = signing::add(&mut tx, store.now()).await?;
+    tx.audit_log()
+        .append(&Actor::Platform, "signing-key.create", kid, json!({}))
+        .await?;
+    let keys = tx.signing_keys().list().await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(keys)))
+}
+
+/// Replicas, the database, and what waits.
+#[utoipa::path(get, path = "/v1/platform/system", tag = "platform",
+    responses((status = 200, body = System), (status = "4XX", body = Problem)))]
+async fn system(_: Platform, State(store): State<Store>) -> ApiResult<Answer<System>> {
+    let mut tx = store.platform().await?;
+    Ok(Answer(tx.system(store.now()).await?))
+}
+
+/// Lists what was done to the platform itself, latest first.
+#[utoipa::path(get, path = "/v1/platform/audit", tag = "platform", params(Before),
+    responses((status = 200, body = Page<AuditEntry>), (status = "4XX", body = Problem)))]
+async fn audit(
+    _: Platform,
+    State(store): State<Store>,
+    Params(before): Params<Before>,
+) -> ApiResult<Answer<Page<AuditEntry>>> {
+    let filter = AuditFilter {
+        before: before.cursor,
+        ..AuditFilter::default()
+    };
+    let mut tx = store.platform().await?;
+    Ok(Answer(tx.audit_log().list(&filter).await?))
+}

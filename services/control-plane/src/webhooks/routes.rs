@@ -1,0 +1,150 @@
+//! `/v1/webhooks`: receivers that are told of events, signed after Standard
+//! Webhooks.
+
+use crate::identity::authn::Authn;
+use crate::platform::egress::Egress;
+use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, Problem, Webhook};
+use armour_storage::{Counted, EVENT_KINDS};
+use axum::extract::FromRef;
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rand::Rng;
+use serde_json::json;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    http::extract::{Cursor, Id, Ids, Json, Params, check_text},
+    http::problem::{ApiError, ApiResult},
+    identity::authn::Member,
+    webhooks::delivery::secret_name,
+};
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+    Egress: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, delete))
+        .routes(routes!(deliveries))
+        .routes(routes!(replay))
+}
+
+/// Adds a receiver; the secret that signs what it is told is shown this once.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook,
+    responses((status = 201, body = CreatedWebhook), (status = "4XX", body = Problem)))]
+async fn create(
+    State(egress): State<Egress>,
+    mut member: Member,
+    Json(new): Json<NewWebhook>,
+) -> ApiResult<(StatusCode, Answer<CreatedWebhook>)> {
+    check_text("url", &new.url, 500)?;
+    if new.kinds.is_empty() || new.kinds.len() > 50 {
+        return Err(ApiError::invalid("kinds must name 1 to 50 kinds of events"));
+    }
+    // One that is misspelt would never be told of.
+    let known = |kind: &&String| *kind == "*" || EVENT_KINDS.contains(&kind.as_str());
+    if let Some(unknown) = new.kinds.iter().find(|kind| !known(kind)) {
+        check_text("a kind", unknown, 100)?;
+        return Err(ApiError::invalid(format!(
+            "there are no events {unknown}; there are * and {}",
+            EVENT_KINDS.join(", ")
+        )));
+    }
+    egress
+        .check(&new.url)
+        .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
+    let actor = member.actor();
+    let tx = &mut member.tx;
+    tx.quotas().check(Counted::Webhooks).await?;
+    let id = Uuid::now_v7();
+    let mut secret = Zeroizing::new([0u8; 32]);
+    rand::rng().fill_bytes(&mut *secret);
+    let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
+    tx.secrets().put(&secret_name(id), &secret[..]).await?;
+    tx.audit_log()
+        .append(&actor, "webhook.create", id, json!({ "webhook": webhook }))
+        .await?;
+    member.tx.commit().await?;
+    Ok((
+        StatusCode::CREATED,
+        Answer(CreatedWebhook {
+            webhook,
+            secret: format!("whsec_{}", STANDARD.encode(*secret)),
+        }),
+    ))
+}
+
+/// Lists receivers, without their secrets.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Cursor),
+    responses((status = 200, body = Page<Webhook>), (status = "4XX", body = Problem)))]
+async fn list(
+    mut member: Member,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Webhook>>> {
+    Ok(Answer(member.tx.webhooks().list(cursor.cursor).await?))
+}
+
+/// One receiver.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Webhook), (status = "4XX", body = Problem)))]
+async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
+    Ok(Answer(member.tx.webhooks().find(id).await?))
+}
+
+/// Removes a receiver and what it has not been told yet.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
+    responses((status = 204), (status = "4XX", body = Problem)))]
+async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
+    let actor = member.actor();
+    member.tx.webhooks().delete(id).await?;
+    member.tx.secrets().erase(&[secret_name(id)]).await?;
+    member
+        .tx
+        .audit_log()
+        .append(&actor, "webhook.delete", id, json!({}))
+        .await?;
+    member.tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists what a receiver was told and is to be told, latest first.
+#[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
+    params(("id" = Uuid, Path), Cursor),
+    responses((status = 200, body = Page<Delivery>), (status = "4XX", body = Problem)))]
+async fn deliveries(
+    mut member: Member,
+    Id(id): Id,
+    Params(cursor): Params<Cursor>,
+) -> ApiResult<Answer<Page<Delivery>>> {
+    Ok(Answer(
+        member.tx.deliveries().list(id, cursor.cursor).await?,
+    ))
+}
+
+/// Tells a receiver again, with the same `webhook-id`.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/replay", tag = "webhooks",
+    params(("id" = Uuid, Path), ("delivery" = Uuid, Path)),
+    responses((status = 200, body = Delivery), (status = "4XX", body = Problem)))]
+async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> {
+    let [id, delivery] = ids.0;
+    let actor = member.actor();
+    let replayed = member.tx.deliveries().replay(id, delivery).await?;
+    member
+        .tx
+        .audit_log()
+        .append(
+            &actor,
+            "webhook.replay",
+            delivery,
+            json!({ "webhook_id": id }),
+        )
+        .await?;
+    member.tx.commit().await?;
+    Ok(Answer(replayed))
+}
