@@ -1,12 +1,16 @@
 //! Bundles and their sealed secrets.
 
-use armour_api::{Bundle, BundleState, LaneHead, Page, Role};
+use std::collections::HashMap;
+
+use armour_api::{Bundle, BundleState, Page, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    PAGE, Result, StorageError, Tx, bundle_secret, bundle_secrets, error::word,
-    ledger::decode_ticket, page,
+    decode::{corrupt, word},
+    error::{Result, StorageError},
+    page::{PAGE, page},
+    tx::Tx,
 };
 
 /// A bundle to be added.
@@ -48,41 +52,42 @@ pub struct BundleRow {
     pub consumer_key: Vec<u8>,
 }
 
-struct ListedRow {
-    bundle_id: Uuid,
-    pair_id: Uuid,
-    consumer_endpoint_id: Uuid,
-    producer_endpoint_id: Uuid,
-    suite: i16,
-    state: String,
-    created_at: DateTime<Utc>,
-    superseded_at: Option<DateTime<Utc>>,
-    disconnected_at: Option<DateTime<Utc>>,
-    exchanges: i64,
+impl Tx {
+    /// The tenant's bundles.
+    pub fn bundles(&mut self) -> Bundles<'_> {
+        Bundles(self)
+    }
 }
 
-impl Tx {
+/// The tenant's bundles.
+pub struct Bundles<'a>(&'a mut Tx);
+
+impl Bundles<'_> {
     /// Adds a bundle and stores its two secrets until they are acknowledged.
     ///
     /// # Errors
     /// `Exists` if the endpoint has an active one in the pair.
-    pub async fn create_bundle(&mut self, new: &NewBundle<'_>) -> Result<()> {
+    pub async fn create(&mut self, new: &NewBundle<'_>) -> Result<()> {
         sqlx::query!(
             "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
                  producer_endpoint_id, suite)
              VALUES ($1, $2, $3, $4, $5, $6)",
-            self.tenant,
+            self.0.tenant,
             new.id,
             new.pair,
             new.consumer,
             new.producer,
             i16::from(new.suite)
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
-        self.put_secret(&bundle_secret(new.id, Role::Consumer), new.for_consumer)
+        self.0
+            .secrets()
+            .put(&bundle_secret(new.id, Role::Consumer), new.for_consumer)
             .await?;
-        self.put_secret(&bundle_secret(new.id, Role::Producer), new.for_producer)
+        self.0
+            .secrets()
+            .put(&bundle_secret(new.id, Role::Producer), new.for_producer)
             .await
     }
 
@@ -91,48 +96,62 @@ impl Tx {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn bundle_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
-        let row = sqlx::query!(
+    pub async fn find_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
+        sqlx::query_as!(
+            LedgerRow,
             "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
                     bundles.state, superseded_at, signing_key
              FROM bundles JOIN endpoints c
                ON c.tenant_id = bundles.tenant_id AND c.endpoint_id = consumer_endpoint_id
              WHERE bundles.tenant_id = $1 AND c.tenant_id = $1 AND bundle_id = $2
              FOR SHARE OF bundles",
-            self.tenant,
+            self.0.tenant,
             id
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
+        .await?
+        .into_bundle()
+    }
+
+    /// Those of these bundles that exist.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn find_many(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, BundleRow>> {
+        let rows = sqlx::query_as!(
+            LedgerRow,
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
+                    bundles.state, superseded_at, signing_key
+             FROM bundles JOIN endpoints c
+               ON c.tenant_id = bundles.tenant_id AND c.endpoint_id = consumer_endpoint_id
+             WHERE bundles.tenant_id = $1 AND c.tenant_id = $1 AND bundle_id = ANY($2)",
+            self.0.tenant,
+            ids
+        )
+        .fetch_all(&mut *self.0.inner)
         .await?;
-        Ok(BundleRow {
-            id: row.bundle_id,
-            pair: row.pair_id,
-            consumer: row.consumer_endpoint_id,
-            producer: row.producer_endpoint_id,
-            suite: u8::try_from(row.suite).map_err(|e| StorageError::Corrupt(e.to_string()))?,
-            state: word(BundleState::parse, &row.state)?,
-            superseded_at: row.superseded_at,
-            consumer_key: row.signing_key,
-        })
+        rows.into_iter()
+            .map(|row| Ok((row.bundle_id, row.into_bundle()?)))
+            .collect()
     }
 
     /// Supersedes the consumer endpoint's active bundle of a pair, if any.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn supersede_bundle(&mut self, pair: Uuid, consumer: Uuid) -> Result<Option<Uuid>> {
+    pub async fn supersede(&mut self, pair: Uuid, consumer: Uuid) -> Result<Option<Uuid>> {
         let earlier = sqlx::query_scalar!(
             "UPDATE bundles SET state = 'superseded', superseded_at = now()
              WHERE tenant_id = $1 AND pair_id = $2 AND consumer_endpoint_id = $3
                AND state = 'active' RETURNING bundle_id",
-            self.tenant,
+            self.0.tenant,
             pair,
             consumer
         )
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut *self.0.inner)
         .await?;
         if let Some(earlier) = earlier {
-            self.erase_secrets(&bundle_secrets(earlier)).await?;
+            self.0.secrets().erase(&bundle_secrets(earlier)).await?;
         }
         Ok(earlier)
     }
@@ -142,7 +161,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn disconnect_bundles(
+    pub async fn disconnect(
         &mut self,
         pair: Option<Uuid>,
         endpoint: Option<Uuid>,
@@ -154,15 +173,15 @@ impl Tx {
                AND ($3::uuid IS NULL OR consumer_endpoint_id = $3 OR producer_endpoint_id = $3)
                AND ($4::uuid IS NULL OR bundle_id = $4)
                AND state <> 'disconnected' RETURNING bundle_id",
-            self.tenant,
+            self.0.tenant,
             pair,
             endpoint,
             bundle
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         let names: Vec<String> = cut.iter().flat_map(|id| bundle_secrets(*id)).collect();
-        self.erase_secrets(&names).await?;
+        self.0.secrets().erase(&names).await?;
         Ok(cut)
     }
 
@@ -170,16 +189,16 @@ impl Tx {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn erase_sealed_secret(&mut self, id: Uuid, role: Role) -> Result<()> {
-        self.erase_secrets(&[bundle_secret(id, role)]).await
+    pub async fn erase_secret(&mut self, id: Uuid, role: Role) -> Result<()> {
+        self.0.secrets().erase(&[bundle_secret(id, role)]).await
     }
 
     /// One bundle.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn find_bundle(&mut self, id: Uuid) -> Result<Bundle> {
-        let mut rows = self.bundle_rows(None, None, Some(id)).await?;
+    pub async fn find(&mut self, id: Uuid) -> Result<Bundle> {
+        let mut rows = self.rows(None, None, Some(id)).await?;
         rows.pop().ok_or(StorageError::NotFound)
     }
 
@@ -187,16 +206,12 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_bundles(
-        &mut self,
-        pair: Option<Uuid>,
-        before: Option<Uuid>,
-    ) -> Result<Page<Bundle>> {
-        let rows = self.bundle_rows(pair, before, None).await?;
+    pub async fn list(&mut self, pair: Option<Uuid>, before: Option<Uuid>) -> Result<Page<Bundle>> {
+        let rows = self.rows(pair, before, None).await?;
         Ok(page(rows, |bundle| bundle.id.to_string()))
     }
 
-    async fn bundle_rows(
+    async fn rows(
         &mut self,
         pair: Option<Uuid>,
         before: Option<Uuid>,
@@ -214,13 +229,13 @@ impl Tx {
                  AND ($3::uuid IS NULL OR b.bundle_id < $3)
                  AND ($4::uuid IS NULL OR b.bundle_id = $4)
                ORDER BY b.bundle_id DESC LIMIT $5"#,
-            self.tenant,
+            self.0.tenant,
             pair,
             before,
             id,
             PAGE + 1
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -229,8 +244,7 @@ impl Tx {
                     pair_id: row.pair_id,
                     consumer_endpoint_id: row.consumer_endpoint_id,
                     producer_endpoint_id: row.producer_endpoint_id,
-                    suite: u8::try_from(row.suite)
-                        .map_err(|e| StorageError::Corrupt(e.to_string()))?,
+                    suite: u8::try_from(row.suite).map_err(corrupt)?,
                     state: word(BundleState::parse, &row.state)?,
                     created_at: row.created_at,
                     superseded_at: row.superseded_at,
@@ -240,34 +254,52 @@ impl Tx {
             })
             .collect()
     }
+}
 
-    /// The heads of a bundle's lanes.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn lane_heads(&mut self, bundle: Uuid) -> Result<Vec<LaneHead>> {
-        let rows = sqlx::query!(
-            "SELECT lane, head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane",
-            self.tenant,
-            bundle
-        )
-        .fetch_all(&mut *self.inner)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let ticket = decode_ticket(&row.head)?.ticket;
-                let hash = ticket
-                    .hash()
-                    .0
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                Ok(LaneHead {
-                    lane: ticket.lane,
-                    n: ticket.n,
-                    hash,
-                })
-            })
-            .collect()
+struct LedgerRow {
+    bundle_id: Uuid,
+    pair_id: Uuid,
+    consumer_endpoint_id: Uuid,
+    producer_endpoint_id: Uuid,
+    suite: i16,
+    state: String,
+    superseded_at: Option<DateTime<Utc>>,
+    signing_key: Vec<u8>,
+}
+
+impl LedgerRow {
+    fn into_bundle(self) -> Result<BundleRow> {
+        Ok(BundleRow {
+            id: self.bundle_id,
+            pair: self.pair_id,
+            consumer: self.consumer_endpoint_id,
+            producer: self.producer_endpoint_id,
+            suite: u8::try_from(self.suite).map_err(corrupt)?,
+            state: word(BundleState::parse, &self.state)?,
+            superseded_at: self.superseded_at,
+            consumer_key: self.signing_key,
+        })
     }
+}
+
+struct ListedRow {
+    bundle_id: Uuid,
+    pair_id: Uuid,
+    consumer_endpoint_id: Uuid,
+    producer_endpoint_id: Uuid,
+    suite: i16,
+    state: String,
+    created_at: DateTime<Utc>,
+    superseded_at: Option<DateTime<Utc>>,
+    disconnected_at: Option<DateTime<Utc>>,
+    exchanges: i64,
+}
+
+/// Name of a bundle's secret, sealed to one side.
+pub fn bundle_secret(bundle: Uuid, role: Role) -> String {
+    format!("bundle:{bundle}:{}", role.as_str())
+}
+
+fn bundle_secrets(bundle: Uuid) -> [String; 2] {
+    [Role::Consumer, Role::Producer].map(|role| bundle_secret(bundle, role))
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use chrono::{DateTime, Duration, Utc};
 
-/// The database's time, from this machine's clock and what it is off.
+/// The database's time, from this machine's clock and its offset.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     /// In microseconds, to be added to this machine's clock.
@@ -17,7 +17,7 @@ pub struct Clock {
 impl Clock {
     /// The time.
     pub fn now(&self) -> DateTime<Utc> {
-        Utc::now() + self.offset()
+        machine_time() + self.offset()
     }
 
     /// How far the database is ahead of this machine.
@@ -25,12 +25,18 @@ impl Clock {
         Duration::microseconds(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Takes the time that the database told in answer to a question.
-    pub(crate) fn set(&self, asked: DateTime<Utc>, told: DateTime<Utc>, heard: DateTime<Utc>) {
-        let offset = told - (asked + (heard - asked) / 2);
+    /// Takes over the time that the database answered: it is taken to be that of the
+    /// middle between question and answer.
+    pub(crate) fn set(&self, asked: DateTime<Utc>, answer: DateTime<Utc>, answered: DateTime<Utc>) {
+        let offset = answer - (asked + (answered - asked) / 2);
         let offset = offset.num_microseconds().unwrap_or_default();
         self.offset.store(offset, Ordering::Relaxed);
     }
+}
+
+/// This machine's time: nothing else in this crate asks for it.
+pub(crate) fn machine_time() -> DateTime<Utc> {
+    Utc::now()
 }
 
 #[cfg(test)]
@@ -40,7 +46,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_ahead_is_set_back() {
         let clock = Clock::default();
-        let here = Utc::now();
+        let here = machine_time();
         let there = here - Duration::minutes(10);
         clock.set(
             here,

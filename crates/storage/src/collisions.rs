@@ -4,42 +4,69 @@ use armour_api::{Collision, CollisionKind, Page};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, StorageError, Tx, error::word, page};
+use crate::{
+    decode::{corrupt, word},
+    error::{Result, StorageError},
+    page::{PAGE, page},
+    tx::Tx,
+};
+
+/// A collision to be recorded.
+#[derive(Debug)]
+pub struct NewCollision<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The pair concerned.
+    pub pair: Uuid,
+    /// The bundle concerned.
+    pub bundle: Uuid,
+    /// Its kind.
+    pub kind: CollisionKind,
+    /// The lane where it was found.
+    pub lane: u32,
+    /// The number of the ticket.
+    pub n: u64,
+    /// The signed ticket that is recorded.
+    pub recorded: Option<&'a [u8]>,
+    /// The signed ticket that was reported.
+    pub reported: Option<&'a [u8]>,
+    /// The endpoint that reported it.
+    pub reporter: Uuid,
+}
 
 impl Tx {
+    /// The tenant's collisions.
+    pub fn collisions(&mut self) -> Collisions<'_> {
+        Collisions(self)
+    }
+}
+
+/// The tenant's collisions.
+pub struct Collisions<'a>(&'a mut Tx);
+
+impl Collisions<'_> {
     /// Records a collision. Returns whether it is the bundle's first.
     ///
     /// # Errors
     /// If the database refuses.
-    #[expect(clippy::too_many_arguments, reason = "one argument a column")]
-    pub async fn record_collision(
-        &mut self,
-        id: Uuid,
-        pair: Uuid,
-        bundle: Uuid,
-        kind: CollisionKind,
-        lane: u32,
-        n: u64,
-        evidence: (Option<&[u8]>, Option<&[u8]>),
-        reporter: Uuid,
-    ) -> Result<bool> {
+    pub async fn record(&mut self, new: &NewCollision<'_>) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO collisions (tenant_id, collision_id, pair_id, bundle_id, kind, lane, n,
                                      recorded, reported, reporter_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (tenant_id, bundle_id) DO NOTHING",
-            self.tenant,
-            id,
-            pair,
-            bundle,
-            kind.as_str(),
-            i64::from(lane),
-            i64::try_from(n).unwrap_or(i64::MAX),
-            evidence.0,
-            evidence.1,
-            reporter
+            self.0.tenant,
+            new.id,
+            new.pair,
+            new.bundle,
+            new.kind.as_str(),
+            i64::from(new.lane),
+            i64::try_from(new.n).unwrap_or(i64::MAX),
+            new.recorded,
+            new.reported,
+            new.reporter
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -48,8 +75,8 @@ impl Tx {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn find_collision(&mut self, id: Uuid) -> Result<Collision> {
-        let mut found = self.collision_rows(None, Some(id)).await?;
+    pub async fn find(&mut self, id: Uuid) -> Result<Collision> {
+        let mut found = self.rows(None, Some(id)).await?;
         found.pop().ok_or(StorageError::NotFound)
     }
 
@@ -57,30 +84,24 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_collisions(&mut self, before: Option<Uuid>) -> Result<Page<Collision>> {
-        let rows = self.collision_rows(before, None).await?;
+    pub async fn list(&mut self, before: Option<Uuid>) -> Result<Page<Collision>> {
+        let rows = self.rows(before, None).await?;
         Ok(page(rows, |collision| collision.id.to_string()))
     }
 
-    async fn collision_rows(
-        &mut self,
-        before: Option<Uuid>,
-        id: Option<Uuid>,
-    ) -> Result<Vec<Collision>> {
+    async fn rows(&mut self, before: Option<Uuid>, id: Option<Uuid>) -> Result<Vec<Collision>> {
         let rows = sqlx::query!(
             "SELECT * FROM collisions WHERE tenant_id = $1
                AND ($2::uuid IS NULL OR collision_id < $2)
                AND ($3::uuid IS NULL OR collision_id = $3) ORDER BY collision_id DESC LIMIT $4",
-            self.tenant,
+            self.0.tenant,
             before,
             id,
             PAGE + 1
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
-        let number = |value: i64| {
-            u64::try_from(value).map_err(|error| StorageError::Corrupt(error.to_string()))
-        };
+        let number = |value: i64| u64::try_from(value).map_err(corrupt);
         rows.into_iter()
             .map(|row| {
                 Ok(Collision {
@@ -88,8 +109,7 @@ impl Tx {
                     pair_id: row.pair_id,
                     bundle_id: row.bundle_id,
                     kind: word(CollisionKind::parse, &row.kind)?,
-                    lane: u32::try_from(row.lane)
-                        .map_err(|error| StorageError::Corrupt(error.to_string()))?,
+                    lane: u32::try_from(row.lane).map_err(corrupt)?,
                     n: number(row.n)?,
                     recorded: row.recorded.map(|bytes| STANDARD.encode(bytes)),
                     reported: row.reported.map(|bytes| STANDARD.encode(bytes)),

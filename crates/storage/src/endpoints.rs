@@ -1,11 +1,18 @@
 //! Endpoints: enrolled agents and their public keys.
 
+use std::collections::HashMap;
+
 use armour_api::{AuditEntry, Endpoint, EndpointState, Page, Role};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, StorageError, Tx, error::word, page};
+use crate::{
+    decode::{corrupt, word},
+    error::Result,
+    page::{PAGE, page},
+    tx::Tx,
+};
 
 /// An endpoint to be added.
 pub struct NewEndpoint<'a> {
@@ -29,6 +36,273 @@ pub struct NewEndpoint<'a> {
     pub enrol_entry: &'a AuditEntry,
 }
 
+impl Tx {
+    /// The tenant's endpoints.
+    pub fn endpoints(&mut self) -> Endpoints<'_> {
+        Endpoints(self)
+    }
+}
+
+/// The tenant's endpoints.
+pub struct Endpoints<'a>(&'a mut Tx);
+
+impl Endpoints<'_> {
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// `NotFound` if the party does not exist.
+    pub async fn create(&mut self, new: &NewEndpoint<'_>) -> Result<Endpoint> {
+        sqlx::query!(
+            "INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
+                                    kem_key, address, version, enrol_seq, enrol_entry,
+                                    last_seen_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())",
+            self.0.tenant,
+            new.id,
+            new.role.as_str(),
+            new.party,
+            new.name,
+            new.signing_key,
+            new.kem_key,
+            new.address,
+            new.version,
+            new.enrol_entry.seq,
+            serde_json::json!(new.enrol_entry)
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        self.find(new.id).await
+    }
+
+    /// One endpoint.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find(&mut self, id: Uuid) -> Result<Endpoint> {
+        sqlx::query_as!(
+            EndpointRow,
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
+             FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?
+        .into_endpoint()
+    }
+
+    /// Endpoints in order of id.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list(&mut self, after: Option<Uuid>) -> Result<Page<Endpoint>> {
+        let rows = sqlx::query_as!(
+            EndpointRow,
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
+             FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
+             ORDER BY endpoint_id LIMIT $3",
+            self.0.tenant,
+            after,
+            PAGE + 1
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        let endpoints = rows
+            .into_iter()
+            .map(EndpointRow::into_endpoint)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(page(endpoints, |endpoint| endpoint.id.to_string()))
+    }
+
+    /// The producer's active endpoint that was heard of last.
+    ///
+    /// # Errors
+    /// `NotFound` if it has none.
+    pub async fn latest_of_producer(&mut self, producer: Uuid) -> Result<Endpoint> {
+        sqlx::query_as!(
+            EndpointRow,
+            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
+             FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
+             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
+            self.0.tenant,
+            producer
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?
+        .into_endpoint()
+    }
+
+    /// The states of those of these endpoints that exist.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn states(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, EndpointState>> {
+        let rows = sqlx::query!(
+            "SELECT endpoint_id, state FROM endpoints
+             WHERE tenant_id = $1 AND endpoint_id = ANY($2)",
+            self.0.tenant,
+            ids
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((row.endpoint_id, word(EndpointState::parse, &row.state)?)))
+            .collect()
+    }
+
+    pub(crate) async fn count_active(&mut self) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM endpoints
+               WHERE tenant_id = $1 AND state = 'active'"#,
+            self.0.tenant
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// The audit entry that holds an endpoint's keys, whether the log still keeps it
+    /// or not.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn enrolment_entry(&mut self, id: Uuid) -> Result<AuditEntry> {
+        let entry = sqlx::query_scalar!(
+            "SELECT enrol_entry FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        serde_json::from_value(entry).map_err(corrupt)
+    }
+
+    /// Advances the issuance counter to the number of an endpoint's request for a
+    /// bundle; `false` if it is there or further already.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn advance_issuance_counter(&mut self, id: Uuid, number: u64) -> Result<bool> {
+        let Ok(number) = i64::try_from(number) else {
+            return Ok(false);
+        };
+        let done = sqlx::query!(
+            "UPDATE endpoints SET draws = $3
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND draws < $3",
+            self.0.tenant,
+            id,
+            number
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The number of an endpoint's latest request for a bundle, 0 before the first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn issuance_counter(&mut self, id: Uuid) -> Result<u64> {
+        let counter = sqlx::query_scalar!(
+            "SELECT draws FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        Ok(u64::try_from(counter).unwrap_or(0))
+    }
+
+    /// Records that an endpoint was heard of. Returns whether it had been lost.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn touch(&mut self, id: Uuid) -> Result<bool> {
+        let lost = sqlx::query_scalar!(
+            r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL
+               FROM (SELECT lost_at FROM endpoints
+                     WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE) AS before
+               WHERE e.tenant_id = $1 AND e.endpoint_id = $2
+               RETURNING before.lost_at IS NOT NULL AS "lost!""#,
+            self.0.tenant,
+            id
+        )
+        .fetch_optional(&mut *self.0.inner)
+        .await?;
+        Ok(lost.unwrap_or(false))
+    }
+
+    /// Records what went wrong at an endpoint.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn record_error(&mut self, id: Uuid, error: &str) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET last_error = $3, last_error_at = now()
+             WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id,
+            error
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks endpoints that were not heard of since a time as lost; returns those
+    /// that were not marked before, with their names.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn mark_lost(&mut self, silent_since: DateTime<Utc>) -> Result<Vec<(Uuid, String)>> {
+        let rows = sqlx::query!(
+            "UPDATE endpoints SET lost_at = now()
+             WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL AND last_seen_at < $2
+             RETURNING endpoint_id, name",
+            self.0.tenant,
+            silent_since
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.endpoint_id, row.name))
+            .collect())
+    }
+
+    /// Revokes an endpoint. Returns whether that changed it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revoke(&mut self, id: Uuid) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE endpoints SET state = 'revoked'
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
+            self.0.tenant,
+            id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Revokes every endpoint.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revoke_all(&mut self) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET state = 'revoked' WHERE tenant_id = $1",
+            self.0.tenant
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+}
+
 struct EndpointRow {
     tenant_id: Uuid,
     endpoint_id: Uuid,
@@ -46,237 +320,6 @@ struct EndpointRow {
     enrol_seq: i64,
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
-}
-
-impl Tx {
-    /// Adds an endpoint.
-    ///
-    /// # Errors
-    /// `NotFound` if the party does not exist.
-    pub async fn create_endpoint(&mut self, new: &NewEndpoint<'_>) -> Result<Endpoint> {
-        sqlx::query!(
-            "INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
-                                    kem_key, address, version, enrol_seq, enrol_entry,
-                                    last_seen_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())",
-            self.tenant,
-            new.id,
-            new.role.as_str(),
-            new.party,
-            new.name,
-            new.signing_key,
-            new.kem_key,
-            new.address,
-            new.version,
-            new.enrol_entry.seq,
-            serde_json::json!(new.enrol_entry)
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        self.find_endpoint(new.id).await
-    }
-
-    /// One endpoint.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn find_endpoint(&mut self, id: Uuid) -> Result<Endpoint> {
-        sqlx::query_as!(
-            EndpointRow,
-            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
-             FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
-            self.tenant,
-            id
-        )
-        .fetch_one(&mut *self.inner)
-        .await?
-        .into_endpoint()
-    }
-
-    /// Notes the number of a draw; `false` if the endpoint has made a later one.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn count_draw(&mut self, id: Uuid, number: u64) -> Result<bool> {
-        let Ok(number) = i64::try_from(number) else {
-            return Ok(false);
-        };
-        let noted = sqlx::query!(
-            "UPDATE endpoints SET draws = $3
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND draws < $3",
-            self.tenant,
-            id,
-            number
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(noted.rows_affected() == 1)
-    }
-
-    /// The number of an endpoint's latest draw, 0 before the first.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn draws(&mut self, id: Uuid) -> Result<u64> {
-        let draws = sqlx::query_scalar!(
-            "SELECT draws FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
-            self.tenant,
-            id
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        Ok(u64::try_from(draws).unwrap_or(0))
-    }
-
-    /// Endpoints in order of id.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn list_endpoints(&mut self, after: Option<Uuid>) -> Result<Page<Endpoint>> {
-        let rows = sqlx::query_as!(
-            EndpointRow,
-            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
-             FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
-             ORDER BY endpoint_id LIMIT $3",
-            self.tenant,
-            after,
-            PAGE + 1
-        )
-        .fetch_all(&mut *self.inner)
-        .await?;
-        let endpoints = rows
-            .into_iter()
-            .map(EndpointRow::into_endpoint)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(page(endpoints, |endpoint| endpoint.id.to_string()))
-    }
-
-    /// The producer's active endpoint that was heard of last.
-    ///
-    /// # Errors
-    /// `NotFound` if it has none.
-    pub async fn latest_producer_endpoint(&mut self, producer: Uuid) -> Result<Endpoint> {
-        sqlx::query_as!(
-            EndpointRow,
-            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
-             FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
-             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
-            self.tenant,
-            producer
-        )
-        .fetch_one(&mut *self.inner)
-        .await?
-        .into_endpoint()
-    }
-
-    /// Notes that an endpoint was heard of. Returns whether it had been lost.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn touch_endpoint(&mut self, id: Uuid) -> Result<bool> {
-        let lost = sqlx::query_scalar!(
-            r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL
-               FROM (SELECT lost_at FROM endpoints
-                     WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE) AS before
-               WHERE e.tenant_id = $1 AND e.endpoint_id = $2
-               RETURNING before.lost_at IS NOT NULL AS "lost!""#,
-            self.tenant,
-            id
-        )
-        .fetch_optional(&mut *self.inner)
-        .await?;
-        Ok(lost.unwrap_or(false))
-    }
-
-    /// Notes what went wrong at an endpoint.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn note_endpoint_error(&mut self, id: Uuid, error: &str) -> Result<()> {
-        sqlx::query!(
-            "UPDATE endpoints SET last_error = $3, last_error_at = now()
-             WHERE tenant_id = $1 AND endpoint_id = $2",
-            self.tenant,
-            id,
-            error
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(())
-    }
-
-    /// Marks endpoints that were not heard of since a time as lost; returns those
-    /// that were not marked before, with their names.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn mark_lost_endpoints(
-        &mut self,
-        silent_since: DateTime<Utc>,
-    ) -> Result<Vec<(Uuid, String)>> {
-        let rows = sqlx::query!(
-            "UPDATE endpoints SET lost_at = now()
-             WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL AND last_seen_at < $2
-             RETURNING endpoint_id, name",
-            self.tenant,
-            silent_since
-        )
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.endpoint_id, row.name))
-            .collect())
-    }
-
-    /// Revokes every endpoint.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn revoke_all_endpoints(&mut self) -> Result<()> {
-        sqlx::query!(
-            "UPDATE endpoints SET state = 'revoked' WHERE tenant_id = $1",
-            self.tenant
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(())
-    }
-
-    /// The audit entry that holds an endpoint's keys, whether the log still keeps it
-    /// or not.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn enrol_entry(&mut self, id: Uuid) -> Result<AuditEntry> {
-        let entry = sqlx::query_scalar!(
-            "SELECT enrol_entry FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
-            self.tenant,
-            id
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        serde_json::from_value(entry).map_err(|error| StorageError::Corrupt(error.to_string()))
-    }
-
-    /// Revokes an endpoint. Returns whether that changed it.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn revoke_endpoint(&mut self, id: Uuid) -> Result<bool> {
-        let done = sqlx::query!(
-            "UPDATE endpoints SET state = 'revoked'
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
-            self.tenant,
-            id
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
 }
 
 impl EndpointRow {

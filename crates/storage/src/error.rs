@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{keyring::KeyringError, limits::Counted};
+use crate::{counted::Counted, keyring::KeyringError};
 
 /// The layer's result.
 pub type Result<T> = std::result::Result<T, StorageError>;
@@ -68,9 +68,4 @@ impl From<sqlx::Error> for StorageError {
             _ => Self::Database(error),
         }
     }
-}
-
-/// Reads a stored word back into its enumeration.
-pub(crate) fn word<T>(parse: fn(&str) -> Option<T>, word: &str) -> Result<T> {
-    parse(word).ok_or_else(|| StorageError::Corrupt(word.to_owned()))
 }

@@ -4,7 +4,7 @@ use armour_api::Event;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{PAGE, Result, Tx};
+use crate::{error::Result, page::PAGE, store::Store, tx::Tx};
 
 /// The channel on which a tenant's id is notified when it has new events.
 pub const EVENTS_CHANNEL: &str = "armour_events";
@@ -42,6 +42,16 @@ pub struct NewEvent {
 }
 
 impl Tx {
+    /// The tenant's events.
+    pub fn events(&mut self) -> Events<'_> {
+        Events(self)
+    }
+}
+
+/// The tenant's events.
+pub struct Events<'a>(&'a mut Tx);
+
+impl Events<'_> {
     /// Records an event, and for each webhook that wants it a delivery. Its
     /// number is the tenant's next: the journal's row is locked, so that the
     /// order of numbers is the order of commits and a reader that resumes after a
@@ -49,19 +59,19 @@ impl Tx {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn record_event(&mut self, event: &NewEvent) -> Result<i64> {
+    pub async fn record(&mut self, event: &NewEvent) -> Result<i64> {
         debug_assert!(EVENT_KINDS.contains(&event.kind), "{}", event.kind);
         let seq = sqlx::query_scalar!(
             "UPDATE journals SET event_seq = event_seq + 1 WHERE tenant_id = $1
              RETURNING event_seq",
-            self.tenant
+            self.0.tenant
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?;
         sqlx::query!(
             "INSERT INTO events (tenant_id, seq, kind, pair_id, bundle_id, endpoint_id, detail)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            self.tenant,
+            self.0.tenant,
             seq,
             event.kind,
             event.pair,
@@ -69,15 +79,15 @@ impl Tx {
             event.endpoint,
             event.detail
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
-        self.enqueue_deliveries(seq, event.kind).await?;
+        self.0.deliveries().enqueue(seq, event.kind).await?;
         sqlx::query!(
             "SELECT pg_notify($1, $2)",
             EVENTS_CHANNEL,
-            self.tenant.to_string()
+            self.0.tenant.to_string()
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(seq)
     }
@@ -86,16 +96,16 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn events_after(&mut self, seq: i64) -> Result<Vec<Event>> {
+    pub async fn list_after(&mut self, seq: i64) -> Result<Vec<Event>> {
         Ok(sqlx::query_as!(
             Event,
             "SELECT seq, kind, pair_id, bundle_id, endpoint_id, detail, created_at
              FROM events WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-            self.tenant,
+            self.0.tenant,
             seq,
             PAGE
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?)
     }
 
@@ -103,12 +113,24 @@ impl Tx {
     ///
     /// # Errors
     /// `NotFound` if the tenant does not exist.
-    pub async fn latest_event(&mut self) -> Result<i64> {
+    pub async fn latest_seq(&mut self) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             "SELECT event_seq FROM journals WHERE tenant_id = $1",
-            self.tenant
+            self.0.tenant
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?)
+    }
+}
+
+impl Store {
+    /// Listens for tenants that have new events.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn listen(&self) -> Result<sqlx::postgres::PgListener> {
+        let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+        listener.listen(EVENTS_CHANNEL).await?;
+        Ok(listener)
     }
 }

@@ -2,21 +2,31 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Result, Tx};
+use crate::{error::Result, tx::Tx};
 
 impl Tx {
-    /// Notes that the audit entry of this number fences what was before.
+    /// The fences of the tenant's ledger.
+    pub fn fences(&mut self) -> Fences<'_> {
+        Fences(self)
+    }
+}
+
+/// The fences of the tenant's ledger.
+pub struct Fences<'a>(&'a mut Tx);
+
+impl Fences<'_> {
+    /// Records that the audit entry of this number fences what was before.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn create_fence(&mut self, seq: i64, at: DateTime<Utc>) -> Result<()> {
+    pub async fn create(&mut self, seq: i64, at: DateTime<Utc>) -> Result<()> {
         sqlx::query!(
             "INSERT INTO fences (tenant_id, seq, fenced_at) VALUES ($1, $2, $3)",
-            self.tenant,
+            self.0.tenant,
             seq,
             at
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(())
     }
@@ -26,31 +36,15 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn find_fence(&mut self, size: u64, at: DateTime<Utc>) -> Result<Option<i64>> {
+    pub async fn find(&mut self, size: u64, at: DateTime<Utc>) -> Result<Option<i64>> {
         Ok(sqlx::query_scalar!(
             "SELECT seq FROM fences WHERE tenant_id = $1 AND seq - 1 < $2 AND fenced_at > $3
              ORDER BY seq LIMIT 1",
-            self.tenant,
+            self.0.tenant,
             i64::try_from(size).unwrap_or(i64::MAX),
             at
         )
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut *self.0.inner)
         .await?)
-    }
-
-    /// Ends enrolment tokens that nobody has used, as far as is known here.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn expire_enrolment_tokens(&mut self, at: DateTime<Utc>) -> Result<()> {
-        sqlx::query!(
-            "UPDATE enrolment_tokens SET expires_at = $2
-             WHERE tenant_id = $1 AND used_at IS NULL AND expires_at > $2",
-            self.tenant,
-            at
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(())
     }
 }

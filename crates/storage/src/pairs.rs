@@ -4,20 +4,13 @@ use armour_api::{Page, Pair, PairSort, PairState, Policy, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, StorageError, Tx, containing, error::word, page};
-
-#[derive(sqlx::FromRow)]
-struct PairRow {
-    pair_id: Uuid,
-    consumer_id: Uuid,
-    producer_id: Uuid,
-    consumer_name: String,
-    producer_name: String,
-    state: String,
-    policy: serde_json::Value,
-    created_at: DateTime<Utc>,
-    revision: i32,
-}
+use crate::{
+    decode::{corrupt, word},
+    error::Result,
+    like::containing,
+    page::{PAGE, page},
+    tx::Tx,
+};
 
 /// Which pairs to list.
 #[derive(Debug)]
@@ -31,42 +24,52 @@ pub struct PairQuery<'a> {
     /// After this pair: what it is sorted by, and its id.
     pub after: Option<&'a (String, Uuid)>,
     /// How many at the most.
-    pub most: i64,
+    pub limit: i64,
 }
 
 impl Tx {
+    /// The tenant's pairs.
+    pub fn pairs(&mut self) -> Pairs<'_> {
+        Pairs(self)
+    }
+}
+
+/// The tenant's pairs.
+pub struct Pairs<'a>(&'a mut Tx);
+
+impl Pairs<'_> {
     /// Adds a pair.
     ///
     /// # Errors
     /// `Exists` if the two are paired, `NotFound` if either is unknown.
-    pub async fn create_pair(
+    pub async fn create(
         &mut self,
         id: Uuid,
         consumer: Uuid,
         producer: Uuid,
         policy: &Policy,
     ) -> Result<Pair> {
-        self.find_party(Role::Consumer, consumer).await?;
-        self.find_party(Role::Producer, producer).await?;
+        self.0.parties().find(Role::Consumer, consumer).await?;
+        self.0.parties().find(Role::Producer, producer).await?;
         sqlx::query!(
             "INSERT INTO pairs (tenant_id, pair_id, consumer_id, producer_id, policy)
              VALUES ($1, $2, $3, $4, $5)",
-            self.tenant,
+            self.0.tenant,
             id,
             consumer,
             producer,
             serde_json::json!(policy)
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
-        self.find_pair(id).await
+        self.find(id).await
     }
 
     /// One pair.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn find_pair(&mut self, id: Uuid) -> Result<Pair> {
+    pub async fn find(&mut self, id: Uuid) -> Result<Pair> {
         sqlx::query_as!(
             PairRow,
             "SELECT pair_id, consumer_id, producer_id, c.name AS consumer_name,
@@ -75,10 +78,10 @@ impl Tx {
              JOIN parties c ON (c.tenant_id, c.party_id) = (pairs.tenant_id, consumer_id)
              JOIN parties p ON (p.tenant_id, p.party_id) = (pairs.tenant_id, producer_id)
              WHERE pairs.tenant_id = $1 AND pair_id = $2",
-            self.tenant,
+            self.0.tenant,
             id
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?
         .into_pair()
     }
@@ -87,11 +90,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_pairs(
-        &mut self,
-        party: Option<Uuid>,
-        after: Option<Uuid>,
-    ) -> Result<Page<Pair>> {
+    pub async fn list(&mut self, party: Option<Uuid>, after: Option<Uuid>) -> Result<Page<Pair>> {
         let rows = sqlx::query_as!(
             PairRow,
             "SELECT pair_id, consumer_id, producer_id, c.name AS consumer_name,
@@ -102,12 +101,12 @@ impl Tx {
              WHERE pairs.tenant_id = $1 AND ($2::uuid IS NULL OR pair_id > $2)
                AND ($3::uuid IS NULL OR consumer_id = $3 OR producer_id = $3)
              ORDER BY pair_id LIMIT $4",
-            self.tenant,
+            self.0.tenant,
             after,
             party,
             PAGE + 1
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         let pairs = rows
             .into_iter()
@@ -121,7 +120,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn search_pairs(&mut self, query: &PairQuery<'_>) -> Result<Vec<Pair>> {
+    pub async fn search(&mut self, query: &PairQuery<'_>) -> Result<Vec<Pair>> {
         // Put together from the fixed parts below; what comes from outside is bound.
         let (key, ascending) = match query.sort {
             PairSort::Newest => ("pairs.pair_id", false),
@@ -144,11 +143,11 @@ impl Tx {
              JOIN parties p ON (p.tenant_id, p.party_id) = (pairs.tenant_id, producer_id)
              WHERE c.role = 'consumer' AND p.role = 'producer' AND pairs.tenant_id = ",
         );
-        sql.push_bind(self.tenant)
+        sql.push_bind(self.0.tenant)
             .push(" AND c.tenant_id = ")
-            .push_bind(self.tenant)
+            .push_bind(self.0.tenant)
             .push(" AND p.tenant_id = ")
-            .push_bind(self.tenant);
+            .push_bind(self.0.tenant);
         if let Some(state) = query.state {
             sql.push(" AND state = ").push_bind(state.as_str());
         }
@@ -175,22 +174,31 @@ impl Tx {
             }
         }
         sql.push(format!(" ORDER BY {key} {order}, pair_id {order} LIMIT "))
-            .push_bind(query.most);
-        let rows: Vec<PairRow> = sql.build_query_as().fetch_all(&mut *self.inner).await?;
+            .push_bind(query.limit);
+        let rows: Vec<PairRow> = sql.build_query_as().fetch_all(&mut *self.0.inner).await?;
         rows.into_iter().map(PairRow::into_pair).collect()
+    }
+
+    pub(crate) async fn count(&mut self) -> Result<i64> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM pairs WHERE tenant_id = $1"#,
+            self.0.tenant
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?)
     }
 
     /// Locks a pair's row until the transaction ends; returns its state.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn lock_pair(&mut self, id: Uuid) -> Result<PairState> {
+    pub async fn lock(&mut self, id: Uuid) -> Result<PairState> {
         let state = sqlx::query_scalar!(
             "SELECT state FROM pairs WHERE tenant_id = $1 AND pair_id = $2 FOR UPDATE",
-            self.tenant,
+            self.0.tenant,
             id
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?;
         word(PairState::parse, &state)
     }
@@ -199,15 +207,15 @@ impl Tx {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn set_pair_state(&mut self, id: Uuid, state: PairState) -> Result<bool> {
+    pub async fn set_state(&mut self, id: Uuid, state: PairState) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE pairs SET state = $3, revision = revision + 1
              WHERE tenant_id = $1 AND pair_id = $2 AND state <> $3",
-            self.tenant,
+            self.0.tenant,
             id,
             state.as_str()
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -216,18 +224,31 @@ impl Tx {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn set_pair_policy(&mut self, id: Uuid, policy: &Policy) -> Result<()> {
+    pub async fn set_policy(&mut self, id: Uuid, policy: &Policy) -> Result<()> {
         sqlx::query_scalar!(
             "UPDATE pairs SET policy = $3, revision = revision + 1
              WHERE tenant_id = $1 AND pair_id = $2 RETURNING pair_id",
-            self.tenant,
+            self.0.tenant,
             id,
             serde_json::json!(policy)
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?;
         Ok(())
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct PairRow {
+    pair_id: Uuid,
+    consumer_id: Uuid,
+    producer_id: Uuid,
+    consumer_name: String,
+    producer_name: String,
+    state: String,
+    policy: serde_json::Value,
+    created_at: DateTime<Utc>,
+    revision: i32,
 }
 
 impl PairRow {
@@ -239,8 +260,7 @@ impl PairRow {
             consumer_name: self.consumer_name,
             producer_name: self.producer_name,
             state: word(PairState::parse, &self.state)?,
-            policy: serde_json::from_value(self.policy)
-                .map_err(|error| StorageError::Corrupt(error.to_string()))?,
+            policy: serde_json::from_value(self.policy).map_err(corrupt)?,
             created_at: self.created_at,
             revision: self.revision,
         })

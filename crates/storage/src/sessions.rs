@@ -1,17 +1,15 @@
-//! People's sessions, and proofs that may be used once.
-
-use std::collections::HashSet;
+//! People's sessions.
 
 use armour_api::{AccessRole, Page, Session};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{PAGE, Result, Tx, error::word, page};
-
-/// Name of the secret that holds a session's ID token.
-pub fn id_token(session: Uuid) -> String {
-    format!("session:{session}")
-}
+use crate::{
+    decode::word,
+    error::Result,
+    page::{PAGE, page},
+    tx::Tx,
+};
 
 /// A session to be added.
 #[derive(Debug)]
@@ -71,16 +69,26 @@ pub struct SessionScope<'a> {
 }
 
 impl Tx {
+    /// The sessions of the tenant's people.
+    pub fn sessions(&mut self) -> Sessions<'_> {
+        Sessions(self)
+    }
+}
+
+/// The sessions of the tenant's people.
+pub struct Sessions<'a>(&'a mut Tx);
+
+impl Sessions<'_> {
     /// Adds a session.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn create_session(&mut self, new: &NewSession<'_>) -> Result<()> {
+    pub async fn create(&mut self, new: &NewSession<'_>) -> Result<()> {
         sqlx::query!(
             "INSERT INTO sessions (tenant_id, session_id, issuer_id, hash, subject, name, role,
                                    provider_sid, user_agent, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            self.tenant,
+            self.0.tenant,
             new.id,
             new.issuer,
             new.hash,
@@ -91,7 +99,7 @@ impl Tx {
             new.user_agent,
             new.expires_at
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(())
     }
@@ -101,7 +109,7 @@ impl Tx {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn live_session(
+    pub async fn find_live(
         &mut self,
         id: Uuid,
         now: DateTime<Utc>,
@@ -111,12 +119,12 @@ impl Tx {
             "SELECT session_id, issuer_id, hash, subject, name, role, last_used_at, expires_at
              FROM sessions WHERE tenant_id = $1 AND session_id = $2 AND ended_at IS NULL
                AND expires_at > $3 AND last_used_at > $4",
-            self.tenant,
+            self.0.tenant,
             id,
             now,
             idle_since
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?;
         Ok(SessionRow {
             id: row.session_id,
@@ -130,18 +138,18 @@ impl Tx {
         })
     }
 
-    /// Notes that a session was used.
+    /// Records that a session was used.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn touch_session(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
+    pub async fn touch(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<()> {
         sqlx::query!(
             "UPDATE sessions SET last_used_at = $3 WHERE tenant_id = $1 AND session_id = $2",
-            self.tenant,
+            self.0.tenant,
             id,
             now
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(())
     }
@@ -150,7 +158,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_sessions(
+    pub async fn list(
         &mut self,
         person: Option<(Uuid, &str)>,
         before: Option<Uuid>,
@@ -161,13 +169,13 @@ impl Tx {
              FROM sessions WHERE tenant_id = $1 AND ($2::uuid IS NULL OR session_id < $2)
                AND ($3::uuid IS NULL OR (issuer_id = $3 AND subject = $4))
              ORDER BY session_id DESC LIMIT $5",
-            self.tenant,
+            self.0.tenant,
             before,
             person.map(|(issuer, _)| issuer),
             person.map(|(_, subject)| subject),
             PAGE + 1
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         let sessions = rows
             .into_iter()
@@ -194,7 +202,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn end_sessions(&mut self, scope: &SessionScope<'_>) -> Result<Vec<Uuid>> {
+    pub async fn end(&mut self, scope: &SessionScope<'_>) -> Result<Vec<Uuid>> {
         let ended = sqlx::query_scalar!(
             "UPDATE sessions SET ended_at = now()
              WHERE tenant_id = $1 AND ended_at IS NULL
@@ -203,90 +211,60 @@ impl Tx {
                AND ($4::text IS NULL OR subject = $4)
                AND ($5::text IS NULL OR provider_sid = $5)
              RETURNING session_id",
-            self.tenant,
+            self.0.tenant,
             scope.id,
             scope.issuer,
             scope.subject,
             scope.provider_sid
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         let names: Vec<String> = ended.iter().map(|id| id_token(*id)).collect();
-        self.erase_secrets(&names).await?;
+        self.0.secrets().erase(&names).await?;
         Ok(ended)
     }
 
-    /// Spends a proof. Returns false if it was spent before.
+    /// Ends sessions that have expired or were not used since `idle_since`, and erases
+    /// their ID tokens.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn spend_proof(&mut self, hash: &[u8], expires_at: DateTime<Utc>) -> Result<bool> {
-        let taken = self.spend_proofs(&[(hash.to_vec(), expires_at)]).await?;
-        Ok(taken == [true])
-    }
-
-    /// Takes many at once; which of them were not taken before. Of the same one
-    /// twice the first is.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn spend_proofs(&mut self, proofs: &[(Vec<u8>, DateTime<Utc>)]) -> Result<Vec<bool>> {
-        let (hashes, until): (Vec<Vec<u8>>, Vec<DateTime<Utc>>) = proofs.iter().cloned().unzip();
-        let taken = sqlx::query_scalar!(
-            "INSERT INTO spent_proofs (tenant_id, hash, expires_at)
-             SELECT $1, hash, expires_at
-             FROM unnest($2::bytea[], $3::timestamptz[]) AS i(hash, expires_at)
-             ORDER BY hash ON CONFLICT DO NOTHING RETURNING hash",
-            self.tenant,
-            &hashes,
-            &until
-        )
-        .fetch_all(&mut *self.inner)
-        .await?;
-        let mut taken: HashSet<Vec<u8>> = taken.into_iter().collect();
-        Ok(hashes.iter().map(|hash| taken.remove(hash)).collect())
-    }
-
-    /// Forgets what nobody needs any more: expired proofs, old sessions, answers
-    /// kept for repeated calls.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn sweep(&mut self, now: DateTime<Utc>, idle_since: DateTime<Utc>) -> Result<()> {
-        sqlx::query!(
-            "DELETE FROM spent_proofs WHERE tenant_id = $1 AND expires_at < $2",
-            self.tenant,
-            now
-        )
-        .execute(&mut *self.inner)
-        .await?;
+    pub async fn end_expired(
+        &mut self,
+        now: DateTime<Utc>,
+        idle_since: DateTime<Utc>,
+    ) -> Result<()> {
         let over = sqlx::query_scalar!(
             "UPDATE sessions SET ended_at = least(expires_at, last_used_at + ($2 - $3))
              WHERE tenant_id = $1 AND ended_at IS NULL AND (expires_at < $2 OR last_used_at < $3)
              RETURNING session_id",
-            self.tenant,
+            self.0.tenant,
             now,
             idle_since
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
-        let mut names: Vec<String> = over.iter().map(|id| id_token(*id)).collect();
-        let keys = sqlx::query_scalar!(
-            "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND created_at < $2 RETURNING key",
-            self.tenant,
-            now - chrono::Duration::days(1)
-        )
-        .fetch_all(&mut *self.inner)
-        .await?;
-        names.extend(keys.iter().map(|key| crate::idempotency::answer(key)));
-        self.erase_secrets(&names).await?;
+        let names: Vec<String> = over.iter().map(|id| id_token(*id)).collect();
+        self.0.secrets().erase(&names).await
+    }
+
+    /// Deletes sessions that ended before a time.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn delete_ended(&mut self, before: DateTime<Utc>) -> Result<()> {
         sqlx::query!(
             "DELETE FROM sessions WHERE tenant_id = $1 AND ended_at < $2",
-            self.tenant,
-            now - chrono::Duration::days(90)
+            self.0.tenant,
+            before
         )
-        .execute(&mut *self.inner)
+        .execute(&mut *self.0.inner)
         .await?;
         Ok(())
     }
+}
+
+/// Name of the secret that holds a session's ID token.
+pub fn id_token(session: Uuid) -> String {
+    format!("session:{session}")
 }

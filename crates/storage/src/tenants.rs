@@ -3,14 +3,29 @@
 use armour_api::{Page, Tenant};
 use uuid::Uuid;
 
-use crate::{PAGE, PLATFORM, Result, Tx, containing, page};
+use crate::{
+    error::Result,
+    like::containing,
+    page::{PAGE, page},
+    tx::{PLATFORM, Tx},
+};
 
 impl Tx {
+    /// The platform's tenants.
+    pub fn tenants(&mut self) -> Tenants<'_> {
+        Tenants(self)
+    }
+}
+
+/// The platform's tenants.
+pub struct Tenants<'a>(&'a mut Tx);
+
+impl Tenants<'_> {
     /// Adds a tenant with its journal and keys, and binds the transaction to it.
     ///
     /// # Errors
     /// `Exists` if the name is taken.
-    pub async fn create_tenant(&mut self, id: Uuid, name: &str) -> Result<Tenant> {
+    pub async fn create(&mut self, id: Uuid, name: &str) -> Result<Tenant> {
         let tenant = sqlx::query_as!(
             Tenant,
             "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)
@@ -18,35 +33,18 @@ impl Tx {
             id,
             name
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?;
-        self.bind(id).await?;
-        self.open_journal().await?;
+        self.0.bind(id).await?;
+        self.0.journals().open().await?;
         Ok(tenant)
-    }
-
-    /// Marks a tenant as deleted, as the platform; its name may be given again.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such tenant that is not deleted.
-    pub async fn delete_tenant(&mut self, id: Uuid) -> Result<()> {
-        sqlx::query_scalar!(
-            "UPDATE tenants SET deleted_at = now(), name = name || ' (deleted ' || tenant_id || ')'
-             WHERE tenant_id = $1 AND tenant_id <> $2 AND deleted_at IS NULL
-             RETURNING tenant_id",
-            id,
-            PLATFORM
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        Ok(())
     }
 
     /// One tenant.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn find_tenant(&mut self, id: Uuid) -> Result<Tenant> {
+    pub async fn find(&mut self, id: Uuid) -> Result<Tenant> {
         Ok(sqlx::query_as!(
             Tenant,
             "SELECT tenant_id AS id, name, created_at, deleted_at FROM tenants
@@ -54,7 +52,7 @@ impl Tx {
             id,
             PLATFORM
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut *self.0.inner)
         .await?)
     }
 
@@ -63,13 +61,13 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn tenant_after(&mut self, id: Uuid) -> Result<Option<Uuid>> {
+    pub async fn next_after(&mut self, id: Uuid) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(
             "SELECT tenant_id FROM tenants WHERE tenant_id > $1 AND deleted_at IS NULL
              ORDER BY tenant_id LIMIT 1",
             id
         )
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut *self.0.inner)
         .await?)
     }
 
@@ -77,7 +75,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn list_tenants(
+    pub async fn list(
         &mut self,
         search: Option<&str>,
         after: Option<Uuid>,
@@ -93,8 +91,25 @@ impl Tx {
             PAGE + 1,
             search.map(containing)
         )
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
         Ok(page(rows, |tenant| tenant.id.to_string()))
+    }
+
+    /// Marks a tenant as deleted, as the platform; its name may be given again.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such tenant that is not deleted.
+    pub async fn delete(&mut self, id: Uuid) -> Result<()> {
+        sqlx::query_scalar!(
+            "UPDATE tenants SET deleted_at = now(), name = name || ' (deleted ' || tenant_id || ')'
+             WHERE tenant_id = $1 AND tenant_id <> $2 AND deleted_at IS NULL
+             RETURNING tenant_id",
+            id,
+            PLATFORM
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use armour_api::{CollisionKind, PairState};
 use armour_protocol::ticket::SignedTicket;
-use armour_storage::{Actor, BundleRow, NewEvent, Tx};
+use armour_storage::{Actor, BundleRow, NewCollision, NewEvent, Tx};
 use opentelemetry::KeyValue;
 use serde_json::json;
 use uuid::Uuid;
@@ -35,21 +35,23 @@ pub struct Found {
 pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     // The pair's lock comes first wherever bundles change, so two calls for
     // one pair wait for each other and never block each other for good.
-    tx.lock_pair(found.bundle.pair).await?;
+    tx.pairs().lock(found.bundle.pair).await?;
     let id = Uuid::now_v7();
     let bytes = |ticket: &Option<SignedTicket>| ticket.map(|ticket| ticket.to_bytes().to_vec());
     let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
     let first = tx
-        .record_collision(
+        .collisions()
+        .record(&NewCollision {
             id,
-            found.bundle.pair,
-            found.bundle.id,
-            found.kind,
-            found.lane,
-            found.n,
-            (recorded.as_deref(), reported.as_deref()),
-            found.reporter,
-        )
+            pair: found.bundle.pair,
+            bundle: found.bundle.id,
+            kind: found.kind,
+            lane: found.lane,
+            n: found.n,
+            recorded: recorded.as_deref(),
+            reported: reported.as_deref(),
+            reporter: found.reporter,
+        })
         .await?;
     if !first {
         return Ok(false);
@@ -61,16 +63,18 @@ pub async fn declare(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
         "n": found.n,
         "reporter_id": found.reporter,
     });
-    tx.record_event(&NewEvent {
-        kind: "collision.detected",
-        pair: Some(found.bundle.pair),
-        bundle: Some(found.bundle.id),
-        endpoint: Some(found.bundle.consumer),
-        detail: detail.clone(),
-    })
-    .await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "collision.detected",
+            pair: Some(found.bundle.pair),
+            bundle: Some(found.bundle.id),
+            endpoint: Some(found.bundle.consumer),
+            detail: detail.clone(),
+        })
+        .await?;
     let reporter = Actor::Endpoint(found.reporter);
-    tx.audit(&reporter, "collision.detect", found.bundle.id, detail)
+    tx.audit_log()
+        .append(&reporter, "collision.detect", found.bundle.id, detail)
         .await?;
     // A superseded bundle in use, or a successor that its consumer did not draw, means
     // that either of them is a thief's: both go. Otherwise the one bundle does.
@@ -121,38 +125,43 @@ pub async fn disconnect(
     reason: &str,
 ) -> ApiResult<Vec<Uuid>> {
     let bundles = tx
-        .disconnect_bundles(scope.pair, scope.endpoint, scope.bundle)
+        .bundles()
+        .disconnect(scope.pair, scope.endpoint, scope.bundle)
         .await?;
     METRICS.disconnects.add(bundles.len() as u64, &[]);
     for bundle in &bundles {
-        let pair = tx.find_bundle(*bundle).await?.pair_id;
-        tx.record_event(&NewEvent {
-            kind: "bundle.disconnected",
-            pair: Some(pair),
-            bundle: Some(*bundle),
-            detail: json!({ "reason": reason }),
-            ..NewEvent::default()
-        })
-        .await?;
-        tx.audit(
-            actor,
-            "bundle.disconnect",
-            bundle,
-            json!({ "reason": reason }),
-        )
-        .await?;
+        let pair = tx.bundles().find(*bundle).await?.pair_id;
+        tx.events()
+            .record(&NewEvent {
+                kind: "bundle.disconnected",
+                pair: Some(pair),
+                bundle: Some(*bundle),
+                detail: json!({ "reason": reason }),
+                ..NewEvent::default()
+            })
+            .await?;
+        tx.audit_log()
+            .append(
+                actor,
+                "bundle.disconnect",
+                bundle,
+                json!({ "reason": reason }),
+            )
+            .await?;
     }
     if let Some(pair) = scope.pair
-        && tx.set_pair_state(pair, PairState::Disconnected).await?
+        && tx.pairs().set_state(pair, PairState::Disconnected).await?
     {
-        tx.record_event(&NewEvent {
-            kind: "pair.disconnected",
-            pair: Some(pair),
-            detail: json!({ "reason": reason }),
-            ..NewEvent::default()
-        })
-        .await?;
-        tx.audit(actor, "pair.disconnect", pair, json!({ "reason": reason }))
+        tx.events()
+            .record(&NewEvent {
+                kind: "pair.disconnected",
+                pair: Some(pair),
+                detail: json!({ "reason": reason }),
+                ..NewEvent::default()
+            })
+            .await?;
+        tx.audit_log()
+            .append(actor, "pair.disconnect", pair, json!({ "reason": reason }))
             .await?;
     }
     Ok(bundles)

@@ -33,22 +33,26 @@ pub async fn fence(
         bundle: None,
     };
     let bundles = disconnect(tx, actor, everything, reason).await?;
-    tx.expire_enrolment_tokens(now).await?;
-    let sessions = tx.end_sessions(&Default::default()).await?;
+    tx.enrolment_tokens().expire_unused(now).await?;
+    let sessions = tx.sessions().end(&Default::default()).await?;
     let detail = json!({
         "reason": reason,
         "bundles": bundles.len(),
         "sessions": sessions.len(),
         "seen_of_the_lost_log": lost,
     });
-    tx.record_event(&NewEvent {
-        kind: "ledger.fenced",
-        detail: detail.clone(),
-        ..NewEvent::default()
-    })
-    .await?;
-    let entry = tx.audit(actor, FENCE, "ledger", detail).await?;
-    tx.create_fence(entry.seq, entry.created_at).await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "ledger.fenced",
+            detail: detail.clone(),
+            ..NewEvent::default()
+        })
+        .await?;
+    let entry = tx
+        .audit_log()
+        .append(actor, FENCE, "ledger", detail)
+        .await?;
+    tx.fences().create(entry.seq, entry.created_at).await?;
     METRICS.fences.add(1, &[]);
     Ok(entry)
 }

@@ -62,10 +62,13 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
     // Only who holds a live token may claim keys.
     let mut tx = app.store.tenant(token.tenant).await?;
     let known = match token.kind {
-        Kind::Api => tx.find_api_token(token.id).await.map(|row| row.hash),
+        Kind::Api => tx.api_tokens().find(token.id).await.map(|row| row.hash),
         Kind::Session => {
             let idle_since = app.now() - app.config.session_idle();
-            let row = tx.live_session(token.id, app.now(), idle_since).await;
+            let row = tx
+                .sessions()
+                .find_live(token.id, app.now(), idle_since)
+                .await;
             row.map(|row| row.hash)
         }
         Kind::Enrolment => Err(StorageError::NotFound),
@@ -75,7 +78,8 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
     }
     let now = app.now();
     let claim = tx
-        .claim_idempotency_key(
+        .idempotency_keys()
+        .claim(
             &key,
             &fingerprint,
             now - Duration::minutes(1),
@@ -119,9 +123,9 @@ async fn with_key(app: App, request: Request, next: Next) -> ApiResult<Response>
             let mut tx = app.store.tenant(token.tenant).await?;
             if parts.status.is_success() {
                 let answer = (i32::from(parts.status.as_u16()), &body[..]);
-                tx.settle_idempotency_key(&key, Some(answer)).await?;
+                tx.idempotency_keys().settle(&key, Some(answer)).await?;
             } else {
-                tx.settle_idempotency_key(&key, None).await?;
+                tx.idempotency_keys().settle(&key, None).await?;
             }
             tx.commit().await?;
             Ok(Response::from_parts(parts, Body::from(body)))

@@ -88,14 +88,14 @@ impl Work for Ledger {
     async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<Told>> {
         let mut tx = self.store.tenant(tenant).await?;
         let endpoints: Vec<Uuid> = calls.iter().map(|call| call.endpoint).collect();
-        let states = tx.endpoint_states(&endpoints).await?;
+        let states = tx.endpoints().states(&endpoints).await?;
         let mut named: Vec<Uuid> = calls
             .iter()
             .flat_map(|call| call.reports.iter().map(|report| report.bundle))
             .collect();
         named.sort_unstable();
         named.dedup();
-        let bundles = Arc::new(tx.reported_bundles(&named).await?);
+        let bundles = Arc::new(tx.bundles().find_many(&named).await?);
         let mut told: Vec<Told> = calls
             .iter()
             .map(|call| match states.get(&call.endpoint) {
@@ -141,7 +141,7 @@ impl Work for Ledger {
         }
         // Who vouches for known tickets may be lost in a crash.
         if !news {
-            tx.relax().await?;
+            tx.allow_asynchronous_commit().await?;
         }
         tx.commit().await?;
         // Transactions of their own: the locks of the lanes have to be free. Nothing of
@@ -265,7 +265,7 @@ impl Round<'_> {
             if !pending.is_empty() {
                 let mut ids: Vec<Uuid> = pending.iter().map(|report| report.lane.0).collect();
                 ids.dedup();
-                self.bundles = self.tx.reported_bundles(&ids).await?;
+                self.bundles = self.tx.bundles().find_many(&ids).await?;
             }
         }
         Err(ApiError::internal("a lane was outrun again and again"))
@@ -298,11 +298,11 @@ impl Round<'_> {
             }
         }
         if !seen.is_empty() {
-            self.tx.witness_lanes(&seen).await?;
+            self.tx.lanes().witness(&seen).await?;
         }
         let mut again = Vec::new();
         if !steps.is_empty() {
-            let advanced = self.tx.advance_lanes(&steps).await?;
+            let advanced = self.tx.lanes().advance(&steps).await?;
             self.news |= !advanced.is_empty();
             for step in steps {
                 if !advanced.contains(&step.lane)
@@ -322,7 +322,7 @@ impl Round<'_> {
     async fn read(&mut self, pending: &[Checked]) -> ApiResult<BTreeMap<LaneId, Lane>> {
         let mut ids: Vec<LaneId> = pending.iter().map(|report| report.lane).collect();
         ids.dedup();
-        let heads = self.tx.lock_lanes(&ids).await?;
+        let heads = self.tx.lanes().lock(&ids).await?;
         let mut lanes = BTreeMap::new();
         let mut ranges: BTreeMap<LaneId, TicketRange> = BTreeMap::new();
         for report in pending {
@@ -351,7 +351,7 @@ impl Round<'_> {
         }
         if !ranges.is_empty() {
             let ranges: Vec<TicketRange> = ranges.into_values().collect();
-            for (id, mut tickets) in self.tx.recorded_tickets(&ranges).await? {
+            for (id, mut tickets) in self.tx.tickets().find_ranges(&ranges).await? {
                 let lane: &mut Lane = lanes.entry(id).or_default();
                 tickets.extend(lane.head.filter(|head| {
                     tickets
@@ -378,7 +378,7 @@ impl Round<'_> {
         };
         match judge(lane.head.as_ref(), &lane.recorded, &report.tickets) {
             Verdict::Known => {
-                lane.witnessed.note(report.side, last.ticket.n);
+                lane.witnessed.record(report.side, last.ticket.n);
                 lane.accepted.push(report);
             }
             Verdict::Gap { expected } => self.say(&report, ReportVerdict::Gap { expected }),
@@ -426,7 +426,7 @@ impl Round<'_> {
                 }
                 lane.recorded.extend(&report.tickets[from..]);
                 lane.head = Some(last);
-                lane.witnessed.note(report.side, last.ticket.n);
+                lane.witnessed.record(report.side, last.ticket.n);
                 lane.accepted.push(report);
             }
         }
@@ -441,7 +441,7 @@ impl Round<'_> {
         let grace = match self.graces.get(&bundle.pair) {
             Some(grace) => *grace,
             None => {
-                let pair = self.tx.find_pair(bundle.pair).await?;
+                let pair = self.tx.pairs().find(bundle.pair).await?;
                 let grace = pair.policy.supersede_grace_ms;
                 self.graces.insert(bundle.pair, grace);
                 grace

@@ -177,7 +177,7 @@ impl Rates {
         if let Some(state) = self.take_held(tenant, class) {
             return Ok(state);
         }
-        let quotas = store.tenant(tenant).await?.quotas().await?;
+        let quotas = store.tenant(tenant).await?.quotas().get().await?;
         let (name, most) = match class {
             Class::Members => ("members", quotas.requests),
             Class::Endpoints => ("endpoints", quotas.endpoint_requests),

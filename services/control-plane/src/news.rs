@@ -48,7 +48,7 @@ impl Work for News {
                 Reader::Member(_) => None,
             })
             .collect();
-        let states = tx.endpoint_states(&endpoints).await?;
+        let states = tx.endpoints().states(&endpoints).await?;
         let mut found: BTreeMap<i64, Arc<Vec<Event>>> = BTreeMap::new();
         let mut answers = Vec::with_capacity(looks.len());
         for look in looks {
@@ -62,7 +62,7 @@ impl Work for News {
             let events = match found.entry(look.last) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(new) => {
-                    let events = tx.events_after(look.last).await?;
+                    let events = tx.events().list_after(look.last).await?;
                     new.insert(Arc::new(events)).clone()
                 }
             };

@@ -205,19 +205,20 @@ async fn prepare(store: &Store) -> anyhow::Result<()> {
         .context("make the audit log's partitions")?;
     store.agree_on_keys().await?;
     let mut tx = store.platform().await?;
-    tx.lock_signing_keys().await?;
+    tx.signing_keys().lock().await?;
     let now = store.now();
-    if tx.public_signing_keys(now).await?.is_empty() {
+    if tx.signing_keys().list_public(now).await?.is_empty() {
         let kid = crate::auth::signing::add(&mut tx, now)
             .await
             .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
-        tx.audit(
-            &armour_storage::Actor::Service,
-            "signing-key.create",
-            kid,
-            serde_json::json!({}),
-        )
-        .await?;
+        tx.audit_log()
+            .append(
+                &armour_storage::Actor::Service,
+                "signing-key.create",
+                kid,
+                serde_json::json!({}),
+            )
+            .await?;
     }
     tx.commit().await?;
     Ok(())

@@ -173,7 +173,7 @@ async fn keys_that_are_wrong_missing_or_retired_are_refused() {
     // A secret that is left under a retired key, as in a restored backup.
     let store = store(&database, &[1, 2]).await;
     let mut tx = store.tenant(world.tenant).await.unwrap();
-    tx.put_secret("left", b"behind").await.unwrap();
+    tx.secrets().put("left", b"behind").await.unwrap();
     tx.commit().await.unwrap();
     sqlx::query("UPDATE key_versions SET state = 'retired', retired_at = now()")
         .execute(&mut bound(&database, world.tenant).await)
@@ -181,7 +181,7 @@ async fn keys_that_are_wrong_missing_or_retired_are_refused() {
         .unwrap();
     let mut tx = store.tenant(world.tenant).await.unwrap();
     assert!(matches!(
-        tx.secret("left").await,
+        tx.secrets().get("left").await,
         Err(StorageError::Retired(1))
     ));
 }
@@ -233,7 +233,10 @@ async fn a_deleted_tenant_is_shredded() {
     let store = store(&database, &[1]).await;
     for (name, ..) in &backup {
         let mut tx = store.tenant(world.tenant).await.unwrap();
-        assert!(matches!(tx.secret(name).await, Err(StorageError::Shredded)));
+        assert!(matches!(
+            tx.secrets().get(name).await,
+            Err(StorageError::Shredded)
+        ));
     }
     // The platform's log tells of it.
     let platform = Client::new(&base, PLATFORM).unwrap();
@@ -375,13 +378,14 @@ async fn a_dump_of_the_database_holds_no_live_secret() {
     let mut tx = store.tenant(world.tenant).await.unwrap();
     secrets.push((
         "log's key",
-        tx.secret("log").await.unwrap().unwrap().to_vec(),
+        tx.secrets().get("log").await.unwrap().unwrap().to_vec(),
     ));
     drop(tx);
     let mut tx = store.platform().await.unwrap();
-    let kid = tx.list_signing_keys().await.unwrap()[0].kid.clone();
+    let kid = tx.signing_keys().list().await.unwrap()[0].kid.clone();
     let seed = tx
-        .secret(&format!("signing-key:{kid}"))
+        .secrets()
+        .get(&format!("signing-key:{kid}"))
         .await
         .unwrap()
         .unwrap();
@@ -410,7 +414,8 @@ async fn fill(store: &Store, worlds: &[World], many: usize) {
             for chunk in (task..many).step_by(8).collect::<Vec<_>>().chunks(200) {
                 let mut tx = store.tenant(tenant).await.unwrap();
                 for n in chunk {
-                    tx.put_secret(&format!("bulk:{n}"), &content(*n))
+                    tx.secrets()
+                        .put(&format!("bulk:{n}"), &content(*n))
                         .await
                         .unwrap();
                 }
@@ -426,9 +431,9 @@ async fn fill(store: &Store, worlds: &[World], many: usize) {
 async fn check(store: &Store, worlds: &[World], many: usize) {
     for (at, world) in worlds.iter().enumerate() {
         let mut tx = store.tenant(world.tenant).await.unwrap();
-        assert_eq!(tx.count_secrets_not_under(2).await.unwrap(), 0);
+        assert_eq!(tx.secrets().count_not_under(2).await.unwrap(), 0);
         for n in (0..many).filter(|n| (n % 8) % worlds.len() == at) {
-            let secret = tx.secret(&format!("bulk:{n}")).await.unwrap();
+            let secret = tx.secrets().get(&format!("bulk:{n}")).await.unwrap();
             assert_eq!(&*secret.unwrap(), &content(n), "secret {n}");
         }
     }

@@ -37,12 +37,3 @@ export async function isSigned(
   ]);
   return crypto.subtle.verify("Ed25519", imported, signature, message);
 }
-
-const TICKET_BYTES = 94;
-
-/** Whether a signed ticket (158 bytes, in base64) is signed with a consumer's key. */
-export async function isTicketSigned(key: string, ticket: string): Promise<boolean> {
-  const bytes = fromBase64(ticket);
-  const label = new TextEncoder().encode("armour/1 ticket");
-  return isSigned(key, concat(label, bytes.slice(0, TICKET_BYTES)), bytes.slice(TICKET_BYTES));
-}

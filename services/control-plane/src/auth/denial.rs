@@ -44,7 +44,8 @@ impl Denied<'_> {
         }
         let written = async {
             let mut tx = app.store.tenant(tenant).await?;
-            tx.audit(actor, "access.deny", route, json!({ "why": why }))
+            tx.audit_log()
+                .append(actor, "access.deny", route, json!({ "why": why }))
                 .await?;
             tx.commit().await
         };

@@ -96,10 +96,13 @@ impl Who {
         match (&self.actor, self.session) {
             (_, Some(session)) => {
                 // A page that only watches is in use all the same.
-                let row = tx.live_session(session, now, DateTime::UNIX_EPOCH).await?;
+                let row = tx
+                    .sessions()
+                    .find_live(session, now, DateTime::UNIX_EPOCH)
+                    .await?;
                 Ok(row.expires_at > now)
             }
-            (Actor::Token(id), None) => Ok(tx.find_api_token(*id).await?.is_live(now)),
+            (Actor::Token(id), None) => Ok(tx.api_tokens().find(*id).await?.is_live(now)),
             _ => Ok(false),
         }
     }
@@ -229,7 +232,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let proven = Proven::from_request_parts(parts, app).await?;
         let mut tx = app.store.tenant(proven.tenant).await?;
-        let endpoint = tx.find_endpoint(proven.endpoint).await.map_err(hide)?;
+        let endpoint = tx.endpoints().find(proven.endpoint).await.map_err(hide)?;
         if endpoint.state == EndpointState::Revoked {
             drop(tx);
             return Err(proven.revoked(app).await);
@@ -261,7 +264,7 @@ impl Work for Proofs {
     async fn run(&self, tenant: Uuid, proofs: &[Arc<Self::Ask>]) -> ApiResult<Vec<bool>> {
         let proofs: Vec<Self::Ask> = proofs.iter().map(|proof| (**proof).clone()).collect();
         let mut tx = self.0.tenant(tenant).await?;
-        let first = tx.spend_proofs(&proofs).await?;
+        let first = tx.proofs().consume_many(&proofs).await?;
         tx.commit().await?;
         Ok(first)
     }
@@ -361,7 +364,7 @@ impl From<StorageError> for Refusal {
 
 async fn api_token(app: &App, tx: &mut Tx, token: &Token) -> Result<Who, Refusal> {
     let now = app.now();
-    let row = tx.find_api_token(token.id).await?;
+    let row = tx.api_tokens().find(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {
         let why = match right {
@@ -400,8 +403,8 @@ fn touch(app: &App, tenant: Uuid, used: Used, now: DateTime<Utc>) {
         let noted = async {
             let mut tx = store.tenant(tenant).await?;
             match used {
-                Used::Token(id) => tx.touch_api_token(id, now).await?,
-                Used::Session(id) => tx.touch_session(id, now).await?,
+                Used::Token(id) => tx.api_tokens().touch(id, now).await?,
+                Used::Session(id) => tx.sessions().touch(id, now).await?,
             }
             tx.commit().await
         };

@@ -69,7 +69,7 @@ pub(super) async fn check(
 ) -> Result<Who, Refusal> {
     let now = app.now();
     let idle_since = now - app.config.session_idle();
-    let row = tx.live_session(token.id, now, idle_since).await?;
+    let row = tx.sessions().find_live(token.id, now, idle_since).await?;
     if !bool::from(row.hash.ct_eq(&token.hash)) {
         return Err(invalid().into());
     }

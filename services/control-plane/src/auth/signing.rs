@@ -69,8 +69,8 @@ struct Known {
 /// # Errors
 /// If the database refuses.
 pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
-    tx.lock_signing_keys().await?;
-    let first = tx.public_signing_keys(now).await?.is_empty();
+    tx.signing_keys().lock().await?;
+    let first = tx.signing_keys().list_public(now).await?.is_empty();
     let activates_at = match first {
         true => now,
         false => now + Duration::seconds(PUBLISHED_BEFORE),
@@ -79,14 +79,15 @@ pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
     rand::rng().fill_bytes(&mut *seed);
     let key = SigningKey::from_bytes(&seed);
     let kid = Uuid::now_v7().simple().to_string();
-    tx.create_signing_key(
-        &kid,
-        key.verifying_key().as_bytes(),
-        activates_at,
-        activates_at + Duration::seconds(LIFE + LEEWAY),
-    )
-    .await?;
-    tx.put_secret(&secret(&kid), &seed[..]).await?;
+    tx.signing_keys()
+        .create(
+            &kid,
+            key.verifying_key().as_bytes(),
+            activates_at,
+            activates_at + Duration::seconds(LIFE + LEEWAY),
+        )
+        .await?;
+    tx.secrets().put(&secret(&kid), &seed[..]).await?;
     Ok(kid)
 }
 
@@ -190,7 +191,7 @@ impl SigningKeys {
         }
         let now = store.now();
         let mut tx = store.platform().await?;
-        let public = tx.public_signing_keys(now).await?;
+        let public = tx.signing_keys().list_public(now).await?;
         let signs = match public.iter().find(|key| key.activates_at <= now) {
             None => None,
             Some(key) => Some((key.kid.clone(), private(&mut tx, &key.kid).await?)),
@@ -206,7 +207,8 @@ impl SigningKeys {
 
 async fn private(tx: &mut Tx, kid: &str) -> ApiResult<EncodingKey> {
     let seed = tx
-        .secret(&secret(kid))
+        .secrets()
+        .get(&secret(kid))
         .await?
         .ok_or(StorageError::NotFound)?;
     let seed: &[u8; 32] = seed

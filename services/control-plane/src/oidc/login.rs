@@ -242,7 +242,7 @@ impl Flow {
     /// # Errors
     /// If no master key is active.
     pub async fn seal(&self, store: &Store) -> ApiResult<String> {
-        let version = store.platform().await?.active_key_version().await?;
+        let version = store.platform().await?.key_versions().active().await?;
         let key = store
             .keyring()
             .platform_key(version, "sign-in")
@@ -291,7 +291,10 @@ async fn client(app: &App, tenant: Uuid, issuer: &Issuer) -> ApiResult<Client> {
         .get(&app.egress, &issuer.url, REMEMBERED)
         .await?;
     let mut tx = app.store.tenant(tenant).await?;
-    let secret = tx.secret(&armour_storage::client_secret(issuer.id)).await?;
+    let secret = tx
+        .secrets()
+        .get(&armour_storage::client_secret(issuer.id))
+        .await?;
     drop(tx);
     let secret = match secret {
         None => None,

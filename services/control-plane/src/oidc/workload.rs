@@ -39,7 +39,7 @@ pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workloa
     let claimed =
         jsonwebtoken::dangerous::insecure_decode::<Unchecked>(token).map_err(|_| unknown())?;
     let mut tx = app.store.tenant(tenant).await?;
-    let issuers = tx.list_issuers(Some(IssuerKind::Workload)).await?;
+    let issuers = tx.issuers().list(Some(IssuerKind::Workload)).await?;
     drop(tx);
     let mut refused = unknown();
     for issuer in issuers {
@@ -63,7 +63,7 @@ pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workloa
             .filter(|sub| sub.len() <= 255 && !sub.chars().any(char::is_control))
             .ok_or_else(unknown)?;
         let mut tx = app.store.tenant(tenant).await?;
-        let rules = tx.list_workload_rules(issuer.id).await?;
+        let rules = tx.workload_rules().list(issuer.id).await?;
         if let Some(rule) = rules.into_iter().find(|rule| fits(rule, subject, &claims)) {
             return Ok(Workload {
                 issuer: issuer.id,
@@ -76,7 +76,8 @@ pub async fn identify(app: &App, tenant: Uuid, token: &str) -> ApiResult<Workloa
             subject: printable(subject, 255),
         };
         let detail = json!({ "why": "no rule fits" });
-        tx.audit(&actor, "access.deny", "POST /v1/enrol/workload", detail)
+        tx.audit_log()
+            .append(&actor, "access.deny", "POST /v1/enrol/workload", detail)
             .await?;
         tx.commit().await?;
         return Err(ApiError::new(

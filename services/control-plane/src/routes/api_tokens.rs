@@ -36,7 +36,7 @@ async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<C
         ));
     }
     let expires_at = end_after(member.tx.now(), new.expires_in_s)?;
-    member.tx.check_quota(Counted::ApiTokens).await?;
+    member.tx.quotas().check(Counted::ApiTokens).await?;
     mint(member, &new.name, new.role, expires_at, None).await
 }
 
@@ -47,7 +47,7 @@ async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<ApiToken>>> {
-    Ok(Answer(member.tx.list_api_tokens(cursor.cursor).await?))
+    Ok(Answer(member.tx.api_tokens().list(cursor.cursor).await?))
 }
 
 /// Revokes a token.
@@ -56,10 +56,11 @@ async fn list(
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
-    member.tx.revoke_api_token(id).await?;
+    member.tx.api_tokens().revoke(id).await?;
     member
         .tx
-        .audit(&actor, "api-token.revoke", id, json!({}))
+        .audit_log()
+        .append(&actor, "api-token.revoke", id, json!({}))
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -79,12 +80,12 @@ async fn rotate(
         return Err(ApiError::invalid("overlap_s must be from 0 to 2592000"));
     }
     let now = member.tx.now();
-    let earlier = member.tx.find_api_token(id).await?;
+    let earlier = member.tx.api_tokens().find(id).await?;
     if !earlier.is_live(now) {
         return Err(StorageError::NotFound.into());
     }
     let until = now + Duration::seconds(ask.overlap_s.into());
-    member.tx.expire_api_token(id, until).await?;
+    member.tx.api_tokens().expire(id, until).await?;
     // A rotation by itself does not prolong what was limited.
     let expires_at = end_after(now, ask.expires_in_s)?.or(earlier.expires_at);
     let replaces = Some((id, until));
@@ -112,7 +113,8 @@ async fn mint(
     let (text, token) = token::mint(Kind::Api, member.tx.tenant_id());
     member
         .tx
-        .create_api_token(&NewToken {
+        .api_tokens()
+        .create(&NewToken {
             id: token.id,
             name,
             role,
@@ -130,7 +132,11 @@ async fn mint(
             json!({ "name": name, "role": role, "replaces": earlier, "overlap_until": until }),
         ),
     };
-    member.tx.audit(&actor, action, token.id, detail).await?;
+    member
+        .tx
+        .audit_log()
+        .append(&actor, action, token.id, detail)
+        .await?;
     member.tx.commit().await?;
     Ok((
         StatusCode::CREATED,

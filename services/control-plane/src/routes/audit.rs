@@ -105,7 +105,7 @@ async fn list(
         action: filter.action.as_deref(),
         target: filter.target.as_deref(),
     };
-    Ok(Answer(member.tx.list_audit(&filter).await?))
+    Ok(Answer(member.tx.audit_log().list(&filter).await?))
 }
 
 /// The latest signed head of the log's tree.
@@ -123,17 +123,17 @@ async fn consistency(
     Params(sizes): Params<Sizes>,
 ) -> ApiResult<Answer<ConsistencyProof>> {
     let tx = &mut member.tx;
-    let latest = tx.audit_size().await?;
+    let latest = tx.audit_log().size().await?;
     let size = sizes.size.unwrap_or(latest);
     if sizes.first == 0 || sizes.first > size || size > latest {
         return Err(ApiError::not_found("the log never had these sizes"));
     }
     Ok(Answer(ConsistencyProof {
         first: sizes.first,
-        first_root: STANDARD.encode(tx.root(sizes.first).await?),
+        first_root: STANDARD.encode(tx.audit_tree().root(sizes.first).await?),
         size,
-        root: STANDARD.encode(tx.root(size).await?),
-        consistency: tx.prove_consistency(sizes.first, size).await?,
+        root: STANDARD.encode(tx.audit_tree().root(size).await?),
+        consistency: tx.audit_tree().prove_consistency(sizes.first, size).await?,
     }))
 }
 
@@ -150,8 +150,8 @@ async fn proof(
         return Err(StorageError::NotFound.into());
     };
     let tx = &mut member.tx;
-    let (entry, _) = tx.find_audit(seq).await?;
-    let latest = tx.audit_size().await?;
+    let (entry, _) = tx.audit_log().find(seq).await?;
+    let latest = tx.audit_log().size().await?;
     let size = tree.size.unwrap_or(latest);
     if size == 0 || size > latest {
         return Err(ApiError::not_found("the log never had this size"));
@@ -159,8 +159,8 @@ async fn proof(
     Ok(Answer(InclusionProof {
         entry,
         size,
-        root: STANDARD.encode(tx.root(size).await?),
-        inclusion: tx.prove_inclusion(seq, size).await?,
+        root: STANDARD.encode(tx.audit_tree().root(size).await?),
+        inclusion: tx.audit_tree().prove_inclusion(seq, size).await?,
     }))
 }
 
@@ -178,21 +178,22 @@ async fn export(
 ) -> ApiResult<Streamed> {
     let tx = &mut member.tx;
     let first = tx
-        .audit_from(from.from.unwrap_or(1), 1)
+        .audit_log()
+        .list_from(from.from.unwrap_or(1), 1)
         .await?
         .pop()
         .map(|(entry, _)| entry.seq)
         .filter(|seq| *seq >= 1)
         .ok_or_else(|| ApiError::not_found("no entry from there on"))?;
-    let head = tx.latest_head().await?;
+    let head = tx.audit_tree().latest_head().await?;
     let size = i64::try_from(head.size).map_err(ApiError::internal)?;
     let before = u64::try_from(first - 1).map_err(ApiError::internal)?;
     let header = ExportHeader {
         format: FORMAT.into(),
         tenant_id: tx.tenant_id(),
-        log_key: STANDARD.encode(tx.log_public_key().await?),
+        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
         first: before + 1,
-        frontier: STANDARD.encode(tx.frontier(before).await?),
+        frontier: STANDARD.encode(tx.audit_tree().frontier(before).await?),
     };
     let tenant = tx.tenant_id();
     drop(member);
@@ -212,9 +213,9 @@ async fn export(
 
 /// The latest head, and how it follows from one that the caller knows.
 pub(super) async fn log_head(tx: &mut Tx, since: Option<u64>) -> ApiResult<LogHead> {
-    let head = tx.latest_head().await?;
+    let head = tx.audit_tree().latest_head().await?;
     Ok(LogHead {
-        log_key: STANDARD.encode(tx.log_public_key().await?),
+        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
         consistency: consistent(tx, since, head.size).await?,
         head,
     })
@@ -227,13 +228,14 @@ pub(super) async fn consistent(
     size: u64,
 ) -> ApiResult<Vec<String>> {
     let known = known.unwrap_or(size);
-    if known > tx.audit_size().await? {
+    if known > tx.audit_log().size().await? {
         return Err(ApiError::conflict(
             "log-behind",
             "the log is shorter than what the caller has seen of it",
         ));
     }
     Ok(tx
+        .audit_tree()
         .prove_consistency(known.min(size), known.max(size))
         .await?)
 }
@@ -271,7 +273,8 @@ async fn read(
         .store
         .tenant(tenant)
         .await?
-        .audit_from(from, most)
+        .audit_log()
+        .list_from(from, most)
         .await?;
     anyhow::ensure!(!chunk.is_empty(), "entries are gone from the log");
     Ok(chunk)

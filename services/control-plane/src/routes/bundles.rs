@@ -44,7 +44,8 @@ async fn list(
     Ok(Answer(
         member
             .tx
-            .list_bundles(filter.pair_id, filter.cursor)
+            .bundles()
+            .list(filter.pair_id, filter.cursor)
             .await?,
     ))
 }
@@ -53,7 +54,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/bundles/{id}", tag = "bundles", params(("id" = Uuid, Path)),
     responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
-    Ok(Answer(member.tx.find_bundle(id).await?))
+    Ok(Answer(member.tx.bundles().find(id).await?))
 }
 
 /// The ledger's heads of a bundle's lanes.
@@ -61,8 +62,8 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<LaneHead>), (status = "4XX", body = Problem)))]
 async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
-    member.tx.find_bundle(id).await?;
-    Ok(Answer(member.tx.lane_heads(id).await?))
+    member.tx.bundles().find(id).await?;
+    Ok(Answer(member.tx.lanes().heads(id).await?))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -84,11 +85,12 @@ async fn tickets(
     Params(of): Params<OfLane>,
 ) -> ApiResult<Answer<Page<RecordedTicket>>> {
     const MOST: usize = 200;
-    let bundle = member.tx.find_bundle(id).await?;
+    let bundle = member.tx.bundles().find(id).await?;
     let suite = Suite::from_u8(bundle.suite).map_err(ApiError::internal)?;
     let mut items = member
         .tx
-        .lane_tickets(id, suite, of.lane, of.cursor, MOST + 1)
+        .tickets()
+        .list(id, suite, of.lane, of.cursor, MOST + 1)
         .await?;
     let more = items.len() > MOST;
     items.truncate(MOST);
@@ -102,8 +104,10 @@ async fn tickets(
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<Obedience>), (status = "4XX", body = Problem)))]
 async fn obediences(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Obedience>>> {
-    member.tx.find_bundle(id).await?;
-    Ok(Answer(member.tx.obediences(id).await?))
+    member.tx.bundles().find(id).await?;
+    Ok(Answer(
+        member.tx.disconnect_acknowledgements().list(id).await?,
+    ))
 }
 
 /// Disconnects one bundle; its consumer may draw another.
@@ -117,15 +121,15 @@ async fn disconnect(
 ) -> ApiResult<Answer<Bundle>> {
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
-    let pair = member.tx.find_bundle(id).await?.pair_id;
-    member.tx.lock_pair(pair).await?;
+    let pair = member.tx.bundles().find(id).await?.pair_id;
+    member.tx.pairs().lock(pair).await?;
     let scope = Scope {
         pair: None,
         endpoint: None,
         bundle: Some(id),
     };
     cut(&mut member.tx, &actor, scope, &reason.reason).await?;
-    let bundle = member.tx.find_bundle(id).await?;
+    let bundle = member.tx.bundles().find(id).await?;
     member.tx.commit().await?;
     Ok(Answer(bundle))
 }

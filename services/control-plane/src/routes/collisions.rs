@@ -27,7 +27,7 @@ async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Collision>>> {
-    Ok(Answer(member.tx.list_collisions(cursor.cursor).await?))
+    Ok(Answer(member.tx.collisions().list(cursor.cursor).await?))
 }
 
 /// One collision.
@@ -35,7 +35,7 @@ async fn list(
     params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Collision), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
-    Ok(Answer(member.tx.find_collision(id).await?))
+    Ok(Answer(member.tx.collisions().find(id).await?))
 }
 
 /// A collision with all that a third party needs to check it without this service.
@@ -44,14 +44,14 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
     responses((status = 200, body = Evidence), (status = "4XX", body = Problem)))]
 async fn evidence(mut member: Member, Id(id): Id) -> ApiResult<Answer<Evidence>> {
     let tx = &mut member.tx;
-    let collision = tx.find_collision(id).await?;
-    let bundle = tx.find_bundle(collision.bundle_id).await?;
-    let consumer = tx.find_endpoint(bundle.consumer_endpoint_id).await?;
+    let collision = tx.collisions().find(id).await?;
+    let bundle = tx.bundles().find(collision.bundle_id).await?;
+    let consumer = tx.endpoints().find(bundle.consumer_endpoint_id).await?;
     Ok(Answer(Evidence {
         collision,
         consumer_endpoint_id: consumer.id,
         consumer_signing_key: consumer.signing_key,
-        log_key: STANDARD.encode(tx.log_public_key().await?),
+        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
         keys: key_proof(tx, None, &[bundle.consumer_endpoint_id]).await?,
     }))
 }

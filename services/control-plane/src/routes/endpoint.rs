@@ -71,7 +71,7 @@ async fn token(
     let now = app.now();
     let proof = dpop::check(&parts, &app, None)?;
     let mut tx = app.store.tenant(ask.tenant_id).await?;
-    let endpoint = tx.find_endpoint(ask.endpoint_id).await;
+    let endpoint = tx.endpoints().find(ask.endpoint_id).await;
     drop(tx);
     let endpoint = match endpoint {
         Ok(endpoint) => endpoint,
@@ -120,10 +120,15 @@ async fn token(
 async fn own(mut caller: Caller) -> ApiResult<Answer<EndpointSelf>> {
     let pairs = caller
         .tx
-        .list_pairs(Some(caller.endpoint.party_id), None)
+        .pairs()
+        .list(Some(caller.endpoint.party_id), None)
         .await?
         .items;
-    let draws = caller.tx.draws(caller.endpoint.id).await?;
+    let draws = caller
+        .tx
+        .endpoints()
+        .issuance_counter(caller.endpoint.id)
+        .await?;
     Ok(Answer(EndpointSelf {
         endpoint: caller.endpoint,
         pairs,
@@ -150,16 +155,18 @@ async fn heartbeat(
     if beat.bundles.len() > 1000 {
         return Err(ApiError::invalid("at most 1000 bundles a heartbeat"));
     }
-    if caller.tx.touch_endpoint(caller.endpoint.id).await? {
+    if caller.tx.endpoints().touch(caller.endpoint.id).await? {
         let actor = caller.actor();
         let id = caller.endpoint.id;
         caller
             .tx
-            .audit(&actor, "endpoint.back", id, json!({}))
+            .audit_log()
+            .append(&actor, "endpoint.back", id, json!({}))
             .await?;
         caller
             .tx
-            .record_event(&NewEvent {
+            .events()
+            .record(&NewEvent {
                 kind: "endpoint.back",
                 endpoint: Some(caller.endpoint.id),
                 detail: json!({ "name": caller.endpoint.name }),
@@ -176,16 +183,18 @@ async fn heartbeat(
             .collect();
         caller
             .tx
-            .note_endpoint_error(caller.endpoint.id, &error)
+            .endpoints()
+            .record_error(caller.endpoint.id, &error)
             .await?;
     }
     caller
         .tx
-        .note_obedience(caller.endpoint.id, &beat.bundles)
+        .disconnect_acknowledgements()
+        .record(caller.endpoint.id, &beat.bundles)
         .await?;
     let mut bundles = Vec::with_capacity(beat.bundles.len());
     for id in beat.bundles {
-        let bundle = match caller.tx.find_bundle(id).await {
+        let bundle = match caller.tx.bundles().find(id).await {
             Ok(bundle) => bundle,
             // A bundle that is gone is as good as disconnected.
             Err(StorageError::NotFound) => {
@@ -200,7 +209,7 @@ async fn heartbeat(
             Err(error) => return Err(error.into()),
         };
         let lanes = match bundle.consumer_endpoint_id == caller.endpoint.id {
-            true => caller.tx.lane_heads(id).await?,
+            true => caller.tx.lanes().heads(id).await?,
             false => Vec::new(),
         };
         bundles.push(BundleStatus {
@@ -210,7 +219,7 @@ async fn heartbeat(
         });
     }
     let log_behind = match beat.log_size {
-        Some(seen) => seen > caller.tx.audit_size().await?,
+        Some(seen) => seen > caller.tx.audit_log().size().await?,
         None => false,
     };
     let server_time = caller.tx.now();
@@ -232,18 +241,19 @@ async fn draw(
 ) -> ApiResult<(StatusCode, Answer<BundleGrant>)> {
     let actor = caller.actor();
     let (tx, consumer) = (&mut caller.tx, &caller.endpoint);
-    if tx.lock_pair(ask.pair_id).await? == PairState::Disconnected {
+    if tx.pairs().lock(ask.pair_id).await? == PairState::Disconnected {
         return Err(ApiError::conflict(
             "pair-disconnected",
             "the pair is disconnected; an member must re-arm it",
         ));
     }
-    let pair = tx.find_pair(ask.pair_id).await?;
+    let pair = tx.pairs().find(ask.pair_id).await?;
     if pair.consumer_id != consumer.party_id {
         return Err(ApiError::not_found("no such pair of this consumer"));
     }
     let producer = tx
-        .latest_producer_endpoint(pair.producer_id)
+        .endpoints()
+        .latest_of_producer(pair.producer_id)
         .await
         .map_err(|error| match error {
             StorageError::NotFound => {
@@ -252,7 +262,10 @@ async fn draw(
             other => other.into(),
         })?;
     if let Some(number) = ask.number
-        && !tx.count_draw(consumer.id, number).await?
+        && !tx
+            .endpoints()
+            .advance_issuance_counter(consumer.id, number)
+            .await?
     {
         return Err(ApiError::conflict(
             "draw-over",
@@ -260,7 +273,7 @@ async fn draw(
         ));
     }
     let id = Uuid::now_v7();
-    let superseded = tx.supersede_bundle(pair.id, consumer.id).await?;
+    let superseded = tx.bundles().supersede(pair.id, consumer.id).await?;
     let context = BundleContext {
         suite: Suite::from_u8(pair.policy.suite).map_err(ApiError::internal)?,
         tenant: *tx.tenant_id().as_bytes(),
@@ -272,48 +285,53 @@ async fn draw(
         producer_key: verifying_key(&producer.signing_key)?,
     };
     let (for_consumer, for_producer) = mint(&context, consumer, &producer)?;
-    tx.create_bundle(&NewBundle {
-        id,
-        pair: pair.id,
-        consumer: consumer.id,
-        producer: producer.id,
-        suite: pair.policy.suite,
-        for_consumer: &for_consumer,
-        for_producer: &for_producer,
-    })
-    .await?;
+    tx.bundles()
+        .create(&NewBundle {
+            id,
+            pair: pair.id,
+            consumer: consumer.id,
+            producer: producer.id,
+            suite: pair.policy.suite,
+            for_consumer: &for_consumer,
+            for_producer: &for_producer,
+        })
+        .await?;
     if let Some(earlier) = superseded {
-        tx.audit(
+        tx.audit_log()
+            .append(
+                &actor,
+                "bundle.supersede",
+                earlier,
+                json!({ "successor": id }),
+            )
+            .await?;
+        tx.events()
+            .record(&NewEvent {
+                kind: "bundle.superseded",
+                pair: Some(pair.id),
+                bundle: Some(earlier),
+                detail: json!({ "successor": id }),
+                ..Default::default()
+            })
+            .await?;
+    }
+    tx.audit_log()
+        .append(
             &actor,
-            "bundle.supersede",
-            earlier,
-            json!({ "successor": id }),
+            "bundle.mint",
+            id,
+            json!({ "pair_id": pair.id, "supersedes": superseded }),
         )
         .await?;
-        tx.record_event(&NewEvent {
-            kind: "bundle.superseded",
+    tx.events()
+        .record(&NewEvent {
+            kind: "bundle.minted",
             pair: Some(pair.id),
-            bundle: Some(earlier),
-            detail: json!({ "successor": id }),
+            bundle: Some(id),
             ..Default::default()
         })
         .await?;
-    }
-    tx.audit(
-        &actor,
-        "bundle.mint",
-        id,
-        json!({ "pair_id": pair.id, "supersedes": superseded }),
-    )
-    .await?;
-    tx.record_event(&NewEvent {
-        kind: "bundle.minted",
-        pair: Some(pair.id),
-        bundle: Some(id),
-        ..Default::default()
-    })
-    .await?;
-    let bundle = tx.bundle_for_share(id).await?;
+    let bundle = tx.bundles().find_for_share(id).await?;
     let grant = grant_of(&mut caller, &bundle, ask.pinned).await?;
     caller.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(grant)))
@@ -339,14 +357,16 @@ async fn grant(
 async fn acknowledge(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = caller.actor();
     let bundle = own_bundle(&mut caller, id).await?;
-    caller.tx.lock_pair(bundle.pair).await?;
+    caller.tx.pairs().lock(bundle.pair).await?;
     caller
         .tx
-        .erase_sealed_secret(id, caller.endpoint.role)
+        .bundles()
+        .erase_secret(id, caller.endpoint.role)
         .await?;
     caller
         .tx
-        .audit(&actor, "bundle.acknowledge", id, json!({}))
+        .audit_log()
+        .append(&actor, "bundle.acknowledge", id, json!({}))
         .await?;
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -356,19 +376,19 @@ async fn acknowledge(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
 #[utoipa::path(post, path = "/v1/endpoint/disown", tag = "endpoint", request_body = Disown,
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<StatusCode> {
-    let bundle = caller.tx.find_bundle(word.bundle_id).await?;
+    let bundle = caller.tx.bundles().find(word.bundle_id).await?;
     if bundle.consumer_endpoint_id != caller.endpoint.id {
         return Err(ApiError::not_found("no such bundle of this consumer"));
     }
-    caller.tx.lock_pair(bundle.pair_id).await?;
-    let recorded = caller.tx.lane_head(word.bundle_id, word.lane).await?;
+    caller.tx.pairs().lock(bundle.pair_id).await?;
+    let recorded = caller.tx.lanes().head(word.bundle_id, word.lane).await?;
     if recorded.is_none_or(|head| head.ticket.n < word.n) {
         return Err(ApiError::conflict(
             "not-recorded",
             "the ledger holds no such ticket",
         ));
     }
-    let bundle = caller.tx.bundle_for_share(word.bundle_id).await?;
+    let bundle = caller.tx.bundles().find_for_share(word.bundle_id).await?;
     let found = Found {
         bundle,
         kind: CollisionKind::Disowned,
@@ -388,12 +408,12 @@ async fn disown(mut caller: Caller, Json(word): Json<Disown>) -> ApiResult<Statu
 #[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/disown-successor", tag = "endpoint",
     params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
 async fn disown_successor(mut caller: Caller, Id(id): Id) -> ApiResult<StatusCode> {
-    let bundle = caller.tx.find_bundle(id).await?;
+    let bundle = caller.tx.bundles().find(id).await?;
     if bundle.consumer_endpoint_id != caller.endpoint.id {
         return Err(ApiError::not_found("no such bundle of this consumer"));
     }
-    caller.tx.lock_pair(bundle.pair_id).await?;
-    let bundle = caller.tx.bundle_for_share(id).await?;
+    caller.tx.pairs().lock(bundle.pair_id).await?;
+    let bundle = caller.tx.bundles().find_for_share(id).await?;
     if bundle.state == BundleState::Active {
         return Err(ApiError::conflict(
             "not-superseded",
@@ -439,13 +459,13 @@ fn mint(
 
 async fn own_bundle(caller: &mut Caller, id: Uuid) -> ApiResult<BundleRow> {
     // Read without a lock: locks are taken from the pair down.
-    let bundle = caller.tx.find_bundle(id).await?;
+    let bundle = caller.tx.bundles().find(id).await?;
     let me = caller.endpoint.id;
     if bundle.consumer_endpoint_id != me && bundle.producer_endpoint_id != me {
         return Err(ApiError::not_found("no such bundle of this endpoint"));
     }
-    caller.tx.lock_pair(bundle.pair_id).await?;
-    Ok(caller.tx.bundle_for_share(id).await?)
+    caller.tx.pairs().lock(bundle.pair_id).await?;
+    Ok(caller.tx.bundles().find_for_share(id).await?)
 }
 
 async fn grant_of(
@@ -454,12 +474,13 @@ async fn grant_of(
     pinned: Option<u64>,
 ) -> ApiResult<BundleGrant> {
     let tx = &mut caller.tx;
-    let bundle = tx.find_bundle(row.id).await?;
-    let pair = tx.find_pair(row.pair).await?;
-    let consumer = tx.find_endpoint(row.consumer).await?;
-    let producer = tx.find_endpoint(row.producer).await?;
+    let bundle = tx.bundles().find(row.id).await?;
+    let pair = tx.pairs().find(row.pair).await?;
+    let consumer = tx.endpoints().find(row.consumer).await?;
+    let producer = tx.endpoints().find(row.producer).await?;
     let secret = tx
-        .secret(&bundle_secret(row.id, caller.endpoint.role))
+        .secrets()
+        .get(&bundle_secret(row.id, caller.endpoint.role))
         .await?;
     let log = match pinned {
         None => None,
@@ -484,11 +505,14 @@ pub(super) async fn key_proof(
     known: Option<u64>,
     endpoints: &[Uuid],
 ) -> ApiResult<KeyProof> {
-    let head = tx.latest_head().await?;
+    let head = tx.audit_tree().latest_head().await?;
     let mut keys = Vec::new();
     for endpoint in endpoints {
-        let entry = tx.enrol_entry(*endpoint).await?;
-        let inclusion = tx.prove_inclusion(entry.seq, head.size).await?;
+        let entry = tx.endpoints().enrolment_entry(*endpoint).await?;
+        let inclusion = tx
+            .audit_tree()
+            .prove_inclusion(entry.seq, head.size)
+            .await?;
         keys.push(EnrolProof { entry, inclusion });
     }
     Ok(KeyProof {

@@ -28,14 +28,14 @@ async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Endpoint>>> {
-    Ok(Answer(member.tx.list_endpoints(cursor.cursor).await?))
+    Ok(Answer(member.tx.endpoints().list(cursor.cursor).await?))
 }
 
 /// One endpoint.
 #[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
-    Ok(Answer(member.tx.find_endpoint(id).await?))
+    Ok(Answer(member.tx.endpoints().find(id).await?))
 }
 
 /// Revokes an endpoint and disconnects its bundles.
@@ -50,22 +50,24 @@ async fn revoke(
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.find_endpoint(id).await?;
-    if tx.revoke_endpoint(id).await? {
-        tx.audit(
-            &actor,
-            "endpoint.revoke",
-            id,
-            json!({ "reason": reason.reason }),
-        )
-        .await?;
-        tx.record_event(&NewEvent {
-            kind: "endpoint.revoked",
-            endpoint: Some(id),
-            detail: json!({ "reason": reason.reason }),
-            ..Default::default()
-        })
-        .await?;
+    tx.endpoints().find(id).await?;
+    if tx.endpoints().revoke(id).await? {
+        tx.audit_log()
+            .append(
+                &actor,
+                "endpoint.revoke",
+                id,
+                json!({ "reason": reason.reason }),
+            )
+            .await?;
+        tx.events()
+            .record(&NewEvent {
+                kind: "endpoint.revoked",
+                endpoint: Some(id),
+                detail: json!({ "reason": reason.reason }),
+                ..Default::default()
+            })
+            .await?;
         let scope = Scope {
             pair: None,
             endpoint: Some(id),
@@ -73,7 +75,7 @@ async fn revoke(
         };
         disconnect(tx, &actor, scope, "endpoint revoked").await?;
     }
-    let endpoint = tx.find_endpoint(id).await?;
+    let endpoint = tx.endpoints().find(id).await?;
     member.tx.commit().await?;
     Ok(Answer(endpoint))
 }

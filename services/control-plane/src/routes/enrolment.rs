@@ -43,10 +43,12 @@ async fn create(
     let tx = &mut member.tx;
     let (text, token) = token::mint(Kind::Enrolment, tx.tenant_id());
     let expires = tx.now() + Duration::seconds(seconds.into());
-    tx.create_enrolment_token(token.id, new.role, new.party_id, &token.hash, expires)
+    tx.enrolment_tokens()
+        .create(token.id, new.role, new.party_id, &token.hash, expires)
         .await?;
     let detail = json!({ "role": new.role, "party_id": new.party_id, "expires_at": expires });
-    tx.audit(&actor, "enrolment-token.create", token.id, detail)
+    tx.audit_log()
+        .append(&actor, "enrolment-token.create", token.id, detail)
         .await?;
     member.tx.commit().await?;
     Ok((
@@ -66,7 +68,7 @@ async fn list(
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<EnrolmentToken>>> {
     Ok(Answer(
-        member.tx.list_enrolment_tokens(cursor.cursor).await?,
+        member.tx.enrolment_tokens().list(cursor.cursor).await?,
     ))
 }
 
@@ -84,7 +86,8 @@ async fn enrol(
     let keys = Keys::read(&new)?;
     let mut tx = app.store.tenant(token.tenant).await?;
     let (role, party) = match tx
-        .spend_enrolment_token(token.id, &token.hash, app.now())
+        .enrolment_tokens()
+        .consume(token.id, &token.hash, app.now())
         .await
     {
         Ok(admitted) => admitted,
@@ -176,7 +179,7 @@ async fn admit(
         }
         (Role::Consumer, None) => {}
     }
-    tx.check_quota(Counted::Endpoints).await?;
+    tx.quotas().check(Counted::Endpoints).await?;
     let id = Uuid::now_v7();
     // The entry that agents will ask for proof of: whose keys these are.
     let detail = json!({
@@ -187,10 +190,12 @@ async fn admit(
         "kem_key": STANDARD.encode(keys.kem),
     });
     let enrol_entry = tx
-        .audit(&admission.actor, "endpoint.enrol", id, detail)
+        .audit_log()
+        .append(&admission.actor, "endpoint.enrol", id, detail)
         .await?;
     let endpoint = tx
-        .create_endpoint(&NewEndpoint {
+        .endpoints()
+        .create(&NewEndpoint {
             id,
             role,
             party: admission.party,
@@ -202,13 +207,14 @@ async fn admit(
             enrol_entry: &enrol_entry,
         })
         .await?;
-    tx.record_event(&NewEvent {
-        kind: "endpoint.enrolled",
-        endpoint: Some(endpoint.id),
-        detail: json!({ "role": role, "name": endpoint.name }),
-        ..Default::default()
-    })
-    .await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "endpoint.enrolled",
+            endpoint: Some(endpoint.id),
+            detail: json!({ "role": role, "name": endpoint.name }),
+            ..Default::default()
+        })
+        .await?;
     Ok(endpoint)
 }
 
@@ -219,7 +225,7 @@ fn spent() -> ApiError {
 /// A token that exists, but is used, expired or wrong, is somebody's attempt.
 async fn note_spent(app: &App, parts: &Parts, token: &Token) -> ApiResult<()> {
     let mut tx = app.store.tenant(token.tenant).await?;
-    let known = tx.knows_enrolment_token(token.id).await?;
+    let known = tx.enrolment_tokens().exists(token.id).await?;
     drop(tx);
     if known {
         let denied = Denied {

@@ -68,7 +68,8 @@ async fn endpoint_events(
     loop {
         let page = caller
             .tx
-            .list_pairs(Some(caller.endpoint.party_id), cursor)
+            .pairs()
+            .list(Some(caller.endpoint.party_id), cursor)
             .await?;
         pairs.extend(page.items.iter().map(|pair| pair.id));
         cursor = match page.next.as_deref().map(Uuid::try_parse) {
@@ -117,8 +118,8 @@ async fn stream(
             .filter(|seq: &i64| *seq >= 0)
             .ok_or_else(|| ApiError::invalid("Last-Event-ID must be an event's number"))?
             // After a restore the numbers begin anew before those seen.
-            .min(tx.latest_event().await?),
-        None => tx.latest_event().await?,
+            .min(tx.events().latest_seq().await?),
+        None => tx.events().latest_seq().await?,
     };
     drop(tx);
     let open = Open::new();

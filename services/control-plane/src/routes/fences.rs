@@ -35,12 +35,13 @@ async fn fence_tenant(
 ) -> ApiResult<(StatusCode, Answer<AuditEntry>)> {
     check_text("reason", &reason.reason, 500)?;
     let mut tx = app.store.platform().await?;
-    let tenant = tx.find_tenant(id).await?;
+    let tenant = tx.tenants().find(id).await?;
     if tenant.deleted_at.is_some() {
         return Err(ApiError::not_found("no such tenant"));
     }
     let detail = json!({ "reason": reason.reason });
-    tx.audit(&Actor::Platform, "tenant.fence", id, detail)
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.fence", id, detail)
         .await?;
     tx.bind(id).await?;
     let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
@@ -57,7 +58,7 @@ async fn fence_tenant(
 async fn restart(mut caller: Caller, Json(lost): Json<LostHead>) -> ApiResult<Answer<LogRestart>> {
     let actor = caller.actor();
     let tx = &mut caller.tx;
-    let key = STANDARD.encode(tx.log_public_key().await?);
+    let key = STANDARD.encode(tx.audit_log().public_key().await?);
     let key = public_key(&key).map_err(ApiError::internal)?;
     let head = TreeHead::check(&lost.head, &key).map_err(ApiError::invalid)?;
     if head.tenant != tx.tenant_id() {
@@ -69,20 +70,20 @@ async fn restart(mut caller: Caller, Json(lost): Json<LostHead>) -> ApiResult<An
             "the log holds what this head was signed for",
         ));
     }
-    let seq = match tx.find_fence(head.size, head.at).await? {
+    let seq = match tx.fences().find(head.size, head.at).await? {
         Some(seq) => seq,
         None => {
             let reason = "the database was restored: an endpoint has seen a later log";
             fence(tx, &actor, reason, Some(head.size)).await?.seq
         }
     };
-    let now = tx.latest_head().await?;
-    let (entry, _) = tx.find_audit(seq).await?;
+    let now = tx.audit_tree().latest_head().await?;
+    let (entry, _) = tx.audit_log().find(seq).await?;
     let fence = InclusionProof {
         entry,
         size: now.size,
         root: now.root.clone(),
-        inclusion: tx.prove_inclusion(seq, now.size).await?,
+        inclusion: tx.audit_tree().prove_inclusion(seq, now.size).await?,
     };
     caller.tx.commit().await?;
     debug_assert_eq!(fence.entry.action, FENCE);
@@ -91,5 +92,6 @@ async fn restart(mut caller: Caller, Json(lost): Json<LostHead>) -> ApiResult<An
 
 /// Whether our log begins with the one that the head was signed for.
 async fn holds(tx: &mut Tx, head: &TreeHead) -> Result<bool, StorageError> {
-    Ok(head.size <= tx.audit_size().await? && tx.root(head.size).await? == head.root)
+    Ok(head.size <= tx.audit_log().size().await?
+        && tx.audit_tree().root(head.size).await? == head.root)
 }

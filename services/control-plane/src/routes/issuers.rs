@@ -39,13 +39,16 @@ async fn create(
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.check_quota(Counted::Issuers).await?;
+    tx.quotas().check(Counted::Issuers).await?;
     let id = Uuid::now_v7();
-    let issuer = tx.create_issuer(id, &new).await?;
+    let issuer = tx.issuers().create(id, &new).await?;
     if let Some(secret) = &new.client_secret {
-        tx.put_secret(&client_secret(id), secret.as_bytes()).await?;
+        tx.secrets()
+            .put(&client_secret(id), secret.as_bytes())
+            .await?;
     }
-    tx.audit(&actor, "issuer.create", id, json!({ "issuer": issuer }))
+    tx.audit_log()
+        .append(&actor, "issuer.create", id, json!({ "issuer": issuer }))
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(issuer)))
@@ -55,14 +58,14 @@ async fn create(
 #[utoipa::path(get, path = "/v1/issuers", tag = "issuers",
     responses((status = 200, body = Vec<Issuer>), (status = "4XX", body = Problem)))]
 async fn list(mut member: Member) -> ApiResult<Answer<Vec<Issuer>>> {
-    Ok(Answer(member.tx.list_issuers(None).await?))
+    Ok(Answer(member.tx.issuers().list(None).await?))
 }
 
 /// One issuer.
 #[utoipa::path(get, path = "/v1/issuers/{id}", tag = "issuers", params(("id" = Uuid, Path)),
     responses((status = 200, body = Issuer), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Issuer>> {
-    Ok(Answer(member.tx.find_issuer(id).await?))
+    Ok(Answer(member.tx.issuers().find(id).await?))
 }
 
 /// Trusts an issuer no more; sessions that it vouched for end.
@@ -75,16 +78,17 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
         issuer: Some(id),
         ..Default::default()
     };
-    let ended = tx.end_sessions(&of_issuer).await?;
-    tx.delete_issuer(id).await?;
-    tx.erase_secrets(&[client_secret(id)]).await?;
-    tx.audit(
-        &actor,
-        "issuer.delete",
-        id,
-        json!({ "sessions_ended": ended }),
-    )
-    .await?;
+    let ended = tx.sessions().end(&of_issuer).await?;
+    tx.issuers().delete(id).await?;
+    tx.secrets().erase(&[client_secret(id)]).await?;
+    tx.audit_log()
+        .append(
+            &actor,
+            "issuer.delete",
+            id,
+            json!({ "sessions_ended": ended }),
+        )
+        .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -108,20 +112,21 @@ async fn create_rule(
     }
     let actor = member.actor();
     let tx = &mut member.tx;
-    if tx.find_issuer(id).await?.kind != IssuerKind::Workload {
+    if tx.issuers().find(id).await?.kind != IssuerKind::Workload {
         return Err(ApiError::conflict(
             "not-for-workloads",
             "the issuer is trusted for people, not for workloads",
         ));
     }
-    let rule = tx.create_workload_rule(Uuid::now_v7(), id, &new).await?;
-    tx.audit(
-        &actor,
-        "workload-rule.create",
-        rule.id,
-        json!({ "rule": rule }),
-    )
-    .await?;
+    let rule = tx.workload_rules().create(Uuid::now_v7(), id, &new).await?;
+    tx.audit_log()
+        .append(
+            &actor,
+            "workload-rule.create",
+            rule.id,
+            json!({ "rule": rule }),
+        )
+        .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rule)))
 }
@@ -131,8 +136,8 @@ async fn create_rule(
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Vec<WorkloadRule>), (status = "4XX", body = Problem)))]
 async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<WorkloadRule>>> {
-    member.tx.find_issuer(id).await?;
-    Ok(Answer(member.tx.list_workload_rules(id).await?))
+    member.tx.issuers().find(id).await?;
+    Ok(Answer(member.tx.workload_rules().list(id).await?))
 }
 
 /// Deletes a rule; endpoints that enrolled by it stay.
@@ -142,10 +147,11 @@ async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Work
 async fn delete_rule(mut member: Member, ids: Ids<2>) -> ApiResult<StatusCode> {
     let [id, rule] = ids.0;
     let actor = member.actor();
-    member.tx.delete_workload_rule(id, rule).await?;
+    member.tx.workload_rules().delete(id, rule).await?;
     member
         .tx
-        .audit(&actor, "workload-rule.delete", rule, json!({}))
+        .audit_log()
+        .append(&actor, "workload-rule.delete", rule, json!({}))
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

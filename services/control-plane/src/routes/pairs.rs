@@ -37,23 +37,26 @@ async fn create(
     new.policy.check().map_err(ApiError::invalid)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.check_quota(Counted::Pairs).await?;
+    tx.quotas().check(Counted::Pairs).await?;
     let pair = tx
-        .create_pair(
+        .pairs()
+        .create(
             Uuid::now_v7(),
             new.consumer_id,
             new.producer_id,
             &new.policy,
         )
         .await?;
-    tx.audit(&actor, "pair.create", pair.id, json!({ "pair": pair }))
+    tx.audit_log()
+        .append(&actor, "pair.create", pair.id, json!({ "pair": pair }))
         .await?;
-    tx.record_event(&NewEvent {
-        kind: "pair.created",
-        pair: Some(pair.id),
-        ..Default::default()
-    })
-    .await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "pair.created",
+            pair: Some(pair.id),
+            ..Default::default()
+        })
+        .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(pair)))
 }
@@ -88,12 +91,13 @@ async fn list(mut member: Member, Params(filter): Params<Filter>) -> ApiResult<A
     let sort = filter.sort.unwrap_or(PairSort::Newest);
     let mut pairs = member
         .tx
-        .search_pairs(&PairQuery {
+        .pairs()
+        .search(&PairQuery {
             search: filter.search.as_deref(),
             state: filter.state,
             sort,
             after: after.as_ref(),
-            most: i64::from(limit) + 1,
+            limit: i64::from(limit) + 1,
         })
         .await?;
     let more = pairs.len() > limit.into();
@@ -113,7 +117,7 @@ async fn list(mut member: Member, Params(filter): Params<Filter>) -> ApiResult<A
 #[utoipa::path(get, path = "/v1/pairs/{id}", tag = "pairs", params(("id" = Uuid, Path)),
     responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged<Pair>> {
-    Ok(tagged(member.tx.find_pair(id).await?))
+    Ok(tagged(member.tx.pairs().find(id).await?))
 }
 
 /// Replaces a pair's policy; endpoints follow it from their next bundle on. With
@@ -131,25 +135,27 @@ async fn set_policy(
     policy.check().map_err(ApiError::invalid)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.lock_pair(id).await?;
-    let before = tx.find_pair(id).await?;
+    tx.pairs().lock(id).await?;
+    let before = tx.pairs().find(id).await?;
     read.check(&before)?;
-    tx.set_pair_policy(id, &policy).await?;
-    tx.audit(
-        &actor,
-        "pair.policy",
-        id,
-        json!({ "before": before.policy, "after": policy }),
-    )
-    .await?;
-    tx.record_event(&NewEvent {
-        kind: "pair.updated",
-        pair: Some(id),
-        detail: json!({ "policy": policy }),
-        ..Default::default()
-    })
-    .await?;
-    let pair = tx.find_pair(id).await?;
+    tx.pairs().set_policy(id, &policy).await?;
+    tx.audit_log()
+        .append(
+            &actor,
+            "pair.policy",
+            id,
+            json!({ "before": before.policy, "after": policy }),
+        )
+        .await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "pair.updated",
+            pair: Some(id),
+            detail: json!({ "policy": policy }),
+            ..Default::default()
+        })
+        .await?;
+    let pair = tx.pairs().find(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))
 }
@@ -181,14 +187,14 @@ async fn disconnect(
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.lock_pair(id).await?;
+    tx.pairs().lock(id).await?;
     let scope = Scope {
         pair: Some(id),
         endpoint: None,
         bundle: None,
     };
     cut(tx, &actor, scope, &reason.reason).await?;
-    let pair = tx.find_pair(id).await?;
+    let pair = tx.pairs().find(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))
 }
@@ -209,30 +215,32 @@ async fn re_arm(
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    let state = tx.lock_pair(id).await?;
-    read.check(&tx.find_pair(id).await?)?;
+    let state = tx.pairs().lock(id).await?;
+    read.check(&tx.pairs().find(id).await?)?;
     if state == PairState::Active {
         return Err(ApiError::conflict(
             "pair-active",
             "the pair is not disconnected",
         ));
     }
-    tx.set_pair_state(id, PairState::Active).await?;
-    tx.audit(
-        &actor,
-        "pair.re-arm",
-        id,
-        json!({ "reason": reason.reason }),
-    )
-    .await?;
-    tx.record_event(&NewEvent {
-        kind: "pair.re-armed",
-        pair: Some(id),
-        detail: json!({ "reason": reason.reason }),
-        ..Default::default()
-    })
-    .await?;
-    let pair = tx.find_pair(id).await?;
+    tx.pairs().set_state(id, PairState::Active).await?;
+    tx.audit_log()
+        .append(
+            &actor,
+            "pair.re-arm",
+            id,
+            json!({ "reason": reason.reason }),
+        )
+        .await?;
+    tx.events()
+        .record(&NewEvent {
+            kind: "pair.re-armed",
+            pair: Some(id),
+            detail: json!({ "reason": reason.reason }),
+            ..Default::default()
+        })
+        .await?;
+    let pair = tx.pairs().find(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))
 }

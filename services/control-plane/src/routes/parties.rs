@@ -41,7 +41,8 @@ async fn list_producers(
     Ok(Answer(
         member
             .tx
-            .list_parties(Role::Producer, cursor.cursor)
+            .parties()
+            .list(Role::Producer, cursor.cursor)
             .await?,
     ))
 }
@@ -50,7 +51,7 @@ async fn list_producers(
 #[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
     responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
 async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(member.tx.find_party(Role::Producer, id).await?))
+    Ok(Answer(member.tx.parties().find(Role::Producer, id).await?))
 }
 
 /// Registers a consumer.
@@ -70,7 +71,8 @@ async fn list_consumers(
     Ok(Answer(
         member
             .tx
-            .list_parties(Role::Consumer, cursor.cursor)
+            .parties()
+            .list(Role::Consumer, cursor.cursor)
             .await?,
     ))
 }
@@ -79,21 +81,23 @@ async fn list_consumers(
 #[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
     responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
 async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(member.tx.find_party(Role::Consumer, id).await?))
+    Ok(Answer(member.tx.parties().find(Role::Consumer, id).await?))
 }
 
 async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> ApiResult<Created> {
     check_text("name", &new.name, 100)?;
     let actor = member.actor();
-    member.tx.check_quota(Counted::Parties).await?;
+    member.tx.quotas().check(Counted::Parties).await?;
     let party = member
         .tx
-        .create_party(role, Uuid::now_v7(), &new.name)
+        .parties()
+        .create(role, Uuid::now_v7(), &new.name)
         .await?;
     let action = format!("{}.create", role.as_str());
     member
         .tx
-        .audit(&actor, &action, party.id, json!({ "name": party.name }))
+        .audit_log()
+        .append(&actor, &action, party.id, json!({ "name": party.name }))
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(party)))

@@ -52,7 +52,7 @@ async fn jwks(
     responses((status = 200, body = Vec<KeyVersion>), (status = "4XX", body = Problem)))]
 async fn master_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<KeyVersion>>> {
     Ok(Answer(
-        app.store.platform().await?.list_key_versions().await?,
+        app.store.platform().await?.key_versions().list().await?,
     ))
 }
 
@@ -70,7 +70,7 @@ async fn retire(
     };
     let left = rotation::count(&app, Secrets::Under(version)).await?;
     let mut tx = app.store.platform().await?;
-    let known = tx.list_key_versions().await?;
+    let known = tx.key_versions().list().await?;
     match known.iter().find(|key| key.version == version) {
         None => return Err(ApiError::not_found("no such version")),
         Some(key) if key.state == KeyState::Active => {
@@ -82,7 +82,7 @@ async fn retire(
         Some(key) if key.state == KeyState::Retired => return Ok(StatusCode::NO_CONTENT),
         Some(_) => {}
     }
-    let rotations = tx.list_rotations().await?;
+    let rotations = tx.rotations().list().await?;
     if rotations.iter().any(|one| one.finished_at.is_none()) {
         return Err(rotation_running());
     }
@@ -92,8 +92,9 @@ async fn retire(
             format!("{left} secrets are still under this version; rotate first"),
         ));
     }
-    tx.retire_key_version(version).await?;
-    tx.audit(&Actor::Platform, "master-key.retire", version, json!({}))
+    tx.key_versions().retire(version).await?;
+    tx.audit_log()
+        .append(&Actor::Platform, "master-key.retire", version, json!({}))
         .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -123,15 +124,16 @@ async fn rotate(
     // meanwhile is sealed anew too, and only the progress does not know of it.
     let total = rotation::count(&app, Secrets::NotUnder(new.to_version)).await?;
     let mut tx = app.store.platform().await?;
-    let running = tx.list_rotations().await?;
+    let running = tx.rotations().list().await?;
     if running.iter().any(|one| one.finished_at.is_none()) {
         return Err(rotation_running());
     }
-    tx.activate_key_version(new.to_version).await?;
+    tx.key_versions().activate(new.to_version).await?;
     let id = Uuid::now_v7();
-    let rotation = tx.create_rotation(id, new.to_version, total).await?;
+    let rotation = tx.rotations().create(id, new.to_version, total).await?;
     let detail = json!({ "to_version": new.to_version, "total": total });
-    tx.audit(&Actor::Platform, "master-key.rotate", id, detail)
+    tx.audit_log()
+        .append(&Actor::Platform, "master-key.rotate", id, detail)
         .await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rotation)))
@@ -141,7 +143,9 @@ async fn rotate(
 #[utoipa::path(get, path = "/v1/platform/rotations", tag = "platform",
     responses((status = 200, body = Vec<KeyRotation>), (status = "4XX", body = Problem)))]
 async fn rotations(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<KeyRotation>>> {
-    Ok(Answer(app.store.platform().await?.list_rotations().await?))
+    Ok(Answer(
+        app.store.platform().await?.rotations().list().await?,
+    ))
 }
 
 /// One rotation, and how far it has come.
@@ -153,7 +157,9 @@ async fn rotation_(
     State(app): State<App>,
     Id(id): Id,
 ) -> ApiResult<Answer<KeyRotation>> {
-    Ok(Answer(app.store.platform().await?.find_rotation(id).await?))
+    Ok(Answer(
+        app.store.platform().await?.rotations().find(id).await?,
+    ))
 }
 
 /// Keys that sign access tokens, latest first.
@@ -161,7 +167,7 @@ async fn rotation_(
     responses((status = 200, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
 async fn signing_keys(_: Platform, State(app): State<App>) -> ApiResult<Answer<Vec<SigningKey>>> {
     Ok(Answer(
-        app.store.platform().await?.list_signing_keys().await?,
+        app.store.platform().await?.signing_keys().list().await?,
     ))
 }
 
@@ -175,9 +181,10 @@ async fn rotate_signing_key(
 ) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
     let mut tx = app.store.platform().await?;
     let kid = signing::add(&mut tx, app.now()).await?;
-    tx.audit(&Actor::Platform, "signing-key.create", kid, json!({}))
+    tx.audit_log()
+        .append(&Actor::Platform, "signing-key.create", kid, json!({}))
         .await?;
-    let keys = tx.list_signing_keys().await?;
+    let keys = tx.signing_keys().list().await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(keys)))
 }
@@ -203,5 +210,5 @@ async fn audit(
         ..AuditFilter::default()
     };
     let mut tx = app.store.platform().await?;
-    Ok(Answer(tx.list_audit(&filter).await?))
+    Ok(Answer(tx.audit_log().list(&filter).await?))
 }

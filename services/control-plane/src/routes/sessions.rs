@@ -56,8 +56,8 @@ async fn logout(State(app): State<App>, mut member: Member) -> ApiResult<Respons
         ));
     };
     let tx = &mut member.tx;
-    let issuer = tx.find_issuer(*issuer).await?;
-    let hint = tx.secret(&id_token(id)).await?;
+    let issuer = tx.issuers().find(*issuer).await?;
+    let hint = tx.secrets().get(&id_token(id)).await?;
     end_one(&mut member, id).await?;
     member.tx.commit().await?;
     let hint = hint
@@ -83,7 +83,7 @@ async fn list(
 ) -> ApiResult<Answer<Page<Session>>> {
     let actor = member.actor();
     let person = own(&actor, member.who.role)?;
-    let mut page = member.tx.list_sessions(person, cursor.cursor).await?;
+    let mut page = member.tx.sessions().list(person, cursor.cursor).await?;
     for session in &mut page.items {
         session.current = Some(session.id) == member.who.session;
     }
@@ -118,12 +118,13 @@ async fn end_one(member: &mut Member, id: Uuid) -> ApiResult<()> {
         subject: person.map(|(_, subject)| subject),
         provider_sid: None,
     };
-    if member.tx.end_sessions(&scope).await?.is_empty() {
+    if member.tx.sessions().end(&scope).await?.is_empty() {
         return Err(StorageError::NotFound.into());
     }
     member
         .tx
-        .audit(&actor, "session.end", id, json!({ "by": "the caller" }))
+        .audit_log()
+        .append(&actor, "session.end", id, json!({ "by": "the caller" }))
         .await?;
     Ok(())
 }

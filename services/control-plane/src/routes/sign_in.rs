@@ -86,7 +86,7 @@ async fn choices(
     Params(of): Params<OfTenant>,
 ) -> ApiResult<Answer<Vec<SignInChoice>>> {
     let mut tx = app.store.tenant(of.tenant).await?;
-    let issuers = tx.list_issuers(Some(IssuerKind::People)).await?;
+    let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     let choices = issuers.into_iter().map(|issuer| SignInChoice {
         issuer_id: issuer.id,
         name: issuer.name,
@@ -165,7 +165,8 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         Err(error) => {
             let mut tx = app.store.tenant(tenant).await?;
             let detail = json!({ "why": error.detail() });
-            tx.audit(&Actor::Service, "sign-in.deny", issuer.id, detail)
+            tx.audit_log()
+                .append(&Actor::Service, "sign-in.deny", issuer.id, detail)
                 .await?;
             tx.commit().await?;
             return Err(error);
@@ -179,26 +180,30 @@ async fn finish(app: &App, parts: &Parts, answer: Redirected) -> ApiResult<Respo
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let mut tx = app.store.tenant(tenant).await?;
-    tx.create_session(&NewSession {
-        id: token.id,
-        issuer: issuer.id,
-        hash: &token.hash,
-        subject: &person.subject,
-        name: &person.name,
-        role: person.role,
-        provider_sid: person.sid.as_deref(),
-        user_agent: &login::printable(agent, 300),
-        expires_at: app.now() + life,
-    })
-    .await?;
-    tx.put_secret(&id_token(token.id), person.id_token.as_bytes())
+    tx.sessions()
+        .create(&NewSession {
+            id: token.id,
+            issuer: issuer.id,
+            hash: &token.hash,
+            subject: &person.subject,
+            name: &person.name,
+            role: person.role,
+            provider_sid: person.sid.as_deref(),
+            user_agent: &login::printable(agent, 300),
+            expires_at: app.now() + life,
+        })
+        .await?;
+    tx.secrets()
+        .put(&id_token(token.id), person.id_token.as_bytes())
         .await?;
     let actor = Actor::Person {
         issuer: issuer.id,
         subject: person.subject,
     };
     let detail = json!({ "name": person.name, "role": person.role });
-    tx.audit(&actor, "session.begin", token.id, detail).await?;
+    tx.audit_log()
+        .append(&actor, "session.begin", token.id, detail)
+        .await?;
     tx.commit().await?;
     let cookies = [
         session::set(FLOW_COOKIE, None, 0)?,
@@ -255,11 +260,12 @@ async fn back_channel_logout(
         .finalize();
     let mut tx = app.store.tenant(tenant).await?;
     let until = now + Duration::seconds(2 * LOGOUT_TOKEN_AGE);
-    if !tx.spend_proof(&hash, until).await? {
+    if !tx.proofs().consume(&hash, until).await? {
         return Err(invalid("it was used before"));
     }
     let ended = tx
-        .end_sessions(&SessionScope {
+        .sessions()
+        .end(&SessionScope {
             issuer: Some(issuer.id),
             subject,
             provider_sid: sid,
@@ -267,13 +273,14 @@ async fn back_channel_logout(
         })
         .await?;
     for session in &ended {
-        tx.audit(
-            &Actor::Service,
-            "session.end",
-            session,
-            json!({ "by": "the issuer", "issuer": issuer.id }),
-        )
-        .await?;
+        tx.audit_log()
+            .append(
+                &Actor::Service,
+                "session.end",
+                session,
+                json!({ "by": "the issuer", "issuer": issuer.id }),
+            )
+            .await?;
     }
     tx.commit().await?;
     let no_store = [(header::CACHE_CONTROL, "no-store")];
@@ -284,7 +291,7 @@ async fn back_channel_logout(
 /// one.
 async fn people_issuer(app: &App, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
     let mut tx = app.store.tenant(tenant).await?;
-    let issuers = tx.list_issuers(Some(IssuerKind::People)).await?;
+    let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     issuers
         .into_iter()
         .find(|issuer| issuer.id == id)

@@ -39,19 +39,22 @@ async fn create(
     let id = Uuid::now_v7();
     let detail = json!({ "name": new.name });
     let mut tx = app.store.platform().await?;
-    tx.audit(&Actor::Platform, "tenant.create", id, detail.clone())
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.create", id, detail.clone())
         .await?;
-    let tenant = tx.create_tenant(id, &new.name).await?;
+    let tenant = tx.tenants().create(id, &new.name).await?;
     let (text, token) = token::mint(Kind::Api, tenant.id);
-    tx.create_api_token(&NewToken {
-        id: token.id,
-        name: "first",
-        role: AccessRole::TenantAdmin,
-        hash: &token.hash,
-        expires_at: None,
-    })
-    .await?;
-    tx.audit(&Actor::Platform, "tenant.create", id, detail)
+    tx.api_tokens()
+        .create(&NewToken {
+            id: token.id,
+            name: "first",
+            role: AccessRole::TenantAdmin,
+            hash: &token.hash,
+            expires_at: None,
+        })
+        .await?;
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.create", id, detail)
         .await?;
     tx.commit().await?;
     Ok((
@@ -85,14 +88,16 @@ async fn list(
         check_text("search", search, 100)?;
     }
     let mut tx = app.store.platform().await?;
-    Ok(Answer(tx.list_tenants(search, filter.cursor).await?))
+    Ok(Answer(tx.tenants().list(search, filter.cursor).await?))
 }
 
 /// One tenant.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
     responses((status = 200, body = Tenant), (status = "4XX", body = Problem)))]
 async fn get(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answer<Tenant>> {
-    Ok(Answer(app.store.platform().await?.find_tenant(id).await?))
+    Ok(Answer(
+        app.store.platform().await?.tenants().find(id).await?,
+    ))
 }
 
 /// Deletes a tenant: all of its credentials end, its bundles are disconnected, and
@@ -101,26 +106,29 @@ async fn get(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Answe
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<StatusCode> {
     let mut tx = app.store.platform().await?;
-    let name = tx.find_tenant(id).await?.name;
+    let name = tx.tenants().find(id).await?.name;
     let detail = json!({ "name": name });
-    tx.audit(&Actor::Platform, "tenant.delete", id, detail.clone())
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.delete", id, detail.clone())
         .await?;
-    tx.delete_tenant(id).await?;
+    tx.tenants().delete(id).await?;
     tx.bind(id).await?;
-    tx.revoke_all_tokens().await?;
-    tx.end_sessions(&Default::default()).await?;
-    tx.revoke_all_endpoints().await?;
+    tx.api_tokens().revoke_all().await?;
+    tx.enrolment_tokens().revoke_unused().await?;
+    tx.sessions().end(&Default::default()).await?;
+    tx.endpoints().revoke_all().await?;
     let everything = Scope {
         pair: None,
         endpoint: None,
         bundle: None,
     };
     disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
-    tx.delete_all_webhooks().await?;
-    tx.audit(&Actor::Platform, "tenant.delete", id, detail)
+    tx.webhooks().delete_all().await?;
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.delete", id, detail)
         .await?;
     // After the last entry: without its key the log takes no more.
-    tx.shred().await?;
+    tx.secrets().shred().await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -130,7 +138,7 @@ async fn delete(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<St
     params(("id" = Uuid, Path)),
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
 async fn get_quotas(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<Tagged<Quotas>> {
-    Ok(tagged(look_at(&app, id).await?.quotas().await?))
+    Ok(tagged(look_at(&app, id).await?.quotas().get().await?))
 }
 
 /// Sets how much a tenant may have and ask; what it has already stays. With
@@ -148,11 +156,12 @@ async fn set_quotas(
     Json(quotas): Json<Quotas>,
 ) -> ApiResult<Tagged<Quotas>> {
     let mut tx = app.store.platform().await?;
-    let before = tx.lock_quotas(id).await?;
+    let before = tx.quotas().lock(id).await?;
     read.check(&before)?;
-    tx.set_quotas(id, &quotas).await?;
+    tx.quotas().set(id, &quotas).await?;
     let detail = json!({ "before": before, "after": quotas });
-    tx.audit(&Actor::Platform, "tenant.quotas", id, detail)
+    tx.audit_log()
+        .append(&Actor::Platform, "tenant.quotas", id, detail)
         .await?;
     tx.commit().await?;
     Ok(tagged(quotas))
@@ -170,7 +179,7 @@ async fn overview(_: Platform, State(app): State<App>, Id(id): Id) -> ApiResult<
 /// Begins a transaction of the platform's that reads of a tenant.
 async fn look_at(app: &App, tenant: Uuid) -> ApiResult<Tx> {
     let mut tx = app.store.platform().await?;
-    tx.find_tenant(tenant).await?;
+    tx.tenants().find(tenant).await?;
     tx.bind(tenant).await?;
     Ok(tx)
 }
@@ -179,5 +188,5 @@ async fn look_at(app: &App, tenant: Uuid) -> ApiResult<Tx> {
 #[utoipa::path(get, path = "/v1/quotas", tag = "tenants",
     responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
 async fn own_quotas(mut member: Member) -> ApiResult<Answer<Quotas>> {
-    Ok(Answer(member.tx.quotas().await?))
+    Ok(Answer(member.tx.quotas().get().await?))
 }

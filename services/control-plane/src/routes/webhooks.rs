@@ -53,13 +53,14 @@ async fn create(
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.check_quota(Counted::Webhooks).await?;
+    tx.quotas().check(Counted::Webhooks).await?;
     let id = Uuid::now_v7();
     let mut secret = Zeroizing::new([0u8; 32]);
     rand::rng().fill_bytes(&mut *secret);
-    let webhook = tx.create_webhook(id, &new.url, &new.kinds).await?;
-    tx.put_secret(&secret_name(id), &secret[..]).await?;
-    tx.audit(&actor, "webhook.create", id, json!({ "webhook": webhook }))
+    let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
+    tx.secrets().put(&secret_name(id), &secret[..]).await?;
+    tx.audit_log()
+        .append(&actor, "webhook.create", id, json!({ "webhook": webhook }))
         .await?;
     member.tx.commit().await?;
     Ok((
@@ -78,14 +79,14 @@ async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Webhook>>> {
-    Ok(Answer(member.tx.list_webhooks(cursor.cursor).await?))
+    Ok(Answer(member.tx.webhooks().list(cursor.cursor).await?))
 }
 
 /// One receiver.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
     responses((status = 200, body = Webhook), (status = "4XX", body = Problem)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
-    Ok(Answer(member.tx.find_webhook(id).await?))
+    Ok(Answer(member.tx.webhooks().find(id).await?))
 }
 
 /// Removes a receiver and what it has not been told yet.
@@ -93,11 +94,12 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
-    member.tx.delete_webhook(id).await?;
-    member.tx.erase_secrets(&[secret_name(id)]).await?;
+    member.tx.webhooks().delete(id).await?;
+    member.tx.secrets().erase(&[secret_name(id)]).await?;
     member
         .tx
-        .audit(&actor, "webhook.delete", id, json!({}))
+        .audit_log()
+        .append(&actor, "webhook.delete", id, json!({}))
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -112,7 +114,9 @@ async fn deliveries(
     Id(id): Id,
     Params(cursor): Params<Cursor>,
 ) -> ApiResult<Answer<Page<Delivery>>> {
-    Ok(Answer(member.tx.list_deliveries(id, cursor.cursor).await?))
+    Ok(Answer(
+        member.tx.deliveries().list(id, cursor.cursor).await?,
+    ))
 }
 
 /// Tells a receiver again, with the same `webhook-id`.
@@ -122,10 +126,11 @@ async fn deliveries(
 async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> {
     let [id, delivery] = ids.0;
     let actor = member.actor();
-    let replayed = member.tx.replay_delivery(id, delivery).await?;
+    let replayed = member.tx.deliveries().replay(id, delivery).await?;
     member
         .tx
-        .audit(
+        .audit_log()
+        .append(
             &actor,
             "webhook.replay",
             delivery,

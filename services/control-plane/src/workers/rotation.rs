@@ -21,7 +21,7 @@ pub async fn run(app: App) -> ApiResult<()> {
 /// whole, and somebody else goes on from there.
 async fn step(app: &App) -> ApiResult<bool> {
     let mut tx = app.store.platform().await?;
-    let Some((rotation, at)) = tx.claim_rotation().await? else {
+    let Some((rotation, at)) = tx.rotations().claim().await? else {
         return Ok(false);
     };
     if !app.store.keyring().holds(rotation.to_version) {
@@ -32,29 +32,31 @@ async fn step(app: &App) -> ApiResult<bool> {
         return Ok(false);
     }
     tx.bind(at).await?;
-    let done = tx.reseal(rotation.to_version, BATCH).await?;
-    let left = tx.count_secrets_not_under(rotation.to_version).await?;
+    let done = tx.secrets().reseal(rotation.to_version, BATCH).await?;
+    let left = tx.secrets().count_not_under(rotation.to_version).await?;
     tx.bind(PLATFORM).await?;
     let done = i64::try_from(done).unwrap_or(0);
     if left > 0 {
-        tx.advance_rotation(rotation.id, at, done, false).await?;
+        tx.rotations().advance(rotation.id, at, done, false).await?;
         tx.commit().await?;
         // Nothing done, something left: it is being changed just now.
         return Ok(done > 0);
     }
-    let next = tx.tenant_after(at).await?;
+    let next = tx.tenants().next_after(at).await?;
     let finished = next.is_none();
-    tx.advance_rotation(rotation.id, next.unwrap_or(at), done, finished)
+    tx.rotations()
+        .advance(rotation.id, next.unwrap_or(at), done, finished)
         .await?;
     if finished {
         let detail = serde_json::json!({ "to_version": rotation.to_version });
-        tx.audit(
-            &armour_storage::Actor::Service,
-            "master-key.rotated",
-            rotation.id,
-            detail,
-        )
-        .await?;
+        tx.audit_log()
+            .append(
+                &armour_storage::Actor::Service,
+                "master-key.rotated",
+                rotation.id,
+                detail,
+            )
+            .await?;
         tracing::info!(version = rotation.to_version, "rotation finished");
     }
     tx.commit().await?;
@@ -80,11 +82,17 @@ pub async fn count(app: &App, which: Secrets) -> ApiResult<i64> {
     while let Some(tenant) = at {
         let mut tx = app.store.tenant(tenant).await?;
         total += match which {
-            Secrets::Under(version) => tx.count_secrets_under(version).await?,
-            Secrets::NotUnder(version) => tx.count_secrets_not_under(version).await?,
+            Secrets::Under(version) => tx.secrets().count_under(version).await?,
+            Secrets::NotUnder(version) => tx.secrets().count_not_under(version).await?,
         };
         drop(tx);
-        at = app.store.platform().await?.tenant_after(tenant).await?;
+        at = app
+            .store
+            .platform()
+            .await?
+            .tenants()
+            .next_after(tenant)
+            .await?;
     }
     Ok(total)
 }

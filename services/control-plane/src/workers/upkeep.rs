@@ -13,21 +13,23 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
     }
     let after = Duration::seconds(app.config.endpoint_lost_after_s.into());
     let mut at = PLATFORM;
-    while let Some(tenant) = app.store.platform().await?.tenant_after(at).await? {
+    while let Some(tenant) = app.store.platform().await?.tenants().next_after(at).await? {
         at = tenant;
         let mut tx = app.store.tenant(tenant).await?;
         // Of two replicas' updates of a row the second finds it marked.
-        let lost = tx.mark_lost_endpoints(app.now() - after).await?;
+        let lost = tx.endpoints().mark_lost(app.now() - after).await?;
         for (endpoint, name) in &lost {
             let detail = json!({ "name": name, "silent_for_s": after.num_seconds() });
-            tx.record_event(&NewEvent {
-                kind: "endpoint.lost",
-                endpoint: Some(*endpoint),
-                detail: detail.clone(),
-                ..NewEvent::default()
-            })
-            .await?;
-            tx.audit(&Actor::Service, "endpoint.lost", endpoint, detail)
+            tx.events()
+                .record(&NewEvent {
+                    kind: "endpoint.lost",
+                    endpoint: Some(*endpoint),
+                    detail: detail.clone(),
+                    ..NewEvent::default()
+                })
+                .await?;
+            tx.audit_log()
+                .append(&Actor::Service, "endpoint.lost", endpoint, detail)
                 .await?;
         }
         if !lost.is_empty() {
@@ -40,7 +42,7 @@ pub async fn find_lost(app: App) -> ApiResult<()> {
 /// Whether this replica is to walk the tenants this time.
 async fn has_turn(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
     let mut tx = app.store.platform().await?;
-    let taken = tx.take_turn(name, seconds).await?;
+    let taken = tx.job_leases().acquire(name, seconds).await?;
     tx.commit().await?;
     Ok(taken)
 }
@@ -49,7 +51,8 @@ async fn has_turn(app: &App, name: &str, seconds: f64) -> ApiResult<bool> {
 pub async fn be_present(app: App) -> ApiResult<()> {
     app.store.set_clock().await?;
     let mut tx = app.store.platform().await?;
-    tx.touch_replica(app.replica, env!("CARGO_PKG_VERSION"))
+    tx.replicas()
+        .touch(app.replica, env!("CARGO_PKG_VERSION"))
         .await?;
     tx.commit().await?;
     Ok(())
@@ -70,7 +73,8 @@ pub async fn run(app: App) -> ApiResult<()> {
     if dropped > 0 {
         let mut tx = app.store.platform().await?;
         let detail = json!({ "months": dropped, "before": retain });
-        tx.audit(&Actor::Service, "audit.retain", "audit", detail)
+        tx.audit_log()
+            .append(&Actor::Service, "audit.retain", "audit", detail)
             .await?;
         tx.commit().await?;
     }
@@ -80,7 +84,13 @@ pub async fn run(app: App) -> ApiResult<()> {
         let mut tx = app.store.tenant(tenant).await?;
         tx.sweep(now, now - app.config.session_idle()).await?;
         tx.commit().await?;
-        at = app.store.platform().await?.tenant_after(tenant).await?;
+        at = app
+            .store
+            .platform()
+            .await?
+            .tenants()
+            .next_after(tenant)
+            .await?;
     }
     Ok(())
 }
@@ -89,18 +99,19 @@ async fn sign_with_a_fresh_key(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut tx = app.store.platform().await?;
     // Of several replicas one makes it; the others then see it.
-    tx.lock_signing_keys().await?;
-    let keys = tx.public_signing_keys(now).await?;
+    tx.signing_keys().lock().await?;
+    let keys = tx.signing_keys().list_public(now).await?;
     let life = Duration::days(app.config.signing_key_days.into());
     if keys.first().is_none_or(|key| key.activates_at + life < now) {
         let kid = signing::add(&mut tx, now).await?;
         let detail = json!({ "because": "the earlier one is old" });
-        tx.audit(&Actor::Service, "signing-key.create", kid, detail)
+        tx.audit_log()
+            .append(&Actor::Service, "signing-key.create", kid, detail)
             .await?;
     }
-    let gone = tx.delete_retired_signing_keys(now).await?;
+    let gone = tx.signing_keys().delete_retired(now).await?;
     let names: Vec<String> = gone.iter().map(|kid| signing::secret(kid)).collect();
-    tx.erase_secrets(&names).await?;
+    tx.secrets().erase(&names).await?;
     tx.commit().await?;
     Ok(())
 }

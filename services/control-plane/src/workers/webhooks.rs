@@ -48,9 +48,9 @@ async fn deliver_for(app: &App, tenant: Uuid) -> ApiResult<()> {
     loop {
         let now = app.now();
         let mut tx = app.store.tenant(tenant).await?;
-        let due = tx.claim_deliveries(now, now + LEASE, AT_ONCE).await?;
+        let due = tx.deliveries().claim(now, now + LEASE, AT_ONCE).await?;
         if due.is_empty() {
-            tx.settle_hint().await?;
+            tx.work_hints().refresh().await?;
             tx.commit().await?;
             return Ok(());
         }
@@ -79,7 +79,9 @@ async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<(
         Err(error) => failed(app, delivery, None, Some(error), now),
     };
     let mut tx = app.store.tenant(tenant).await?;
-    tx.settle_delivery(delivery.id, &attempt).await?;
+    tx.deliveries()
+        .record_attempt(delivery.id, &attempt)
+        .await?;
     tx.commit().await?;
     Ok(())
 }
@@ -87,7 +89,7 @@ async fn deliver(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<(
 /// Sends it; the receiver's status, or why there is none.
 async fn send(app: &App, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<Result<u16, String>> {
     let mut tx = app.store.tenant(tenant).await?;
-    let secret = tx.secret(&secret_name(delivery.webhook)).await?;
+    let secret = tx.secrets().get(&secret_name(delivery.webhook)).await?;
     drop(tx);
     let secret = secret.ok_or_else(|| ApiError::not_found("the webhook was removed"))?;
     let event = &delivery.event;

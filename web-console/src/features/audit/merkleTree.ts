@@ -1,40 +1,11 @@
 /**
- * The audit log's tree (RFC 9162, section 2.1), checked in this browser: what
- * `docs/audit.md` says, written a second time.
+ * The audit log's Merkle tree (RFC 9162, section 2.1), verified in this browser. It is
+ * written from `docs/audit.md` alone, apart from the control plane's code.
  */
-import type { components } from "../../api/schema";
+import type { AuditEntry, SignedHead } from "../../api/client";
 import { concat, fromBase64, isSigned, sameBytes, sha256 } from "../../lib/crypto";
 
-type AuditEntry = components["schemas"]["AuditEntry"];
-type SignedHead = components["schemas"]["SignedHead"];
 type Bytes = Uint8Array<ArrayBuffer>;
-
-/** JSON in its canonical form (RFC 8785), for what JSON.parse gives. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) {
-    return `[${value.map(canonicalJson).join(",")}]`;
-  }
-  if (value !== null && typeof value === "object") {
-    // By UTF-16 code units, which is how JavaScript compares strings.
-    const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-    return `{${fields.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(",")}}`;
-  }
-  return JSON.stringify(value);
-}
-
-export async function leafHash(tenant: string, entry: AuditEntry): Promise<Bytes> {
-  const { seq, created_at, actor, action, target, detail } = entry;
-  const text = canonicalJson({
-    tenant_id: tenant,
-    seq,
-    created_at,
-    actor,
-    action,
-    target,
-    detail: detail ?? null,
-  });
-  return sha256(concat(Uint8Array.of(0), new TextEncoder().encode(text)));
-}
 
 /** Whether the log's key signed a head. */
 export async function isHeadSigned(key: string, head: SignedHead): Promise<boolean> {
@@ -116,6 +87,21 @@ export async function isConsistent(
   return last === 0 && sameBytes(old, fromBase64(firstRoot)) && sameBytes(now, fromBase64(root));
 }
 
+/** The hash of the leaf that an entry is in the tree of a tenant. */
+export async function leafHash(tenant: string, entry: AuditEntry): Promise<Bytes> {
+  const { seq, created_at, actor, action, target, detail } = entry;
+  const text = canonicalJson({
+    tenant_id: tenant,
+    seq,
+    created_at,
+    actor,
+    action,
+    target,
+    detail: detail ?? null,
+  });
+  return sha256(concat(Uint8Array.of(0), new TextEncoder().encode(text)));
+}
+
 function up(node: number, last: number): [number, number] {
   return [Math.floor(node / 2), Math.floor(last / 2)];
 }
@@ -134,4 +120,17 @@ function microseconds(at: string): bigint {
 function uuid(text: string): Bytes {
   const pairs = text.replaceAll("-", "").match(/../g) ?? [];
   return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16));
+}
+
+/** JSON in its canonical form (RFC 8785), for what JSON.parse gives. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) {
+    return `[${value.map(canonicalJson).join(",")}]`;
+  }
+  if (value !== null && typeof value === "object") {
+    // By UTF-16 code units, which is how JavaScript compares strings.
+    const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${fields.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(",")}}`;
+  }
+  return JSON.stringify(value);
 }

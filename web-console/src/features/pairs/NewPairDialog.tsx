@@ -1,17 +1,24 @@
 import { Select, Stack, Text, TextInput } from "@mantine/core";
+import { useInputState } from "@mantine/hooks";
 import { useState } from "react";
 
-import { type Api, type Party, type Policy, fetchAllPages, unwrap } from "../../api/client";
 import { useAuth } from "../../api/AuthContext";
-import { t } from "../../lib/strings";
+import { type Api, type Policy, type Role, unwrap } from "../../api/client";
+import { createEnrolmentToken, fetchParties } from "../../api/parties";
 import { ActionDialog } from "../../components/ActionDialog";
 import { OneTimeSecret } from "../../components/OneTimeSecret";
+import { t } from "../../lib/strings";
 
-/** Guides from two names to the commands that enrol the two agents. */
+const SUITES = [
+  { value: "1", label: "1: X25519" },
+  { value: "2", label: "2: X25519 + ML-KEM-768" },
+];
+
+/** Asks for two names, and ends in the commands that enrol the two agents. */
 export function NewPairDialog() {
   const { api } = useAuth();
-  const [consumer, setConsumer] = useState("");
-  const [producer, setProducer] = useState("");
+  const [consumer, setConsumer] = useInputState("");
+  const [producer, setProducer] = useInputState("");
   const [suite, setSuite] = useState("1");
   const [reporting, setReporting] = useState<"batched" | "strict">("batched");
 
@@ -28,29 +35,28 @@ export function NewPairDialog() {
         },
       }),
     );
-    const commands = await Promise.all([
+    const [producerCommand, consumerCommand] = await Promise.all([
       enrolCommand(api, "producer", producerId, "--upstream http://127.0.0.1:8080"),
       enrolCommand(api, "consumer", consumerId, ""),
     ]);
     return (
       <Stack>
         <Text>{t.pairs.enrol}</Text>
-        {commands.map(([side, text]) => (
-          <OneTimeSecret key={side} label={side} text={text} />
-        ))}
+        <OneTimeSecret label="producer" text={producerCommand} />
+        <OneTimeSecret label="consumer" text={consumerCommand} />
       </Stack>
     );
   };
 
   return (
-    <ActionDialog label={t.pairs.new} submitLabel={t.create} onSubmit={create} primary>
+    <ActionDialog label={t.pairs.new} submitLabel={t.create} primary onSubmit={create}>
       <TextInput
         label={t.pairs.newConsumer}
         description={t.pairs.newHint}
         required
         maxLength={100}
         value={consumer}
-        onChange={(event) => setConsumer(event.currentTarget.value)}
+        onChange={setConsumer}
         data-autofocus
       />
       <TextInput
@@ -59,54 +65,44 @@ export function NewPairDialog() {
         required
         maxLength={100}
         value={producer}
-        onChange={(event) => setProducer(event.currentTarget.value)}
+        onChange={setProducer}
       />
       <Select
         label={t.pairs.suite}
         allowDeselect={false}
-        data={[
-          { value: "1", label: "1: X25519" },
-          { value: "2", label: "2: X25519 + ML-KEM-768" },
-        ]}
+        data={SUITES}
         value={suite}
         onChange={(value) => setSuite(value ?? "1")}
       />
       <Select
         label={t.pairs.reporting}
         allowDeselect={false}
-        data={["batched", "strict"]}
+        data={["batched", "strict"] as const}
         value={reporting}
-        onChange={(value) => setReporting(value === "strict" ? "strict" : "batched")}
+        onChange={(value) => setReporting(value ?? "batched")}
       />
     </ActionDialog>
   );
 }
 
-type Role = "consumer" | "producer";
-
-/** The id of the party of a name, registered if there is none. */
-async function findOrCreateParty(api: Api, side: Role, name: string): Promise<string> {
-  const path = `/v1/${side}s` as const;
-  const known = await fetchAllPages<Party>((query) => api.GET(path, { params: { query } }));
-  const found = known.find((one) => one.name === name);
-  return (found ?? (await unwrap(api.POST(path, { body: { name } })))).id;
+/** The id of the party with a name, which is created if there is none. */
+async function findOrCreateParty(api: Api, role: Role, name: string): Promise<string> {
+  const parties = await fetchParties(api, role);
+  const found = parties.find((party) => party.name === name);
+  return (found ?? (await unwrap(api.POST(`/v1/${role}s`, { body: { name } })))).id;
 }
 
+/** The command that enrols and starts an agent; its token works once. */
 async function enrolCommand(
   api: Api,
-  side: Role,
-  id: string,
-  rest: string,
-): Promise<[Role, string]> {
-  const { token } = await unwrap(
-    api.POST("/v1/enrolment-tokens", { body: { role: side, party_id: id } }),
-  );
+  role: Role,
+  partyId: string,
+  options: string,
+): Promise<string> {
+  const token = await createEnrolmentToken(api, role, partyId);
   return [
-    side,
-    [
-      `(umask 077 && echo ${token} > enrolment)`,
-      `armour-agent ${side} --control-plane ${window.location.origin} --data-dir ./agent \\`,
-      `    --enrol-token-file enrolment ${rest}`.trimEnd(),
-    ].join("\n"),
-  ];
+    `(umask 077 && echo ${token} > enrolment)`,
+    `armour-agent ${role} --control-plane ${window.location.origin} --data-dir ./agent \\`,
+    `    --enrol-token-file enrolment ${options}`.trimEnd(),
+  ].join("\n");
 }

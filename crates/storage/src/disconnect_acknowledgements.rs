@@ -1,0 +1,55 @@
+//! When endpoints acknowledged a disconnect: their first heartbeat without the bundle.
+
+use armour_api::Obedience;
+use uuid::Uuid;
+
+use crate::{error::Result, tx::Tx};
+
+impl Tx {
+    /// Which endpoints have acknowledged which disconnects.
+    pub fn disconnect_acknowledgements(&mut self) -> DisconnectAcknowledgements<'_> {
+        DisconnectAcknowledgements(self)
+    }
+}
+
+/// Which endpoints have acknowledged which disconnects.
+pub struct DisconnectAcknowledgements<'a>(&'a mut Tx);
+
+impl DisconnectAcknowledgements<'_> {
+    /// Records which disconnects an endpoint has acknowledged: those of the last hour
+    /// whose bundle is not among its `active` ones any more.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn record(&mut self, endpoint: Uuid, active: &[Uuid]) -> Result<()> {
+        sqlx::query!(
+            "INSERT INTO obediences (tenant_id, bundle_id, endpoint_id)
+             SELECT tenant_id, bundle_id, $2 FROM bundles
+             WHERE tenant_id = $1 AND (consumer_endpoint_id = $2 OR producer_endpoint_id = $2)
+               AND disconnected_at > now() - interval '1 hour' AND bundle_id <> ALL ($3)
+             ON CONFLICT DO NOTHING",
+            self.0.tenant,
+            endpoint,
+            active
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// When endpoints acknowledged a bundle's disconnect.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn list(&mut self, bundle: Uuid) -> Result<Vec<Obedience>> {
+        Ok(sqlx::query_as!(
+            Obedience,
+            "SELECT endpoint_id, obeyed_at FROM obediences
+             WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY obeyed_at",
+            self.0.tenant,
+            bundle
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?)
+    }
+}

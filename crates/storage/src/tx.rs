@@ -1,0 +1,75 @@
+//! A transaction: what it sees, and how it ends. Each aggregate adds a view of
+//! itself, such as `tx.pairs()`, in its own file.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::{clock::Clock, error::Result, keyring::Keyring};
+
+/// The tenant that stands for the platform itself.
+pub const PLATFORM: Uuid = Uuid::nil();
+
+/// A transaction that sees one tenant's rows, or with none the platform's.
+pub struct Tx {
+    pub(crate) inner: Transaction<'static, Postgres>,
+    pub(crate) tenant: Uuid,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) clock: Clock,
+}
+
+impl Tx {
+    /// Makes the transaction's work durable.
+    ///
+    /// # Errors
+    /// If the database refuses or does not answer.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Lets the commit return before it is on disk, for what may be lost in a crash.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn allow_asynchronous_commit(&mut self) -> Result<()> {
+        sqlx::query!("SET LOCAL synchronous_commit = off")
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Undoes the transaction's work and lets go of its locks.
+    ///
+    /// # Errors
+    /// If the database does not answer; then it is undone all the same.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+
+    /// Binds a transaction of the platform's to a tenant instead.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn bind(&mut self, tenant: Uuid) -> Result<()> {
+        sqlx::query!(
+            "SELECT set_config('armour.tenant', $1, true)",
+            tenant.to_string()
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        self.tenant = tenant;
+        Ok(())
+    }
+
+    /// The time, the same for all replicas.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The tenant the transaction is bound to.
+    pub fn tenant_id(&self) -> Uuid {
+        self.tenant
+    }
+}

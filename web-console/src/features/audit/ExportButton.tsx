@@ -1,0 +1,75 @@
+import { Button, Progress, Text } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { useAuth } from "../../api/AuthContext";
+import { type Credentials, authHeaders } from "../../api/credentials";
+import { ErrorAlert } from "../../components/ErrorAlert";
+import { t } from "../../lib/strings";
+
+interface ExportProgress {
+  done: number;
+  all: number;
+}
+
+const NEWLINE = 10;
+
+/** Saves the whole log as a file, and shows how far it is. */
+export function ExportButton() {
+  const { credentials } = useAuth();
+  const [progress, setProgress] = useState<ExportProgress>();
+  const run = useMutation({
+    mutationFn: async () => saveFile("audit.ndjson", await exportLog(credentials, setProgress)),
+    onSettled: () => setProgress(undefined),
+  });
+  return (
+    <>
+      {progress && (
+        <div role="status">
+          <Text size="sm">{t.audit.exporting(progress.done, progress.all)}</Text>
+          <Progress
+            value={(100 * progress.done) / Math.max(progress.all, 1)}
+            aria-label={t.audit.export}
+          />
+        </div>
+      )}
+      <ErrorAlert error={run.error} />
+      <Button variant="default" size="xs" loading={run.isPending} onClick={() => run.mutate()}>
+        {t.audit.export}
+      </Button>
+    </>
+  );
+}
+
+/** Reads the log's entries as lines of JSON; the progress is told by counting lines. */
+async function exportLog(
+  credentials: Credentials,
+  onProgress: (progress: ExportProgress) => void,
+): Promise<Blob> {
+  const response = await fetch("/v1/audit/export", { headers: authHeaders(credentials) });
+  if (!response.ok || !response.body) {
+    throw new Error(`${response.status}`);
+  }
+  const all = Number(response.headers.get("x-armour-entries") ?? 0);
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body.getReader();
+  let lines = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) {
+      break;
+    }
+    chunks.push(new Uint8Array(value));
+    lines += value.reduce((count, byte) => count + (byte === NEWLINE ? 1 : 0), 0);
+    onProgress({ done: Math.min(lines, all), all });
+  }
+  return new Blob(chunks, { type: "application/x-ndjson" });
+}
+
+function saveFile(name: string, content: Blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}

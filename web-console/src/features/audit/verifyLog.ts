@@ -1,0 +1,39 @@
+import { type Api, type AuditEntry, unwrap } from "../../api/client";
+import { t } from "../../lib/strings";
+import { isConsistent, isHeadSigned, isIncluded, leafHash } from "./merkleTree";
+
+/**
+ * Verifies that the log's latest head is signed, and that its tree is an extension of the
+ * first one. Returns how many entries it has.
+ */
+export async function verifyLog(api: Api): Promise<number> {
+  const { log_key, head } = await unwrap(api.GET("/v1/audit/head"));
+  const proof = await unwrap(
+    api.GET("/v1/audit/consistency", { params: { query: { first: 1, size: head.size } } }),
+  );
+  const holds =
+    (await isHeadSigned(log_key, head)) &&
+    proof.root === head.root &&
+    (await isConsistent(1, proof.first_root, head.size, head.root, proof.consistency));
+  if (!holds) {
+    throw new Error(t.audit.notProven);
+  }
+  return head.size;
+}
+
+/** An entry, and whether the tree of the latest signed head holds it. */
+export async function fetchProvenEntry(
+  api: Api,
+  tenant: string,
+  seq: number,
+): Promise<{ entry: AuditEntry; isProven: boolean }> {
+  const { log_key, head } = await unwrap(api.GET("/v1/audit/head"));
+  const { entry, inclusion } = await unwrap(
+    api.GET("/v1/audit/{seq}/proof", { params: { path: { seq }, query: { size: head.size } } }),
+  );
+  const hash = await leafHash(tenant, entry);
+  const isProven =
+    (await isHeadSigned(log_key, head)) &&
+    (await isIncluded(hash, seq - 1, head.size, inclusion, head.root));
+  return { entry, isProven };
+}

@@ -1,0 +1,29 @@
+import { useQuery } from "@tanstack/react-query";
+
+import { useAuth } from "../../api/AuthContext";
+import { unwrap, unwrapWithEtag } from "../../api/client";
+
+/** Exchanges make no events, so a bundle in use is read again this often, in milliseconds. */
+export const REFETCH_INTERVAL_MS = 3_000;
+
+/** A bundle with its pair and lanes and, if it was disconnected, why and which ends acknowledged it. */
+export function useBundle(id: string) {
+  const { api } = useAuth();
+  const path = { params: { path: { id } } };
+  return useQuery({
+    queryKey: ["bundle", id],
+    refetchInterval: ({ state }) =>
+      state.data?.bundle.state === "disconnected" ? false : REFETCH_INTERVAL_MS,
+    queryFn: async () => {
+      const bundle = await unwrap(api.GET("/v1/bundles/{id}", path));
+      const [pair, lanes, collisions, acknowledgements] = await Promise.all([
+        unwrapWithEtag(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
+        unwrap(api.GET("/v1/bundles/{id}/lanes", path)),
+        unwrap(api.GET("/v1/collisions")),
+        unwrap(api.GET("/v1/bundles/{id}/obediences", path)),
+      ]);
+      const collision = collisions.items.find((one) => one.bundle_id === id);
+      return { bundle, pair: pair.data, etag: pair.etag, lanes, collision, acknowledgements };
+    },
+  });
+}
