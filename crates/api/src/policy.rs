@@ -76,10 +76,10 @@ impl Policy {
                 3_600_000,
             ),
         ];
-        for (field, value, least, most) in ranges {
-            if !(least..=most).contains(&value) {
+        for (field, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
                 return Err(format!(
-                    "policy.{field} must be from {least} to {most}, not {value}"
+                    "policy.{field} must be from {min} to {max}, not {value}"
                 ));
             }
         }

@@ -61,20 +61,20 @@ impl Client {
     /// # Errors
     /// As above.
     pub async fn draw_bundle(&self, pair: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
-        let ask = DrawBundle {
+        let request = DrawBundle {
             pair_id: pair,
             pinned,
             number: None,
         };
-        self.draw(&ask).await
+        self.draw(&request).await
     }
 
     /// Draws a bundle, numbered so that it does not supersede a later one.
     ///
     /// # Errors
     /// As above; `draw-over` if a later one was drawn.
-    pub async fn draw(&self, ask: &DrawBundle) -> Result<BundleGrant> {
-        self.post("/v1/endpoint/bundles", ask).await
+    pub async fn draw(&self, request: &DrawBundle) -> Result<BundleGrant> {
+        self.post("/v1/endpoint/bundles", request).await
     }
 
     /// A bundle of the calling endpoint; `pinned` as above.
@@ -127,8 +127,8 @@ impl Client {
     ///
     /// # Errors
     /// As above.
-    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatAck> {
-        self.post("/v1/endpoint/heartbeat", beat).await
+    pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAck> {
+        self.post("/v1/endpoint/heartbeat", heartbeat).await
     }
 }
 

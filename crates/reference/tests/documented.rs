@@ -1,5 +1,4 @@
 //! docs/configuration.md is what the programs say of themselves.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 #[test]
 fn the_page_is_up_to_date() {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::operator::Operator;
 
-/// How often the progress is asked for.
-const ASK: Duration = Duration::from_millis(250);
+/// How often the progress is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const SIGNING_KEY: [&str; 4] = ["kid", "created_at", "activates_at", "retires_at"];
 
 /// `armour keys`.
@@ -96,7 +96,7 @@ async fn rotate(operator: &Operator, to: i32) -> anyhow::Result<()> {
     )?);
     while rotation.finished_at.is_none() {
         bar.set_position(count(rotation.done));
-        tokio::time::sleep(ASK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         match client.rotation(rotation.id).await {
             Ok(now) => rotation = now,
             // The work goes on without us.

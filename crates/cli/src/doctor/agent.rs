@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use super::Findings;
 
 /// Asks an agent's health listener.
-pub async fn look(findings: &mut Findings, listener: &str) {
+pub async fn check_listener(findings: &mut Findings, listener: &str) {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5));
     let answer = match http.build() {
         Ok(http) => http.get(format!("http://{listener}/ready")).send().await,
@@ -31,8 +31,8 @@ pub async fn look(findings: &mut Findings, listener: &str) {
     }
 }
 
-/// Looks into an agent's data folder.
-pub fn look_into(findings: &mut Findings, folder: &Path) {
+/// Checks an agent's data folder.
+pub fn check_folder(findings: &mut Findings, folder: &Path) {
     let at = folder.display();
     let mode = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;

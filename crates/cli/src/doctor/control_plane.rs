@@ -2,8 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use armour_api::{Health, KeyState, Problem};
+use armour_api::{Health, KeyState, Problem, System};
+use armour_client::Client;
 use chrono::{DateTime, Utc};
+use reqwest::Response;
 
 use super::Findings;
 use crate::access::{Access, As};
@@ -21,33 +23,59 @@ pub struct Server {
     pub as_platform: bool,
 }
 
-/// Looks at the control plane; tells of it if it can be asked more.
-pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Option<Server> {
-    let server = match access.server(data) {
-        Ok(server) => server,
+/// Checks the control plane; tells of it if it can be asked more.
+pub async fn check(findings: &mut Findings, data: &Path, access: &Access) -> Option<Server> {
+    let server = configuration(findings, data, access)?;
+    let http = authorities(findings, access)?;
+    let asked_at = Utc::now();
+    let answer = reachability(findings, &http, &server).await?;
+    clock(findings, &answer, asked_at);
+    let health = readiness(findings, answer).await?;
+    version(findings, &health.version);
+    let as_platform = service(findings, data, access).await;
+    Some(Server {
+        version: health.version,
+        as_platform,
+    })
+}
+
+fn configuration(findings: &mut Findings, data: &Path, access: &Access) -> Option<String> {
+    match access.server(data) {
+        Ok(server) => {
+            findings.ok("configuration", server.clone());
+            Some(server)
+        }
         Err(error) => {
             findings.broken(
                 "configuration",
                 format!("{error:#}"),
                 "give --server and --token-file, or a profile: armour profiles set …",
             );
-            return None;
+            None
         }
-    };
-    findings.ok("configuration", server.clone());
-    let asked = access
+    }
+}
+
+fn authorities(findings: &mut Findings, access: &Access) -> Option<reqwest::Client> {
+    let http = access
         .http()
         .and_then(|builder| Ok(builder.timeout(Duration::from_secs(10)).build()?));
-    let http = match asked {
-        Ok(http) => http,
+    match http {
+        Ok(http) => Some(http),
         Err(error) => {
             findings.broken("authorities", format!("{error:#}"), "see --ca-file");
-            return None;
+            None
         }
-    };
-    let before = Utc::now();
-    let answer = match http.get(format!("{server}/v1/health/ready")).send().await {
-        Ok(answer) => answer,
+    }
+}
+
+async fn reachability(
+    findings: &mut Findings,
+    http: &reqwest::Client,
+    server: &str,
+) -> Option<Response> {
+    match http.get(format!("{server}/v1/health/ready")).send().await {
+        Ok(answer) => Some(answer),
         Err(error) => {
             let why = format!("{:#}", anyhow::Error::new(error));
             let mend = match why.contains("certificate") {
@@ -57,12 +85,15 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Opti
                 }
             };
             findings.broken("reachability", why, mend);
-            return None;
+            None
         }
-    };
-    let date = answer.headers().get("date").cloned();
+    }
+}
+
+fn clock(findings: &mut Findings, answer: &Response, asked_at: DateTime<Utc>) {
+    let date = answer.headers().get("date");
     let date = date.and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok());
-    match date.map(|date| (date.to_utc() - before).num_seconds()) {
+    match date.map(|date| (date.to_utc() - asked_at).num_seconds()) {
         None => findings.skipped("clock", "the control plane tells no date"),
         Some(apart) if apart.abs() <= CLOCKS_APART => {
             findings.ok("clock", format!("{apart} s apart from the control plane's"));
@@ -73,6 +104,9 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Opti
             "set this machine's clock, or the control plane's, by NTP",
         ),
     }
+}
+
+async fn readiness(findings: &mut Findings, answer: Response) -> Option<Health> {
     if !answer.status().is_success() {
         let status = answer.status();
         let why = answer.json::<Problem>().await.map(|problem| problem.detail);
@@ -92,12 +126,7 @@ pub async fn look(findings: &mut Findings, data: &Path, access: &Access) -> Opti
         return None;
     };
     findings.ok("readiness", "it serves, its database takes writes");
-    version(findings, &health.version);
-    let as_platform = service(findings, data, access).await;
-    Some(Server {
-        version: health.version,
-        as_platform,
-    })
+    Some(health)
 }
 
 fn version(findings: &mut Findings, theirs: &str) {
@@ -125,6 +154,13 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
             return false;
         }
     };
+    migrations(findings, &system);
+    replicas(findings, &system);
+    master_keys(findings, &client).await;
+    true
+}
+
+fn migrations(findings: &mut Findings, system: &System) {
     let last = system.migrations.iter().copied().max().unwrap_or(0);
     match last.cmp(&LATEST_MIGRATION) {
         std::cmp::Ordering::Equal => findings.ok("migrations", format!("all {last} applied")),
@@ -139,6 +175,9 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
             "this program is older than the service: use its version",
         ),
     }
+}
+
+fn replicas(findings: &mut Findings, system: &System) {
     let mut versions: Vec<&str> = system.replicas.iter().map(|r| &*r.version).collect();
     versions.sort_unstable();
     versions.dedup();
@@ -150,9 +189,12 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
             "fine during an upgrade; else finish it: docs/kubernetes.md",
         ),
     }
+}
+
+async fn master_keys(findings: &mut Findings, client: &Client) {
     let Ok(keys) = client.master_keys().await else {
         findings.skipped("master keys", "they cannot be listed");
-        return true;
+        return;
     };
     let active = keys.iter().find(|key| key.state == KeyState::Active);
     match active {
@@ -166,13 +208,10 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
         ),
         None => findings.broken("master keys", "none is active", "docs/keys.md"),
     }
-    true
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
     #[test]
     fn the_last_migration_is_known() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");

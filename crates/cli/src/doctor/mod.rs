@@ -40,7 +40,7 @@ pub enum State {
     Skipped,
 }
 
-/// One thing that was looked at.
+/// What one check found.
 #[derive(Debug, Serialize)]
 pub struct Finding {
     /// What.
@@ -91,7 +91,7 @@ impl Findings {
 }
 
 impl Doctor {
-    /// Looks at everything that can be reached.
+    /// Checks everything that can be reached.
     ///
     /// # Errors
     /// If anything is broken.
@@ -99,15 +99,15 @@ impl Doctor {
         let output = access.output()?;
         let spinner = progress_spinner("looking");
         let mut findings = Findings::default();
-        let reached = control_plane::look(&mut findings, data, access).await;
+        let reached = control_plane::check(&mut findings, data, access).await;
         if let Some(server) = reached {
-            tenant::look(&mut findings, data, access, &server).await;
+            tenant::check(&mut findings, data, access, &server).await;
         }
         for listener in &self.agent {
-            agent::look(&mut findings, listener).await;
+            agent::check_listener(&mut findings, listener).await;
         }
         for folder in &self.agent_data_dir {
-            agent::look_into(&mut findings, folder);
+            agent::check_folder(&mut findings, folder);
         }
         spinner.finish_and_clear();
         report(output, &findings.0)?;

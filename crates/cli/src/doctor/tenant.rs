@@ -14,8 +14,8 @@ const SOON: Duration = Duration::days(7);
 /// A collision within this is told of.
 const LATELY: Duration = Duration::days(1);
 
-/// Looks at what an operator's token may see.
-pub async fn look(findings: &mut Findings, data: &Path, access: &Access, server: &Server) {
+/// Checks what an operator's token may see.
+pub async fn check(findings: &mut Findings, data: &Path, access: &Access, server: &Server) {
     let client = match access.client(data, As::Operator) {
         Ok(client) => client,
         Err(error) => {
