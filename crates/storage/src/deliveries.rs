@@ -22,7 +22,7 @@ pub struct DueDelivery {
     pub url: String,
     /// How often it was tried before.
     pub attempts: i32,
-    /// What to tell.
+    /// The event it delivers.
     pub event: Event,
 }
 

@@ -1,15 +1,14 @@
 //! Lanes advance by compare-and-swap. Every statement serves many lanes at once, so
 //! that one transaction records what many calls report.
 
-use std::{collections::HashMap, collections::HashSet};
+use std::collections::{HashMap, HashSet};
 
 use armour_api::{LaneHead, Role};
 use armour_protocol::{ledger::Chain, ticket::SignedTicket};
 use uuid::Uuid;
 
 use crate::{
-    decode::decode_ticket,
-    decode::{corrupt, to_i64},
+    decode::{corrupt, decode_ticket, to_i64},
     error::Result,
     tx::Tx,
 };

@@ -23,7 +23,7 @@ pub struct PairQuery<'a> {
     pub sort: PairSort,
     /// After this pair: what it is sorted by, and its id.
     pub after: Option<&'a (String, Uuid)>,
-    /// How many at the most.
+    /// How many at most.
     pub limit: i64,
 }
 

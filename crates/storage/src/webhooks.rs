@@ -97,7 +97,7 @@ impl Webhooks<'_> {
         Ok(())
     }
 
-    /// Deletes every webhook, what it has not been told yet included.
+    /// Deletes every webhook, with the deliveries that are still to be made.
     ///
     /// # Errors
     /// If the database refuses.
