@@ -13,6 +13,7 @@ export type DisconnectAcknowledgement = components["schemas"]["Obedience"];
 export type Endpoint = components["schemas"]["Endpoint"];
 export type Evidence = components["schemas"]["Evidence"];
 export type Issuer = components["schemas"]["Issuer"];
+export type KeyVersion = components["schemas"]["KeyVersion"];
 export type Overview = components["schemas"]["Overview"];
 export type Pair = components["schemas"]["Pair"];
 export type PairSort = components["schemas"]["PairSort"];
@@ -26,6 +27,8 @@ export type Role = components["schemas"]["Role"];
 export type Session = components["schemas"]["Session"];
 export type SignInChoice = components["schemas"]["SignInChoice"];
 export type SignedHead = components["schemas"]["SignedHead"];
+export type System = components["schemas"]["System"];
+export type Tenant = components["schemas"]["Tenant"];
 export type Webhook = components["schemas"]["Webhook"];
 export type Whoami = components["schemas"]["Whoami"];
 

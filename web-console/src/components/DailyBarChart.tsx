@@ -1,12 +1,15 @@
 import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
 
+/** How many days are drawn, up to today. */
 const DAYS = 30;
+const DAY_MS = 86_400_000;
+const TICK = { fill: "var(--mantine-color-dimmed)", fontSize: 12 };
 
-/** Counts by day; days without any are none. */
+/** Counts by day; a day that is not in the list has none. */
 export default function DailyBarChart(props: { days: { day: string; count: number }[] }) {
   const known = new Map(props.days.map(({ day, count }) => [day, count]));
   const data = Array.from({ length: DAYS }, (_, back) => {
-    const date = new Date(Date.now() - (DAYS - 1 - back) * 86_400_000);
+    const date = new Date(Date.now() - (DAYS - 1 - back) * DAY_MS);
     const day = date.toISOString().slice(0, 10);
     return { day, count: known.get(day) ?? 0 };
   });
@@ -16,12 +19,8 @@ export default function DailyBarChart(props: { days: { day: string; count: numbe
       <ResponsiveContainer width="100%" height={180}>
         <BarChart data={data} accessibilityLayer={false}>
           <CartesianGrid vertical={false} stroke="var(--mantine-color-default-border)" />
-          <XAxis dataKey="day" tick={{ fill: "var(--mantine-color-dimmed)", fontSize: 12 }} />
-          <YAxis
-            allowDecimals={false}
-            width={30}
-            tick={{ fill: "var(--mantine-color-dimmed)", fontSize: 12 }}
-          />
+          <XAxis dataKey="day" tick={TICK} />
+          <YAxis allowDecimals={false} width={30} tick={TICK} />
           <Tooltip />
           <Bar dataKey="count" fill="var(--mantine-color-red-filled)" isAnimationActive={false} />
         </BarChart>

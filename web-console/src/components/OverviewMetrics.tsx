@@ -1,15 +1,19 @@
-import { Paper, SimpleGrid, Text, Title } from "@mantine/core";
+import { Paper, SimpleGrid, Text } from "@mantine/core";
 import { CatchBoundary } from "@tanstack/react-router";
 import { Suspense, lazy, useEffect, useRef, useState } from "react";
 
-import type { components } from "../api/schema";
+import type { Overview } from "../api/client";
 import { t } from "../lib/strings";
+import { Card } from "./Card";
 import { LoadError } from "./ErrorAlert";
 
 const DailyBarChart = lazy(() => import("./DailyBarChart"));
 
-/** A tenant in figures. */
-export function OverviewMetrics(props: { overview: components["schemas"]["Overview"] }) {
+/** Readings closer than this say too little of a rate. */
+const MIN_RATE_INTERVAL_MS = 1_000;
+
+/** A tenant's figures: pairs, endpoints, exchanges, and collisions by day. */
+export function OverviewMetrics(props: { overview: Overview }) {
   const { overview } = props;
   const rate = useRate(overview.exchanges, overview.counted_at);
   return (
@@ -30,10 +34,7 @@ export function OverviewMetrics(props: { overview: components["schemas"]["Overvi
           value={milliseconds(overview.obeyed_after_ms_p99)}
         />
       </SimpleGrid>
-      <Paper withBorder p="md">
-        <Title order={3} size="h4" mb="sm">
-          {t.overview.collisions}
-        </Title>
+      <Card title={t.overview.collisions}>
         {overview.collisions.length === 0 ? (
           <Text c="dimmed">{t.overview.noCollisions}</Text>
         ) : (
@@ -43,7 +44,7 @@ export function OverviewMetrics(props: { overview: components["schemas"]["Overvi
             </Suspense>
           </CatchBoundary>
         )}
-      </Paper>
+      </Card>
     </>
   );
 }
@@ -66,19 +67,20 @@ function milliseconds(ms: number | null | undefined): string | undefined {
   return ms == null ? undefined : `${Math.round(ms).toLocaleString()} ms`;
 }
 
-/** How fast a counter grows, from what it was at the reading before. */
+/** How fast a counter grows each second, from its values at two readings. */
 function useRate(count: number, at: string): number | undefined {
-  const before = useRef<{ count: number; at: number }>(undefined);
+  const previous = useRef<{ count: number; at: number }>(undefined);
   const [rate, setRate] = useState<number>();
   useEffect(() => {
     const now = { count, at: Date.parse(at) };
-    const last = before.current;
-    if (last && now.at - last.at >= 1_000) {
+    const last = previous.current;
+    if (last && now.at - last.at < MIN_RATE_INTERVAL_MS) {
+      return;
+    }
+    if (last) {
       setRate(Math.round((10_000 * (now.count - last.count)) / (now.at - last.at)) / 10);
     }
-    if (!last || now.at - last.at >= 1_000) {
-      before.current = now;
-    }
+    previous.current = now;
   }, [count, at]);
   return rate;
 }

@@ -1,13 +1,16 @@
-import { Stack, Table, Title } from "@mantine/core";
+import { Stack, Table } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
 import { unwrap } from "../../api/client";
 import { useAuth } from "../../api/AuthContext";
 import { DataTable } from "../../components/DataTable";
+import { PageHeader } from "../../components/PageHeader";
 import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
+
+const COLUMNS = [t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title];
 
 export function CollisionsPage() {
   const { api } = useAuth();
@@ -17,24 +20,24 @@ export function CollisionsPage() {
   });
   return (
     <Stack>
-      <Title order={2}>{t.pages.collisions}</Title>
+      <PageHeader title={t.pages.collisions} />
       <QueryState query={query} emptyText={t.collisions.none}>
         {(collisions) => (
-          <DataTable
-            columns={[t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title]}
-          >
-            {collisions.map((one) => (
-              <Table.Tr key={one.id} data-testid="collision">
+          <DataTable columns={COLUMNS}>
+            {collisions.map((collision) => (
+              <Table.Tr key={collision.id} data-testid="collision">
                 <Table.Td>
-                  <Timestamp at={one.detected_at} />
+                  <Timestamp at={collision.detected_at} />
                 </Table.Td>
-                <Table.Td>{t.collisions[one.kind]}</Table.Td>
+                <Table.Td>{t.collisions[collision.kind]}</Table.Td>
                 <Table.Td>
-                  {one.kind === "usurped" ? "–" : `${t.bundle.lane(one.lane)}, ${one.n}`}
+                  {collision.kind === "usurped"
+                    ? "–"
+                    : `${t.bundle.lane(collision.lane)}, ${collision.n}`}
                 </Table.Td>
                 <Table.Td>
-                  <Link to="/bundles/$id" params={{ id: one.bundle_id }}>
-                    <code>{one.bundle_id}</code>
+                  <Link to="/bundles/$id" params={{ id: collision.bundle_id }}>
+                    <code>{collision.bundle_id}</code>
                   </Link>
                 </Table.Td>
               </Table.Tr>

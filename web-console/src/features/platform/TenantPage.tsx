@@ -1,25 +1,23 @@
-import { Button, Group, NumberInput, Paper, SimpleGrid, Stack, Text, Title } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Stack, Text } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
 
-import { ApiError, unwrap, unwrapEmpty, unwrapWithEtag } from "../../api/client";
-import type { components } from "../../api/schema";
 import { useAuth } from "../../api/AuthContext";
+import { type Tenant, unwrap, unwrapEmpty, unwrapWithEtag } from "../../api/client";
 import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
 import { OverviewMetrics } from "../../components/OverviewMetrics";
-import { ErrorAlert } from "../../components/ErrorAlert";
+import { PageHeader } from "../../components/PageHeader";
 import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
+import { QuotasForm } from "./QuotasForm";
 
-type Quotas = Required<components["schemas"]["Quotas"]>;
+const REFETCH_INTERVAL_MS = 5_000;
 
-/** A tenant as the platform's people see it: figures and quotas, nothing of its own. */
+/** A tenant as the platform's administrators see it: figures and quotas, none of its content. */
 export function TenantPage() {
   const { id } = useParams({ from: "/tenants/$id" });
   const { api } = useAuth();
-  const navigate = useNavigate();
   const path = { params: { path: { id } } };
   const tenant = useQuery({
     queryKey: ["tenant", id],
@@ -27,7 +25,7 @@ export function TenantPage() {
   });
   const overview = useQuery({
     queryKey: ["tenant-overview", id],
-    refetchInterval: 5_000,
+    refetchInterval: REFETCH_INTERVAL_MS,
     queryFn: () => unwrap(api.GET("/v1/tenants/{id}/overview", path)),
   });
   const quotas = useQuery({
@@ -36,120 +34,64 @@ export function TenantPage() {
   });
   return (
     <Stack>
-      <QueryState query={tenant}>
-        {(found) => (
-          <>
-            <Group justify="space-between">
-              <Title order={2}>{found.name}</Title>
-              {!found.deleted_at && (
-                <Group>
-                  <ReasonDialog
-                    label={t.tenant.fence}
-                    hint={t.tenant.fenceHint}
-                    danger
-                    confirmText={found.name}
-                    onSubmit={async (reason) => {
-                      await unwrap(
-                        api.POST("/v1/tenants/{id}/fence", { ...path, body: { reason } }),
-                      );
-                    }}
-                  />
-                  <ActionDialog
-                    label={t.tenant.delete}
-                    hint={t.tenant.deleteHint}
-                    danger
-                    confirmText={found.name}
-                    onSubmit={async () => {
-                      await unwrapEmpty(api.DELETE("/v1/tenants/{id}", path));
-                      await navigate({ to: "/system" });
-                    }}
-                  />
-                </Group>
-              )}
-            </Group>
-            <Text>
-              <code>{found.id}</code> · {t.system.since} <Timestamp at={found.created_at} />
-              {found.deleted_at && (
-                <>
-                  {" "}
-                  · {t.tenant.deleted} <Timestamp at={found.deleted_at} />
-                </>
-              )}
-            </Text>
-          </>
-        )}
-      </QueryState>
+      <QueryState query={tenant}>{(tenant) => <TenantHeader tenant={tenant} />}</QueryState>
       <Text c="dimmed">{t.tenant.hint}</Text>
-      <QueryState query={overview}>{(now) => <OverviewMetrics overview={now} />}</QueryState>
+      <QueryState query={overview}>
+        {(overview) => <OverviewMetrics overview={overview} />}
+      </QueryState>
       <QueryState query={quotas}>
-        {(read) => (
-          <QuotasForm key={read.etag} id={id} quotas={read.data as Quotas} etag={read.etag} />
-        )}
+        {({ data, etag }) => <QuotasForm key={etag} tenantId={id} quotas={data} etag={etag} />}
       </QueryState>
     </Stack>
   );
 }
 
-/** Edits what was read; who was slower is told, and shown what is now. */
-function QuotasForm(props: { id: string; quotas: Quotas; etag: string }) {
-  const { api } = useAuth();
-  const queries = useQueryClient();
-  const [quotas, setQuotas] = useState(props.quotas);
-  const save = useMutation({
-    mutationFn: () =>
-      unwrap(
-        api.PUT("/v1/tenants/{id}/quotas", {
-          params: { path: { id: props.id }, header: { "If-Match": props.etag } },
-          body: quotas,
-        }),
-      ),
-    onSuccess: () => void queries.invalidateQueries({ queryKey: ["quotas", props.id] }),
-  });
-  const outrun = save.error instanceof ApiError && save.error.status === 412;
+function TenantHeader(props: { tenant: Tenant }) {
+  const { tenant } = props;
   return (
-    <Paper withBorder p="md">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          save.mutate();
+    <>
+      <PageHeader title={tenant.name}>
+        {!tenant.deleted_at && <TenantActions tenant={tenant} />}
+      </PageHeader>
+      <Text>
+        <code>{tenant.id}</code> · {t.system.since} <Timestamp at={tenant.created_at} />
+        {tenant.deleted_at && (
+          <>
+            {" "}
+            · {t.tenant.deleted} <Timestamp at={tenant.deleted_at} />
+          </>
+        )}
+      </Text>
+    </>
+  );
+}
+
+function TenantActions(props: { tenant: Tenant }) {
+  const { api } = useAuth();
+  const navigate = useNavigate();
+  const { id, name } = props.tenant;
+  const path = { params: { path: { id } } };
+  return (
+    <>
+      <ReasonDialog
+        label={t.tenant.fence}
+        hint={t.tenant.fenceHint}
+        danger
+        confirmText={name}
+        onSubmit={async (reason) => {
+          await unwrap(api.POST("/v1/tenants/{id}/fence", { ...path, body: { reason } }));
         }}
-      >
-        <Stack>
-          <Title order={3} size="h4">
-            {t.tenant.quotas}
-          </Title>
-          <SimpleGrid cols={{ base: 1, sm: 2, md: 4 }}>
-            {(Object.keys(t.quotas) as (keyof Quotas)[]).map((field) => (
-              <NumberInput
-                key={field}
-                label={t.quotas[field]}
-                required
-                min={0}
-                max={2 ** 32 - 1}
-                allowDecimal={false}
-                value={quotas[field]}
-                onChange={(value) => setQuotas({ ...quotas, [field]: Number(value) })}
-              />
-            ))}
-          </SimpleGrid>
-          <ErrorAlert error={outrun ? t.tenant.changed : save.error} />
-          <Group justify="flex-end">
-            {outrun && (
-              <Button
-                variant="default"
-                onClick={() => {
-                  void queries.invalidateQueries({ queryKey: ["quotas", props.id] });
-                }}
-              >
-                {t.tenant.readAgain}
-              </Button>
-            )}
-            <Button type="submit" loading={save.isPending}>
-              {t.save}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Paper>
+      />
+      <ActionDialog
+        label={t.tenant.delete}
+        hint={t.tenant.deleteHint}
+        danger
+        confirmText={name}
+        onSubmit={async () => {
+          await unwrapEmpty(api.DELETE("/v1/tenants/{id}", path));
+          await navigate({ to: "/system" });
+        }}
+      />
+    </>
   );
 }

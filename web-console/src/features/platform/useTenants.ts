@@ -1,22 +1,15 @@
-import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-
-import { unwrap } from "../../api/client";
 import { useAuth } from "../../api/AuthContext";
+import { useCursorQuery } from "../../api/useCursorQuery";
 
-/** Tenants whose name or id has the text in it, a page at a time. */
+/** The tenants whose name or ID contains a text, page by page. */
 export function useTenants(search: string) {
   const { api } = useAuth();
-  return useInfiniteQuery({
+  return useCursorQuery({
     queryKey: ["tenants", search],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam: cursor }) =>
-      unwrap(
-        api.GET("/v1/tenants", {
-          params: { query: { ...(cursor ? { cursor } : {}), ...(search ? { search } : {}) } },
-        }),
-      ),
-    getNextPageParam: (last) => last.next ?? undefined,
-    placeholderData: keepPreviousData,
-    select: (data) => data.pages.flatMap((page) => page.items),
+    keepPrevious: true,
+    fetchPage: (cursor) =>
+      api.GET("/v1/tenants", {
+        params: { query: { ...(cursor ? { cursor } : {}), ...(search ? { search } : {}) } },
+      }),
   });
 }
