@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 wire! {
     /// What a caller may do.
-    #[derive(Copy, Eq, PartialOrd, Ord)]
+    #[derive(Copy, Eq, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
     pub enum AccessRole {
         /// Reads what a tenant's people see; changes nothing.
         Auditor,
@@ -34,12 +35,5 @@ wire! {
         /// The session, if it is one.
         pub session_id: Option<Uuid>,
         pub expires_at: Option<DateTime<Utc>>,
-    }
-}
-
-words! {
-    AccessRole {
-        Auditor = "auditor", Operator = "operator", TenantAdmin = "tenant-admin",
-        PlatformAdmin = "platform-admin", Endpoint = "endpoint",
     }
 }

@@ -1,9 +1,6 @@
-//! The audit log's entries and its export.
+//! The audit log's entries.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
-use crate::SignedHead;
 
 wire! {
     /// Who did what, in the order of `seq` within the tenant, from 1 on. Entry
@@ -17,30 +14,4 @@ wire! {
         pub detail: serde_json::Value,
         pub created_at: DateTime<Utc>,
     }
-
-    /// First line of an export.
-    #[serde(deny_unknown_fields)]
-    pub struct ExportHeader {
-        /// `armour-audit/1`.
-        pub format: String,
-        pub tenant_id: Uuid,
-        /// Ed25519 public key of the log, 32 bytes.
-        pub log_key: String,
-        /// Number of the first entry that follows; earlier ones are past their retention.
-        pub first: u64,
-        /// Complete subtrees of the entries before it, 32 bytes each.
-        pub frontier: String,
-    }
-
-    /// A line of an export: an entry and the signature on the tree that it completes.
-    pub struct ExportedEntry {
-        #[serde(flatten)]
-        pub entry: AuditEntry,
-        /// 64 bytes.
-        pub signature: String,
-    }
-
-    /// Last line of an export.
-    #[serde(deny_unknown_fields)]
-    pub struct ExportEnd { pub head: SignedHead }
 }

@@ -22,8 +22,9 @@ wire! {
     }
 
     /// A bundle's life.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum BundleState { Active, Superseded, Disconnected }
 
     /// A lane's head in the ledger.
@@ -72,8 +73,4 @@ wire! {
 
     /// When an endpoint obeyed a disconnect.
     pub struct Obedience { pub endpoint_id: Uuid, pub obeyed_at: DateTime<Utc> }
-}
-
-words! {
-    BundleState { Active = "active", Superseded = "superseded", Disconnected = "disconnected" }
 }

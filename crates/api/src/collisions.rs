@@ -24,8 +24,9 @@ wire! {
     }
 
     /// How a collision became evident.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
     pub enum CollisionKind {
         /// Two different successors of one ticket.
         Fork,
@@ -47,8 +48,4 @@ wire! {
         pub log_key: String,
         pub keys: KeyProof,
     }
-}
-
-words! {
-    CollisionKind { Fork = "fork", Superseded = "superseded", Disowned = "disowned", Usurped = "usurped" }
 }

@@ -30,8 +30,9 @@ wire! {
     }
 
     /// Whether an endpoint may act.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum EndpointState { Active, Revoked }
 
     /// An endpoint as it sees itself, with the pairs it serves.
@@ -78,8 +79,4 @@ wire! {
         /// Seconds.
         pub expires_in: u32,
     }
-}
-
-words! {
-    EndpointState { Active = "active", Revoked = "revoked" }
 }

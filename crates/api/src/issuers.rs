@@ -22,8 +22,9 @@ wire! {
     }
 
     /// What kind of token an issuer's are.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum IssuerKind {
         /// OpenID Connect logins of people.
         People,
@@ -82,8 +83,4 @@ wire! {
 
 fn groups() -> String {
     "groups".into()
-}
-
-words! {
-    IssuerKind { People = "people", Workload = "workload" }
 }

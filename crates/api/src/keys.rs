@@ -15,8 +15,9 @@ wire! {
     }
 
     /// What a master key's version is for.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum KeyState {
         /// Loaded, opens what it sealed, seals nothing new.
         Standby,
@@ -48,8 +49,4 @@ wire! {
         pub activates_at: DateTime<Utc>,
         pub retires_at: Option<DateTime<Utc>>,
     }
-}
-
-words! {
-    KeyState { Standby = "standby", Active = "active", Retired = "retired" }
 }

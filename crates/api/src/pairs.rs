@@ -21,13 +21,15 @@ wire! {
     }
 
     /// Whether a pair may exchange.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum PairState { Active, Disconnected }
 
     /// In which order pairs are listed.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
     pub enum PairSort { Newest, Oldest, Consumer, ConsumerDescending, Producer, ProducerDescending }
 
     /// A new pair.
@@ -37,14 +39,5 @@ wire! {
         pub producer_id: Uuid,
         #[serde(default)]
         pub policy: Policy,
-    }
-}
-
-words! {
-    PairState { Active = "active", Disconnected = "disconnected" }
-    PairSort {
-        Newest = "newest", Oldest = "oldest", Consumer = "consumer",
-        ConsumerDescending = "consumer-descending", Producer = "producer",
-        ProducerDescending = "producer-descending",
     }
 }

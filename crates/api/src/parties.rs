@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 wire! {
     /// Which side of a pair an endpoint is on.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum Role { Consumer, Producer }
 
     /// A producer or a consumer.
@@ -18,8 +19,4 @@ wire! {
         /// 1 to 100 characters.
         pub name: String,
     }
-}
-
-words! {
-    Role { Consumer = "consumer", Producer = "producer" }
 }

@@ -46,11 +46,8 @@ wire! {
     }
 
     /// How a delivery stands.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
+    #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum DeliveryState { Pending, Delivered, Failed }
-}
-
-words! {
-    DeliveryState { Pending = "pending", Delivered = "delivered", Failed = "failed" }
 }

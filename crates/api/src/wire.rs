@@ -9,19 +9,3 @@ macro_rules! wire {
         pub $kind $name $body
     )*};
 }
-
-/// Gives an enumeration the word that stands for it in JSON and in PostgreSQL.
-macro_rules! words {
-    ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
-        impl $name {
-            /// The word that stands for the value.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-            /// The value that a word stands for.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-    )*};
-}

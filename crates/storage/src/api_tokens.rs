@@ -74,7 +74,7 @@ impl ApiTokens<'_> {
             self.0.tenant,
             new.id,
             new.name,
-            new.role.as_str(),
+            new.role.into_str(),
             new.hash,
             new.expires_at
         )
@@ -99,7 +99,7 @@ impl ApiTokens<'_> {
         Ok(TokenRow {
             id: row.token_id,
             name: row.name,
-            role: word(AccessRole::parse, &row.role)?,
+            role: word(&row.role)?,
             hash: row.hash,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -129,7 +129,7 @@ impl ApiTokens<'_> {
                 Ok(ApiToken {
                     id: row.token_id,
                     name: row.name,
-                    role: word(AccessRole::parse, &row.role)?,
+                    role: word(&row.role)?,
                     prefix: format!("armour_op_{}_{}", tenant.simple(), row.token_id.simple()),
                     created_at: row.created_at,
                     expires_at: row.expires_at,

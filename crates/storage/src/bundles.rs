@@ -245,7 +245,7 @@ impl Bundles<'_> {
                     consumer_endpoint_id: row.consumer_endpoint_id,
                     producer_endpoint_id: row.producer_endpoint_id,
                     suite: u8::try_from(row.suite).map_err(corrupt)?,
-                    state: word(BundleState::parse, &row.state)?,
+                    state: word(&row.state)?,
                     created_at: row.created_at,
                     superseded_at: row.superseded_at,
                     disconnected_at: row.disconnected_at,
@@ -275,7 +275,7 @@ impl LedgerRow {
             consumer: self.consumer_endpoint_id,
             producer: self.producer_endpoint_id,
             suite: u8::try_from(self.suite).map_err(corrupt)?,
-            state: word(BundleState::parse, &self.state)?,
+            state: word(&self.state)?,
             superseded_at: self.superseded_at,
             consumer_key: self.signing_key,
         })
@@ -297,7 +297,7 @@ struct ListedRow {
 
 /// Name of a bundle's secret, sealed to one side.
 pub fn bundle_secret(bundle: Uuid, role: Role) -> String {
-    format!("bundle:{bundle}:{}", role.as_str())
+    format!("bundle:{bundle}:{}", role.into_str())
 }
 
 fn bundle_secrets(bundle: Uuid) -> [String; 2] {

@@ -1,12 +1,15 @@
 //! Reads stored values back into their types.
 
+use std::str::FromStr;
+
 use armour_protocol::ticket::SignedTicket;
 
 use crate::error::{Result, StorageError};
 
 /// Reads a stored word back into its enumeration.
-pub(crate) fn word<T>(parse: fn(&str) -> Option<T>, word: &str) -> Result<T> {
-    parse(word).ok_or_else(|| StorageError::Corrupt(word.to_owned()))
+pub(crate) fn word<T: FromStr>(word: &str) -> Result<T> {
+    let value = word.parse();
+    value.map_err(|_| StorageError::Corrupt(word.to_owned()))
 }
 
 /// Bytes of a fixed length.

@@ -160,7 +160,7 @@ impl Deliveries<'_> {
              WHERE tenant_id = $1 AND delivery_id = $2",
             self.0.tenant,
             id,
-            attempt.state.as_str(),
+            attempt.state.into_str(),
             attempt.next,
             attempt.status,
             attempt.error
@@ -220,7 +220,7 @@ impl DeliveryRow {
             webhook_id: self.webhook_id,
             event_seq: self.event_seq,
             kind: self.kind,
-            state: word(DeliveryState::parse, &self.state)?,
+            state: word(&self.state)?,
             attempts: self.attempts,
             next_attempt_at: self.next_attempt_at,
             last_status: self.last_status,

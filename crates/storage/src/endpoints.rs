@@ -59,7 +59,7 @@ impl Endpoints<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())",
             self.0.tenant,
             new.id,
-            new.role.as_str(),
+            new.role.into_str(),
             new.party,
             new.name,
             new.signing_key,
@@ -149,7 +149,7 @@ impl Endpoints<'_> {
         .fetch_all(&mut *self.0.inner)
         .await?;
         rows.into_iter()
-            .map(|row| Ok((row.endpoint_id, word(EndpointState::parse, &row.state)?)))
+            .map(|row| Ok((row.endpoint_id, word(&row.state)?)))
             .collect()
     }
 
@@ -327,13 +327,13 @@ impl EndpointRow {
         Ok(Endpoint {
             id: self.endpoint_id,
             tenant_id: self.tenant_id,
-            role: word(Role::parse, &self.role)?,
+            role: word(&self.role)?,
             party_id: self.party_id,
             name: self.name,
             signing_key: STANDARD.encode(self.signing_key),
             kem_key: STANDARD.encode(self.kem_key),
             address: self.address,
-            state: word(EndpointState::parse, &self.state)?,
+            state: word(&self.state)?,
             version: self.version,
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,

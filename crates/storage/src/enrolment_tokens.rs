@@ -40,7 +40,7 @@ impl EnrolmentTokens<'_> {
              VALUES ($1, $2, $3, $4, $5, $6)",
             self.0.tenant,
             id,
-            role.as_str(),
+            role.into_str(),
             party,
             hash,
             expires_at
@@ -72,7 +72,7 @@ impl EnrolmentTokens<'_> {
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
-        Ok((word(Role::parse, &row.role)?, row.party_id))
+        Ok((word(&row.role)?, row.party_id))
     }
 
     /// Whether there is an enrolment token, used or not.
@@ -110,7 +110,7 @@ impl EnrolmentTokens<'_> {
             .map(|row| {
                 Ok(EnrolmentToken {
                     id: row.token_id,
-                    role: word(Role::parse, &row.role)?,
+                    role: word(&row.role)?,
                     party_id: row.party_id,
                     created_at: row.created_at,
                     expires_at: row.expires_at,

@@ -33,7 +33,7 @@ impl Issuers<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             self.0.tenant,
             id,
-            new.kind.as_str(),
+            new.kind.into_str(),
             new.name,
             new.url,
             new.audience,
@@ -68,7 +68,7 @@ impl Issuers<'_> {
              FROM issuers WHERE tenant_id = $1 AND ($2::text IS NULL OR kind = $2)
              ORDER BY issuer_id",
             self.0.tenant,
-            kind.map(IssuerKind::as_str)
+            kind.map(<&str>::from)
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
@@ -121,7 +121,7 @@ impl IssuerRow {
     fn into_issuer(self) -> Result<Issuer> {
         Ok(Issuer {
             id: self.issuer_id,
-            kind: word(IssuerKind::parse, &self.kind)?,
+            kind: word(&self.kind)?,
             name: self.name,
             url: self.url,
             audience: self.audience,

@@ -1,6 +1,6 @@
 //! Versions of the master key.
 
-use armour_api::{KeyState, KeyVersion};
+use armour_api::KeyVersion;
 
 use crate::{
     actor::Actor,
@@ -110,7 +110,7 @@ impl KeyVersions<'_> {
             .map(|row| {
                 Ok(KeyVersion {
                     version: row.version,
-                    state: word(KeyState::parse, &row.state)?,
+                    state: word(&row.state)?,
                     created_at: row.created_at,
                     retired_at: row.retired_at,
                     loaded: self.0.keyring.holds(row.version),

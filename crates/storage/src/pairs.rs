@@ -149,7 +149,7 @@ impl Pairs<'_> {
             .push(" AND p.tenant_id = ")
             .push_bind(self.0.tenant);
         if let Some(state) = query.state {
-            sql.push(" AND state = ").push_bind(state.as_str());
+            sql.push(" AND state = ").push_bind(state.into_str());
         }
         if let Some(search) = query.search {
             let pattern = containing(search);
@@ -200,7 +200,7 @@ impl Pairs<'_> {
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
-        word(PairState::parse, &state)
+        word(&state)
     }
 
     /// Sets a pair's state. Returns whether that changed it.
@@ -213,7 +213,7 @@ impl Pairs<'_> {
              WHERE tenant_id = $1 AND pair_id = $2 AND state <> $3",
             self.0.tenant,
             id,
-            state.as_str()
+            state.into_str()
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -259,7 +259,7 @@ impl PairRow {
             producer_id: self.producer_id,
             consumer_name: self.consumer_name,
             producer_name: self.producer_name,
-            state: word(PairState::parse, &self.state)?,
+            state: word(&self.state)?,
             policy: serde_json::from_value(self.policy).map_err(corrupt)?,
             created_at: self.created_at,
             revision: self.revision,

@@ -31,7 +31,7 @@ impl Parties<'_> {
              RETURNING party_id AS id, name, created_at",
             self.0.tenant,
             id,
-            role.as_str(),
+            role.into_str(),
             name
         )
         .fetch_one(&mut *self.0.inner)
@@ -49,7 +49,7 @@ impl Parties<'_> {
              WHERE tenant_id = $1 AND party_id = $2 AND role = $3",
             self.0.tenant,
             id,
-            role.as_str()
+            role.into_str()
         )
         .fetch_one(&mut *self.0.inner)
         .await?)
@@ -66,7 +66,7 @@ impl Parties<'_> {
              WHERE tenant_id = $1 AND role = $2 AND ($3::uuid IS NULL OR party_id > $3)
              ORDER BY party_id LIMIT $4",
             self.0.tenant,
-            role.as_str(),
+            role.into_str(),
             after,
             PAGE + 1
         )

@@ -94,7 +94,7 @@ impl Sessions<'_> {
             new.hash,
             new.subject,
             new.name,
-            new.role.as_str(),
+            new.role.into_str(),
             new.provider_sid,
             new.user_agent,
             new.expires_at
@@ -132,7 +132,7 @@ impl Sessions<'_> {
             hash: row.hash,
             subject: row.subject,
             name: row.name,
-            role: word(AccessRole::parse, &row.role)?,
+            role: word(&row.role)?,
             last_used_at: row.last_used_at,
             expires_at: row.expires_at,
         })
@@ -185,7 +185,7 @@ impl Sessions<'_> {
                     issuer_id: row.issuer_id,
                     subject: row.subject,
                     name: row.name,
-                    role: word(AccessRole::parse, &row.role)?,
+                    role: word(&row.role)?,
                     user_agent: row.user_agent,
                     created_at: row.created_at,
                     last_used_at: row.last_used_at,

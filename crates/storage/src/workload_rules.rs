@@ -1,6 +1,6 @@
 //! Which workloads that an issuer vouches for become endpoints.
 
-use armour_api::{NewWorkloadRule, Role, WorkloadRule};
+use armour_api::{NewWorkloadRule, WorkloadRule};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ impl WorkloadRules<'_> {
             issuer,
             new.subject,
             json!(new.claims),
-            new.role.as_str(),
+            new.role.into_str(),
             new.party_id
         )
         .fetch_one(&mut *self.0.inner)
@@ -103,7 +103,7 @@ impl RuleRow {
             issuer_id: self.issuer_id,
             subject: self.subject,
             claims: serde_json::from_value(self.claims).map_err(corrupt)?,
-            role: word(Role::parse, &self.role)?,
+            role: word(&self.role)?,
             party_id: self.party_id,
             created_at: self.created_at,
         })

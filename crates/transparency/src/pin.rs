@@ -120,7 +120,7 @@ fn check_key(claim: &Claimed<'_>, proof: &KeyProof, head: &TreeHead) -> Result<(
     let says = |field: &str| entry.detail.get(field).and_then(|value| value.as_str());
     if entry.action != "endpoint.enrol"
         || says("signing_key") != Some(claim.signing_key)
-        || says("role") != Some(claim.role.as_str())
+        || says("role") != Some(claim.role.into_str())
     {
         return Err(format!("the log holds another key of endpoint {target}"));
     }

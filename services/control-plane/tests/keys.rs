@@ -124,7 +124,7 @@ async fn a_rotation_under_traffic_loses_no_secret_though_a_replica_dies() {
     assert_eq!(
         versions
             .iter()
-            .map(|v| (v.version, v.state.as_str()))
+            .map(|v| (v.version, v.state.into_str()))
             .collect::<Vec<_>>(),
         [(2, "active"), (1, "retired")]
     );

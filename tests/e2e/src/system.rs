@@ -476,7 +476,7 @@ fn agent(
         Role::Consumer => Host::Consumer,
         Role::Producer => Host::Producer,
     };
-    let role = role.as_str();
+    let role = role.into_str();
     Process::start(role, at.join(format!("{role}.log")), move || {
         let mut command = setup.command(&program, network.as_deref(), host);
         command
@@ -505,7 +505,7 @@ async fn register(platform: &Client, policy: Policy, at: &Path) -> anyhow::Resul
     let pair = operator.create_pair(&new).await?;
     for (role, party) in [(Role::Consumer, consumer.id), (Role::Producer, producer.id)] {
         let token = operator.create_enrolment_token(role, party).await?;
-        std::fs::write(at.join(format!("{}-enrolment", role.as_str())), token.token)?;
+        std::fs::write(at.join(format!("{}-enrolment", role.into_str())), token.token)?;
     }
     Ok((operator, pair.id))
 }

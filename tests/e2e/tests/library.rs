@@ -50,10 +50,10 @@ async fn pair(system: &System, api: Router) -> Pair {
     let mut settings = Vec::new();
     for (role, party) in [(Role::Consumer, shop.id), (Role::Producer, stock.id)] {
         let token = operator.create_enrolment_token(role, party).await.unwrap();
-        let file = folder.path().join(format!("{}-token", role.as_str()));
+        let file = folder.path().join(format!("{}-token", role.into_str()));
         std::fs::write(&file, token.token).unwrap();
         settings.push(
-            Settings::new(&system.control, folder.path().join(role.as_str()))
+            Settings::new(&system.control, folder.path().join(role.into_str()))
                 .enrol_token_file(file)
                 .enclave_program(program("armour-agent").unwrap()),
         );

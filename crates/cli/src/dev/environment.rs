@@ -78,7 +78,7 @@ async fn register(data: &Path, platform: &Client) -> anyhow::Result<Uuid> {
         .await?;
     for (role, party) in [(Role::Consumer, consumer.id), (Role::Producer, producer.id)] {
         let token = operator.create_enrolment_token(role, party).await?;
-        let file = data.join(format!("{}-enrolment", role.as_str()));
+        let file = data.join(format!("{}-enrolment", role.into_str()));
         write_secret(&file, &token.token)?;
     }
     Ok(pair.id)

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use super::Findings;
+use super::findings::Findings;
 
 /// Asks an agent's health listener.
 pub async fn check_listener(findings: &mut Findings, listener: &str) {

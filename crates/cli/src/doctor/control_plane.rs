@@ -7,7 +7,7 @@ use armour_client::Client;
 use chrono::{DateTime, Utc};
 use reqwest::Response;
 
-use super::Findings;
+use super::findings::Findings;
 use crate::access::{Access, As};
 
 /// The last migration that this program knows; a test holds it to `migrations/`.

@@ -2,14 +2,15 @@
 
 mod agent;
 mod control_plane;
+mod findings;
 mod tenant;
 
 use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use serde::Serialize;
 
+use self::findings::{Finding, Findings, State};
 use crate::{
     access::Access,
     output::{Output, plain, progress_spinner},
@@ -24,70 +25,6 @@ pub struct Doctor {
     /// An agent's data folder; may be repeated.
     #[arg(long)]
     agent_data_dir: Vec<std::path::PathBuf>,
-}
-
-/// How something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// It works, and will not for ever, or less safely.
-    Warning,
-    /// It does not work.
-    Broken,
-    /// Nothing could be found out.
-    Skipped,
-}
-
-/// What one check found.
-#[derive(Debug, Serialize)]
-pub struct Finding {
-    /// What.
-    check: &'static str,
-    /// How it is.
-    state: State,
-    /// What was seen.
-    found: String,
-    /// What to do.
-    mend: Option<String>,
-}
-
-/// Findings, in order.
-#[derive(Default)]
-pub struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn ok(&mut self, check: &'static str, found: impl Into<String>) {
-        self.push(check, State::Ok, found, None);
-    }
-
-    fn warning(&mut self, check: &'static str, found: impl Into<String>, mend: &str) {
-        self.push(check, State::Warning, found, Some(mend));
-    }
-
-    fn broken(&mut self, check: &'static str, found: impl Into<String>, mend: &str) {
-        self.push(check, State::Broken, found, Some(mend));
-    }
-
-    fn skipped(&mut self, check: &'static str, found: impl Into<String>) {
-        self.push(check, State::Skipped, found, None);
-    }
-
-    fn push(
-        &mut self,
-        check: &'static str,
-        state: State,
-        found: impl Into<String>,
-        mend: Option<&str>,
-    ) {
-        self.0.push(Finding {
-            check,
-            state,
-            found: found.into(),
-            mend: mend.map(str::to_owned),
-        });
-    }
 }
 
 impl Doctor {

@@ -6,7 +6,7 @@ use armour_api::{Endpoint, EndpointState, PairState, Whoami};
 use armour_client::Client;
 use chrono::{Duration, Utc};
 
-use super::{Findings, control_plane::Server};
+use super::{control_plane::Server, findings::Findings};
 use crate::access::{Access, As};
 
 /// A token that expires within this is told of.

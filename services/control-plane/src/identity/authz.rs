@@ -161,7 +161,7 @@ pub fn markdown() -> String {
     const ROLES: [AccessRole; 5] = [PlatformAdmin, TenantAdmin, Operator, Auditor, Endpoint];
     let mut text = String::from("| route |");
     for role in ROLES {
-        text += &format!(" {} |", role.as_str());
+        text += &format!(" {} |", role.into_str());
     }
     text += "\n|---|---|---|---|---|---|\n";
     for (method, path, allowed) in TABLE {

@@ -86,7 +86,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
         true => (Some(found.bundle.consumer), None),
         false => (None, Some(found.bundle.id)),
     };
-    let kind = KeyValue::new("kind", found.kind.as_str());
+    let kind = KeyValue::new("kind", found.kind.into_str());
     METRICS.collisions.add(1, &[kind]);
     disconnect(
         tx,

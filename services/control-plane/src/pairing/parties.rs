@@ -99,7 +99,7 @@ async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> Ap
         .parties()
         .create(role, Uuid::now_v7(), &new.name)
         .await?;
-    let action = format!("{}.create", role.as_str());
+    let action = format!("{}.create", role.into_str());
     member
         .tx
         .audit_log()

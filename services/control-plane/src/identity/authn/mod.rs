@@ -393,7 +393,7 @@ async fn authenticate(
         Ok(principal) => Refusal {
             error: ApiError::forbidden(format!(
                 "the role {} may not do this",
-                principal.role.as_str()
+                principal.role.into_str()
             )),
             noted: Some((principal.actor, "the role may not")),
         },

@@ -1,0 +1,33 @@
+//! The audit log's export: a header, its entries, and the head that they lead to.
+
+use uuid::Uuid;
+
+use crate::{AuditEntry, SignedHead};
+
+wire! {
+    /// First line of an export.
+    #[serde(deny_unknown_fields)]
+    pub struct ExportHeader {
+        /// `armour-audit/1`.
+        pub format: String,
+        pub tenant_id: Uuid,
+        /// Ed25519 public key of the log, 32 bytes.
+        pub log_key: String,
+        /// Number of the first entry that follows; earlier ones are past their retention.
+        pub first: u64,
+        /// Complete subtrees of the entries before it, 32 bytes each.
+        pub frontier: String,
+    }
+
+    /// A line of an export: an entry and the signature on the tree that it completes.
+    pub struct ExportedEntry {
+        #[serde(flatten)]
+        pub entry: AuditEntry,
+        /// 64 bytes.
+        pub signature: String,
+    }
+
+    /// Last line of an export.
+    #[serde(deny_unknown_fields)]
+    pub struct ExportEnd { pub head: SignedHead }
+}
