@@ -505,7 +505,10 @@ async fn register(platform: &Client, policy: Policy, at: &Path) -> anyhow::Resul
     let pair = operator.create_pair(&new).await?;
     for (role, party) in [(Role::Consumer, consumer.id), (Role::Producer, producer.id)] {
         let token = operator.create_enrolment_token(role, party).await?;
-        std::fs::write(at.join(format!("{}-enrolment", role.into_str())), token.token)?;
+        std::fs::write(
+            at.join(format!("{}-enrolment", role.into_str())),
+            token.token,
+        )?;
     }
     Ok((operator, pair.id))
 }

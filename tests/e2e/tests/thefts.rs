@@ -67,7 +67,7 @@ async fn act(system: &System, thief: &Thief, most: u32) -> u32 {
 fn shown(attack: &str, served: u32, found: (CollisionKind, Duration)) {
     println!(
         "{attack}: the thief was served {served} times; {} after {} ms",
-        found.0.as_str(),
+        found.0.into_str(),
         found.1.as_millis()
     );
 }

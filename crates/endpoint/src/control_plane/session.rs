@@ -77,7 +77,11 @@ impl Session {
             identity
         };
         if identity.role != role {
-            bail!("{} belongs to a {}", file.display(), identity.role.into_str());
+            bail!(
+                "{} belongs to a {}",
+                file.display(),
+                identity.role.into_str()
+            );
         }
         let client = base.as_endpoint(identity.tenant, identity.id, enclave.clone());
         let log = AuditLog::open(
