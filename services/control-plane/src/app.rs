@@ -38,7 +38,7 @@ use crate::{
     },
     identity::{
         self,
-        authn::{self, Authn, ProofConsumer, denial::DenialLimiter, signing},
+        authn::{self, Authn, ProofConsumer, denial::DenialLog, signing},
         oidc::{Oidc, Providers},
     },
     jobs::{self, Job},
@@ -94,7 +94,7 @@ impl App {
             session_idle: config.session_idle(),
             public_url: config.public_url.clone(),
             rates: Rates::default(),
-            denials: DenialLimiter::default(),
+            denials: DenialLog::new(store.clone()),
             proofs: GroupCommit::new(ProofConsumer(store.clone())),
             signing: signing::SigningKeys::default(),
         };

@@ -34,7 +34,7 @@ use crate::audit::routes::{Since, consistent, log_head};
 use crate::{
     http::extract::{Id, Json, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{self, Authn, EndpointAuth, Route, denial::Denied, dpop, signing},
+    identity::authn::{self, Authn, EndpointAuth, Route, denial::Denied, dpop},
     ledger::collision::{Found, record_collision},
 };
 
@@ -73,7 +73,6 @@ async fn token(
     parts: Parts,
     Json(ask): Json<TokenRequest>,
 ) -> ApiResult<Answer<AccessToken>> {
-    let now = authn.now();
     let proof = dpop::check(&parts, &authn, None)?;
     let mut tx = authn.store.tenant(ask.tenant_id).await?;
     let endpoint = tx.endpoints().find(ask.endpoint_id).await;
@@ -93,30 +92,23 @@ async fn token(
         .decode(&endpoint.signing_key)
         .map_err(ApiError::internal)?;
     if URL_SAFE_NO_PAD.encode(key) != proof.key {
-        denied.note(&authn, "a proof with another key").await;
+        authn
+            .denials
+            .note(&denied, "a proof with another key")
+            .await;
         return Err(dpop::invalid("it is of no known endpoint"));
     }
-    authn::consume_proof(&authn, ask.tenant_id, &proof).await?;
+    dpop::consume(&authn, ask.tenant_id, &proof).await?;
     if endpoint.state == EndpointState::Revoked {
-        denied.note(&authn, "the endpoint was revoked").await;
+        authn
+            .denials
+            .note(&denied, "the endpoint was revoked")
+            .await;
         return Err(authn::revoked());
     }
-    let claims = signing::Claims {
-        iss: signing::AUDIENCE.into(),
-        aud: signing::AUDIENCE.into(),
-        sub: endpoint.id,
-        tenant: ask.tenant_id,
-        iat: now.timestamp(),
-        exp: now.timestamp() + signing::LIFE,
-        cnf: signing::Confirmation {
-            jkt: proof.thumbprint,
-        },
-    };
-    Ok(Answer(AccessToken {
-        access_token: authn.signing.sign(&authn.store, &claims).await?,
-        token_type: "DPoP".into(),
-        expires_in: signing::LIFE as u32,
-    }))
+    let issued =
+        authn::issue_access_token(&authn, ask.tenant_id, endpoint.id, proof.thumbprint).await?;
+    Ok(Answer(issued))
 }
 
 /// The calling endpoint and its pairs.

@@ -239,9 +239,10 @@ async fn note_spent(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<()
             actor: Actor::Enrolment(token.id),
             route: &Route::of(parts),
         };
-        denied
+        authn
+            .denials
             .note(
-                authn,
+                &denied,
                 "the enrolment token was used, has expired or is wrong",
             )
             .await;

@@ -11,8 +11,9 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
-use super::{Authn, nonce};
+use super::{nonce, state::Authn};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// How far an endpoint's clock may be off without a nonce, in seconds.
@@ -100,6 +101,18 @@ pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiRes
         hash,
         remember_until,
     })
+}
+
+/// Takes a proof, which works once for all replicas.
+///
+/// # Errors
+/// 401 if it was taken before.
+pub async fn consume(authn: &Authn, tenant: Uuid, proof: &Proof) -> ApiResult<()> {
+    let request = (proof.hash.to_vec(), proof.remember_until);
+    match authn.proofs.submit(tenant, request).await? {
+        true => Ok(()),
+        false => Err(invalid("it was used before")),
+    }
 }
 
 /// Until when the proof could be used again. Fresh is what names a nonce of ours, or

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     http::extract::{Cursor, Id, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{Member, session},
+    identity::authn::{Member, cookie},
     identity::oidc::{Oidc, login},
 };
 
@@ -76,8 +76,8 @@ async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<
         redirect: redirect.map(String::from),
     })
     .into_response();
-    let cookie = session::set(session::COOKIE, None, 0)?;
-    answer.headers_mut().append(header::SET_COOKIE, cookie);
+    let erased = cookie::set(cookie::SESSION, None, 0)?;
+    answer.headers_mut().append(header::SET_COOKIE, erased);
     Ok(answer)
 }
 

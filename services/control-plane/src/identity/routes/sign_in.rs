@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     http::extract::{Ids, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::session,
+    identity::authn::cookie,
     identity::oidc::{
         Oidc,
         login::{self, Flow},
@@ -121,7 +121,7 @@ async fn begin(oidc: &Oidc, ask: Login) -> ApiResult<Response> {
     let issuer = people_issuer(oidc, ask.tenant, ask.issuer).await?;
     let (url, flow) = login::begin(oidc, ask.tenant, &issuer, return_to).await?;
     let sealed = flow.seal(&oidc.store).await?;
-    let cookie = session::set(FLOW_COOKIE, Some(&sealed), login::MAX_SECONDS)?;
+    let cookie = cookie::set(FLOW_COOKIE, Some(&sealed), login::MAX_SECONDS)?;
     redirect(url.as_str(), &[cookie])
 }
 
@@ -147,7 +147,7 @@ async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Res
             "this browser began no such sign-in, or took longer than ten minutes; begin again",
         )
     };
-    let flow = session::value(parts, FLOW_COOKIE)
+    let flow = cookie::value(parts, FLOW_COOKIE)
         .and_then(|text| Flow::open(&oidc.store, text))
         .filter(|flow| flow.answers(answer.state.as_deref().unwrap_or_default()))
         .ok_or_else(stale)?;
@@ -214,8 +214,8 @@ async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Res
         .await?;
     tx.commit().await?;
     let cookies = [
-        session::set(FLOW_COOKIE, None, 0)?,
-        session::set(session::COOKIE, Some(&text), life.num_seconds())?,
+        cookie::set(FLOW_COOKIE, None, 0)?,
+        cookie::set(cookie::SESSION, Some(&text), life.num_seconds())?,
     ];
     redirect(&return_to, &cookies)
 }
@@ -335,7 +335,7 @@ fn for_people(parts: &Parts, error: ApiError) -> ApiResult<Response> {
         detail = error.detail(),
         "a sign-in failed"
     );
-    let cookie = session::set(FLOW_COOKIE, None, 0)?;
+    let cookie = cookie::set(FLOW_COOKIE, None, 0)?;
     redirect(&format!("/?failed={}", error.kind()), &[cookie])
 }
 
