@@ -74,6 +74,17 @@ export async function unwrapWithEtag<T>(call: Call<T>): Promise<{ data: T; etag:
   return { data, etag: (await call).response.headers.get("etag") ?? "*" };
 }
 
+/** A call's answer as a stream of bytes, with its headers; the call has `parseAs: "stream"`. */
+export async function unwrapStream(
+  call: Call<ReadableStream<Uint8Array<ArrayBuffer>> | null>,
+): Promise<{ stream: ReadableStream<Uint8Array<ArrayBuffer>>; headers: Headers }> {
+  const stream = await unwrap(call);
+  if (stream === null) {
+    throw new Error("the answer has no body");
+  }
+  return { stream, headers: (await call).response.headers };
+}
+
 /** Waits for a call whose answer has no body. */
 export async function unwrapEmpty(call: Call<unknown>): Promise<void> {
   const { error, response } = await call;

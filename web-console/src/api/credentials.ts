@@ -1,4 +1,4 @@
-import { type Api, ApiError, type Whoami, unwrap, createApi } from "./client";
+import { type Api, ApiError, type Whoami, createApi, unwrap } from "./client";
 
 /** How this tab authenticates: by a person's session, or an API token it keeps. */
 export type Credentials = { kind: "session"; csrf: string } | { kind: "token"; token: string };
@@ -11,13 +11,6 @@ export interface Auth {
 
 const TOKEN_KEY = "armour-token";
 const TENANT_KEY = "armour-tenant";
-
-/** The headers that calls with these credentials carry. */
-export function authHeaders(credentials: Credentials): Record<string, string> {
-  return credentials.kind === "token"
-    ? { authorization: `Bearer ${credentials.token}` }
-    : { "x-csrf-token": credentials.csrf };
-}
 
 /** Signs in with an API token, which this tab alone keeps. */
 export async function signInWithToken(token: string): Promise<Auth> {
@@ -66,6 +59,13 @@ async function verifyCredentials(credentials: Credentials): Promise<Auth> {
       ? { kind: "session", csrf: whoami.csrf_token ?? "" }
       : credentials;
   return { api: createApi(authHeaders(known)), credentials: known, whoami };
+}
+
+/** The headers that calls with these credentials carry. */
+function authHeaders(credentials: Credentials): Record<string, string> {
+  return credentials.kind === "token"
+    ? { authorization: `Bearer ${credentials.token}` }
+    : { "x-csrf-token": credentials.csrf };
 }
 
 const PLATFORM_ADMIN: Whoami = {

@@ -18,7 +18,7 @@ const LiveContext = createContext<Live>({ events: [], staleSince: undefined });
 
 /** Follows the tenant's events; what is shown is read anew when one comes. */
 export function LiveProvider(props: { children: ReactNode }) {
-  const { credentials, whoami } = useAuth();
+  const { api, whoami } = useAuth();
   const queries = useQueryClient();
   const [events, setEvents] = useState<ArmourEvent[]>([]);
   const [staleSince, setStaleSince] = useState<Date>();
@@ -30,7 +30,7 @@ export function LiveProvider(props: { children: ReactNode }) {
     const stop = new AbortController();
     let soon: ReturnType<typeof setTimeout> | undefined;
     void followEvents(
-      credentials,
+      api,
       stop.signal,
       (standing) => {
         setStaleSince((since) => (standing ? undefined : (since ?? new Date())));
@@ -52,7 +52,7 @@ export function LiveProvider(props: { children: ReactNode }) {
       stop.abort();
       clearTimeout(soon);
     };
-  }, [credentials, whoami.role, queries]);
+  }, [api, whoami.role, queries]);
 
   const live = useMemo(() => ({ events, staleSince }), [events, staleSince]);
   return <LiveContext.Provider value={live}>{props.children}</LiveContext.Provider>;
