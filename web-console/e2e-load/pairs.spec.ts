@@ -5,7 +5,7 @@ import { armour, signInWithToken } from "../e2e/system";
 
 const PAIRS = 100_000;
 
-/** The tenant's rows, made in the database itself: by calls it would take an hour. */
+/** Inserts the tenant's rows into the database; through the API it would take an hour. */
 function fill(tenant: string) {
   const sql = `
     SELECT set_config('armour.tenant', '${tenant}', false);

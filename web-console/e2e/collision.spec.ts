@@ -1,9 +1,9 @@
 import { expect, test } from "@playwright/test";
 
-import { armour, complaintsOf, shoot, signInWithToken } from "./system";
+import { armour, collectErrors, takeScreenshots, signInWithToken } from "./system";
 
 test("a collision is seen as it happens, and the pair re-armed", async ({ page }) => {
-  const complaints = complaintsOf(page);
+  const errors = collectErrors(page);
   const response = await page.goto("/");
   const policy = response?.headers()["content-security-policy"] ?? "";
   expect(policy).toContain("default-src 'self'");
@@ -11,24 +11,24 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await page.getByRole("button", { name: "Sign in with an API token" }).click();
   await page.getByLabel("API token").fill("armour_op_wrong");
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await expect(page.getByRole("alert")).toContainText("does not know this token");
+  await expect(page.getByRole("alert")).toContainText("is unknown, expired or revoked");
   await signInWithToken(page);
   await expect(page.getByRole("status")).toHaveText("Live");
 
   await page.getByRole("link", { name: "Pairs" }).click();
   const row = page.getByRole("row").filter({ hasText: "laptop" });
   await expect(row).toContainText("active");
-  await shoot(page, "healthy");
+  await takeScreenshots(page, "healthy");
   await page.getByRole("link", { name: "Collisions" }).click();
   await expect(page.getByTestId("collision")).toHaveCount(0);
 
-  // Nobody reloads the page.
+  // The page is not reloaded.
   const collision = page.getByTestId("collision").first();
   for (let theft = 1; ; theft++) {
     armour("demo", "clone", "--leave");
     await expect(page.getByTestId("collision")).toHaveCount(theft);
-    // A heartbeat may tell the owner of the thief's ticket before they use one of their
-    // own: then it is disowned, and no fork. Every other theft makes one.
+    // If a heartbeat reports the thief's ticket before the owner sends the next one, the
+    // owner disowns it and there is no fork; so the theft may have to be repeated.
     if (theft === 3 || (await collision.innerText()).includes("Two different successors")) {
       break;
     }
@@ -47,11 +47,11 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(page.getByTestId("verdict")).toContainText("signed with the consumer’s key");
   await expect(page.getByTestId("fork")).toHaveCount(1);
   expect(await page.getByTestId("ticket").count()).toBeGreaterThan(2);
-  // Both ends vouch for the tickets before the fork.
+  // Both ends have reported the tickets before the fork.
   await page.getByTestId("ticket").first().hover();
   await expect(page.getByRole("tooltip")).toContainText("reported by both ends");
   await expect(page.getByText(/^after [\d,]+ ms$/)).toHaveCount(2);
-  await shoot(page, "collision");
+  await takeScreenshots(page, "collision");
 
   await page.getByRole("button", { name: "Re-arm…" }).click();
   const dialog = page.getByRole("dialog");
@@ -69,5 +69,5 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
 
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByText("Sign in with an API token")).toBeVisible();
-  expect(complaints).toEqual([]);
+  expect(errors).toEqual([]);
 });

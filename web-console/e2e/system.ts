@@ -4,7 +4,7 @@ import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect } from "@playwright/test";
 
-/** The data folder of the system under test. */
+/** The data directory of the system under test. */
 export const data = process.env.ARMOUR_DATA_DIR ?? "";
 
 const screenshots = process.env.ARMOUR_SCREENSHOTS;
@@ -16,8 +16,8 @@ export function armour(...args: string[]): string {
   return execFileSync("../target/debug/armour", args, { encoding: "utf8", env: process.env });
 }
 
-/** Keeps a screenshot in light and dark, if they are asked for. */
-export async function shoot(page: Page, name: string) {
+/** Takes a screenshot in light and dark, if ARMOUR_SCREENSHOTS is set. */
+export async function takeScreenshots(page: Page, name: string) {
   if (!screenshots) {
     return;
   }
@@ -28,7 +28,7 @@ export async function shoot(page: Page, name: string) {
   await page.emulateMedia({ colorScheme: "light" });
 }
 
-/** Signs in as the local operator, or with another token that is in the data folder. */
+/** Signs in as the local operator, or with another token file of the data directory. */
 export async function signInWithToken(page: Page, file = "operator-token") {
   await page.goto("/");
   await page.getByRole("button", { name: "Sign in with an API token" }).click();
@@ -48,25 +48,25 @@ export function killControlPlane() {
         return;
       }
     } catch {
-      // Another user's process, or one that is gone.
+      // Another user's process, or one that has ended.
     }
   }
   throw new Error("no control plane is running");
 }
 
-/** What the page complains of, but for refusals that a test provokes. */
-export function complaintsOf(page: Page): string[] {
-  const complaints: string[] = [];
+/** Collects the page's errors, except refusals that a test provokes. */
+export function collectErrors(page: Page): string[] {
+  const errors: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" && !/status of (401|403|412)/.test(message.text())) {
-      complaints.push(message.text());
+      errors.push(message.text());
     }
   });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  return complaints;
+  page.on("pageerror", (error) => errors.push(error.message));
+  return errors;
 }
 
-/** No violation of WCAG 2.2 AA that a machine can find, in light and in dark. */
+/** Expects no violation of WCAG 2.2 AA that axe can detect, in light and in dark. */
 export async function expectAccessible(page: Page) {
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });

@@ -14,7 +14,7 @@ interface ExportProgress {
 
 const NEWLINE = 10;
 
-/** Saves the whole log as a file, and shows how far it is. */
+/** Saves the whole log as a file, and shows the progress. */
 export function ExportButton() {
   const { api } = useAuth();
   const [progress, setProgress] = useState<ExportProgress>();
@@ -42,10 +42,7 @@ export function ExportButton() {
 }
 
 /** Reads the log's entries as lines of JSON; counts the lines to report progress. */
-async function exportLog(
-  api: Api,
-  onProgress: (progress: ExportProgress) => void,
-): Promise<Blob> {
+async function exportLog(api: Api, onProgress: (progress: ExportProgress) => void): Promise<Blob> {
   const { stream, headers } = await unwrapStream(
     api.GET("/v1/audit/export", { parseAs: "stream" }),
   );
