@@ -63,8 +63,10 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(dialog).toHaveCount(0);
   await page.getByRole("link", { name: "Pairs" }).first().click();
   await expect(row).toContainText("active");
-  const answer = await page.request.get("http://127.0.0.1:7301/echo?id=again");
-  expect(await answer.text()).toBe("again");
+  // The agent learns of the re-arming from an event, which may arrive later than the page's.
+  await expect
+    .poll(async () => (await page.request.get("http://127.0.0.1:7301/echo?id=again")).text())
+    .toBe("again");
   expect(armour("audit", "list")).toContain("pair.re-arm");
 
   await page.getByRole("button", { name: "Sign out" }).click();
