@@ -5,7 +5,7 @@ use armour_api::{
     AuditEntry, ConsistencyProof, ExportEnd, ExportHeader, ExportedEntry, InclusionProof, LogHead,
     Page, Problem, SignedHead,
 };
-use armour_storage::{AuditFilter, StorageError, Store, Tx};
+use armour_storage::{AuditFilter, StorageError, Store};
 use armour_transparency::export::FORMAT;
 use axum::extract::FromRef;
 use axum::{
@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
+    audit::proofs::log_head,
     http::extract::Params,
     http::problem::{ApiError, ApiResult},
     identity::authn::Member,
@@ -216,31 +217,6 @@ async fn export(
         ),
     ];
     Ok((headers, body))
-}
-
-/// The latest head, and how it follows from one that the caller knows.
-pub async fn log_head(tx: &mut Tx, since: Option<u64>) -> ApiResult<LogHead> {
-    let head = tx.audit_tree().latest_head().await?;
-    Ok(LogHead {
-        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
-        consistency: consistent(tx, since, head.size).await?,
-        head,
-    })
-}
-
-/// Proof that the trees of two sizes begin alike, whichever is the earlier.
-pub async fn consistent(tx: &mut Tx, known: Option<u64>, size: u64) -> ApiResult<Vec<String>> {
-    let known = known.unwrap_or(size);
-    if known > tx.audit_log().size().await? {
-        return Err(ApiError::conflict(
-            "log-behind",
-            "the log is shorter than what the caller has seen of it",
-        ));
-    }
-    Ok(tx
-        .audit_tree()
-        .prove_consistency(known.min(size), known.max(size))
-        .await?)
 }
 
 fn lines(
