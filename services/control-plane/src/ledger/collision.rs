@@ -103,7 +103,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
 }
 
 /// Which bundles to disconnect; what is given narrows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Scope {
     /// Of this pair.
     pub pair: Option<Uuid>,

@@ -27,11 +27,7 @@ pub async fn fence(
     lost: Option<u64>,
 ) -> ApiResult<AuditEntry> {
     let now = tx.now();
-    let everything = Scope {
-        pair: None,
-        endpoint: None,
-        bundle: None,
-    };
+    let everything = Scope::default();
     let bundles = disconnect(tx, actor, everything, reason).await?;
     tx.enrolment_tokens().expire_unused(now).await?;
     let sessions = tx.sessions().end(&Default::default()).await?;

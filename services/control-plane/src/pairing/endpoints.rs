@@ -75,9 +75,8 @@ async fn revoke(
             })
             .await?;
         let scope = Scope {
-            pair: None,
             endpoint: Some(id),
-            bundle: None,
+            ..Scope::default()
         };
         disconnect(tx, &actor, scope, "endpoint revoked").await?;
     }
