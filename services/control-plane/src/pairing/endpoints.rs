@@ -67,11 +67,9 @@ async fn revoke(
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "endpoint.revoked",
-                endpoint: Some(id),
-                detail: json!({ "reason": reason.reason }),
-                ..Default::default()
+            .record(NewEvent::EndpointRevoked {
+                endpoint: id,
+                reason: &reason.reason,
             })
             .await?;
         let scope = Scope {

@@ -140,12 +140,10 @@ async fn tell(
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "bundle.superseded",
-                pair: Some(pair.id),
-                bundle: Some(earlier),
-                detail: json!({ "successor": id }),
-                ..Default::default()
+            .record(NewEvent::BundleSuperseded {
+                pair: pair.id,
+                bundle: earlier,
+                successor: id,
             })
             .await?;
     }
@@ -158,11 +156,9 @@ async fn tell(
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "bundle.minted",
-            pair: Some(pair.id),
-            bundle: Some(id),
-            ..Default::default()
+        .record(NewEvent::BundleMinted {
+            pair: pair.id,
+            bundle: id,
         })
         .await?;
     Ok(())

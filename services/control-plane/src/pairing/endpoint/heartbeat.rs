@@ -66,11 +66,9 @@ async fn note_alive(caller: &mut EndpointAuth) -> ApiResult<()> {
         .append(&actor, "endpoint.back", endpoint.id, json!({}))
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "endpoint.back",
-            endpoint: Some(endpoint.id),
-            detail: json!({ "name": endpoint.name }),
-            ..NewEvent::default()
+        .record(NewEvent::EndpointBack {
+            endpoint: endpoint.id,
+            name: &endpoint.name,
         })
         .await?;
     Ok(())

@@ -86,11 +86,10 @@ pub(super) async fn admit(
         })
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "endpoint.enrolled",
-            endpoint: Some(endpoint.id),
-            detail: json!({ "role": role, "name": endpoint.name }),
-            ..Default::default()
+        .record(NewEvent::EndpointEnrolled {
+            endpoint: endpoint.id,
+            role,
+            name: &endpoint.name,
         })
         .await?;
     Ok(endpoint)

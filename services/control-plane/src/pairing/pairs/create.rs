@@ -38,11 +38,7 @@ pub(super) async fn create(
         .append(&actor, "pair.create", pair.id, json!({ "pair": pair }))
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.created",
-            pair: Some(pair.id),
-            ..Default::default()
-        })
+        .record(NewEvent::PairCreated { pair: pair.id })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(pair)))

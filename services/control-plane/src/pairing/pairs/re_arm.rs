@@ -47,11 +47,9 @@ pub(super) async fn re_arm(
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.re-armed",
-            pair: Some(id),
-            detail: json!({ "reason": reason.reason }),
-            ..Default::default()
+        .record(NewEvent::PairReArmed {
+            pair: id,
+            reason: &reason.reason,
         })
         .await?;
     let pair = tx.pairs().find(id).await?;

@@ -41,11 +41,9 @@ pub(super) async fn set_policy(
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.updated",
-            pair: Some(id),
-            detail: json!({ "policy": policy }),
-            ..Default::default()
+        .record(NewEvent::PairUpdated {
+            pair: id,
+            policy: &policy,
         })
         .await?;
     let pair = tx.pairs().find(id).await?;
