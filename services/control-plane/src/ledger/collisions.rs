@@ -8,8 +8,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::pairing::endpoint::key_proof;
 use crate::{
+    audit::proofs::key_proof,
     http::extract::{Cursor, Id, Params},
     http::problem::ApiResult,
     identity::authn::Member,

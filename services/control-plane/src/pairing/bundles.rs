@@ -130,9 +130,8 @@ async fn disconnect(
     let pair = member.tx.bundles().find(id).await?.pair_id;
     member.tx.pairs().lock(pair).await?;
     let scope = Scope {
-        pair: None,
-        endpoint: None,
         bundle: Some(id),
+        ..Scope::default()
     };
     cut(&mut member.tx, &actor, scope, &reason.reason).await?;
     let bundle = member.tx.bundles().find(id).await?;

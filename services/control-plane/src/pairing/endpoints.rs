@@ -67,17 +67,14 @@ async fn revoke(
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "endpoint.revoked",
-                endpoint: Some(id),
-                detail: json!({ "reason": reason.reason }),
-                ..Default::default()
+            .record(NewEvent::EndpointRevoked {
+                endpoint: id,
+                reason: &reason.reason,
             })
             .await?;
         let scope = Scope {
-            pair: None,
             endpoint: Some(id),
-            bundle: None,
+            ..Scope::default()
         };
         disconnect(tx, &actor, scope, "endpoint revoked").await?;
     }

@@ -3,8 +3,8 @@
 
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
-use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, Problem, Webhook};
-use armour_storage::{Counted, EVENT_KINDS};
+use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, Problem, Webhook};
+use armour_storage::Counted;
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -48,12 +48,12 @@ async fn create(
         return Err(ApiError::invalid("kinds must name 1 to 50 kinds of events"));
     }
     // One that is misspelt would never be told of.
-    let known = |kind: &&String| *kind == "*" || EVENT_KINDS.contains(&kind.as_str());
+    let known = |kind: &&String| *kind == "*" || kind.parse::<EventKind>().is_ok();
     if let Some(unknown) = new.kinds.iter().find(|kind| !known(kind)) {
         check_text("a kind", unknown, 100)?;
         return Err(ApiError::invalid(format!(
             "there are no events {unknown}; there are * and {}",
-            EVENT_KINDS.join(", ")
+            EventKind::WORDS.join(", ")
         )));
     }
     egress

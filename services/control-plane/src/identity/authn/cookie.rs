@@ -1,11 +1,10 @@
 //! Cookies of this host that scripts cannot read.
 
-use axum::http::{HeaderValue, header, request::Parts};
+use axum::http::request::Parts;
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use time::Duration;
 
-use crate::{
-    http::problem::{ApiError, ApiResult},
-    identity::token::{self, Kind, Token},
-};
+use crate::identity::token::{self, Kind, Token};
 
 /// The session's cookie. The prefix has browsers take it over TLS and for this
 /// host and all paths only.
@@ -13,32 +12,52 @@ pub const SESSION: &str = "__Host-armour-session";
 
 /// The session cookie's token, if the request has one.
 pub fn session(parts: &Parts) -> Option<Token> {
-    token::parse(value(parts, SESSION)?).filter(|token| token.kind == Kind::Session)
+    token::parse(&value(parts, SESSION)?).filter(|token| token.kind == Kind::Session)
 }
 
 /// A cookie's value.
-pub fn value<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+pub fn value(parts: &Parts, name: &str) -> Option<String> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    jar.get(name).map(|cookie| cookie.value().to_owned())
 }
 
-/// A `Set-Cookie` for this host, out of reach of scripts; `None` erases it.
-///
-/// # Errors
-/// If the value cannot be in a header.
-pub fn set(name: &str, value: Option<&str>, max_age: i64) -> ApiResult<HeaderValue> {
-    let max_age = if value.is_some() { max_age } else { 0 };
-    let value = value.unwrap_or_default();
-    // Lax: the provider's redirect back is a navigation from another site.
-    HeaderValue::from_str(&format!(
-        "{name}={value}; Path=/; Max-Age={max_age}; Secure; HttpOnly; SameSite=Lax"
-    ))
-    .map_err(ApiError::internal)
+/// A cookie for this host that lasts so many seconds.
+pub fn set(name: &'static str, value: String, seconds: i64) -> Cookie<'static> {
+    Cookie::build((name, value))
+        .path("/")
+        .max_age(Duration::seconds(seconds))
+        .secure(true)
+        .http_only(true)
+        // The provider's redirect back is a navigation from another site.
+        .same_site(SameSite::Lax)
+        .build()
+}
+
+/// Erases a cookie.
+pub fn erase(name: &'static str) -> Cookie<'static> {
+    set(name, String::new(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_and_other_hosts_do_not_see_a_cookie() {
+        let kept = set(SESSION, "a-b_c".into(), 600).encoded().to_string();
+        let mut parts: Vec<&str> = kept.split("; ").collect();
+        assert_eq!(parts.remove(0), "__Host-armour-session=a-b_c");
+        parts.sort_unstable();
+        assert_eq!(
+            parts,
+            [
+                "HttpOnly",
+                "Max-Age=600",
+                "Path=/",
+                "SameSite=Lax",
+                "Secure"
+            ]
+        );
+        assert!(erase(SESSION).encoded().to_string().contains("Max-Age=0"));
+    }
 }

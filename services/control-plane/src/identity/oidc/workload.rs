@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Oidc, login::printable};
+use super::{state::Oidc, text::printable};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// A workload that an issuer vouches for, and the rule that admits it.

@@ -5,12 +5,8 @@ use crate::identity::authn::Authn;
 use armour_api::{AccessRole, LoggedOut, Page, Problem, Session, Whoami};
 use armour_storage::{Actor, SessionScope, StorageError, id_token};
 use axum::extract::FromRef;
-use axum::{
-    Json as Answer,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum_extra::extract::CookieJar;
 use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,7 +16,7 @@ use crate::{
     http::extract::{Cursor, Id, Params},
     http::problem::{ApiError, ApiResult},
     identity::authn::{Member, cookie},
-    identity::oidc::{Oidc, login},
+    identity::oidc::{Oidc, logout::logout_url},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -54,7 +50,10 @@ async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
 /// Ends the calling session; the answer says where the browser ends the issuer's.
 #[utoipa::path(post, path = "/v1/logout", tag = "people",
     responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
-async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<Response> {
+async fn logout(
+    State(oidc): State<Arc<Oidc>>,
+    mut member: Member,
+) -> ApiResult<(CookieJar, Answer<LoggedOut>)> {
     let actor = member.actor();
     let (Some(id), Actor::Person { issuer, .. }) = (member.principal.session, &actor) else {
         return Err(ApiError::conflict(
@@ -71,14 +70,12 @@ async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<
         .as_ref()
         .and_then(|bytes| std::str::from_utf8(bytes).ok());
     // The session has ended whether or not the issuer can be asked.
-    let redirect = login::logout_url(&oidc, &issuer, hint).await.ok().flatten();
-    let mut answer = Answer(LoggedOut {
+    let redirect = logout_url(&oidc, &issuer, hint).await.ok().flatten();
+    let cookies = CookieJar::new().add(cookie::erase(cookie::SESSION));
+    let answer = Answer(LoggedOut {
         redirect: redirect.map(String::from),
-    })
-    .into_response();
-    let erased = cookie::set(cookie::SESSION, None, 0)?;
-    answer.headers_mut().append(header::SET_COOKIE, erased);
-    Ok(answer)
+    });
+    Ok((cookies, answer))
 }
 
 /// The caller's sessions, latest first; for an administrator everybody's.

@@ -1,0 +1,45 @@
+//! Pairing.
+
+use armour_api::{NewPair, Pair, Problem};
+use armour_storage::{Counted, NewEvent};
+use axum::{Json as Answer, http::StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    http::{
+        extract::Json,
+        problem::{ApiError, ApiResult},
+    },
+    identity::authn::Member,
+};
+
+/// Pairs a consumer with a producer.
+#[utoipa::path(post, path = "/v1/pairs", tag = "pairs", request_body = NewPair,
+    responses((status = 201, body = Pair), (status = "4XX", body = Problem)))]
+pub(super) async fn create(
+    mut member: Member,
+    Json(new): Json<NewPair>,
+) -> ApiResult<(StatusCode, Answer<Pair>)> {
+    new.policy.check().map_err(ApiError::invalid)?;
+    let actor = member.actor();
+    let tx = &mut member.tx;
+    tx.quotas().check(Counted::Pairs).await?;
+    let pair = tx
+        .pairs()
+        .create(
+            Uuid::now_v7(),
+            new.consumer_id,
+            new.producer_id,
+            &new.policy,
+        )
+        .await?;
+    tx.audit_log()
+        .append(&actor, "pair.create", pair.id, json!({ "pair": pair }))
+        .await?;
+    tx.events()
+        .record(NewEvent::PairCreated { pair: pair.id })
+        .await?;
+    member.tx.commit().await?;
+    Ok((StatusCode::CREATED, Answer(pair)))
+}
