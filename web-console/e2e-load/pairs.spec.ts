@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { test } from "@playwright/test";
 
-import { armour, signInWithToken } from "../e2e/system";
+import { armourJson, signInWithToken } from "../e2e/system";
 
 const PAIRS = 100_000;
 
@@ -29,7 +29,7 @@ function percentile(sorted: number[], part: number): number {
 
 test("the list of 100,000 pairs scrolls", async ({ page }) => {
   test.setTimeout(300_000);
-  const who = JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string };
+  const who = armourJson<{ tenant_id: string }>("whoami");
   fill(who.tenant_id);
   const times: number[] = [];
   page.on("requestfinished", (request) => {

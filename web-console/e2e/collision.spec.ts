@@ -1,6 +1,13 @@
 import { expect, test } from "@playwright/test";
 
-import { armour, collectErrors, takeScreenshots, signInWithToken } from "./system";
+import {
+  CONSUMER,
+  armour,
+  armourJson,
+  collectErrors,
+  signInWithToken,
+  takeScreenshots,
+} from "./system";
 
 test("a collision is seen as it happens, and the pair re-armed", async ({ page }) => {
   const errors = collectErrors(page);
@@ -32,14 +39,11 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
     if (theft === 3 || (await collision.innerText()).includes("Two different successors")) {
       break;
     }
-    const pairs = JSON.parse(armour("pairs", "list", "-o", "json")) as {
-      id: string;
-      state: string;
-    }[];
+    const pairs = armourJson<{ id: string; state: string }[]>("pairs", "list");
     const stolen = pairs.find((pair) => pair.state === "disconnected")?.id ?? "";
     armour("pairs", "re-arm", stolen, "--reason", "once more");
     await expect
-      .poll(async () => (await page.request.get("http://127.0.0.1:7301/echo?id=x")).status())
+      .poll(async () => (await page.request.get(`${CONSUMER}/echo?id=x`)).status())
       .toBe(200);
   }
   await expect(collision).toContainText("Two different successors of one ticket");
@@ -65,7 +69,7 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(row).toContainText("active");
   // The agent learns of the re-arming from an event, which may arrive later than the page's.
   await expect
-    .poll(async () => (await page.request.get("http://127.0.0.1:7301/echo?id=again")).text())
+    .poll(async () => (await page.request.get(`${CONSUMER}/echo?id=again`)).text())
     .toBe("again");
   expect(armour("audit", "list")).toContain("pair.re-arm");
 

@@ -5,15 +5,23 @@ import AxeBuilder from "@axe-core/playwright";
 import { type Page, expect } from "@playwright/test";
 
 /** The data directory of the system under test. */
-export const data = process.env.ARMOUR_DATA_DIR ?? "";
+export const dataDir = process.env.ARMOUR_DATA_DIR ?? "";
 
 const screenshots = process.env.ARMOUR_SCREENSHOTS;
 /** Where the control plane under test listens. */
 const LISTEN = "127.0.0.1:7300";
+export const CONSOLE = `http://${LISTEN}`;
+/** Where the consumer's agent listens. */
+export const CONSUMER = "http://127.0.0.1:7301";
 
 /** Runs an operator's command. */
 export function armour(...args: string[]): string {
   return execFileSync("../target/debug/armour", args, { encoding: "utf8", env: process.env });
+}
+
+/** What an operator's command prints as JSON. */
+export function armourJson<T>(...args: string[]): T {
+  return JSON.parse(armour(...args, "-o", "json")) as T;
 }
 
 /** Takes a screenshot in light and dark, if ARMOUR_SCREENSHOTS is set. */
@@ -32,9 +40,15 @@ export async function takeScreenshots(page: Page, name: string) {
 export async function signInWithToken(page: Page, file = "operator-token") {
   await page.goto("/");
   await page.getByRole("button", { name: "Sign in with an API token" }).click();
-  await page.getByLabel("API token").fill(readFileSync(join(data, file), "utf8"));
+  await page.getByLabel("API token").fill(readFileSync(join(dataDir, file), "utf8"));
   await page.keyboard.press("Enter");
   await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
+}
+
+/** Opens a page by its link in the navigation. */
+export async function openPage(page: Page, name: string) {
+  await page.getByRole("navigation").getByRole("link", { name }).click();
+  await expect(page.getByRole("heading", { level: 2, name })).toBeVisible();
 }
 
 /** Kills the control plane under test; `armour dev` starts it again. */

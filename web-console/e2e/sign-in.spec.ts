@@ -1,64 +1,18 @@
-import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Browser, type Page, expect, test } from "@playwright/test";
 
-import { startProvider } from "./provider.mjs";
-import { armour, data, takeScreenshots } from "./system";
+import { PROVIDER, signInAsStaff, startStaffLogin } from "./staffLogin";
+import { CONSOLE, armour, takeScreenshots } from "./system";
 
-const CONSOLE = "http://127.0.0.1:7300";
-const PORT = 7390;
-const PROVIDER = `http://127.0.0.1:${PORT}`;
-
-let provider: Awaited<ReturnType<typeof startProvider>> | undefined;
 let tenant: string;
+let stopProvider: (() => Promise<void>) | undefined;
 
 test.beforeAll(async () => {
-  // After a failure this runs again, in a new worker.
-  const earlier = JSON.parse(armour("issuers", "list", "-o", "json")) as { id: string }[];
-  for (const issuer of earlier) {
-    armour("issuers", "delete", issuer.id);
-  }
-  const clientSecret = randomBytes(24).toString("hex");
-  const file = join(data, "client-secret");
-  writeFileSync(file, clientSecret, { mode: 0o600 });
-  const made = JSON.parse(
-    armour(
-      ...["issuers", "create", "Staff login", "--kind", "people", "--url", PROVIDER],
-      ...["--audience", "armour", "--client-secret-file", file],
-      ...["--role", "armour-admins=tenant-admin", "--role", "armour-auditors=auditor"],
-      ...["--scope", "profile", "--scope", "groups", "-o", "json"],
-    ),
-  ) as { id: string };
-  tenant = (JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string }).tenant_id;
-  provider = await startProvider({
-    port: PORT,
-    clientId: "armour",
-    clientSecret,
-    console: CONSOLE,
-    backChannel: `${CONSOLE}/v1/auth/back-channel-logout/${tenant}/${made.id}`,
-  });
+  ({ tenant, stop: stopProvider } = await startStaffLogin());
 });
 
 test.afterAll(async () => {
-  await provider?.stop();
+  await stopProvider?.();
 });
-
-/** Signs in through the provider's own pages. */
-async function signIn(page: Page, login: string) {
-  await page.goto(`/?tenant=${tenant}`);
-  await page.getByRole("link", { name: "Sign in with Staff login" }).click();
-  await page.getByPlaceholder("Enter any login").fill(login);
-  await page.getByPlaceholder("and password").fill("any");
-  await page.getByRole("button", { name: "Sign-in" }).click();
-  await page.getByRole("button", { name: "Continue" }).click();
-}
-
-/** Another browser, with its own cookies. */
-async function newBrowser(browser: Browser): Promise<Page> {
-  const context = await browser.newContext({ baseURL: CONSOLE });
-  return context.newPage();
-}
 
 test("a person signs in, acts in their own name, and signs out here and there", async ({
   page,
@@ -194,7 +148,7 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   expect(await program.text()).toContain("sign-in-stale");
   expect((await page.request.get("/v1/whoami")).status()).toBe(401);
   // A callback with another state does not complete this browser's own sign-in.
-  await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuer(page)}`, {
+  await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuerId(page)}`, {
     maxRedirects: 0,
   });
   const tampered = planted.replace(/state=[^&]+/, "state=other");
@@ -203,7 +157,7 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   for (const elsewhere of ["https://example.com/", "//example.com/", "/\\example.com"]) {
     const query = new URLSearchParams({
       tenant,
-      issuer: await issuer(page),
+      issuer: await issuerId(page),
       return_to: elsewhere,
     });
     const refused = await page.request.get(`/v1/auth/login?${query.toString()}`, {
@@ -214,7 +168,17 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   await attacker.context().close();
 });
 
-async function issuer(page: Page): Promise<string> {
+function signIn(page: Page, login: string): Promise<void> {
+  return signInAsStaff(page, tenant, login);
+}
+
+/** Another browser, with its own cookies. */
+async function newBrowser(browser: Browser): Promise<Page> {
+  const context = await browser.newContext({ baseURL: CONSOLE });
+  return context.newPage();
+}
+
+async function issuerId(page: Page): Promise<string> {
   const choices = (await (await page.request.get(`/v1/auth/choices?tenant=${tenant}`)).json()) as {
     issuer_id: string;
   }[];
