@@ -1,6 +1,7 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
 use crate::common::{MASTER_KEYS, World, bound, database, history, replica, report};
+use armour_ambient::Ambient;
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
 };
@@ -151,6 +152,7 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
         2,
         std::time::Duration::from_secs(5),
         std::sync::Arc::new(keyring),
+        Ambient::system(),
     )
     .await
     .unwrap();

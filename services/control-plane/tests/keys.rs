@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::common::{
     As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
 };
+use armour_ambient::Ambient;
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
 use armour_protocol::{
@@ -36,6 +37,7 @@ async fn store(database: &str, versions: &[i32]) -> Store {
         8,
         Duration::from_secs(10),
         std::sync::Arc::new(keyring),
+        Ambient::system(),
     )
     .await
     .unwrap()

@@ -1,5 +1,6 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
+use armour_ambient::Ambient;
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
 use armour_control_plane::{
@@ -53,6 +54,12 @@ pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
 
 /// A replica's state, with options as on the command line.
 pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> {
+    app_in(database_url, more, Ambient::system()).await
+}
+
+/// A replica's state, with a clock that the test may move. The time is the database's
+/// again with each look at it, as [`App::start`] and the jobs take.
+pub async fn app_in(database_url: &str, more: &[&str], ambient: Ambient) -> anyhow::Result<App> {
     let dir = tempfile::tempdir()?.keep();
     std::fs::write(dir.join("platform"), PLATFORM)?;
     let platform = dir.join("platform").display().to_string();
@@ -63,7 +70,7 @@ pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> 
         line.extend(["--master-keys", &first]);
     }
     line.extend(more);
-    App::start(Config::try_parse_from(line)?).await
+    App::start(Config::try_parse_from(line)?, ambient).await
 }
 
 /// Serves a replica; returns its address.

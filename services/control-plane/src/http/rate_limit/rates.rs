@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::Instant,
 };
 
 use armour_storage::Store;
 use axum::http::{StatusCode, request::Parts};
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::slot::{RateLimitSlot, RateState, WINDOW};
