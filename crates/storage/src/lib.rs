@@ -6,6 +6,7 @@
 
 mod actor;
 mod api_tokens;
+mod audit_actions;
 mod audit_log;
 mod audit_partitions;
 mod audit_tree;
@@ -56,6 +57,10 @@ mod workload_rules;
 
 pub use actor::Actor;
 pub use api_tokens::{ApiTokens, NewToken, TokenRow};
+pub use audit_actions::{
+    AuditAction, IdentityAction, LedgerAction, PairingAction, PlatformAction, SessionEnd,
+    TenancyAction, WebhookAction,
+};
 pub use audit_log::{AuditFilter, AuditLog, SignedEntry};
 pub use audit_partitions::retain_from;
 pub use audit_tree::AuditTree;

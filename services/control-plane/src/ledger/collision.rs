@@ -2,9 +2,10 @@
 
 use armour_api::{CollisionKind, PairState};
 use armour_protocol::ticket::SignedTicket;
-use armour_storage::{Actor, BundleRow, CollisionSummary, NewCollision, NewEvent, Tx};
+use armour_storage::{
+    Actor, BundleRow, CollisionSummary, LedgerAction, NewCollision, NewEvent, Tx,
+};
 use opentelemetry::KeyValue;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{http::problem::ApiResult, platform::instruments::METRICS};
@@ -75,9 +76,10 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     tx.audit_log()
         .append(
             &reporter,
-            "collision.detect",
-            found.bundle.id,
-            json!(collision),
+            LedgerAction::CollisionDetect {
+                bundle: found.bundle.id,
+                collision,
+            },
         )
         .await?;
     // A superseded bundle in use, or a successor that its consumer did not draw, means
@@ -145,9 +147,10 @@ pub async fn disconnect(
         tx.audit_log()
             .append(
                 actor,
-                "bundle.disconnect",
-                bundle,
-                json!({ "reason": reason }),
+                LedgerAction::BundleDisconnect {
+                    id: *bundle,
+                    reason,
+                },
             )
             .await?;
     }
@@ -158,7 +161,7 @@ pub async fn disconnect(
             .record(NewEvent::PairDisconnected { pair, reason })
             .await?;
         tx.audit_log()
-            .append(actor, "pair.disconnect", pair, json!({ "reason": reason }))
+            .append(actor, LedgerAction::PairDisconnect { id: pair, reason })
             .await?;
     }
     Ok(bundles)

@@ -3,8 +3,7 @@
 //! anything, so it is no collision: endpoints draw new bundles by themselves.
 
 use armour_api::AuditEntry;
-use armour_storage::{Actor, FenceSummary, NewEvent, Tx};
-use serde_json::json;
+use armour_storage::{Actor, FenceSummary, LedgerAction, NewEvent, Tx};
 
 use crate::{
     http::problem::ApiResult,
@@ -40,7 +39,7 @@ pub async fn fence(
     tx.events().record(NewEvent::LedgerFenced(summary)).await?;
     let entry = tx
         .audit_log()
-        .append(actor, FENCE, "ledger", json!(summary))
+        .append(actor, LedgerAction::Fence(summary))
         .await?;
     tx.fences().create(entry.seq, entry.created_at).await?;
     METRICS.fences.add(1, &[]);

@@ -2,10 +2,9 @@
 
 use crate::identity::authn::Authn;
 use armour_api::{Endpoint, Page, Problem, Reason};
-use armour_storage::NewEvent;
+use armour_storage::{NewEvent, PairingAction};
 use axum::Json as Answer;
 use axum::extract::FromRef;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -61,9 +60,10 @@ async fn revoke(
         tx.audit_log()
             .append(
                 &actor,
-                "endpoint.revoke",
-                id,
-                json!({ "reason": reason.reason }),
+                PairingAction::EndpointRevoke {
+                    id,
+                    reason: &reason.reason,
+                },
             )
             .await?;
         tx.events()

@@ -2,9 +2,8 @@
 
 use std::time::Duration as StdDuration;
 
-use armour_storage::{Actor, NewEvent, PLATFORM, Silence, Store};
+use armour_storage::{Actor, NewEvent, PLATFORM, PairingAction, Silence, Store};
 use chrono::Duration;
-use serde_json::json;
 
 use crate::{
     http::problem::ApiResult,
@@ -40,7 +39,13 @@ async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
                 })
                 .await?;
             tx.audit_log()
-                .append(&Actor::Service, "endpoint.lost", endpoint, json!(silence))
+                .append(
+                    &Actor::Service,
+                    PairingAction::EndpointLost {
+                        id: *endpoint,
+                        silence,
+                    },
+                )
                 .await?;
         }
         if !lost.is_empty() {

@@ -4,12 +4,11 @@
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
 use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, Problem, Webhook};
-use armour_storage::Counted;
+use armour_storage::{Counted, WebhookAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::Rng;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -68,7 +67,7 @@ async fn create(
     let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
     tx.secrets().put(&secret_name(id), &secret[..]).await?;
     tx.audit_log()
-        .append(&actor, "webhook.create", id, json!({ "webhook": webhook }))
+        .append(&actor, WebhookAction::Create { webhook: &webhook })
         .await?;
     member.tx.commit().await?;
     Ok((
@@ -107,7 +106,7 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "webhook.delete", id, json!({}))
+        .append(&actor, WebhookAction::Delete { id })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -140,9 +139,10 @@ async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> 
         .audit_log()
         .append(
             &actor,
-            "webhook.replay",
-            delivery,
-            json!({ "webhook_id": id }),
+            WebhookAction::Replay {
+                delivery,
+                webhook_id: id,
+            },
         )
         .await?;
     member.tx.commit().await?;

@@ -1,8 +1,7 @@
 //! Re-arming a pair that was disconnected.
 
 use armour_api::{Pair, PairState, Problem, Reason};
-use armour_storage::NewEvent;
-use serde_json::json;
+use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
     http::{
@@ -41,9 +40,10 @@ pub(super) async fn re_arm(
     tx.audit_log()
         .append(
             &actor,
-            "pair.re-arm",
-            id,
-            json!({ "reason": reason.reason }),
+            PairingAction::PairReArm {
+                id,
+                reason: &reason.reason,
+            },
         )
         .await?;
     tx.events()

@@ -1,8 +1,7 @@
 //! Pairs' policies.
 
 use armour_api::{Pair, Policy, Problem};
-use armour_storage::NewEvent;
-use serde_json::json;
+use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
     http::{
@@ -35,9 +34,11 @@ pub(super) async fn set_policy(
     tx.audit_log()
         .append(
             &actor,
-            "pair.policy",
-            id,
-            json!({ "before": before.policy, "after": policy }),
+            PairingAction::PairPolicy {
+                id,
+                before: &before.policy,
+                after: &policy,
+            },
         )
         .await?;
     tx.events()
