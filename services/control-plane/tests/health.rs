@@ -1,6 +1,6 @@
 //! Readiness that means what it says, and draining.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve};
 use armour_ambient::Ambient;
@@ -9,6 +9,7 @@ use armour_control_plane::{app::App, config::Config};
 use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
+use tokio::time::Instant;
 
 /// Status and what is said.
 async fn ask(url: &str) -> (u16, String) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::common::{As, PLATFORM, World, call, database, enrol, replica};
+use armour_ambient::Ambient;
 use armour_api::{Policy, Quotas, Role};
 use armour_client::Client;
 use serde_json::json;
@@ -143,7 +144,7 @@ async fn two_replicas_keep_to_one_rate() {
     };
     set(&one, &world, &quotas).await;
     // At the beginning of a window, so that all calls are in the same one.
-    let into = chrono::Utc::now().timestamp_millis() % 10_000;
+    let into = Ambient::system().now().timestamp_millis() % 10_000;
     let next = u64::try_from(10_050 - into).unwrap();
     tokio::time::sleep(Duration::from_millis(next)).await;
     let token = world.operator_token();

@@ -1,6 +1,6 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
-use armour_ambient::Ambient;
+use armour_ambient::{Ambient, Clock};
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
 use armour_control_plane::{
@@ -23,7 +23,7 @@ pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
 pub async fn database() -> String {
     let url = std::env::var("ARMOUR_TEST_POSTGRES")
         .expect("ARMOUR_TEST_POSTGRES; run the tests by `make test` or scripts/with-postgres");
-    let name = format!("t{}", Uuid::new_v4().simple());
+    let name = format!("t{}", Ambient::system().opaque_id().simple());
     let pool = sqlx::PgPool::connect(&url).await.expect("connect");
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&pool)
@@ -55,6 +55,13 @@ pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
 /// A replica's state, with options as on the command line.
 pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> {
     app_in(database_url, more, Ambient::system()).await
+}
+
+/// Surroundings whose clock stands at the time that it is now, until it is moved.
+pub fn still() -> Ambient {
+    let mut ambient = Ambient::system();
+    ambient.clock = Clock::fixed(ambient.now());
+    ambient
 }
 
 /// A replica's state, with a clock that the test may move. The time is the database's
@@ -209,7 +216,7 @@ pub struct World {
 impl World {
     pub async fn new(base: &str, policy: Policy) -> Self {
         let platform = Client::new(base, PLATFORM).expect("client");
-        let name = format!("tenant {}", Uuid::new_v4());
+        let name = format!("tenant {}", Ambient::system().opaque_id());
         let created = platform.create_tenant(&name).await.expect("tenant");
         let token = created.token;
         let operator = platform.with_token(&token);
@@ -264,8 +271,10 @@ pub async fn enrol_with(
     client: &Client,
     role: Role,
 ) -> Result<TestEndpoint, armour_client::ClientError> {
-    let key = SigningKey::generate(&mut rand::rng());
-    let (kem_secret, kem_key) = envelope::generate(&mut rand::rng());
+    let mut random = Ambient::system().random.generator();
+    let key = SigningKey::generate(&mut random);
+    let (kem_secret, kem_key) = envelope::generate(&mut random);
+    drop(random);
     let enrol = Enrol {
         name: "test".into(),
         signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
