@@ -1,7 +1,7 @@
 //! Workloads that enrol by a token of their platform's issuer: a Kubernetes
 //! service account's, for example.
 
-use armour_api::{IssuerKind, WorkloadRule};
+use armour_api::{IssuerKind, ProblemType, WorkloadRule};
 use armour_storage::Actor;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -78,8 +78,7 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
             .await?;
         tx.commit().await?;
         return Err(ApiError::new(
-            http::StatusCode::FORBIDDEN,
-            "not-admitted",
+            ProblemType::NotAdmitted,
             "the workload is known, but no rule lets it enrol",
         ));
     }
