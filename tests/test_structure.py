@@ -17,8 +17,8 @@ from control_plane import ROOT
 
 # Each may depend on those before it.
 LEVELS = [
-    ["armour-protocol", "armour-api", "armour-telemetry", "armour-dpop"],
-    ["armour-transparency", "armour-listener"],
+    ["armour-ambient", "armour-protocol", "armour-api", "armour-telemetry"],
+    ["armour-dpop", "armour-transparency", "armour-listener"],
     ["armour-client", "armour-storage", "armour-enclave"],
     ["armour-endpoint"],
     ["armour-agent", "armour-control-plane", "armour-cli"],

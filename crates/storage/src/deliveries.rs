@@ -1,6 +1,6 @@
 //! Deliveries of events to webhooks, claimed by whichever replica is free.
 
-use armour_api::{Delivery, DeliveryState, Event, Page};
+use armour_api::{Delivery, DeliveryState, Event, EventKind, Page};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -171,7 +171,8 @@ impl Deliveries<'_> {
     }
 
     /// A delivery for each webhook that wants events of the kind.
-    pub(crate) async fn enqueue(&mut self, seq: i64, kind: &str) -> Result<()> {
+    pub(crate) async fn enqueue(&mut self, seq: i64, kind: EventKind) -> Result<()> {
+        let kind = kind.into_str();
         let webhooks = sqlx::query_scalar!(
             "SELECT webhook_id FROM webhooks WHERE tenant_id = $1 AND kinds && ARRAY[$2, '*']",
             self.0.tenant,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, bail};
-use armour_storage::{Actor, Store};
+use armour_storage::{Actor, PlatformAction, Store};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
@@ -11,7 +11,6 @@ use axum::{
 };
 use chrono::Duration;
 use prometheus::Registry;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -263,7 +262,13 @@ async fn prepare(store: &Store) -> anyhow::Result<()> {
             .await
             .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
         tx.audit_log()
-            .append(&Actor::Service, "signing-key.create", kid, json!({}))
+            .append(
+                &Actor::Service,
+                PlatformAction::SigningKeyCreate {
+                    kid: &kid,
+                    because: None,
+                },
+            )
             .await?;
     }
     tx.commit().await?;

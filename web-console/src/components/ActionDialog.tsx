@@ -16,13 +16,13 @@ export function ActionDialog(props: {
   hint?: string;
   submitLabel?: string;
   danger?: boolean;
-  /** What has to be typed before the form can be sent. */
+  /** What has to be typed before the form can be submitted. */
   confirmText?: string | undefined;
   /** The fields; without any the dialog only asks for confirmation. */
   children?: ReactNode;
-  /** Does it; what it returns is shown in place of the form. */
+  /** Performs the action. What it returns is shown in place of the form. */
   onSubmit: () => Promise<ReactNode | void>;
-  /** Whether it is what one comes to the page for. */
+  /** Whether it is the page's main action. */
   primary?: boolean;
 }) {
   const [opened, { open, close }] = useDisclosure(false);
@@ -105,7 +105,7 @@ export function ActionDialog(props: {
   );
 }
 
-/** An action that needs a reason, which the audit log keeps. */
+/** An action that needs a reason, which is recorded in the audit log. */
 export function ReasonDialog(props: {
   label: string;
   title?: string;

@@ -2,12 +2,11 @@
 
 use crate::identity::authn::Authn;
 use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, ProblemType, Reason};
-use armour_storage::{Actor, StorageError, Store, Tx};
+use armour_storage::{Actor, StorageError, Store, TenancyAction, Tx};
 use armour_transparency::head::{TreeHead, public_key};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -46,10 +45,11 @@ async fn fence_tenant(
     if tenant.deleted_at.is_some() {
         return Err(ApiError::not_found("no such tenant"));
     }
-    let detail = json!({ "reason": reason.reason });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.fence", id, detail)
-        .await?;
+    let action = TenancyAction::Fence {
+        id,
+        reason: &reason.reason,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.bind(id).await?;
     let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
     tx.commit().await?;

@@ -2,10 +2,9 @@
 
 use crate::identity::authn::Authn;
 use armour_api::{Endpoint, Page, Reason};
-use armour_storage::NewEvent;
+use armour_storage::{NewEvent, PairingAction};
 use axum::Json as Answer;
 use axum::extract::FromRef;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -61,17 +60,16 @@ async fn revoke(
         tx.audit_log()
             .append(
                 &actor,
-                "endpoint.revoke",
-                id,
-                json!({ "reason": reason.reason }),
+                PairingAction::EndpointRevoke {
+                    id,
+                    reason: &reason.reason,
+                },
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "endpoint.revoked",
-                endpoint: Some(id),
-                detail: json!({ "reason": reason.reason }),
-                ..Default::default()
+            .record(NewEvent::EndpointRevoked {
+                endpoint: id,
+                reason: &reason.reason,
             })
             .await?;
         let scope = Scope {

@@ -6,11 +6,10 @@ use armour_protocol::{
     bundle::{BundleContext, BundleSecret},
     envelope,
 };
-use armour_storage::{Actor, NewBundle, NewEvent, StorageError, Tx};
+use armour_storage::{Actor, NewBundle, NewEvent, PairingAction, StorageError, Tx};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
 use rand::Rng;
-use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -134,35 +133,34 @@ async fn tell(
         tx.audit_log()
             .append(
                 &actor,
-                "bundle.supersede",
-                earlier,
-                json!({ "successor": id }),
+                PairingAction::BundleSupersede {
+                    id: earlier,
+                    successor: id,
+                },
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "bundle.superseded",
-                pair: Some(pair.id),
-                bundle: Some(earlier),
-                detail: json!({ "successor": id }),
-                ..Default::default()
+            .record(NewEvent::BundleSuperseded {
+                pair: pair.id,
+                bundle: earlier,
+                successor: id,
             })
             .await?;
     }
     tx.audit_log()
         .append(
             &actor,
-            "bundle.mint",
-            id,
-            json!({ "pair_id": pair.id, "supersedes": superseded }),
+            PairingAction::BundleMint {
+                id,
+                pair_id: pair.id,
+                supersedes: superseded,
+            },
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "bundle.minted",
-            pair: Some(pair.id),
-            bundle: Some(id),
-            ..Default::default()
+        .record(NewEvent::BundleMinted {
+            pair: pair.id,
+            bundle: id,
         })
         .await?;
     Ok(())

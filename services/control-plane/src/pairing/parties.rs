@@ -2,10 +2,9 @@
 
 use crate::identity::authn::Authn;
 use armour_api::{NewNamed, Page, Party, ProblemType, Role};
-use armour_storage::Counted;
+use armour_storage::{Counted, PairingAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -101,11 +100,10 @@ async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> Ap
         .parties()
         .create(role, Uuid::now_v7(), &new.name)
         .await?;
-    let action = format!("{}.create", role.into_str());
     member
         .tx
         .audit_log()
-        .append(&actor, &action, party.id, json!({ "name": party.name }))
+        .append(&actor, PairingAction::party_create(role, &party))
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(party)))

@@ -4,14 +4,14 @@ use armour_api::{
     AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey,
     System,
 };
-use armour_storage::{Actor, AuditFilter, Store};
+use armour_storage::{Actor, AuditFilter, PlatformAction, Store};
 use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     extract::{Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -104,7 +104,10 @@ async fn retire(
     }
     tx.key_versions().retire(version).await?;
     tx.audit_log()
-        .append(&Actor::Platform, "master-key.retire", version, json!({}))
+        .append(
+            &Actor::Platform,
+            PlatformAction::MasterKeyRetire { version },
+        )
         .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -147,10 +150,12 @@ async fn rotate(
     tx.key_versions().activate(new.to_version).await?;
     let id = Uuid::now_v7();
     let rotation = tx.rotations().create(id, new.to_version, total).await?;
-    let detail = json!({ "to_version": new.to_version, "total": total });
-    tx.audit_log()
-        .append(&Actor::Platform, "master-key.rotate", id, detail)
-        .await?;
+    let action = PlatformAction::MasterKeyRotate {
+        rotation: id,
+        to_version: new.to_version,
+        total,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rotation)))
 }
@@ -195,7 +200,13 @@ async fn rotate_signing_key(
     let mut tx = store.platform().await?;
     let kid = signing::add(&mut tx, store.now()).await?;
     tx.audit_log()
-        .append(&Actor::Platform, "signing-key.create", kid, json!({}))
+        .append(
+            &Actor::Platform,
+            PlatformAction::SigningKeyCreate {
+                kid: &kid,
+                because: None,
+            },
+        )
         .await?;
     let keys = tx.signing_keys().list().await?;
     tx.commit().await?;

@@ -4,11 +4,10 @@ use crate::identity::authn::Authn;
 use armour_api::{
     AccessRole, CreatedTenant, NewTenant, Overview, Page, ProblemType, Quotas, Tenant,
 };
-use armour_storage::{Actor, NewToken, Store, Tx};
+use armour_storage::{Actor, NewToken, Store, TenancyAction, Tx};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -47,11 +46,12 @@ async fn create(
 ) -> ApiResult<(StatusCode, Answer<CreatedTenant>)> {
     check_text("name", &new.name, 100)?;
     let id = Uuid::now_v7();
-    let detail = json!({ "name": new.name });
+    let action = TenancyAction::Create {
+        id,
+        name: &new.name,
+    };
     let mut tx = store.platform().await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.create", id, detail.clone())
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     let tenant = tx.tenants().create(id, &new.name).await?;
     let (text, token) = token::mint(Kind::Api, tenant.id);
     tx.api_tokens()
@@ -63,9 +63,7 @@ async fn create(
             expires_at: None,
         })
         .await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.create", id, detail)
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok((
         StatusCode::CREATED,
@@ -115,10 +113,8 @@ async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<A
 async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<StatusCode> {
     let mut tx = store.platform().await?;
     let name = tx.tenants().find(id).await?.name;
-    let detail = json!({ "name": name });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.delete", id, detail.clone())
-        .await?;
+    let action = TenancyAction::Delete { id, name: &name };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.tenants().delete(id).await?;
     tx.bind(id).await?;
     tx.api_tokens().revoke_all().await?;
@@ -132,9 +128,7 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
     };
     disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
     tx.webhooks().delete_all().await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.delete", id, detail)
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     // After the last entry: without its key the log takes no more.
     tx.secrets().shred().await?;
     tx.commit().await?;
@@ -171,10 +165,12 @@ async fn set_quotas(
     let before = tx.quotas().lock(id).await?;
     read.check(&before)?;
     tx.quotas().set(id, &quotas).await?;
-    let detail = json!({ "before": before, "after": quotas });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.quotas", id, detail)
-        .await?;
+    let action = TenancyAction::SetQuotas {
+        id,
+        before: &before,
+        after: &quotas,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok(tagged(quotas))
 }

@@ -3,13 +3,12 @@
 
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
-use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, ProblemType, Webhook};
-use armour_storage::{Counted, EVENT_KINDS};
+use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, ProblemType, Webhook};
+use armour_storage::{Counted, WebhookAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::Rng;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -49,12 +48,12 @@ async fn create(
         return Err(ApiError::invalid("kinds must name 1 to 50 kinds of events"));
     }
     // One that is misspelt would never be told of.
-    let known = |kind: &&String| *kind == "*" || EVENT_KINDS.contains(&kind.as_str());
+    let known = |kind: &&String| *kind == "*" || kind.parse::<EventKind>().is_ok();
     if let Some(unknown) = new.kinds.iter().find(|kind| !known(kind)) {
         check_text("a kind", unknown, 100)?;
         return Err(ApiError::invalid(format!(
             "there are no events {unknown}; there are * and {}",
-            EVENT_KINDS.join(", ")
+            EventKind::WORDS.join(", ")
         )));
     }
     egress
@@ -69,7 +68,7 @@ async fn create(
     let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
     tx.secrets().put(&secret_name(id), &secret[..]).await?;
     tx.audit_log()
-        .append(&actor, "webhook.create", id, json!({ "webhook": webhook }))
+        .append(&actor, WebhookAction::Create { webhook: &webhook })
         .await?;
     member.tx.commit().await?;
     Ok((
@@ -108,7 +107,7 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "webhook.delete", id, json!({}))
+        .append(&actor, WebhookAction::Delete { id })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -141,9 +140,10 @@ async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> 
         .audit_log()
         .append(
             &actor,
-            "webhook.replay",
-            delivery,
-            json!({ "webhook_id": id }),
+            WebhookAction::Replay {
+                delivery,
+                webhook_id: id,
+            },
         )
         .await?;
     member.tx.commit().await?;

@@ -18,7 +18,7 @@ const COLUMNS = [
   t.access.lastUsed,
   t.access.expires,
 ];
-/** How long a token that was replaced is still accepted. */
+/** How long a rotated token is still accepted. */
 const OVERLAP_S = 3600;
 
 export function ApiTokensTab() {

@@ -11,7 +11,7 @@ import { NewIssuerDialog } from "./NewIssuerDialog";
 
 const COLUMNS = [t.access.name, t.access.kind, t.access.url, t.access.client, t.access.role];
 
-/** The OpenID issuers whose people and workloads the tenant trusts. */
+/** The OpenID issuers that the tenant trusts for people and workloads. */
 export function IssuersTab() {
   const auth = useAuth();
   const query = useQuery({

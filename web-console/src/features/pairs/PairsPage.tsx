@@ -24,7 +24,7 @@ export function PairsPage() {
   const search = useSearch({ from: "/pairs" });
   const navigate = useNavigate({ from: "/pairs" });
   const change = (changes: PairsSearch) =>
-    void navigate({ search: (now) => ({ ...now, ...changes }), replace: true });
+    void navigate({ search: (current) => ({ ...current, ...changes }), replace: true });
   return (
     <Stack>
       <PageHeader title={t.pages.pairs}>{canOperate(auth) && <NewPairDialog />}</PageHeader>

@@ -14,7 +14,7 @@ import { QuotasForm } from "./QuotasForm";
 
 const REFETCH_INTERVAL_MS = 5_000;
 
-/** A tenant as the platform's administrators see it: figures and quotas, none of its content. */
+/** A tenant as platform administrators see it: figures and quotas, none of its content. */
 export function TenantPage() {
   const { id } = useParams({ from: "/tenants/$id" });
   const { api } = useAuth();

@@ -16,7 +16,7 @@ import { useTenants } from "./useTenants";
 
 const COLUMNS = [t.access.name, t.system.id, t.system.since, t.system.state];
 
-/** The tenants that a search finds, and a button to create one. */
+/** The tenants that match a search, and a button to create one. */
 export function TenantsCard() {
   const [search, setSearch] = useInputState("");
   const query = useTenants(search);

@@ -5,9 +5,8 @@
 
 use std::num::NonZeroU32;
 
-use armour_storage::{Actor, Store};
+use armour_storage::{Actor, IdentityAction, Store};
 use governor::{DefaultKeyedRateLimiter, Quota};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::route::Route;
@@ -50,9 +49,11 @@ impl DenialLog {
         }
         let written = async {
             let mut tx = self.store.tenant(*tenant).await?;
-            tx.audit_log()
-                .append(actor, "access.deny", route, json!({ "why": why }))
-                .await?;
+            let action = IdentityAction::AccessDeny {
+                route: &route.to_string(),
+                why,
+            };
+            tx.audit_log().append(actor, action).await?;
             tx.commit().await
         };
         if let Err(error) = written.await {

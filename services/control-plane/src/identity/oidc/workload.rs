@@ -2,9 +2,9 @@
 //! service account's, for example.
 
 use armour_api::{IssuerKind, ProblemType, WorkloadRule};
-use armour_storage::Actor;
+use armour_storage::{Actor, IdentityAction};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{state::Oidc, text::printable};
@@ -72,10 +72,11 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
             issuer: issuer.id,
             subject: printable(subject, 255),
         };
-        let detail = json!({ "why": "no rule fits" });
-        tx.audit_log()
-            .append(&actor, "access.deny", "POST /v1/enrol/workload", detail)
-            .await?;
+        let action = IdentityAction::AccessDeny {
+            route: "POST /v1/enrol/workload",
+            why: "no rule fits",
+        };
+        tx.audit_log().append(&actor, action).await?;
         tx.commit().await?;
         return Err(ApiError::new(
             ProblemType::NotAdmitted,
@@ -133,6 +134,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

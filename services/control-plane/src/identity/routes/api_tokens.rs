@@ -4,11 +4,10 @@ use crate::identity::authn::Authn;
 use armour_api::{
     AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, ProblemType, RotateApiToken,
 };
-use armour_storage::{Counted, NewToken, StorageError};
+use armour_storage::{Counted, IdentityAction, NewToken, StorageError};
 use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use chrono::{DateTime, Duration, Utc};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -69,7 +68,7 @@ async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "api-token.revoke", id, json!({}))
+        .append(&actor, IdentityAction::ApiTokenRevoke { id })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -131,27 +130,26 @@ async fn mint(
             expires_at,
         })
         .await?;
-    let (action, detail) = match replaces {
-        None => (
-            "api-token.create",
-            json!({ "name": name, "role": role, "expires_at": expires_at }),
-        ),
-        Some((earlier, until)) => (
-            "api-token.rotate",
-            json!({ "name": name, "role": role, "replaces": earlier, "overlap_until": until }),
-        ),
+    let id = token.id;
+    let action = match replaces {
+        None => IdentityAction::ApiTokenCreate {
+            id,
+            name,
+            role,
+            expires_at,
+        },
+        Some((replaces, overlap_until)) => IdentityAction::ApiTokenRotate {
+            id,
+            name,
+            role,
+            replaces,
+            overlap_until,
+        },
     };
-    member
-        .tx
-        .audit_log()
-        .append(&actor, action, token.id, detail)
-        .await?;
+    member.tx.audit_log().append(&actor, action).await?;
     member.tx.commit().await?;
     Ok((
         StatusCode::CREATED,
-        Answer(CreatedSecret {
-            id: token.id,
-            token: text,
-        }),
+        Answer(CreatedSecret { id, token: text }),
     ))
 }

@@ -6,10 +6,9 @@ use crate::platform::egress::Egress;
 use armour_api::{
     AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType, WorkloadRule,
 };
-use armour_storage::{Counted, client_secret};
+use armour_storage::{Counted, IdentityAction, client_secret};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -57,7 +56,7 @@ async fn create(
             .await?;
     }
     tx.audit_log()
-        .append(&actor, "issuer.create", id, json!({ "issuer": issuer }))
+        .append(&actor, IdentityAction::IssuerCreate { issuer: &issuer })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(issuer)))
@@ -93,9 +92,10 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     tx.audit_log()
         .append(
             &actor,
-            "issuer.delete",
-            id,
-            json!({ "sessions_ended": ended }),
+            IdentityAction::IssuerDelete {
+                id,
+                sessions_ended: &ended,
+            },
         )
         .await?;
     member.tx.commit().await?;
@@ -130,12 +130,7 @@ async fn create_rule(
     }
     let rule = tx.workload_rules().create(Uuid::now_v7(), id, &new).await?;
     tx.audit_log()
-        .append(
-            &actor,
-            "workload-rule.create",
-            rule.id,
-            json!({ "rule": rule }),
-        )
+        .append(&actor, IdentityAction::WorkloadRuleCreate { rule: &rule })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rule)))
@@ -161,7 +156,7 @@ async fn delete_rule(mut member: Member, ids: Ids<2>) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "workload-rule.delete", rule, json!({}))
+        .append(&actor, IdentityAction::WorkloadRuleDelete { id: rule })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,11 +3,10 @@
 
 use crate::identity::authn::Authn;
 use armour_api::{AccessRole, LoggedOut, Page, ProblemType, Session, Whoami};
-use armour_storage::{Actor, SessionScope, StorageError, id_token};
+use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope, StorageError, id_token};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use axum_extra::extract::CookieJar;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -129,7 +128,13 @@ async fn end_one(member: &mut Member, id: Uuid) -> ApiResult<()> {
     member
         .tx
         .audit_log()
-        .append(&actor, "session.end", id, json!({ "by": "the caller" }))
+        .append(
+            &actor,
+            IdentityAction::SessionEnd {
+                id,
+                by: SessionEnd::Caller,
+            },
+        )
         .await?;
     Ok(())
 }

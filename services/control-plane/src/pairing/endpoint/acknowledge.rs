@@ -1,7 +1,7 @@
 //! Receipts for bundles' secrets.
 
+use armour_storage::PairingAction;
 use axum::http::StatusCode;
-use serde_json::json;
 
 use crate::{
     http::{extract::Id, problem::ApiResult},
@@ -18,7 +18,7 @@ pub(super) async fn acknowledge(mut caller: EndpointAuth, Id(id): Id) -> ApiResu
     access::lock_own_bundle(tx, endpoint, id).await?;
     tx.bundles().erase_secret(id, endpoint.role).await?;
     tx.audit_log()
-        .append(&actor, "bundle.acknowledge", id, json!({}))
+        .append(&actor, PairingAction::BundleAcknowledge { id })
         .await?;
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

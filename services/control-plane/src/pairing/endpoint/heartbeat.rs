@@ -1,9 +1,8 @@
 //! Signs of life.
 
 use armour_api::{BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck};
-use armour_storage::{NewEvent, StorageError, Tx};
+use armour_storage::{NewEvent, PairingAction, StorageError, Tx};
 use axum::Json as Answer;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -63,14 +62,12 @@ async fn note_alive(caller: &mut EndpointAuth) -> ApiResult<()> {
         return Ok(());
     }
     tx.audit_log()
-        .append(&actor, "endpoint.back", endpoint.id, json!({}))
+        .append(&actor, PairingAction::EndpointBack { id: endpoint.id })
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "endpoint.back",
-            endpoint: Some(endpoint.id),
-            detail: json!({ "name": endpoint.name }),
-            ..NewEvent::default()
+        .record(NewEvent::EndpointBack {
+            endpoint: endpoint.id,
+            name: &endpoint.name,
         })
         .await?;
     Ok(())

@@ -1,9 +1,8 @@
 //! Admitting an agent as an endpoint, whoever vouches for it.
 
 use armour_api::{Endpoint, Enrol, Role};
-use armour_storage::{Actor, Counted, NewEndpoint, NewEvent, Tx};
+use armour_storage::{Actor, Counted, NewEndpoint, NewEvent, PairingAction, Tx};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::http::{
@@ -60,17 +59,15 @@ pub(super) async fn admit(
     tx.quotas().check(Counted::Endpoints).await?;
     let id = Uuid::now_v7();
     // The entry that agents will ask for proof of: whose keys these are.
-    let detail = json!({
-        "role": role,
-        "party_id": admission.party,
-        "name": new.name,
-        "signing_key": STANDARD.encode(keys.signing),
-        "kem_key": STANDARD.encode(keys.kem),
-    });
-    let enrol_entry = tx
-        .audit_log()
-        .append(&admission.actor, "endpoint.enrol", id, detail)
-        .await?;
+    let action = PairingAction::EndpointEnrol {
+        id,
+        role,
+        party_id: admission.party,
+        name: &new.name,
+        signing_key: &keys.signing,
+        kem_key: &keys.kem,
+    };
+    let enrol_entry = tx.audit_log().append(&admission.actor, action).await?;
     let endpoint = tx
         .endpoints()
         .create(&NewEndpoint {
@@ -86,11 +83,10 @@ pub(super) async fn admit(
         })
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "endpoint.enrolled",
-            endpoint: Some(endpoint.id),
-            detail: json!({ "role": role, "name": endpoint.name }),
-            ..Default::default()
+        .record(NewEvent::EndpointEnrolled {
+            endpoint: endpoint.id,
+            role,
+            name: &endpoint.name,
         })
         .await?;
     Ok(endpoint)

@@ -1,9 +1,9 @@
 //! Enrolment tokens, as operators hand them out.
 
 use armour_api::{CreatedSecret, EnrolmentToken, NewEnrolmentToken, Page, ProblemType};
+use armour_storage::PairingAction;
 use axum::{Json as Answer, http::StatusCode};
 use chrono::Duration;
-use serde_json::json;
 
 use crate::{
     http::{
@@ -36,10 +36,13 @@ pub(super) async fn create(
     tx.enrolment_tokens()
         .create(token.id, new.role, new.party_id, &token.hash, expires)
         .await?;
-    let detail = json!({ "role": new.role, "party_id": new.party_id, "expires_at": expires });
-    tx.audit_log()
-        .append(&actor, "enrolment-token.create", token.id, detail)
-        .await?;
+    let action = PairingAction::EnrolmentTokenCreate {
+        id: token.id,
+        role: new.role,
+        party_id: new.party_id,
+        expires_at: expires,
+    };
+    tx.audit_log().append(&actor, action).await?;
     member.tx.commit().await?;
     Ok((
         StatusCode::CREATED,

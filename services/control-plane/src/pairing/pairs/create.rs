@@ -1,9 +1,8 @@
 //! Pairing.
 
 use armour_api::{NewPair, Pair, ProblemType};
-use armour_storage::{Counted, NewEvent};
+use armour_storage::{Counted, NewEvent, PairingAction};
 use axum::{Json as Answer, http::StatusCode};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -38,14 +37,10 @@ pub(super) async fn create(
         )
         .await?;
     tx.audit_log()
-        .append(&actor, "pair.create", pair.id, json!({ "pair": pair }))
+        .append(&actor, PairingAction::PairCreate { pair: &pair })
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.created",
-            pair: Some(pair.id),
-            ..Default::default()
-        })
+        .record(NewEvent::PairCreated { pair: pair.id })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(pair)))

@@ -1,8 +1,7 @@
 //! Re-arming a pair that was disconnected.
 
 use armour_api::{Pair, PairState, ProblemType, Reason};
-use armour_storage::NewEvent;
-use serde_json::json;
+use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
     http::{
@@ -43,17 +42,16 @@ pub(super) async fn re_arm(
     tx.audit_log()
         .append(
             &actor,
-            "pair.re-arm",
-            id,
-            json!({ "reason": reason.reason }),
+            PairingAction::PairReArm {
+                id,
+                reason: &reason.reason,
+            },
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.re-armed",
-            pair: Some(id),
-            detail: json!({ "reason": reason.reason }),
-            ..Default::default()
+        .record(NewEvent::PairReArmed {
+            pair: id,
+            reason: &reason.reason,
         })
         .await?;
     let pair = tx.pairs().find(id).await?;

@@ -1,8 +1,7 @@
 //! Pairs' policies.
 
 use armour_api::{Pair, Policy};
-use armour_storage::NewEvent;
-use serde_json::json;
+use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
     http::{
@@ -35,17 +34,17 @@ pub(super) async fn set_policy(
     tx.audit_log()
         .append(
             &actor,
-            "pair.policy",
-            id,
-            json!({ "before": before.policy, "after": policy }),
+            PairingAction::PairPolicy {
+                id,
+                before: &before.policy,
+                after: &policy,
+            },
         )
         .await?;
     tx.events()
-        .record(&NewEvent {
-            kind: "pair.updated",
-            pair: Some(id),
-            detail: json!({ "policy": policy }),
-            ..Default::default()
+        .record(NewEvent::PairUpdated {
+            pair: id,
+            policy: &policy,
         })
         .await?;
     let pair = tx.pairs().find(id).await?;

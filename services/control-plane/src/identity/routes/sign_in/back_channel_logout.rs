@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::ProblemType;
-use armour_storage::{Actor, SessionScope};
+use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope};
 use axum::{
     Form,
     extract::{State, rejection::FormRejection},
@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::{
     http::{
@@ -58,9 +57,10 @@ pub(super) async fn back_channel_logout(
         tx.audit_log()
             .append(
                 &Actor::Service,
-                "session.end",
-                session,
-                json!({ "by": "the issuer", "issuer": issuer.id }),
+                IdentityAction::SessionEnd {
+                    id: *session,
+                    by: SessionEnd::Issuer { issuer: issuer.id },
+                },
             )
             .await?;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{Issuer, ProblemType};
-use armour_storage::{Actor, NewSession, id_token};
+use armour_storage::{Actor, IdentityAction, NewSession, id_token};
 use axum::{
     extract::State,
     http::{header, request::Parts},
@@ -12,7 +12,6 @@ use axum::{
 use axum_extra::extract::CookieJar;
 use chrono::Duration;
 use serde::Deserialize;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::browser::{FLOW_COOKIE, for_people, redirect};
@@ -121,10 +120,11 @@ fn granted(answer: Redirected) -> ApiResult<String> {
 
 async fn note_denied(oidc: &Oidc, tenant: Uuid, issuer: &Issuer, why: &str) -> ApiResult<()> {
     let mut tx = oidc.store.tenant(tenant).await?;
-    let detail = json!({ "why": why });
-    tx.audit_log()
-        .append(&Actor::Service, "sign-in.deny", issuer.id, detail)
-        .await?;
+    let action = IdentityAction::SignInDeny {
+        issuer: issuer.id,
+        why,
+    };
+    tx.audit_log().append(&Actor::Service, action).await?;
     Ok(tx.commit().await?)
 }
 
@@ -159,10 +159,12 @@ async fn begin_session(
         issuer: issuer.id,
         subject: person.subject,
     };
-    let detail = json!({ "name": person.name, "role": person.role });
-    tx.audit_log()
-        .append(&actor, "session.begin", token.id, detail)
-        .await?;
+    let action = IdentityAction::SessionBegin {
+        id: token.id,
+        name: &person.name,
+        role: person.role,
+    };
+    tx.audit_log().append(&actor, action).await?;
     tx.commit().await?;
     Ok(text)
 }
