@@ -23,6 +23,7 @@ test("a platform administrator sees the service, and no tenant's data", async ({
   await expect(page.getByRole("heading", { level: 2, name: "dev" })).toBeVisible();
   await expect(page.getByText("Active pairs")).toBeVisible();
   await expect(page.getByText("laptop")).toHaveCount(0);
+  await expect(page.getByText("Loading…")).toHaveCount(0);
   await takeScreenshots(page, "tenant");
   await expectAccessible(page);
 

@@ -77,7 +77,7 @@ export function ActionDialog(props: {
               {props.children}
               {props.confirmText !== undefined && (
                 <TextInput
-                  label={t.pairs.confirm(props.confirmText)}
+                  label={t.typeToConfirm(props.confirmText)}
                   value={typed}
                   onChange={setTyped}
                   autoComplete="off"
@@ -102,37 +102,5 @@ export function ActionDialog(props: {
         )}
       </Modal>
     </>
-  );
-}
-
-/** An action that needs a reason, which is recorded in the audit log. */
-export function ReasonDialog(props: {
-  label: string;
-  title?: string;
-  hint: string;
-  danger?: boolean;
-  confirmText?: string;
-  onSubmit: (reason: string) => Promise<void>;
-}) {
-  const [reason, setReason] = useInputState("");
-  return (
-    <ActionDialog
-      label={`${props.label}…`}
-      title={props.title ?? props.label}
-      submitLabel={props.label}
-      hint={props.hint}
-      danger={props.danger ?? false}
-      confirmText={props.confirmText}
-      onSubmit={() => props.onSubmit(reason)}
-    >
-      <TextInput
-        label={t.reason}
-        required
-        maxLength={500}
-        value={reason}
-        onChange={setReason}
-        data-autofocus
-      />
-    </ActionDialog>
   );
 }

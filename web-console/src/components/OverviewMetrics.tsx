@@ -26,7 +26,7 @@ export function OverviewMetrics(props: { overview: Overview }) {
         <Metric label={t.overview.rate} value={rate} />
         <Metric label={t.overview.total} value={overview.exchanges} />
         <Metric
-          label={t.overview.disconnectMedian}
+          label={t.overview.disconnectP50}
           value={milliseconds(overview.obeyed_after_ms_median)}
         />
         <Metric

@@ -10,7 +10,7 @@ import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-const COLUMNS = [t.access.kind, t.pairs.state, t.access.attempts, t.access.result, t.collisions.at];
+const COLUMNS = [t.kind, t.state, t.access.attempts, t.access.result, t.time];
 /** Attempts emit no events, so the list is polled. */
 const REFETCH_INTERVAL_MS = 2_000;
 

@@ -35,7 +35,7 @@ export function NewIssuerDialog() {
         );
       }}
     >
-      <TextInput label={t.access.name} required value={name} onChange={setName} data-autofocus />
+      <TextInput label={t.name} required value={name} onChange={setName} data-autofocus />
       <TextInput label={t.access.issuerUrl} required type="url" value={url} onChange={setUrl} />
       <TextInput label={t.access.client} required value={clientId} onChange={setClientId} />
       <PasswordInput

@@ -11,11 +11,11 @@ import { t } from "../../lib/strings";
 
 const COLUMNS = [
   t.access.person,
-  t.access.role,
+  t.role,
   t.access.browser,
   t.access.started,
   t.access.lastUsed,
-  t.pairs.state,
+  t.state,
 ];
 
 /** Sign-in sessions: one’s own, or everyone’s for an administrator. */

@@ -29,13 +29,13 @@ export function ExportButton() {
           <Text size="sm">{t.audit.exporting(progress.done, progress.all)}</Text>
           <Progress
             value={(100 * progress.done) / Math.max(progress.all, 1)}
-            aria-label={t.audit.export}
+            aria-label={t.export}
           />
         </div>
       )}
       <ErrorAlert error={run.error} />
       <Button variant="default" size="xs" loading={run.isPending} onClick={() => run.mutate()}>
-        {t.audit.export}
+        {t.export}
       </Button>
     </>
   );

@@ -61,7 +61,7 @@ export function CollisionEvidence(props: { collision: Collision }) {
                   new Blob([JSON.stringify(evidence, null, 2)], { type: "application/json" }),
                 )}
               >
-                {t.audit.export}
+                {t.export}
               </Button>
             </>
           )}

@@ -1,4 +1,4 @@
-import { Select, Stack, Text, TextInput } from "@mantine/core";
+import { Select, Stack, Text } from "@mantine/core";
 import { useInputState } from "@mantine/hooks";
 import { useState } from "react";
 
@@ -6,6 +6,7 @@ import { useAuth } from "../../api/AuthContext";
 import { type Api, type Policy, type Role, unwrap } from "../../api/client";
 import { createEnrolmentToken, fetchParties } from "../../api/parties";
 import { ActionDialog } from "../../components/ActionDialog";
+import { NameInput } from "../../components/NameInput";
 import { OneTimeSecret } from "../../components/OneTimeSecret";
 import { t } from "../../lib/strings";
 import { SUITES } from "./suites";
@@ -46,20 +47,16 @@ export function NewPairDialog() {
 
   return (
     <ActionDialog label={t.pairs.new} submitLabel={t.create} primary onSubmit={create}>
-      <TextInput
+      <NameInput
         label={t.pairs.newConsumer}
         description={t.pairs.newHint}
-        required
-        maxLength={100}
         value={consumer}
         onChange={setConsumer}
         data-autofocus
       />
-      <TextInput
+      <NameInput
         label={t.pairs.newProducer}
         description={t.pairs.newHint}
-        required
-        maxLength={100}
         value={producer}
         onChange={setProducer}
       />

@@ -81,7 +81,7 @@ function VirtualTable(props: { pairs: Pair[]; query: ReturnType<typeof usePairs>
       <div role="row" className="row head" aria-rowindex={1}>
         <span role="columnheader">{t.pairs.consumer}</span>
         <span role="columnheader">{t.pairs.producer}</span>
-        <span role="columnheader">{t.pairs.state}</span>
+        <span role="columnheader">{t.state}</span>
         <span role="columnheader">{t.pairs.suite}</span>
         <span role="columnheader">{t.pairs.reporting}</span>
         <span role="columnheader">{t.pairs.created}</span>

@@ -37,7 +37,7 @@ export function PairsPage() {
           onChange={(text) => change({ search: text || undefined })}
         />
         <Select
-          label={t.pairs.state}
+          label={t.state}
           data={["active", "disconnected"]}
           placeholder={t.pairs.any}
           clearable

@@ -96,8 +96,8 @@ function MasterKeysTable(props: { keys: KeyVersion[] }) {
     <Table>
       <Table.Thead>
         <Table.Tr>
-          <Table.Th>{t.system.version}</Table.Th>
-          <Table.Th>{t.system.state}</Table.Th>
+          <Table.Th>{t.version}</Table.Th>
+          <Table.Th>{t.state}</Table.Th>
           <Table.Th>{t.system.loaded}</Table.Th>
           <Table.Th>{t.system.since}</Table.Th>
         </Table.Tr>

@@ -4,10 +4,11 @@ import { useNavigate, useParams } from "@tanstack/react-router";
 
 import { useAuth } from "../../api/AuthContext";
 import { type Tenant, unwrap, unwrapEmpty, unwrapWithEtag } from "../../api/client";
-import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
+import { ActionDialog } from "../../components/ActionDialog";
 import { OverviewMetrics } from "../../components/OverviewMetrics";
 import { PageHeader } from "../../components/PageHeader";
 import { QueryState } from "../../components/QueryState";
+import { ReasonDialog } from "../../components/ReasonDialog";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { QuotasForm } from "./QuotasForm";
