@@ -1,12 +1,13 @@
 //! Tenants' rates, which all replicas keep to together.
 
+use armour_api::ProblemType;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
 use armour_storage::Store;
-use axum::http::{StatusCode, request::Parts};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -71,8 +72,7 @@ fn report(parts: &Parts, state: RateState) -> ApiResult<()> {
     }
     if state.exceeded {
         return Err(ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
+            ProblemType::RateLimited,
             format!(
                 "the tenant may make {} requests in {WINDOW} seconds; wait {} s",
                 state.limit, state.resets_in

@@ -2,6 +2,7 @@
 
 use std::time::Duration as StdDuration;
 
+use armour_api::ProblemType;
 use armour_storage::{PublicSigningKey, StorageError, Store, Tx};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
@@ -140,11 +141,11 @@ impl SigningKeys {
                 .map_err(|_| invalid())?
                 .claims;
         if claims.exp + LEEWAY < store.now().timestamp() {
-            return Err(ApiError::unauthenticated_by(
-                "token-expired",
+            return Err(ApiError::new(
+                ProblemType::TokenExpired,
                 "the access token has expired; ask for another",
-                "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
-            ));
+            )
+            .with_challenge("DPoP algs=\"EdDSA\", error=\"invalid_token\""));
         }
         Ok(claims)
     }
@@ -220,9 +221,9 @@ async fn private(tx: &mut Tx, kid: &str) -> ApiResult<EncodingKey> {
 }
 
 fn invalid() -> ApiError {
-    ApiError::unauthenticated_by(
-        "unauthenticated",
+    ApiError::new(
+        ProblemType::Unauthenticated,
         "the access token is not valid",
-        "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
     )
+    .with_challenge("DPoP algs=\"EdDSA\", error=\"invalid_token\"")
 }
