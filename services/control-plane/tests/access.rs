@@ -1,7 +1,7 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
-use crate::common::{As, World, bound, call, database, replica};
+use crate::common::{As, PATIENCE, World, bound, call, database, replica, until};
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};
 use armour_client::{Client, dpop};
 use ed25519_dalek::SigningKey;
@@ -33,16 +33,12 @@ async fn api_tokens_expire_rotate_and_show_their_use() {
         let page: Page<ApiToken> = world.operator.get("/v1/api-tokens").await.unwrap();
         page.items.into_iter().find(|token| token.id == id).unwrap()
     };
-    let mut listed = find(made.id).await;
     // Noted apart from the call.
-    for _ in 0..50 {
-        if listed.last_used_at.is_some() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        listed = find(made.id).await;
-    }
-    assert!(listed.last_used_at.is_some());
+    let listed = until("the token's use", async || {
+        let listed = find(made.id).await;
+        listed.last_used_at.is_some().then_some(listed)
+    })
+    .await;
     assert!(made.token.starts_with(&listed.prefix) && made.token.len() > listed.prefix.len() + 60);
     // Rotated with an overlap both work, without one the earlier does not.
     let rotate = async |id: Uuid, overlap: u32| -> CreatedSecret {
@@ -335,9 +331,7 @@ async fn a_stream_ends_with_the_credentials_that_opened_it() {
         of_token.collect::<Vec<_>>().await;
         of_endpoint.collect::<Vec<_>>().await;
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), ended)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
-use crate::common::{MASTER_KEYS, World, bound, database, history, replica, report};
+use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
 };
@@ -146,14 +146,9 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     }
     let mut keyring = Keyring::new();
     keyring.add(1, MASTER_KEYS[0]).unwrap();
-    let store = Store::connect(
-        &database,
-        2,
-        std::time::Duration::from_secs(5),
-        std::sync::Arc::new(keyring),
-    )
-    .await
-    .unwrap();
+    let store = Store::connect(&database, 2, PATIENCE, std::sync::Arc::new(keyring))
+        .await
+        .unwrap();
     let today = chrono::Utc::now().date_naive();
     let from = NaiveDate::from_ymd_opt(2025, 6, 1).unwrap();
     assert_eq!(

@@ -1,10 +1,9 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
-use std::time::Duration;
-
 use crate::common::{
-    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
+    replica_with, serve,
 };
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
@@ -31,14 +30,9 @@ async fn store(database: &str, versions: &[i32]) -> Store {
         let key = MASTER_KEYS[usize::try_from(version - 1).unwrap()];
         keyring.add(*version, key).unwrap();
     }
-    Store::connect(
-        database,
-        8,
-        Duration::from_secs(10),
-        std::sync::Arc::new(keyring),
-    )
-    .await
-    .unwrap()
+    Store::connect(database, 8, PATIENCE, std::sync::Arc::new(keyring))
+        .await
+        .unwrap()
 }
 
 /// How many secrets are rotated; `make rotation` asks for 100,000.

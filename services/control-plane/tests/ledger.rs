@@ -1,6 +1,6 @@
 //! The ledger against a real PostgreSQL and two replicas.
 
-use crate::common::{World, database, history, replica, report};
+use crate::common::{World, bound, database, history, replica, report};
 use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict, Role};
 use armour_protocol::ticket::SignedTicket;
 use uuid::Uuid;
@@ -247,9 +247,10 @@ async fn two_replicas_find_one_collision() {
 
 #[tokio::test]
 async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
-    let base = replica(&database().await).await;
+    let database = database().await;
+    let base = replica(&database).await;
     let policy = Policy {
-        supersede_grace_ms: 300,
+        supersede_grace_ms: 60_000,
         ..Policy::default()
     };
     let world = World::new(&base, policy).await;
@@ -278,9 +279,16 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         .unwrap()
         .remove(0);
     assert_eq!(verdict, ReportVerdict::Accepted);
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    // An hour later.
+    let sql = "UPDATE bundles SET superseded_at = superseded_at - interval '1 hour'
+               WHERE bundle_id = $1";
+    sqlx::query(sql)
+        .bind(old)
+        .execute(&mut bound(&database, world.tenant).await)
+        .await
+        .unwrap();
     let verdict = producer
-        .report(vec![report(&tickets[3..4], 60_000)])
+        .report(vec![report(&tickets[3..4], 3_600_000)])
         .await
         .unwrap()
         .remove(0);

@@ -1,5 +1,7 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
+use std::time::Duration;
+
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
 use armour_control_plane::{
@@ -37,6 +39,25 @@ pub const MASTER_KEYS: [&str; 2] = [
     "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
     "c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3",
 ];
+
+/// How long anything may take that is waited for, on a machine that has other things to do:
+/// no test passes or fails by how long it does take.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answer = async {
+        loop {
+            match ask().await {
+                Some(answer) => return answer,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
 
 /// Starts a replica; returns its address.
 pub async fn replica(database_url: &str) -> String {
