@@ -173,8 +173,7 @@ impl App {
 
 /// The service: API below `/v1`, console files elsewhere.
 pub fn router(app: App) -> Router {
-    let (api, mut document) = api().split_for_parts();
-    openapi::complete(&mut document);
+    let (api, document) = documented_api();
     let api = api
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
@@ -215,9 +214,14 @@ pub fn router(app: App) -> Router {
 /// # Errors
 /// If it cannot be written as JSON.
 pub fn openapi_document() -> Result<String, serde_json::Error> {
-    let mut document = api().split_for_parts().1;
-    openapi::complete(&mut document);
-    Ok(document.to_pretty_json()? + "\n")
+    Ok(documented_api().1.to_pretty_json()? + "\n")
+}
+
+/// The routes, and what the document says of them.
+fn documented_api() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let (api, mut document) = api().split_for_parts();
+    openapi::complete(&mut document, identity::authz::problems);
+    (api, document)
 }
 
 fn api() -> OpenApiRouter<App> {

@@ -1,6 +1,6 @@
 //! What the audit log proves to those who know an earlier head of it.
 
-use armour_api::{EnrolProof, KeyProof, LogHead};
+use armour_api::{EnrolProof, KeyProof, LogHead, ProblemType};
 use armour_storage::Tx;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
@@ -47,8 +47,8 @@ pub async fn key_proof(tx: &mut Tx, known: Option<u64>, endpoints: &[Uuid]) -> A
 async fn consistent(tx: &mut Tx, known: Option<u64>, size: u64) -> ApiResult<Vec<String>> {
     let known = known.unwrap_or(size);
     if known > tx.audit_log().size().await? {
-        return Err(ApiError::conflict(
-            "log-behind",
+        return Err(ApiError::new(
+            ProblemType::LogBehind,
             "the log is shorter than what the caller has seen of it",
         ));
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use armour_api::{Event, Problem};
+use armour_api::Event;
 use armour_storage::Tx;
 use axum::{
     extract::State,
@@ -52,8 +52,7 @@ where
 /// `Last-Event-ID` it begins with the next event.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
-    responses((status = 200, content_type = "text/event-stream", body = String),
-              (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn member_events(
     State(streams): State<Arc<EventStreams>>,
     member: Member,
@@ -66,8 +65,7 @@ async fn member_events(
 /// The events that concern the calling endpoint.
 #[utoipa::path(get, path = "/v1/endpoint/events", tag = "endpoint",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
-    responses((status = 200, content_type = "text/event-stream", body = String),
-              (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn endpoint_events(
     State(streams): State<Arc<EventStreams>>,
     mut caller: EndpointAuth,

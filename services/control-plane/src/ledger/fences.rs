@@ -1,7 +1,7 @@
 //! `/v1/tenants/{id}/fence`, `/v1/endpoint/log/restart`: going on after a restore.
 
 use crate::identity::authn::Authn;
-use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, Problem, Reason};
+use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, ProblemType, Reason};
 use armour_storage::{Actor, StorageError, Store, TenancyAction, Tx};
 use armour_transparency::head::{TreeHead, public_key};
 use axum::extract::FromRef;
@@ -32,7 +32,7 @@ where
 /// sessions and unused enrolment tokens end; endpoints draw new bundles.
 #[utoipa::path(post, path = "/v1/tenants/{id}/fence", tag = "tenants",
     params(("id" = Uuid, Path)), request_body = Reason,
-    responses((status = 201, body = AuditEntry), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = AuditEntry)))]
 async fn fence_tenant(
     _: Platform,
     State(store): State<Store>,
@@ -61,7 +61,8 @@ async fn fence_tenant(
 /// tenant is fenced.
 #[utoipa::path(post, path = "/v1/endpoint/log/restart", tag = "endpoint",
     request_body = LostHead,
-    responses((status = 200, body = LogRestart), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NothingLost]))),
+    responses((status = 200, body = LogRestart)))]
 async fn restart(
     mut caller: EndpointAuth,
     Json(lost): Json<LostHead>,
@@ -75,8 +76,8 @@ async fn restart(
         return Err(ApiError::invalid("the head is of another tenant's log"));
     }
     if head.size == 0 || holds(tx, &head).await? {
-        return Err(ApiError::conflict(
-            "nothing-lost",
+        return Err(ApiError::new(
+            ProblemType::NothingLost,
             "the log holds what this head was signed for",
         ));
     }

@@ -1,7 +1,7 @@
 //! `/v1/endpoints`: enrolled agents, as operators see them.
 
 use crate::identity::authn::Authn;
-use armour_api::{Endpoint, Page, Problem, Reason};
+use armour_api::{Endpoint, Page, Reason};
 use armour_storage::{NewEvent, PairingAction};
 use axum::Json as Answer;
 use axum::extract::FromRef;
@@ -28,7 +28,7 @@ where
 
 /// Lists endpoints.
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", params(Cursor),
-    responses((status = 200, body = Page<Endpoint>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Endpoint>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -38,7 +38,7 @@ async fn list(
 
 /// One endpoint.
 #[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Endpoint)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
     Ok(Answer(member.tx.endpoints().find(id).await?))
 }
@@ -46,7 +46,7 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
 /// Revokes an endpoint and disconnects its bundles.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/revoke", tag = "endpoints",
     params(("id" = uuid::Uuid, Path)), request_body = Reason,
-    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Endpoint)))]
 async fn revoke(
     mut member: Member,
     Id(id): Id,

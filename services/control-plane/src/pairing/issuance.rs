@@ -1,6 +1,6 @@
 //! Issuing bundles: minted, sealed to both endpoints, in place of the one before.
 
-use armour_api::{Endpoint, Pair, PairState};
+use armour_api::{Endpoint, Pair, PairState, ProblemType};
 use armour_protocol::{
     Suite,
     bundle::{BundleContext, BundleSecret},
@@ -62,8 +62,8 @@ pub async fn issue_bundle(
 
 async fn lock_active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pair> {
     if tx.pairs().lock(id).await? == PairState::Disconnected {
-        return Err(ApiError::conflict(
-            "pair-disconnected",
+        return Err(ApiError::new(
+            ProblemType::PairDisconnected,
             "the pair is disconnected; an operator must re-arm it",
         ));
     }
@@ -77,8 +77,8 @@ async fn lock_active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResu
 async fn producer_of(tx: &mut Tx, pair: &Pair) -> ApiResult<Endpoint> {
     match tx.endpoints().latest_of_producer(pair.producer_id).await {
         Ok(producer) => Ok(producer),
-        Err(StorageError::NotFound) => Err(ApiError::conflict(
-            "no-producer",
+        Err(StorageError::NotFound) => Err(ApiError::new(
+            ProblemType::NoProducer,
             "the producer has no active endpoint yet",
         )),
         Err(error) => Err(error.into()),
@@ -93,8 +93,8 @@ async fn advance_counter(tx: &mut Tx, consumer: &Endpoint, number: u64) -> ApiRe
         .await?;
     match advanced {
         true => Ok(()),
-        false => Err(ApiError::conflict(
-            "draw-over",
+        false => Err(ApiError::new(
+            ProblemType::DrawOver,
             "the endpoint has made a later draw; number the next one after it",
         )),
     }

@@ -1,7 +1,9 @@
 //! `/v1/tenants`: for the platform's administrator.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, CreatedTenant, NewTenant, Overview, Page, Problem, Quotas, Tenant};
+use armour_api::{
+    AccessRole, CreatedTenant, NewTenant, Overview, Page, ProblemType, Quotas, Tenant,
+};
 use armour_storage::{Actor, NewToken, Store, TenancyAction, Tx};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
@@ -35,7 +37,8 @@ where
 
 /// Creates a tenant and its administrator's first token, which is shown this once.
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = NewTenant,
-    responses((status = 201, body = CreatedTenant), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists]))),
+    responses((status = 201, body = CreatedTenant)))]
 async fn create(
     _: Platform,
     State(store): State<Store>,
@@ -82,7 +85,7 @@ struct Filter {
 
 /// Lists tenants.
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Filter),
-    responses((status = 200, body = Page<Tenant>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Tenant>)))]
 async fn list(
     _: Platform,
     State(store): State<Store>,
@@ -98,7 +101,7 @@ async fn list(
 
 /// One tenant.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Tenant), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Tenant)))]
 async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<Answer<Tenant>> {
     Ok(Answer(store.platform().await?.tenants().find(id).await?))
 }
@@ -106,7 +109,7 @@ async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<A
 /// Deletes a tenant: all of its credentials end, its bundles are disconnected, and
 /// its key is shredded, so that nothing of its secrets can ever be opened again.
 #[utoipa::path(delete, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<StatusCode> {
     let mut tx = store.platform().await?;
     let name = tx.tenants().find(id).await?.name;
@@ -135,7 +138,7 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
 /// How much a tenant may have and ask; its `ETag` changes with it.
 #[utoipa::path(get, path = "/v1/tenants/{id}/quotas", tag = "tenants",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn get_quotas(
     _: Platform,
     State(store): State<Store>,
@@ -150,7 +153,7 @@ async fn get_quotas(
     params(("id" = Uuid, Path),
            ("If-Match" = Option<String>, Header, description = "Their `ETag` as read")),
     request_body = Quotas,
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn set_quotas(
     _: Platform,
     State(store): State<Store>,
@@ -176,7 +179,7 @@ async fn set_quotas(
 /// these figures and nothing that the tenant named or wrote.
 #[utoipa::path(get, path = "/v1/tenants/{id}/overview", tag = "tenants",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Overview)))]
 async fn overview(
     _: Platform,
     State(store): State<Store>,
@@ -197,7 +200,7 @@ async fn look_at(store: &Store, tenant: Uuid) -> ApiResult<Tx> {
 
 /// How much the caller's tenant may have and ask.
 #[utoipa::path(get, path = "/v1/quotas", tag = "tenants",
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn own_quotas(mut member: Member) -> ApiResult<Answer<Quotas>> {
     Ok(Answer(member.tx.quotas().get().await?))
 }

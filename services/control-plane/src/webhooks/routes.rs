@@ -3,7 +3,7 @@
 
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
-use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, Problem, Webhook};
+use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, ProblemType, Webhook};
 use armour_storage::{Counted, WebhookAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
@@ -36,7 +36,8 @@ where
 
 /// Adds a receiver; the secret that signs what it is told is shown this once.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook,
-    responses((status = 201, body = CreatedWebhook), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::OverQuota]))),
+    responses((status = 201, body = CreatedWebhook)))]
 async fn create(
     State(egress): State<Egress>,
     mut member: Member,
@@ -81,7 +82,7 @@ async fn create(
 
 /// Lists receivers, without their secrets.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Cursor),
-    responses((status = 200, body = Page<Webhook>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Webhook>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -91,14 +92,14 @@ async fn list(
 
 /// One receiver.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Webhook), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Webhook)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
     Ok(Answer(member.tx.webhooks().find(id).await?))
 }
 
 /// Removes a receiver and what it has not been told yet.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     member.tx.webhooks().delete(id).await?;
@@ -115,7 +116,7 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// Lists what a receiver was told and is to be told, latest first.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
     params(("id" = Uuid, Path), Cursor),
-    responses((status = 200, body = Page<Delivery>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Delivery>)))]
 async fn deliveries(
     mut member: Member,
     Id(id): Id,
@@ -129,7 +130,7 @@ async fn deliveries(
 /// Tells a receiver again, with the same `webhook-id`.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/replay", tag = "webhooks",
     params(("id" = Uuid, Path), ("delivery" = Uuid, Path)),
-    responses((status = 200, body = Delivery), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Delivery)))]
 async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> {
     let [id, delivery] = ids.0;
     let actor = member.actor();

@@ -1,6 +1,8 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
-use std::time::Duration;
+mod problems;
+
+use std::{sync::Arc, time::Duration};
 
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
@@ -13,6 +15,7 @@ use armour_protocol::{
     ledger::Chain,
     ticket::{NO_PREVIOUS, SignedTicket, Ticket},
 };
+use axum::middleware;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Parser;
 use ed25519_dalek::SigningKey;
@@ -93,7 +96,9 @@ pub async fn serve(app: App) -> String {
         .await
         .expect("bind");
     let address = format!("http://{}", listener.local_addr().expect("address"));
-    tokio::spawn(async move { axum::serve(listener, router(app)).await });
+    let declared = Arc::new(problems::declared());
+    let router = router(app).layer(middleware::from_fn_with_state(declared, problems::check));
+    tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
 

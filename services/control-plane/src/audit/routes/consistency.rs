@@ -1,6 +1,6 @@
 //! Proofs that the log only grew.
 
-use armour_api::{ConsistencyProof, Problem};
+use armour_api::{ConsistencyProof, ProblemType};
 use axum::Json as Answer;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -15,7 +15,8 @@ use crate::{
 
 /// Proof that a later tree begins with an earlier one (RFC 9162, section 2.1.4).
 #[utoipa::path(get, path = "/v1/audit/consistency", tag = "audit", params(Sizes),
-    responses((status = 200, body = ConsistencyProof), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotFound]))),
+    responses((status = 200, body = ConsistencyProof)))]
 pub(super) async fn consistency(
     mut member: Member,
     Params(sizes): Params<Sizes>,

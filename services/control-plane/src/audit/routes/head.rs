@@ -1,6 +1,6 @@
 //! The latest head.
 
-use armour_api::{LogHead, Problem};
+use armour_api::{LogHead, ProblemType};
 use axum::Json as Answer;
 use serde::Deserialize;
 
@@ -12,7 +12,8 @@ use crate::{
 
 /// The latest signed head of the log's tree.
 #[utoipa::path(get, path = "/v1/audit/head", tag = "audit", params(Since),
-    responses((status = 200, body = LogHead), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::LogBehind]))),
+    responses((status = 200, body = LogHead)))]
 pub(super) async fn head(
     mut member: Member,
     Params(since): Params<Since>,

@@ -1,6 +1,6 @@
 //! Lists of entries.
 
-use armour_api::{AuditEntry, Page, Problem};
+use armour_api::{AuditEntry, Page};
 use armour_storage::AuditFilter;
 use axum::Json as Answer;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::{
 
 /// Lists audit entries, latest first.
 #[utoipa::path(get, path = "/v1/audit", tag = "audit", params(Filter),
-    responses((status = 200, body = Page<AuditEntry>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<AuditEntry>)))]
 pub(super) async fn list(
     mut member: Member,
     Params(filter): Params<Filter>,

@@ -1,6 +1,6 @@
 //! Proofs that an entry is in the log.
 
-use armour_api::{InclusionProof, Problem};
+use armour_api::InclusionProof;
 use armour_storage::StorageError;
 use axum::{
     Json as Answer,
@@ -20,7 +20,7 @@ use crate::{
 /// An entry, and proof that it is in the tree (RFC 9162, section 2.1.3).
 #[utoipa::path(get, path = "/v1/audit/{seq}/proof", tag = "audit",
     params(("seq" = i64, Path), InTree),
-    responses((status = 200, body = InclusionProof), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = InclusionProof)))]
 pub(super) async fn proof(
     mut member: Member,
     seq: Result<Path<i64>, PathRejection>,

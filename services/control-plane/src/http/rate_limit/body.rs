@@ -1,11 +1,11 @@
 //! Bodies: how large, and how slow.
 
+use armour_api::ProblemType;
 use std::time::Duration;
 
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,16 +22,12 @@ pub async fn body(request: Request, next: Next) -> Response {
     match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Ok(Err(_)) => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
+            ProblemType::TooLarge,
             "the body is cut short or larger than 1 MiB",
         )
         .into_response(),
-        Err(_) => ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "slow-body",
-            "the body took longer than 15 s",
-        )
-        .into_response(),
+        Err(_) => {
+            ApiError::new(ProblemType::SlowBody, "the body took longer than 15 s").into_response()
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Each replica's own limit, which holds off floods before anything is looked up.
 
+use armour_api::ProblemType;
 use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::header,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -41,12 +42,8 @@ pub async fn rate(
         );
     }
     if limiter.0.check_key(&hash.finalize().into()).is_err() {
-        return ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
-            "too many requests; wait a second",
-        )
-        .into_response();
+        return ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
+            .into_response();
     }
     if limiter.0.len() > 100_000 {
         limiter.0.retain_recent();

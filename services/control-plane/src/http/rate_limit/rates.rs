@@ -1,5 +1,6 @@
 //! Tenants' rates, which all replicas keep to together.
 
+use armour_api::ProblemType;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -7,7 +8,7 @@ use std::{
 };
 
 use armour_storage::Store;
-use axum::http::{StatusCode, request::Parts};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -71,8 +72,7 @@ fn report(parts: &Parts, state: RateState) -> ApiResult<()> {
     }
     if state.exceeded {
         return Err(ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
+            ProblemType::RateLimited,
             format!(
                 "the tenant may make {} requests in {WINDOW} seconds; wait {} s",
                 state.limit, state.resets_in

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use armour_api::{AccessRole, Endpoint, EndpointState};
+use armour_api::{AccessRole, Endpoint, EndpointState, ProblemType};
 use armour_storage::{Actor, Tx};
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{StatusCode, header, request::Parts},
+    http::{header, request::Parts},
 };
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -163,11 +163,7 @@ where
 
 /// 403: the endpoint's keys are no longer trusted.
 pub fn revoked() -> ApiError {
-    ApiError::new(
-        StatusCode::FORBIDDEN,
-        "endpoint-revoked",
-        "the endpoint was revoked",
-    )
+    ApiError::new(ProblemType::EndpointRevoked, "the endpoint was revoked")
 }
 
 fn not_an_endpoint() -> ApiError {
@@ -175,9 +171,9 @@ fn not_an_endpoint() -> ApiError {
 }
 
 fn no_endpoint_token() -> ApiError {
-    ApiError::unauthenticated_by(
-        "unauthenticated",
+    ApiError::new(
+        ProblemType::Unauthenticated,
         "this needs an endpoint's access token with a DPoP proof",
-        "DPoP algs=\"EdDSA\"",
     )
+    .with_challenge("DPoP algs=\"EdDSA\"")
 }

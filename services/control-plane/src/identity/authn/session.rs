@@ -1,8 +1,9 @@
 //! People's sessions, and the token against forged cross-site calls that only the page
 //! itself can know.
 
+use armour_api::ProblemType;
 use armour_storage::{Actor, Tx};
-use axum::http::{StatusCode, request::Parts};
+use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -73,8 +74,7 @@ fn check_origin(parts: &Parts, csrf: &str) -> ApiResult<()> {
         return Ok(());
     }
     Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "csrf",
+        ProblemType::Csrf,
         "calls of a session that change something need the X-CSRF-Token that /v1/whoami tells",
     ))
 }

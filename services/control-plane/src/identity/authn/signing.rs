@@ -1,5 +1,6 @@
 //! Access tokens of endpoints (RFC 9068), signed with keys that rotate.
 
+use armour_api::ProblemType;
 use std::time::{Duration as StdDuration, Instant};
 
 use armour_storage::{PublicSigningKey, StorageError, Store, Tx};
@@ -141,11 +142,11 @@ impl SigningKeys {
                 .map_err(|_| invalid())?
                 .claims;
         if claims.exp + LEEWAY < store.now().timestamp() {
-            return Err(ApiError::unauthenticated_by(
-                "token-expired",
+            return Err(ApiError::new(
+                ProblemType::TokenExpired,
                 "the access token has expired; ask for another",
-                "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
-            ));
+            )
+            .with_challenge("DPoP algs=\"EdDSA\", error=\"invalid_token\""));
         }
         Ok(claims)
     }
@@ -221,9 +222,9 @@ async fn private(tx: &mut Tx, kid: &str) -> ApiResult<EncodingKey> {
 }
 
 fn invalid() -> ApiError {
-    ApiError::unauthenticated_by(
-        "unauthenticated",
+    ApiError::new(
+        ProblemType::Unauthenticated,
         "the access token is not valid",
-        "DPoP algs=\"EdDSA\", error=\"invalid_token\"",
     )
+    .with_challenge("DPoP algs=\"EdDSA\", error=\"invalid_token\"")
 }

@@ -1,7 +1,7 @@
 //! The authorization code flow with PKCE and a nonce (OpenID Connect Core,
 //! section 3.1; RFC 7636).
 
-use armour_api::{AccessRole, Issuer};
+use armour_api::{AccessRole, Issuer, ProblemType};
 use openidconnect::{
     AccessTokenHash, AuthorizationCode, CsrfToken, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
     PkceCodeVerifier, Scope, TokenResponse, core::CoreAuthenticationFlow,
@@ -106,8 +106,7 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
     let more = &claims.additional_claims().0;
     let role = role_of(issuer, more).ok_or_else(|| {
         ApiError::new(
-            http::StatusCode::FORBIDDEN,
-            "not-admitted",
+            ProblemType::NotAdmitted,
             "you are known, but none of your groups has a role here; ask an administrator",
         )
     })?;
@@ -133,8 +132,7 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
 
 fn failed(why: impl std::fmt::Display) -> ApiError {
     ApiError::new(
-        http::StatusCode::BAD_GATEWAY,
-        "sign-in-failed",
+        ProblemType::SignInFailed,
         format!("signing in failed: {why}"),
     )
 }

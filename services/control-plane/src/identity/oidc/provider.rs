@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use armour_api::Issuer;
+use armour_api::{Issuer, ProblemType};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use openidconnect::{IssuerUrl, ProviderMetadataWithLogout, core::CoreJsonWebKeySet};
 use serde_json::{Map, Value};
@@ -67,8 +67,7 @@ impl Providers {
         }
         let provider = Arc::new(discover(egress, url).await.map_err(|why| {
             ApiError::new(
-                http::StatusCode::BAD_GATEWAY,
-                "issuer-unreachable",
+                ProblemType::IssuerUnreachable,
                 format!("the issuer {url} cannot be used now: {why}"),
             )
         })?);

@@ -1,7 +1,7 @@
 //! Workloads that enrol by a token of their platform's issuer: a Kubernetes
 //! service account's, for example.
 
-use armour_api::{IssuerKind, WorkloadRule};
+use armour_api::{IssuerKind, ProblemType, WorkloadRule};
 use armour_storage::{Actor, IdentityAction};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -79,8 +79,7 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
         tx.audit_log().append(&actor, action).await?;
         tx.commit().await?;
         return Err(ApiError::new(
-            http::StatusCode::FORBIDDEN,
-            "not-admitted",
+            ProblemType::NotAdmitted,
             "the workload is known, but no rule lets it enrol",
         ));
     }

@@ -1,7 +1,9 @@
 //! `/v1/api-tokens`: keys of programs and people, scoped by role.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, Problem, RotateApiToken};
+use armour_api::{
+    AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, ProblemType, RotateApiToken,
+};
 use armour_storage::{Counted, IdentityAction, NewToken, StorageError};
 use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
@@ -32,7 +34,8 @@ where
 
 /// Creates a token, which is shown this once.
 #[utoipa::path(post, path = "/v1/api-tokens", tag = "api-tokens", request_body = NewApiToken,
-    responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::OverQuota]))),
+    responses((status = 201, body = CreatedSecret)))]
 async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<Created> {
     check_text("name", &new.name, 100)?;
     if matches!(new.role, AccessRole::PlatformAdmin | AccessRole::Endpoint) {
@@ -47,7 +50,7 @@ async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<C
 
 /// Lists tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/api-tokens", tag = "api-tokens", params(Cursor),
-    responses((status = 200, body = Page<ApiToken>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<ApiToken>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -58,7 +61,7 @@ async fn list(
 /// Revokes a token.
 #[utoipa::path(delete, path = "/v1/api-tokens/{id}", tag = "api-tokens",
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     member.tx.api_tokens().revoke(id).await?;
@@ -75,7 +78,7 @@ async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// for the overlap, so that nothing has to be changed at the same moment.
 #[utoipa::path(post, path = "/v1/api-tokens/{id}/rotate", tag = "api-tokens",
     params(("id" = Uuid, Path)), request_body = RotateApiToken,
-    responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = CreatedSecret)))]
 async fn rotate(
     mut member: Member,
     Id(id): Id,

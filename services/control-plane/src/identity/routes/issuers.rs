@@ -4,7 +4,7 @@
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
 use armour_api::{
-    AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, Problem, WorkloadRule,
+    AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType, WorkloadRule,
 };
 use armour_storage::{Counted, IdentityAction, client_secret};
 use axum::extract::FromRef;
@@ -34,7 +34,8 @@ where
 
 /// Trusts an issuer.
 #[utoipa::path(post, path = "/v1/issuers", tag = "issuers", request_body = NewIssuer,
-    responses((status = 201, body = Issuer), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
+    responses((status = 201, body = Issuer)))]
 async fn create(
     State(egress): State<Egress>,
     mut member: Member,
@@ -63,21 +64,21 @@ async fn create(
 
 /// Lists issuers.
 #[utoipa::path(get, path = "/v1/issuers", tag = "issuers",
-    responses((status = 200, body = Vec<Issuer>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<Issuer>)))]
 async fn list(mut member: Member) -> ApiResult<Answer<Vec<Issuer>>> {
     Ok(Answer(member.tx.issuers().list(None).await?))
 }
 
 /// One issuer.
 #[utoipa::path(get, path = "/v1/issuers/{id}", tag = "issuers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Issuer), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Issuer)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Issuer>> {
     Ok(Answer(member.tx.issuers().find(id).await?))
 }
 
 /// Trusts an issuer no more; sessions that it vouched for end.
 #[utoipa::path(delete, path = "/v1/issuers/{id}", tag = "issuers", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     let tx = &mut member.tx;
@@ -104,7 +105,8 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// Lets workloads of an issuer enrol.
 #[utoipa::path(post, path = "/v1/issuers/{id}/rules", tag = "issuers",
     params(("id" = Uuid, Path)), request_body = NewWorkloadRule,
-    responses((status = 201, body = WorkloadRule), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotForWorkloads]))),
+    responses((status = 201, body = WorkloadRule)))]
 async fn create_rule(
     mut member: Member,
     Id(id): Id,
@@ -121,8 +123,8 @@ async fn create_rule(
     let actor = member.actor();
     let tx = &mut member.tx;
     if tx.issuers().find(id).await?.kind != IssuerKind::Workload {
-        return Err(ApiError::conflict(
-            "not-for-workloads",
+        return Err(ApiError::new(
+            ProblemType::NotForWorkloads,
             "the issuer is trusted for people, not for workloads",
         ));
     }
@@ -137,7 +139,7 @@ async fn create_rule(
 /// Lists an issuer's rules; the first that fits is taken.
 #[utoipa::path(get, path = "/v1/issuers/{id}/rules", tag = "issuers",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Vec<WorkloadRule>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<WorkloadRule>)))]
 async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<WorkloadRule>>> {
     member.tx.issuers().find(id).await?;
     Ok(Answer(member.tx.workload_rules().list(id).await?))
@@ -146,7 +148,7 @@ async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Work
 /// Deletes a rule; endpoints that enrolled by it stay.
 #[utoipa::path(delete, path = "/v1/issuers/{id}/rules/{rule}", tag = "issuers",
     params(("id" = Uuid, Path), ("rule" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete_rule(mut member: Member, ids: Ids<2>) -> ApiResult<StatusCode> {
     let [id, rule] = ids.0;
     let actor = member.actor();

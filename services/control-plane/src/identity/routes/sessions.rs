@@ -2,7 +2,7 @@
 //! their end.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, LoggedOut, Page, Problem, Session, Whoami};
+use armour_api::{AccessRole, LoggedOut, Page, ProblemType, Session, Whoami};
 use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope, StorageError, id_token};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
@@ -33,7 +33,7 @@ where
 
 /// Who the caller is.
 #[utoipa::path(get, path = "/v1/whoami", tag = "people",
-    responses((status = 200, body = Whoami), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Whoami)))]
 async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
     Ok(Answer(Whoami {
         tenant_id: member.tx.tenant_id(),
@@ -48,15 +48,16 @@ async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
 
 /// Ends the calling session; the answer says where the browser ends the issuer's.
 #[utoipa::path(post, path = "/v1/logout", tag = "people",
-    responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NoSession, ProblemType::NotFound]))),
+    responses((status = 200, body = LoggedOut)))]
 async fn logout(
     State(oidc): State<Arc<Oidc>>,
     mut member: Member,
 ) -> ApiResult<(CookieJar, Answer<LoggedOut>)> {
     let actor = member.actor();
     let (Some(id), Actor::Person { issuer, .. }) = (member.principal.session, &actor) else {
-        return Err(ApiError::conflict(
-            "no-session",
+        return Err(ApiError::new(
+            ProblemType::NoSession,
             "an API token has no session; revoke it to end it",
         ));
     };
@@ -79,7 +80,7 @@ async fn logout(
 
 /// The caller's sessions, latest first; for an administrator everybody's.
 #[utoipa::path(get, path = "/v1/sessions", tag = "people", params(Cursor),
-    responses((status = 200, body = Page<Session>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Session>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -95,7 +96,7 @@ async fn list(
 
 /// Ends a session of the caller's; an administrator ends anybody's.
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "people", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn end(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     end_one(&mut member, id).await?;
     member.tx.commit().await?;

@@ -1,6 +1,5 @@
 //! Receipts for bundles' secrets.
 
-use armour_api::Problem;
 use armour_storage::PairingAction;
 use axum::http::StatusCode;
 
@@ -12,7 +11,7 @@ use crate::{
 
 /// The endpoint holds the secret: the control plane erases its copy.
 #[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/acknowledge", tag = "endpoint",
-    params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+    params(("id" = Uuid, Path)), responses((status = 204)))]
 pub(super) async fn acknowledge(mut caller: EndpointAuth, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = caller.actor();
     let (tx, endpoint) = (&mut caller.tx, &caller.endpoint);

@@ -1,6 +1,6 @@
 //! Recorded tickets that their consumer says are not its own.
 
-use armour_api::{CollisionKind, Disown, Problem};
+use armour_api::{CollisionKind, Disown, ProblemType};
 use axum::http::StatusCode;
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 
 /// The consumer says that a recorded ticket is not its own: a collision.
 #[utoipa::path(post, path = "/v1/endpoint/disown", tag = "endpoint", request_body = Disown,
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotFound, ProblemType::NotRecorded]))),
+    responses((status = 204)))]
 pub(super) async fn disown(
     mut caller: EndpointAuth,
     Json(word): Json<Disown>,
@@ -24,8 +25,8 @@ pub(super) async fn disown(
     let bundle = access::lock_consumed_bundle(tx, consumer, word.bundle_id).await?;
     let recorded = tx.lanes().head(word.bundle_id, word.lane).await?;
     if recorded.is_none_or(|head| head.ticket.n < word.n) {
-        return Err(ApiError::conflict(
-            "not-recorded",
+        return Err(ApiError::new(
+            ProblemType::NotRecorded,
             "the ledger holds no such ticket",
         ));
     }

@@ -1,6 +1,6 @@
 //! Superseded bundles whose consumer says that it did not draw the successor.
 
-use armour_api::{BundleState, CollisionKind, Problem};
+use armour_api::{BundleState, CollisionKind, ProblemType};
 use axum::http::StatusCode;
 
 use crate::{
@@ -16,7 +16,9 @@ use crate::{
 /// The consumer says that its bundle was superseded by a draw that is not its own: a
 /// collision.
 #[utoipa::path(post, path = "/v1/endpoint/bundles/{id}/disown-successor", tag = "endpoint",
-    params(("id" = Uuid, Path)), responses((status = 204), (status = "4XX", body = Problem)))]
+    params(("id" = Uuid, Path)),
+    extensions(("x-problems" = json!([ProblemType::NotSuperseded]))),
+    responses((status = 204)))]
 pub(super) async fn disown_successor(
     mut caller: EndpointAuth,
     Id(id): Id,
@@ -25,8 +27,8 @@ pub(super) async fn disown_successor(
     let bundle = access::lock_consumed_bundle(tx, consumer, id).await?;
     match bundle.state {
         BundleState::Active => {
-            return Err(ApiError::conflict(
-                "not-superseded",
+            return Err(ApiError::new(
+                ProblemType::NotSuperseded,
                 "the bundle has no successor",
             ));
         }

@@ -1,6 +1,6 @@
 //! A bundle of the calling endpoint.
 
-use armour_api::{BundleGrant, Problem};
+use armour_api::{BundleGrant, ProblemType};
 use axum::Json as Answer;
 use serde::Deserialize;
 
@@ -17,7 +17,8 @@ use crate::{
 /// is acknowledged.
 #[utoipa::path(get, path = "/v1/endpoint/bundles/{id}", tag = "endpoint",
     params(("id" = Uuid, Path), Pinned),
-    responses((status = 200, body = BundleGrant), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::LogBehind]))),
+    responses((status = 200, body = BundleGrant)))]
 pub(super) async fn grant(
     mut caller: EndpointAuth,
     Id(id): Id,

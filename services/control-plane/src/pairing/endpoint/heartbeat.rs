@@ -1,6 +1,6 @@
 //! Signs of life.
 
-use armour_api::{BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck, Problem};
+use armour_api::{BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck};
 use armour_storage::{NewEvent, PairingAction, StorageError, Tx};
 use axum::Json as Answer;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ const MAX_ERROR: usize = 300;
 /// A sign of life. The answer tells the state of the bundles asked about and,
 /// to their consumer, the ledger's lane heads: it must own every one of them.
 #[utoipa::path(post, path = "/v1/endpoint/heartbeat", tag = "endpoint", request_body = Heartbeat,
-    responses((status = 200, body = HeartbeatAck), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = HeartbeatAck)))]
 pub(super) async fn heartbeat(
     mut caller: EndpointAuth,
     Json(heartbeat): Json<Heartbeat>,

@@ -1,6 +1,6 @@
 //! The audit log, as the calling endpoint pins it.
 
-use armour_api::{LogHead, Problem};
+use armour_api::{LogHead, ProblemType};
 use axum::Json as Answer;
 
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
 /// The audit log's latest head, and how it follows from one that the endpoint has
 /// pinned.
 #[utoipa::path(get, path = "/v1/endpoint/log", tag = "endpoint", params(Since),
-    responses((status = 200, body = LogHead), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::LogBehind]))),
+    responses((status = 200, body = LogHead)))]
 pub(super) async fn log(
     mut caller: EndpointAuth,
     Params(since): Params<Since>,

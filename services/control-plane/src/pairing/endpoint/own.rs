@@ -1,13 +1,13 @@
 //! The calling endpoint itself.
 
-use armour_api::{EndpointSelf, Problem};
+use armour_api::EndpointSelf;
 use axum::Json as Answer;
 
 use crate::{http::problem::ApiResult, identity::authn::EndpointAuth};
 
 /// The calling endpoint and its pairs.
 #[utoipa::path(get, path = "/v1/endpoint", tag = "endpoint",
-    responses((status = 200, body = EndpointSelf), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = EndpointSelf)))]
 pub(super) async fn own(mut caller: EndpointAuth) -> ApiResult<Answer<EndpointSelf>> {
     let pairs = caller
         .tx

@@ -1,6 +1,6 @@
 //! Requests for a new bundle.
 
-use armour_api::{BundleGrant, DrawBundle, Problem};
+use armour_api::{BundleGrant, DrawBundle, ProblemType};
 use axum::{Json as Answer, http::StatusCode};
 
 use crate::{
@@ -12,7 +12,11 @@ use crate::{
 /// Draws a bundle: mints its secret and seals it to both endpoints. The
 /// endpoint's active bundle of the pair is superseded.
 #[utoipa::path(post, path = "/v1/endpoint/bundles", tag = "endpoint", request_body = DrawBundle,
-    responses((status = 201, body = BundleGrant), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::NotFound, ProblemType::PairDisconnected, ProblemType::NoProducer,
+        ProblemType::DrawOver, ProblemType::LogBehind
+    ]))),
+    responses((status = 201, body = BundleGrant)))]
 pub(super) async fn request_bundle(
     mut caller: EndpointAuth,
     Json(ask): Json<DrawBundle>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::{AccessToken, Endpoint, EndpointState, Problem, TokenRequest};
+use armour_api::{AccessToken, Endpoint, EndpointState, ProblemType, TokenRequest};
 use armour_storage::{Actor, StorageError};
 use axum::{Json as Answer, extract::State, http::request::Parts};
 use base64::{
@@ -23,7 +23,10 @@ use crate::{
 #[utoipa::path(post, path = "/v1/endpoint/token", tag = "endpoint", request_body = TokenRequest,
     params(("DPoP" = String, Header, description = "A proof with the endpoint's Ed25519 key")),
     security(()),
-    responses((status = 200, body = AccessToken), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::InvalidDpopProof, ProblemType::UseDpopNonce, ProblemType::EndpointRevoked
+    ]))),
+    responses((status = 200, body = AccessToken)))]
 pub(super) async fn token(
     State(authn): State<Arc<Authn>>,
     parts: Parts,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::{Endpoint, Enrol, Problem};
+use armour_api::{Endpoint, Enrol, ProblemType};
 use armour_storage::{Actor, StorageError, Tx};
 use axum::{
     Json as Answer,
@@ -24,7 +24,10 @@ use crate::{
 
 /// Enrols an agent; the bearer token is the enrolment token.
 #[utoipa::path(post, path = "/v1/enrol", tag = "enrolment", request_body = Enrol,
-    responses((status = 201, body = Endpoint), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::Unauthenticated, ProblemType::AlreadyExists, ProblemType::OverQuota
+    ]))),
+    responses((status = 201, body = Endpoint)))]
 pub(super) async fn enrol(
     State(authn): State<Arc<Authn>>,
     parts: Parts,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::{Endpoint, Enrol, Problem};
+use armour_api::{Endpoint, Enrol, ProblemType};
 use armour_storage::Actor;
 use axum::{
     Json as Answer,
@@ -26,8 +26,11 @@ use crate::{
 /// tenant trusts, a Kubernetes service account's for example.
 #[utoipa::path(post, path = "/v1/enrol/workload/{id}", tag = "enrolment",
     params(("id" = Uuid, Path, description = "The tenant")), request_body = Enrol,
-    responses((status = 201, body = Endpoint), (status = "4XX", body = Problem),
-              (status = 502, body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::Unauthenticated, ProblemType::NotAdmitted, ProblemType::AlreadyExists,
+        ProblemType::OverQuota, ProblemType::IssuerUnreachable
+    ]))),
+    responses((status = 201, body = Endpoint)))]
 pub(super) async fn enrol_workload(
     State(oidc): State<Arc<Oidc>>,
     parts: Parts,

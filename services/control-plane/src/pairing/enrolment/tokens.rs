@@ -1,6 +1,6 @@
 //! Enrolment tokens, as operators hand them out.
 
-use armour_api::{CreatedSecret, EnrolmentToken, NewEnrolmentToken, Page, Problem};
+use armour_api::{CreatedSecret, EnrolmentToken, NewEnrolmentToken, Page, ProblemType};
 use armour_storage::PairingAction;
 use axum::{Json as Answer, http::StatusCode};
 use chrono::Duration;
@@ -19,7 +19,8 @@ use crate::{
 /// Creates an enrolment token: one use, expiring, shown this once.
 #[utoipa::path(post, path = "/v1/enrolment-tokens", tag = "enrolment",
     request_body = NewEnrolmentToken,
-    responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotFound]))),
+    responses((status = 201, body = CreatedSecret)))]
 pub(super) async fn create(
     mut member: Member,
     Json(new): Json<NewEnrolmentToken>,
@@ -54,7 +55,7 @@ pub(super) async fn create(
 
 /// Lists enrolment tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/enrolment-tokens", tag = "enrolment", params(Cursor),
-    responses((status = 200, body = Page<EnrolmentToken>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<EnrolmentToken>)))]
 pub(super) async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,

@@ -1,6 +1,6 @@
 //! Pairing.
 
-use armour_api::{NewPair, Pair, Problem};
+use armour_api::{NewPair, Pair, ProblemType};
 use armour_storage::{Counted, NewEvent, PairingAction};
 use axum::{Json as Answer, http::StatusCode};
 use uuid::Uuid;
@@ -15,7 +15,10 @@ use crate::{
 
 /// Pairs a consumer with a producer.
 #[utoipa::path(post, path = "/v1/pairs", tag = "pairs", request_body = NewPair,
-    responses((status = 201, body = Pair), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::AlreadyExists, ProblemType::OverQuota, ProblemType::NotFound
+    ]))),
+    responses((status = 201, body = Pair)))]
 pub(super) async fn create(
     mut member: Member,
     Json(new): Json<NewPair>,

@@ -1,6 +1,6 @@
 //! Disconnecting a pair by hand.
 
-use armour_api::{Pair, Problem, Reason};
+use armour_api::{Pair, Reason};
 
 use crate::{
     http::{
@@ -15,7 +15,7 @@ use crate::{
 /// Disconnects a pair and all of its bundles.
 #[utoipa::path(post, path = "/v1/pairs/{id}/disconnect", tag = "pairs",
     params(("id" = Uuid, Path)), request_body = Reason,
-    responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Pair)))]
 pub(super) async fn disconnect(
     mut member: Member,
     Id(id): Id,

@@ -1,6 +1,6 @@
 //! One pair.
 
-use armour_api::{Pair, Problem};
+use armour_api::Pair;
 
 use crate::{
     http::{
@@ -13,7 +13,7 @@ use crate::{
 
 /// One pair; its `ETag` changes with each change of it.
 #[utoipa::path(get, path = "/v1/pairs/{id}", tag = "pairs", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Pair)))]
 pub(super) async fn get(mut member: Member, Id(id): Id) -> ApiResult<Tagged<Pair>> {
     Ok(tagged(member.tx.pairs().find(id).await?))
 }

@@ -1,6 +1,6 @@
 //! Lists of pairs, page by page in any order.
 
-use armour_api::{Page, Pair, PairSort, PairState, Problem};
+use armour_api::{Page, Pair, PairSort, PairState};
 use armour_storage::PairQuery;
 use axum::Json as Answer;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +17,7 @@ use crate::{
 
 /// Lists pairs.
 #[utoipa::path(get, path = "/v1/pairs", tag = "pairs", params(Filter),
-    responses((status = 200, body = Page<Pair>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Pair>)))]
 pub(super) async fn list(
     mut member: Member,
     Params(filter): Params<Filter>,

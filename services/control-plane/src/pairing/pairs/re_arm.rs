@@ -1,6 +1,6 @@
 //! Re-arming a pair that was disconnected.
 
-use armour_api::{Pair, PairState, Problem, Reason};
+use armour_api::{Pair, PairState, ProblemType, Reason};
 use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
 #[utoipa::path(post, path = "/v1/pairs/{id}/re-arm", tag = "pairs",
     params(("id" = Uuid, Path),
            ("If-Match" = Option<String>, Header, description = "The pair's `ETag` as read")),
-    request_body = Reason, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
+    request_body = Reason,
+    extensions(("x-problems" = json!([ProblemType::PairActive]))),
+    responses((status = 200, body = Pair)))]
 pub(super) async fn re_arm(
     mut member: Member,
     Id(id): Id,
@@ -31,8 +33,8 @@ pub(super) async fn re_arm(
     let state = tx.pairs().lock(id).await?;
     read.check(&tx.pairs().find(id).await?)?;
     if state == PairState::Active {
-        return Err(ApiError::conflict(
-            "pair-active",
+        return Err(ApiError::new(
+            ProblemType::PairActive,
             "the pair is not disconnected",
         ));
     }

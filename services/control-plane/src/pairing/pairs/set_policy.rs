@@ -1,6 +1,6 @@
 //! Pairs' policies.
 
-use armour_api::{Pair, Policy, Problem};
+use armour_api::{Pair, Policy};
 use armour_storage::{NewEvent, PairingAction};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 #[utoipa::path(put, path = "/v1/pairs/{id}/policy", tag = "pairs",
     params(("id" = Uuid, Path),
            ("If-Match" = Option<String>, Header, description = "The pair's `ETag` as read")),
-    request_body = Policy, responses((status = 200, body = Pair), (status = "4XX", body = Problem)))]
+    request_body = Policy, responses((status = 200, body = Pair)))]
 pub(super) async fn set_policy(
     mut member: Member,
     Id(id): Id,

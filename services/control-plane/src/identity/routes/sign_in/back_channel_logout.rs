@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::Problem;
+use armour_api::ProblemType;
 use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope};
 use axum::{
     Form,
@@ -25,7 +25,10 @@ use crate::{
 #[utoipa::path(post, path = "/v1/auth/back-channel-logout/{tenant}/{issuer}", tag = "people",
     params(("tenant" = Uuid, Path), ("issuer" = Uuid, Path)), security(()),
     request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200), (status = "4XX", body = Problem), (status = 502, body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::Unauthenticated, ProblemType::IssuerUnreachable
+    ]))),
+    responses((status = 200)))]
 pub(super) async fn back_channel_logout(
     State(oidc): State<Arc<Oidc>>,
     ids: Ids<2>,
@@ -33,8 +36,9 @@ pub(super) async fn back_channel_logout(
 ) -> ApiResult<Response> {
     let [tenant, issuer] = ids.0;
     let issuer = oidc.people_issuer(tenant, issuer).await?;
-    let Form(form) =
-        form.map_err(|error| ApiError::new(error.status(), "invalid-body", error.body_text()))?;
+    let Form(form) = form.map_err(|error| {
+        ApiError::new(ProblemType::InvalidBody, error.body_text()).with_status(error.status())
+    })?;
     let logout = logout::check(&oidc, &issuer, &form.logout_token).await?;
     let mut tx = oidc.store.tenant(tenant).await?;
     if !tx.proofs().consume(&logout.hash, logout.until).await? {

@@ -25,7 +25,7 @@ pub(super) fn for_people(parts: &Parts, error: ApiError) -> ApiResult<Response> 
         return Err(error);
     }
     tracing::info!(
-        kind = error.kind(),
+        kind = error.kind().name(),
         detail = error.detail(),
         "a sign-in failed"
     );

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use armour_api::{Issuer, Problem};
+use armour_api::{Issuer, ProblemType};
 use armour_storage::{Actor, IdentityAction, NewSession, id_token};
 use axum::{
     extract::State,
-    http::{StatusCode, header, request::Parts},
+    http::{header, request::Parts},
     response::Response,
 };
 use axum_extra::extract::CookieJar;
@@ -35,8 +35,11 @@ use crate::{
 /// Comes back from the issuer: a session begins.
 #[utoipa::path(get, path = "/v1/auth/callback", tag = "people", params(Redirected),
     security(()),
-    responses((status = 303, description = "To the console."), (status = "4XX", body = Problem),
-              (status = 502, body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::SignInStale, ProblemType::SignInRefused, ProblemType::SignInFailed,
+        ProblemType::NotAdmitted, ProblemType::NotFound, ProblemType::IssuerUnreachable
+    ]))),
+    responses((status = 303, description = "To the console.")))]
 pub(super) async fn callback(
     State(oidc): State<Arc<Oidc>>,
     parts: Parts,
@@ -85,8 +88,7 @@ async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Res
 async fn begun(oidc: &Oidc, parts: &Parts, answer: &Redirected) -> ApiResult<(Flow, Issuer)> {
     let stale = || {
         ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "sign-in-stale",
+            ProblemType::SignInStale,
             "this browser began no such sign-in, or took longer than ten minutes; begin again",
         )
     };
@@ -109,8 +111,7 @@ fn granted(answer: Redirected) -> ApiResult<String> {
         (_, error) => {
             let why = printable(&error.unwrap_or_else(|| "no code".into()), 100);
             Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "sign-in-refused",
+                ProblemType::SignInRefused,
                 format!("the issuer refused: {why}"),
             ))
         }

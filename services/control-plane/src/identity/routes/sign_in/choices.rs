@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::{IssuerKind, Problem, SignInChoice};
+use armour_api::{IssuerKind, SignInChoice};
 use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::{
 /// Issuers that people of a tenant may sign in with. Of a tenant that does not
 /// exist there are none.
 #[utoipa::path(get, path = "/v1/auth/choices", tag = "people", params(OfTenant), security(()),
-    responses((status = 200, body = Vec<SignInChoice>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<SignInChoice>)))]
 pub(super) async fn choices(
     State(oidc): State<Arc<Oidc>>,
     Params(of): Params<OfTenant>,

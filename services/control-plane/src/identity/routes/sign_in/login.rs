@@ -1,8 +1,8 @@
 //! The first redirect: to the issuer.
 
+use armour_api::ProblemType;
 use std::sync::Arc;
 
-use armour_api::Problem;
 use axum::{extract::State, http::request::Parts, response::Response};
 use axum_extra::extract::CookieJar;
 use serde::Deserialize;
@@ -22,8 +22,8 @@ use crate::{
 
 /// Begins to sign in: sends the browser to the issuer.
 #[utoipa::path(get, path = "/v1/auth/login", tag = "people", params(Login), security(()),
-    responses((status = 303, description = "To the issuer."), (status = "4XX", body = Problem),
-              (status = 502, body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotFound, ProblemType::IssuerUnreachable]))),
+    responses((status = 303, description = "To the issuer.")))]
 pub(super) async fn login(
     State(oidc): State<Arc<Oidc>>,
     parts: Parts,
