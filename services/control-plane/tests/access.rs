@@ -1,7 +1,9 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
-use crate::common::{As, World, app_in, bound, call, database, replica, serve, still};
+use crate::common::{
+    As, PATIENCE, World, app_in, bound, call, database, replica, serve, still, until,
+};
 use armour_ambient::Ambient;
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};
 use armour_client::{Client, dpop};
@@ -36,16 +38,12 @@ async fn api_tokens_expire_rotate_and_show_their_use() {
         let page: Page<ApiToken> = world.operator.get("/v1/api-tokens").await.unwrap();
         page.items.into_iter().find(|token| token.id == id).unwrap()
     };
-    let mut listed = find(made.id).await;
     // Noted apart from the call.
-    for _ in 0..50 {
-        if listed.last_used_at.is_some() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        listed = find(made.id).await;
-    }
-    assert!(listed.last_used_at.is_some());
+    let listed = until("the token's use", async || {
+        let listed = find(made.id).await;
+        listed.last_used_at.is_some().then_some(listed)
+    })
+    .await;
     assert!(made.token.starts_with(&listed.prefix) && made.token.len() > listed.prefix.len() + 60);
     // Rotated with an overlap both work, without one the earlier does not.
     let rotate = async |id: Uuid, overlap: u32| -> CreatedSecret {
@@ -333,9 +331,7 @@ async fn a_stream_ends_with_the_credentials_that_opened_it() {
         of_token.collect::<Vec<_>>().await;
         of_endpoint.collect::<Vec<_>>().await;
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), ended)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
-use crate::common::{MASTER_KEYS, World, bound, database, history, replica, report};
+use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
 use armour_ambient::Ambient;
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
@@ -150,7 +150,7 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let store = Store::connect(
         &database,
         2,
-        std::time::Duration::from_secs(5),
+        PATIENCE,
         std::sync::Arc::new(keyring),
         Ambient::system(),
     )

@@ -1,10 +1,9 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
-use std::time::Duration;
-
 use crate::common::{
-    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
+    replica_with, serve,
 };
 use armour_ambient::Ambient;
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
@@ -34,7 +33,7 @@ async fn store(database: &str, versions: &[i32]) -> Store {
     Store::connect(
         database,
         8,
-        Duration::from_secs(10),
+        PATIENCE,
         std::sync::Arc::new(keyring),
         Ambient::system(),
     )

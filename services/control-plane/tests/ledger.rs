@@ -254,7 +254,7 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
     let store = app.store.clone();
     let base = serve(app).await;
     let policy = Policy {
-        supersede_grace_ms: 300,
+        supersede_grace_ms: 60_000,
         ..Policy::default()
     };
     let world = World::new(&base, policy).await;
@@ -283,11 +283,11 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         .unwrap()
         .remove(0);
     assert_eq!(verdict, ReportVerdict::Accepted);
-    // From the database's time on, which is that of the supersession.
+    // An hour later, from the database's time on, which is that of the supersession.
     store.set_clock().await.unwrap();
-    ambient.clock.advance(Duration::milliseconds(301));
+    ambient.clock.advance(Duration::hours(1));
     let verdict = producer
-        .report(vec![report(&tickets[3..4], 60_000)])
+        .report(vec![report(&tickets[3..4], 3_600_000)])
         .await
         .unwrap()
         .remove(0);

@@ -2,7 +2,7 @@
 
 mod problems;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use armour_ambient::{Ambient, Clock};
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
@@ -43,6 +43,25 @@ pub const MASTER_KEYS: [&str; 2] = [
     "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
     "c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3",
 ];
+
+/// How long anything may take that is waited for, on a machine that has other things to do:
+/// no test passes or fails by how long it does take.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answer = async {
+        loop {
+            match ask().await {
+                Some(answer) => return answer,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
 
 /// Starts a replica; returns its address.
 pub async fn replica(database_url: &str) -> String {
