@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use armour_ambient::Random;
 use armour_enclave::{
     Enclave,
     binding::{Binding, LaneId},
@@ -59,7 +60,7 @@ pub async fn ends(suite: u8) -> Ends {
     let minted = BundleSecret::from_bytes(MINTED);
     for (enclave, kem) in [(&consumer, consumer_kem), (&producer, producer_kem)] {
         let sealed =
-            envelope::seal(&kem, &context, &minted, &mut rand::rng()).unwrap();
+            envelope::seal(&kem, &context, &minted, &mut Random::system().generator()).unwrap();
         enclave
             .install(binding.clone(), sealed.clone())
             .await
