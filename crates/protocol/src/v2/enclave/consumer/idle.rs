@@ -1,0 +1,302 @@
+//! A lane between two exchanges, and before its first.
+
+use std::marker::PhantomData;
+
+use rand_core::CryptoRng;
+
+use crate::{
+    agreement::PeerShare,
+    v2::{
+        body::{Body, BodyHash, Direction},
+        checkpoint::{CheckpointSigner, Place},
+        content::ContentClaim,
+        error::{HeadError, LaneError},
+        message::{Evidence, OpeningPart, Request, SignedReceipt, Ticket},
+        mode::Mode,
+        proof::Unsigned,
+        proxy::{Outgoing, keys::Keys},
+        schedule::MessageKey,
+        secret::Secret,
+        time::{LocalTime, ProducerClock, ProducerTime},
+    },
+};
+
+use super::{
+    super::core::{Core, LaneMark, checked_log_head},
+    answered::{Closing, Opening, Refreshing, Waiting},
+    in_flight::{InFlight, Issue, Taken},
+};
+
+/// A lane that has not been opened. It can do nothing but open.
+pub struct Fresh {
+    pub(super) core: Core,
+}
+
+/// An open lane that may begin its next exchange. It holds no private ephemeral: a stolen
+/// one reads nothing.
+pub struct Idle {
+    core: Core,
+    next: u64,
+    ticket: Body,
+    peer: PeerShare,
+    clock: ProducerClock,
+    receipt: Evidence,
+}
+
+/// What a receipt that arrives late is to a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptStanding {
+    /// The one that was taken, again.
+    Repeat,
+    /// Another one for the same ticket, signed as well: the producer's state was copied.
+    /// The two are the proof.
+    Clone {
+        /// The one that was taken.
+        taken: Box<Evidence>,
+        /// The other one.
+        other: Box<Evidence>,
+    },
+    /// Of another exchange; the ledger compares it.
+    Elsewhere,
+}
+
+impl Fresh {
+    /// Issues ticket 0, which carries no content: our share, and the log head that we
+    /// have pinned. `replaces` names a lane that was given up.
+    ///
+    /// # Errors
+    /// [`LaneError::LogHead`] if that is too long.
+    pub fn open<R: CryptoRng + ?Sized>(
+        self,
+        log_head: &[u8],
+        replaces: Option<u16>,
+        rng: &mut R,
+    ) -> Result<(Opening, Unsigned<Ticket>), LaneError> {
+        let opening = OpeningPart {
+            replaces,
+            log_head: checked_log_head(log_head)?,
+        };
+        let issue = Issue {
+            n: 0,
+            previous: BodyHash::opening(&self.core.context, self.core.lane),
+            begin_by: ProducerTime(0),
+            mode: Mode::Empty,
+            commitment: [0; 32],
+            opening: Some(opening),
+        };
+        let (in_flight, ticket, _) = InFlight::issue(self.core, issue, None, rng)?;
+        let unsigned = Unsigned::new(ticket, &in_flight.core.context);
+        Ok((Opening(in_flight), unsigned))
+    }
+}
+
+impl Idle {
+    pub(super) fn after(taken: Taken) -> (Self, MessageKey) {
+        let idle = Self {
+            core: taken.core,
+            // Issuing has checked that this does not overflow.
+            next: taken.ticket.header.n + 1,
+            ticket: taken.ticket,
+            peer: taken.peer,
+            clock: taken.clock,
+            receipt: taken.receipt,
+        };
+        (idle, taken.key)
+    }
+
+    /// Begins a call, which the producer must begin within `budget` milliseconds from
+    /// `now`.
+    ///
+    /// # Errors
+    /// [`LaneError`]; the lane is then useless.
+    pub fn begin<R: CryptoRng + ?Sized>(
+        self,
+        claim: ContentClaim,
+        now: LocalTime,
+        budget: u32,
+        rng: &mut R,
+    ) -> Result<(Waiting, Unsigned<Ticket>, Outgoing<Request>), LaneError> {
+        let blinding = Secret::written(|bytes| rng.fill_bytes(bytes));
+        let commitment = claim.commitment(Direction::Request, &blinding);
+        let (in_flight, ticket, key) = self.issue(claim.mode, commitment, now, budget, rng)?;
+        let (body, context) = (in_flight.ticket.hash(), &in_flight.core.context);
+        let place = Place {
+            n: in_flight.ticket.header.n,
+            session: body,
+        };
+        let keys = Keys {
+            suite: context.suite(),
+            mode: claim.mode,
+            place,
+            body,
+            commitment,
+            key,
+            side: PhantomData,
+        };
+        let stream =
+            (claim.mode == Mode::Stream).then(|| CheckpointSigner::new(Direction::Request, place));
+        let unsigned = Unsigned::new(ticket, context);
+        let waiting = Waiting { in_flight, stream };
+        Ok((waiting, unsigned, Outgoing { keys, blinding }))
+    }
+
+    /// Issues a ticket without content, which re-keys the lane and reads the producer's
+    /// clock.
+    ///
+    /// # Errors
+    /// [`LaneError`]; the lane is then useless.
+    pub fn refresh<R: CryptoRng + ?Sized>(
+        self,
+        now: LocalTime,
+        rng: &mut R,
+    ) -> Result<(Refreshing, Unsigned<Ticket>), LaneError> {
+        let (in_flight, ticket, _) = self.issue(Mode::Empty, [0; 32], now, 0, rng)?;
+        let unsigned = Unsigned::new(ticket, &in_flight.core.context);
+        Ok((Refreshing(in_flight), unsigned))
+    }
+
+    /// Issues the lane's last ticket, which closes it at both ends.
+    ///
+    /// # Errors
+    /// [`LaneError`]; the lane is then useless.
+    pub fn close<R: CryptoRng + ?Sized>(
+        self,
+        now: LocalTime,
+        rng: &mut R,
+    ) -> Result<(Closing, Unsigned<Ticket>), LaneError> {
+        let (in_flight, ticket, _) = self.issue(Mode::Last, [0; 32], now, 0, rng)?;
+        let unsigned = Unsigned::new(ticket, &in_flight.core.context);
+        Ok((Closing(in_flight), unsigned))
+    }
+
+    fn issue<R: CryptoRng + ?Sized>(
+        self,
+        mode: Mode,
+        commitment: [u8; 32],
+        now: LocalTime,
+        budget: u32,
+        rng: &mut R,
+    ) -> Result<(InFlight, Ticket, MessageKey), LaneError> {
+        let issue = Issue {
+            n: self.next,
+            previous: BodyHash::after(&self.receipt.body),
+            begin_by: self.clock.begin_by(now, budget),
+            mode,
+            commitment,
+            opening: None,
+        };
+        let (in_flight, ticket, key) = InFlight::issue(self.core, issue, Some(&self.peer), rng)?;
+        let in_flight = InFlight {
+            clock: Some(self.clock),
+            receipt: Some(self.receipt),
+            ..in_flight
+        };
+        Ok((in_flight, ticket, key))
+    }
+
+    /// The next exchange's number.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How far the lane has come.
+    pub fn mark(&self) -> LaneMark {
+        LaneMark::of(&self.ticket)
+    }
+
+    /// The last receipt: where the producer says that it is not its own, this proves that
+    /// somebody signed it with its key.
+    pub fn receipt(&self) -> &Evidence {
+        &self.receipt
+    }
+
+    /// Judges a receipt that nobody awaits.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge(&self, receipt: &SignedReceipt) -> Result<ReceiptStanding, HeadError> {
+        let header = receipt.message.header();
+        header.belongs(&self.core.context, self.core.lane)?;
+        receipt.verify(&self.core.context)?;
+        let other = receipt.evidence();
+        Ok(if other.body == self.receipt.body {
+            ReceiptStanding::Repeat
+        } else if other.body.previous == self.receipt.body.previous {
+            ReceiptStanding::Clone {
+                taken: Box::new(self.receipt.clone()),
+                other: Box::new(other),
+            }
+        } else {
+            ReceiptStanding::Elsewhere
+        })
+    }
+}
+
+/// Copies for the demonstration of a theft.
+#[cfg(feature = "state-export")]
+mod stolen {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::v2::{
+        context::Context,
+        fields::Reader,
+        schedule::{Root, Transcript},
+    };
+
+    impl Idle {
+        /// The lane's whole state: what a thief takes.
+        pub fn steal(&self) -> Zeroizing<Vec<u8>> {
+            let peer = self.peer.to_bytes();
+            let mut out = Zeroizing::new(Vec::with_capacity(1024 + peer.len()));
+            out.extend_from_slice(&self.core.lane.to_be_bytes());
+            out.extend_from_slice(self.core.consumer_root.as_bytes());
+            out.extend_from_slice(self.core.producer_root.as_bytes());
+            out.extend_from_slice(self.core.transcript.as_bytes());
+            out.extend_from_slice(&self.ticket.to_bytes());
+            out.extend_from_slice(&self.clock.read.0.to_be_bytes());
+            out.extend_from_slice(&self.clock.arrived.0.to_be_bytes());
+            out.extend_from_slice(&(peer.len() as u16).to_be_bytes());
+            out.extend_from_slice(&peer);
+            out.extend_from_slice(&self.receipt.to_bytes());
+            out
+        }
+
+        /// A second lane from a stolen state.
+        ///
+        /// # Errors
+        /// [`HeadError::Malformed`] or [`HeadError::KeyShare`].
+        pub fn from_stolen(context: Arc<Context>, stolen: &[u8]) -> Result<Self, HeadError> {
+            let mut reader = Reader::new(stolen);
+            let lane = reader.u16()?;
+            let core = Core {
+                lane,
+                consumer_root: Root::from_stolen(reader.array()?),
+                producer_root: Root::from_stolen(reader.array()?),
+                transcript: Transcript::from_stolen(reader.array()?),
+                context,
+            };
+            let ticket = Body::from_bytes(reader.bytes(crate::v2::body::BODY_LEN)?)?;
+            let clock = ProducerClock {
+                read: ProducerTime(reader.u64()?),
+                arrived: LocalTime(reader.u64()?),
+            };
+            let length = usize::from(reader.u16()?);
+            let suite = core.context.suite().agreement();
+            let peer = PeerShare::from_bytes(suite, reader.bytes(length)?)
+                .map_err(|_| HeadError::KeyShare)?;
+            let receipt = Evidence::from_bytes(reader.rest())?;
+            let next = ticket.header.n.checked_add(1).ok_or(HeadError::Malformed)?;
+            Ok(Self {
+                core,
+                next,
+                ticket,
+                peer,
+                clock,
+                receipt,
+            })
+        }
+    }
+}

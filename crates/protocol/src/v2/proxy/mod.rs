@@ -1,0 +1,31 @@
+//! What the proxy holds: one-time keys, content, and the decision whether a call begins.
+//! No root comes here.
+//!
+//! Content that has not been verified has types whose bytes nobody can reach:
+//! [`Unverified`], and what a [`StreamReader`] holds. Only verifying by value yields
+//! [`Verified`]; and of a request only the one decision to begin it does.
+
+mod buffer;
+mod decision;
+mod incoming;
+pub(crate) mod keys;
+mod outgoing;
+mod screen;
+mod segment;
+
+pub use buffer::Verified;
+pub use decision::{Begun, Conclusion, NotBegun, Refused, Undecided};
+pub use incoming::{Arrived, Read, StreamReader, Unverified};
+pub use keys::{Incoming, Outgoing};
+pub use outgoing::{DueCheckpoint, FirstContent, StreamWriter, WholeContent};
+pub use screen::{Look, Screen};
+pub use segment::{MAX_SEGMENT, SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
+
+/// Most bytes of content that is sent whole.
+pub const MAX_WHOLE: usize = 256 * 1024;
+/// Most bytes of a stream's first segment, and of each that follows.
+pub const MAX_PIECE: usize = 64 * 1024;
+/// Most bytes that a receiver holds unverified.
+pub const MAX_UNVERIFIED: usize = 1024 * 1024;
+
+pub(crate) use decision::Concluded;
