@@ -16,7 +16,11 @@ use armour_protocol::v2::{
     gate::Gate,
     message::{Request, Response, SignedReceipt, SignedTicket},
     mode::{Mode, Reason},
-    proxy::{Arrived, FirstContent, Incoming, Look, NotBegun, Outgoing, Read, Screen, Undecided},
+    proof::Proof,
+    proxy::{
+        Arrived, DueCheckpoint, FirstContent, Incoming, Look, NotBegun, Outgoing, Read,
+        SEGMENT_HEADER_LEN, Screen, Undecided,
+    },
     schedule::BundleSecret,
     suite::Suite,
     transient::{Answer, SignedTransient},
@@ -248,61 +252,65 @@ fn p1_unsigned_stream_content_is_not_handed_on() {
         let (mut waiting, ticket, outgoing) = idle
             .begin(first.claim(), w.local(), BUDGET, &mut w.rng)
             .unwrap();
-        let again = FirstContent::new(b"POST /", DigestKind::Sha256, Padding::None).unwrap();
-        let copy = Outgoing::<Request>::from_bytes(&outgoing.to_bytes()).unwrap();
         let ticket = w.ticket(&ticket.sign(&w.consumer));
-        let mut genuine = Vec::new();
-        let mut writer = first.seal(outgoing, &mut genuine).unwrap();
-        writer.push(b"{\"amount\": 1}", &mut genuine).unwrap();
-        let due = writer.finish(Mark::NONE);
-        let signed = waiting.checkpoint(due.claim()).unwrap().sign(&w.consumer);
-        due.seal(signed.proof(), &mut genuine).unwrap();
-
         let Ok(Accepted::Call(_, incoming)) = ready.accept(&ticket) else {
             panic!("it is a call");
         };
-        let stranger = {
-            let mut other = World::new(suite);
-            let (idle, _) = other.opened();
-            let content = FirstContent::new(b"", DigestKind::Sha256, Padding::None).unwrap();
-            let (mut lane, _, _) = idle
-                .begin(content.claim(), w.local(), BUDGET, &mut other.rng)
-                .unwrap();
-            lane.checkpoint(due_claim(&copy)).unwrap().sign(&attacker())
-        };
-        for forged in [proof(&stranger), signed.proof().clone()] {
-            let mut wire = Vec::new();
-            let copy = Outgoing::<Request>::from_bytes(&copy.to_bytes()).unwrap();
-            let again = FirstContent::new(b"POST /", DigestKind::Sha256, Padding::None).unwrap();
-            let mut writer = again.seal(copy, &mut wire).unwrap();
-            writer.push(b"{\"amount\": 1000000}", &mut wire).unwrap();
-            let due = writer.finish(Mark::NONE);
-            due.seal(&forged, &mut wire).unwrap();
-            assert_eq!(
-                read(&w, &incoming, &wire),
-                (Vec::new(), Some(ContentError::Signature))
-            );
-            // Without any checkpoint nothing comes out either.
-            let parts = segments(&wire);
-            let cut = wire.len() - 4 - parts[2].0.len;
-            assert_eq!(read(&w, &incoming, &wire[..cut]), (Vec::new(), None));
-        }
+        let (genuine, claim) = stream(&outgoing, b"{\"amount\": 1}");
+        let signed = waiting.checkpoint(claim).unwrap().sign(&w.consumer);
+        let wire = genuine.seal(&proof(&signed));
         assert_eq!(
-            read(&w, &incoming, &genuine),
+            read(&w, &incoming, &wire),
             (b"{\"amount\": 1}".to_vec(), None)
         );
-        drop(again);
+        // The same lane of another world signs with the attacker's key.
+        let own = {
+            let mut twin = World::new(suite);
+            let (idle, _) = twin.opened();
+            let first = FirstContent::new(b"POST /", DigestKind::Sha256, Padding::None).unwrap();
+            let (mut lane, _, _) = idle
+                .begin(first.claim(), twin.local(), BUDGET, &mut twin.rng)
+                .unwrap();
+            let (_, claim) = stream(&outgoing, b"{\"amount\": 1000000}");
+            lane.checkpoint(claim).unwrap().sign(&attacker())
+        };
+        for forged in [&own, &signed] {
+            let (content, _) = stream(&outgoing, b"{\"amount\": 1000000}");
+            let wire = content.seal(&proof(forged));
+            let refused = (Vec::new(), Some(ContentError::Signature));
+            assert_eq!(read(&w, &incoming, &wire), refused);
+            // Without any checkpoint nothing comes out either.
+            let last = segments(&wire).pop().unwrap().0.len + SEGMENT_HEADER_LEN;
+            let cut = &wire[..wire.len() - last];
+            assert_eq!(read(&w, &incoming, cut), (Vec::new(), None));
+        }
     }
 }
 
-fn due_claim(outgoing: &Outgoing<Request>) -> CheckpointClaim {
+/// A stream that lacks its last checkpoint's proof.
+struct Unproven {
+    wire: Vec<u8>,
+    due: DueCheckpoint<Request>,
+}
+
+impl Unproven {
+    fn seal(self, proof: &Proof) -> Vec<u8> {
+        let mut wire = self.wire;
+        self.due.seal(proof, &mut wire).unwrap();
+        wire
+    }
+}
+
+/// What the AEAD key's holder can make of a stream.
+fn stream(outgoing: &Outgoing<Request>, content: &[u8]) -> (Unproven, CheckpointClaim) {
     let first = FirstContent::new(b"POST /", DigestKind::Sha256, Padding::None).unwrap();
-    let copy = Outgoing::<Request>::from_bytes(&outgoing.to_bytes()).unwrap();
-    let mut writer = first.seal(copy, &mut Vec::new()).unwrap();
-    writer
-        .push(b"{\"amount\": 1000000}", &mut Vec::new())
-        .unwrap();
-    writer.finish(Mark::NONE).claim()
+    let copy = Outgoing::from_bytes(&outgoing.to_bytes()).unwrap();
+    let mut wire = Vec::new();
+    let mut writer = first.seal(copy, &mut wire).unwrap();
+    writer.push(content, &mut wire).unwrap();
+    let due = writer.finish(Mark::NONE);
+    let claim = due.claim();
+    (Unproven { wire, due }, claim)
 }
 
 /// What of a stream, after its first segment, reaches the API.

@@ -47,7 +47,7 @@ fn an_exchange_without_content_rekeys_and_the_last_one_ends() {
         let receipt = w.receipt(&receipt.sign(&w.producer));
         let idle = refreshing.receive(&receipt, w.local());
         let idle = idle.map_err(|(_, error)| error).unwrap();
-        let (idle, ready) = w.exchange(idle, ready, b"between", b"and back");
+        let (idle, ready) = w.exchange(idle, *ready, b"between", b"and back");
         let (closing, ticket) = idle.close(w.local(), &mut w.rng).unwrap();
         let ticket = w.ticket(&ticket.sign(&w.consumer));
         let Ok(Accepted::Bare(bare)) = ready.accept(&ticket) else {

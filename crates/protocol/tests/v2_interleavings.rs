@@ -77,8 +77,8 @@ enum Consumer {
 }
 
 enum Producer {
-    Ready(Ready),
-    Answering(Answering, Undecided, Sent),
+    Ready(Box<Ready>),
+    Answering(Box<(Answering, Undecided, Sent)>),
     Gone,
 }
 
@@ -108,7 +108,7 @@ impl Lane {
         Self {
             w,
             consumer: Consumer::Idle(idle),
-            producer: Producer::Ready(ready),
+            producer: Producer::Ready(Box::new(ready)),
             screen: Screen::default(),
             cache: None,
             requests: Vec::new(),
@@ -188,10 +188,11 @@ impl Lane {
                 Ok(Accepted::Call(answering, incoming)) => {
                     self.screen.accepted(&body);
                     let undecided = Undecided::new(self.w.context.clone(), incoming);
-                    self.producer = Producer::Answering(answering, undecided, sent.clone());
+                    let call = (answering, undecided, sent.clone());
+                    self.producer = Producer::Answering(Box::new(call));
                 }
                 Ok(Accepted::Bare(_)) => panic!("all are calls"),
-                Err((ready, _)) => self.producer = Producer::Ready(*ready),
+                Err((ready, _)) => self.producer = Producer::Ready(ready),
             },
             other => self.producer = other,
         }
@@ -200,7 +201,7 @@ impl Lane {
     fn decide(&mut self, run: bool, send: bool) {
         let (answering, undecided, sent) =
             match std::mem::replace(&mut self.producer, Producer::Gone) {
-                Producer::Answering(answering, undecided, sent) => (answering, undecided, sent),
+                Producer::Answering(call) => *call,
                 other => {
                     self.producer = other;
                     return;
@@ -245,7 +246,7 @@ impl Lane {
             self.responses.push(replied.clone());
         }
         self.cache = Some((ticket.hash(), replied));
-        self.producer = Producer::Ready(lane(concluded.lane));
+        self.producer = Producer::Ready(Box::new(lane(concluded.lane)));
     }
 
     fn deliver_response(&mut self, replied: &Replied) {

@@ -42,7 +42,7 @@ pub enum Arrived<S> {
     /// All of it.
     Whole(Verified),
     /// The beginning, and the rest.
-    Stream(Verified, StreamReader<S>),
+    Stream(Verified, Box<StreamReader<S>>),
 }
 
 /// The rest of a stream. What it holds unverified nobody can read; an error ends it.
@@ -61,7 +61,7 @@ pub struct StreamReader<S> {
 /// What one segment of a stream gave.
 pub enum Read<S> {
     /// Content that waits for its checkpoint.
-    Held(StreamReader<S>),
+    Held(Box<StreamReader<S>>),
     /// All content since the checkpoint before.
     Verified {
         /// The content.
@@ -69,7 +69,7 @@ pub enum Read<S> {
         /// What vouches for it.
         checkpoint: SignedCheckpoint,
         /// The stream goes on.
-        reader: StreamReader<S>,
+        reader: Box<StreamReader<S>>,
     },
     /// The same, and the stream has ended as its sender meant it to.
     Final {
@@ -174,7 +174,7 @@ impl<S: Side> Unverified<S> {
                     sequence: 0,
                     side: PhantomData,
                 };
-                Arrived::Stream(verified, reader)
+                Arrived::Stream(verified, Box::new(reader))
             }
         })
     }
@@ -185,7 +185,11 @@ impl<S: Side> StreamReader<S> {
     ///
     /// # Errors
     /// [`ContentError`]: the stream is broken, and what was held is gone.
-    pub fn read(mut self, header: SegmentHeader, sealed: &[u8]) -> Result<Read<S>, ContentError> {
+    pub fn read(
+        mut self: Box<Self>,
+        header: SegmentHeader,
+        sealed: &[u8],
+    ) -> Result<Read<S>, ContentError> {
         match header.kind {
             SegmentKind::Data => {
                 let opened = self.cipher.open(header, sealed)?;
@@ -206,7 +210,7 @@ impl<S: Side> StreamReader<S> {
         }
     }
 
-    fn checkpoint(mut self, opened: &[u8]) -> Result<Read<S>, ContentError> {
+    fn checkpoint(mut self: Box<Self>, opened: &[u8]) -> Result<Read<S>, ContentError> {
         let malformed = |_| ContentError::Malformed;
         let mut reader = Reader::new(opened);
         let (peer, last) = read_tail(&mut reader).map_err(malformed)?;

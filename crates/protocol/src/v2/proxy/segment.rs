@@ -55,7 +55,8 @@ pub struct SegmentHeader {
 
 /// One message's key, and how many segments it has sealed or opened.
 pub(super) struct SegmentCipher {
-    cipher: Cipher,
+    /// On the heap: streams are moved about, and each move would leave a copy of the key.
+    cipher: Box<Cipher>,
     body: BodyHash,
     counter: u64,
 }
@@ -97,7 +98,7 @@ impl SegmentHeader {
 impl SegmentCipher {
     pub(super) fn new(suite: Suite, key: &MessageKey, body: BodyHash) -> Self {
         Self {
-            cipher: suite.cipher(key.as_bytes()),
+            cipher: Box::new(suite.cipher(key.as_bytes())),
             body,
             counter: 0,
         }

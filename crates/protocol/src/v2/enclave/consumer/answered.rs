@@ -70,7 +70,7 @@ impl Opening {
     ) -> Result<Idle, (Box<Self>, HeadError)> {
         match self.0.take(receipt, now) {
             Ok(taken) => Ok(Idle::after(taken).0),
-            Err((in_flight, error)) => Err((Box::new(Self(in_flight)), error)),
+            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
         }
     }
 }
@@ -88,7 +88,10 @@ impl Waiting {
         let Self { in_flight, stream } = self;
         let taken = match in_flight.take(receipt, now) {
             Ok(taken) => taken,
-            Err((in_flight, error)) => return Err((Box::new(Self { in_flight, stream }), error)),
+            Err((in_flight, error)) => {
+                let in_flight = *in_flight;
+                return Err((Box::new(Self { in_flight, stream }), error));
+            }
         };
         let head = &receipt.message;
         let (context, body) = (taken.core.context.clone(), taken.receipt.body);
@@ -172,7 +175,7 @@ impl Refreshing {
     ) -> Result<Idle, (Box<Self>, HeadError)> {
         match self.0.take(receipt, now) {
             Ok(taken) => Ok(Idle::after(taken).0),
-            Err((in_flight, error)) => Err((Box::new(Self(in_flight)), error)),
+            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
         }
     }
 }
@@ -189,7 +192,7 @@ impl Closing {
     ) -> Result<LaneMark, (Box<Self>, HeadError)> {
         match self.0.take(receipt, now) {
             Ok(taken) => Ok(LaneMark::of(&taken.ticket)),
-            Err((in_flight, error)) => Err((Box::new(Self(in_flight)), error)),
+            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
         }
     }
 }

@@ -300,3 +300,114 @@ mod stolen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ed25519_dalek::SigningKey;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::*;
+    use crate::v2::{
+        content::{DigestKind, Padding},
+        enclave::{consumer, producer},
+        schedule::BundleSecret,
+        suite::Suite,
+        testing::context,
+    };
+
+    /// A lane after its opening, the same for the same suite.
+    fn opened(suite: Suite) -> (Idle, producer::Ready, ChaCha20Rng) {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let context = Arc::new(context(suite));
+        let secret = || BundleSecret::from_bytes([7; 32]);
+        let (consumer, producer) = (
+            SigningKey::from_bytes(&[1; 32]),
+            SigningKey::from_bytes(&[2; 32]),
+        );
+        let mut lanes = consumer::Lanes::new(context.clone(), secret(), 1);
+        let mut theirs = producer::Lanes::new(context, secret(), 1);
+        let fresh = lanes.fresh().unwrap();
+        let (opening, ticket) = fresh.open(&[], None, &mut rng).unwrap();
+        let (opened, _) = theirs.open(&ticket.sign(&consumer)).unwrap();
+        let (ready, receipt) = opened.answer(&[], ProducerTime(0), &mut rng).unwrap();
+        let receipt = receipt.sign(&producer);
+        let idle = opening.receive(&receipt, LocalTime(0));
+        (idle.map_err(|(_, error)| error).unwrap(), ready, rng)
+    }
+
+    /// R3: whoever stole both roots, the transcript and the peer's share, and sees all that
+    /// is sent, cannot make the next message's key without a private ephemeral.
+    #[test]
+    fn r3_stolen_roots_are_useless_after_the_next_exchange() {
+        for suite in Suite::ALL {
+            let (stolen, _, _) = opened(suite);
+            let (idle, _, mut rng) = opened(suite);
+            let claim = ContentClaim::of(Mode::Whole, b"secret", DigestKind::Sha256, Padding::None);
+            let (_, ticket, outgoing) = idle.begin(claim, LocalTime(0), 1, &mut rng).unwrap();
+            let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
+            let head = &ticket.message;
+            for guess in [
+                &[][..],
+                &[0; 32],
+                &[0; 64],
+                &head.share,
+                &head.share[..32],
+                stolen.receipt.body.rest.as_slice(),
+            ] {
+                let (step, _) = stolen.core.step(head, guess);
+                assert_ne!(step.commitment, head.key_commitment);
+                assert_ne!(step.key.as_bytes(), outgoing.keys.key.as_bytes());
+            }
+        }
+    }
+
+    /// R8: the next root depends on what the consumer draws, and on the producer's share.
+    #[test]
+    fn r8_roots_depend_on_fresh_material_of_both_ends() {
+        for suite in Suite::ALL {
+            let claim = ContentClaim::of(Mode::Whole, b"x", DigestKind::Sha256, Padding::None);
+            let commitments: Vec<[u8; 32]> = [1, 2]
+                .iter()
+                .map(|seed| {
+                    let (idle, _, _) = opened(suite);
+                    let mut rng = ChaCha20Rng::from_seed([*seed + 50; 32]);
+                    let (_, ticket, _) = idle.begin(claim, LocalTime(0), 1, &mut rng).unwrap();
+                    let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
+                    ticket.message.key_commitment
+                })
+                .collect();
+            assert_ne!(commitments[0], commitments[1]);
+            // An answer to another share of the producer's is not understood.
+            let (idle, ready, mut rng) = opened(suite);
+            let mut mixed = idle;
+            let other = InFlight::issue(
+                Core::new(
+                    &BundleSecret::from_bytes([8; 32]).into_keys(),
+                    mixed.core.context.clone(),
+                    0,
+                ),
+                Issue {
+                    n: 0,
+                    previous: BodyHash([0; 32]),
+                    begin_by: ProducerTime(0),
+                    mode: Mode::Empty,
+                    commitment: [0; 32],
+                    opening: None,
+                },
+                None,
+                &mut rng,
+            );
+            let (_, stranger, _) = other.unwrap();
+            let agreement = suite.agreement();
+            mixed.peer = crate::agreement::receive(agreement, None, &stranger.share)
+                .unwrap()
+                .0;
+            let (_, ticket, _) = mixed.begin(claim, LocalTime(0), 1, &mut rng).unwrap();
+            let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
+            let (_, error) = ready.accept(&ticket).err().unwrap();
+            assert_eq!(error, HeadError::KeyCommitment);
+        }
+    }
+}

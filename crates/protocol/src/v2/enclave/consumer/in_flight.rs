@@ -100,10 +100,10 @@ impl InFlight {
         self,
         receipt: &SignedReceipt,
         now: LocalTime,
-    ) -> Result<Taken, (Self, HeadError)> {
+    ) -> Result<Taken, (Box<Self>, HeadError)> {
         let (peer, key, root, transcript) = match self.check(receipt) {
             Ok(checked) => checked,
-            Err(error) => return Err((self, error)),
+            Err(error) => return Err((Box::new(self), error)),
         };
         let clock = ProducerClock {
             read: ProducerTime(receipt.message.moment),

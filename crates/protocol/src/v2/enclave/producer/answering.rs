@@ -38,7 +38,7 @@ pub struct Answering(pub(super) Owed);
 /// A lane after its bare ticket's receipt.
 pub enum BareAfter {
     /// It goes on.
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// That was its last.
     Ended(LaneMark),
 }
@@ -89,7 +89,7 @@ impl Bare {
         let (ready, receipt, _) = Ready::after(said)?;
         let after = match mode {
             Mode::Last => BareAfter::Ended(ready.mark()),
-            _ => BareAfter::Ready(ready),
+            _ => BareAfter::Ready(Box::new(ready)),
         };
         Ok((after, receipt))
     }
