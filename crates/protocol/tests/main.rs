@@ -25,4 +25,5 @@ mod v2_parsers;
 mod v2_requirements;
 mod v2_secrets;
 mod v2_sizes;
+mod v2_vectors;
 mod vectors;

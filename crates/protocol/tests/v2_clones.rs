@@ -11,9 +11,10 @@ use armour_protocol::v2::{
     suite::Suite,
 };
 
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-
-use crate::v2_common::{Replied, Sent, World};
+use crate::{
+    v2_common::{Replied, Sent, World},
+    vectors::Recording,
+};
 
 /// A run of these bodies, as an end reports it.
 fn run(w: &World, bodies: &[&Evidence]) -> Run {
@@ -36,7 +37,7 @@ fn copies(suite: Suite) -> [(World, Idle, Ready); 2] {
     [20, 21].map(|seed| {
         let mut w = World::new(suite);
         let (idle, ready) = w.opened();
-        w.rng = ChaCha20Rng::from_seed([seed; 32]);
+        w.rng = Recording::new([seed; 32]);
         (w, idle, ready)
     })
 }
@@ -208,7 +209,8 @@ fn a_run_is_evidence_of_its_own_bundle_only() {
     assert!(genuine.verified(&w.context).is_ok());
     let other = World::new(Suite::X25519Aes256Gcm);
     assert!(genuine.verified(&other.context).is_err());
-    let changes: [fn(&mut Run); 6] = [
+    let changes: [fn(&mut Run); 7] = [
+        |run| std::mem::swap(&mut run.ticket, run.receipt.as_mut().unwrap()),
         |run| run.lane += 1,
         |run| run.first += 1,
         |run| run.first = 0,
@@ -221,6 +223,10 @@ fn a_run_is_evidence_of_its_own_bundle_only() {
         change(&mut changed);
         assert!(changed.verified(&w.context).is_err());
     }
+    // Either proof alone is not enough.
+    let mut other = genuine.clone();
+    other.ticket = receipt.proof.clone();
+    assert_eq!(other.verified(&w.context).err(), Some(HeadError::Signature));
     let mut longer = genuine.clone();
     assert!(!longer.push(&w.context, &ticket) && !longer.push(&w.context, &receipt));
     assert_eq!(Evidence::from_bytes(&ticket.to_bytes()), Ok(ticket));

@@ -187,6 +187,13 @@ fn stream(suite: Suite, kind: DigestKind) {
     assert!(due.seal(&proof(&signed), &mut wire).unwrap().is_none());
     let (ours, _) = ours.finish(None).err().unwrap();
     let shown = ours.read_checkpoint(&last.to_bytes()).unwrap();
+    // A final checkpoint that somebody else signed ends nothing.
+    let mut forged = last.to_bytes();
+    let length = forged.len();
+    forged[length - 1] ^= 1;
+    let forged = ours.read_checkpoint(&forged).unwrap();
+    let (ours, error) = ours.finish(Some(&forged)).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
     let idle = ours
         .finish(Some(&shown))
         .map_err(|(_, error)| error)
@@ -269,6 +276,21 @@ fn an_aborted_call_and_a_refused_stream_leave_the_lane_usable() {
 }
 
 #[test]
+fn a_conclusion_is_of_its_own_ticket() {
+    let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+    let ((idle, ready), (other, beside)) = (w.opened(), w.opened());
+    let ((_, one), (_, two)) = (w.begin(idle, b"one"), w.begin(other, b"two"));
+    let (answering, first) = w.accept(ready, &one);
+    let (_, second) = w.accept(beside, &two);
+    let conclusion = second.refuse(Reason::BUSY).conclude();
+    let refused = answering.conclude(conclusion, w.clock(), &mut w.rng);
+    let (Some(answering), LaneError::Conclusion) = refused.err().unwrap() else {
+        panic!("the lane is handed back");
+    };
+    w.conclude(*answering, first.refuse(Reason::BUSY).conclude());
+}
+
+#[test]
 fn lane_numbers_are_used_once_and_in_order() {
     let mut w = World::new(Suite::X25519ChaCha20Poly1305);
     let mut tickets = Vec::new();
@@ -303,6 +325,18 @@ fn lane_numbers_are_used_once_and_in_order() {
     let ticket = ticket.sign(&w.consumer);
     let (_, replaced) = w.producer_lanes.open(&w.ticket(&ticket)).unwrap();
     assert_eq!(replaced, Some(0));
+    // Further ahead than what may be on its way.
+    let mut far = World::new(Suite::X25519ChaCha20Poly1305);
+    for number in 0..=MAX_LANES {
+        let fresh = far.consumer_lanes.fresh().unwrap();
+        let (opening, ticket) = fresh.open(&[], None, &mut far.rng).unwrap();
+        far.consumer_lanes.ended(opening.mark());
+        if number == MAX_LANES {
+            let ticket = ticket.sign(&far.consumer);
+            let refused = far.producer_lanes.open(&ticket).err();
+            assert_eq!(refused, Some(LanesError::Ahead.into()));
+        }
+    }
 }
 
 #[test]

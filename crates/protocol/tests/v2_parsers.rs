@@ -171,3 +171,16 @@ fn versions_and_kinds_are_told_apart() {
     ticket[1] = 4;
     assert_eq!(SignedTicket::from_bytes(&ticket), Err(HeadError::Suite));
 }
+
+/// A lane opens without content, whatever an end would like.
+#[test]
+fn an_opening_carries_no_content() {
+    let mut ticket = corpus(Suite::X25519ChaCha20Poly1305)[0].clone();
+    let (mode, commitment) = (33 + 32 + 8, 33 + 32 + 8 + 2);
+    assert_eq!(ticket[mode], 1);
+    for wrong in [2, 3, 6] {
+        ticket[mode] = wrong;
+        ticket[commitment] = u8::from(wrong != 6);
+        assert_eq!(SignedTicket::from_bytes(&ticket), Err(HeadError::Malformed));
+    }
+}

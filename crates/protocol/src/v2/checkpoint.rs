@@ -248,3 +248,66 @@ pub(crate) const TAIL_LEN: usize = 8 + 32 + 1;
 fn flags(last: bool) -> u8 {
     if last { FINAL } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::v2::{suite::Suite, testing::context};
+
+    const PLACE: Place = Place {
+        n: 1,
+        session: BodyHash([1; 32]),
+    };
+
+    fn claim(bytes: u64, last: bool) -> CheckpointClaim {
+        CheckpointClaim {
+            bytes,
+            digest: [2; 32],
+            peer: Mark::NONE,
+            last,
+        }
+    }
+
+    #[test]
+    fn a_signer_goes_forward_only_and_ends_once() {
+        let context = context(Suite::X25519ChaCha20Poly1305);
+        let mut signer = CheckpointSigner::new(Direction::Request, PLACE);
+        assert!(signer.next(claim(10, false), &context).is_ok());
+        let back = signer.next(claim(9, false), &context).err();
+        assert_eq!(back, Some(LaneError::Checkpoint));
+        assert!(signer.next(claim(10, true), &context).is_ok());
+        assert!(signer.is_done());
+        let again = signer.next(claim(10, true), &context).err();
+        assert_eq!(again, Some(LaneError::Checkpoint));
+    }
+
+    #[test]
+    fn a_proof_is_of_every_part() {
+        let context = context(Suite::X25519ChaCha20Poly1305);
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let mut signer = CheckpointSigner::new(Direction::Request, PLACE);
+        let signed = signer.next(claim(10, false), &context).unwrap().sign(&key);
+        assert_eq!(signed.verify(&context), Ok(()));
+        let changes: [fn(&mut Checkpoint); 9] = [
+            |it| it.direction = Direction::Response,
+            |it| it.place.n += 1,
+            |it| it.place.session.0[0] ^= 1,
+            |it| it.sequence += 1,
+            |it| it.claim.bytes += 1,
+            |it| it.claim.digest[0] ^= 1,
+            |it| it.claim.peer.sequence += 1,
+            |it| it.claim.peer.digest[0] ^= 1,
+            |it| it.claim.last = true,
+        ];
+        for change in changes {
+            let mut other = signed.clone();
+            change(&mut other.message);
+            assert_eq!(other.verify(&context), Err(HeadError::Signature));
+        }
+        let bytes = signed.to_bytes();
+        let read = SignedCheckpoint::from_bytes(Direction::Request, PLACE, &bytes);
+        assert_eq!(read, Ok(signed));
+    }
+}

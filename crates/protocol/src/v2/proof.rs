@@ -265,3 +265,70 @@ impl Proof {
 fn batch_bytes(kind: StatementKind, count: u8, root: &Node) -> Vec<u8> {
     join(LABEL_BATCH, &[&[kind as u8], &[count], root])
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::*;
+    use crate::v2::{suite::Suite, testing::binding};
+
+    struct Said(u8);
+
+    impl Stated for Said {
+        fn statement(&self, context: &Context) -> Statement {
+            let peer = &context.binding().producer;
+            Statement::new(StatementKind::Ticket, b"test", context, peer, &[&[self.0]])
+        }
+
+        fn signer<'a>(&self, context: &'a Context) -> &'a VerifyingKey {
+            &context.binding().consumer.key
+        }
+    }
+
+    #[test]
+    fn a_batch_of_any_size_proves_each_and_nothing_else() {
+        let context = Context::new(binding(Suite::X25519ChaCha20Poly1305));
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let mut rng = ChaCha20Rng::from_seed([3; 32]);
+        for count in 1..=MAX_LEAVES as u8 {
+            let batch = (0..count)
+                .map(|n| Unsigned::new(Said(n), &context))
+                .collect();
+            let signed = Unsigned::sign_all(batch, &key, &mut rng).unwrap();
+            for (n, one) in signed.iter().enumerate() {
+                assert_eq!(one.message.0, n as u8);
+                assert_eq!(one.verify(&context), Ok(()));
+                let bytes = one.proof.to_bytes();
+                assert!(bytes.len() <= Proof::MAX_LEN);
+                let proof = Proof::from_bytes(&bytes).unwrap();
+                assert_eq!(proof, one.proof);
+                let other = Signed {
+                    message: Said(count),
+                    proof,
+                };
+                assert_eq!(other.verify(&context), Err(HeadError::Signature));
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_peers() {
+        let context = Context::new(binding(Suite::X25519ChaCha20Poly1305));
+        let mut elsewhere = binding(Suite::X25519ChaCha20Poly1305);
+        elsewhere.producer.endpoint[0] ^= 1;
+        let elsewhere = Context::new(elsewhere);
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let mut rng = ChaCha20Rng::from_seed([3; 32]);
+        let mut sign = |batch: Vec<Unsigned<Said>>| Unsigned::sign_all(batch, &key, &mut rng).err();
+        let mixed = vec![
+            Unsigned::new(Said(1), &context),
+            Unsigned::new(Said(2), &elsewhere),
+        ];
+        assert_eq!(sign(mixed), Some(BatchError::Peers));
+        assert_eq!(sign(Vec::new()), Some(BatchError::Count));
+        let many = (0..65).map(|n| Unsigned::new(Said(n), &context)).collect();
+        assert_eq!(sign(many), Some(BatchError::Count));
+    }
+}

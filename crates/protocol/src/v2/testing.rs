@@ -1,4 +1,4 @@
-//! A bundle for unit tests, from fixed seeds.
+//! A bundle for tests, from fixed seeds. The tests from outside take this file as well.
 
 use ed25519_dalek::SigningKey;
 
@@ -7,7 +7,7 @@ use super::{
     suite::Suite,
 };
 
-pub(crate) fn binding(suite: Suite) -> Binding {
+pub fn binding(suite: Suite) -> Binding {
     let end = |party, key| End {
         party: [party; 16],
         endpoint: [party + 1; 16],
@@ -18,13 +18,13 @@ pub(crate) fn binding(suite: Suite) -> Binding {
         tenant: [0x10; 16],
         pair: [0x11; 16],
         bundle: [0x12; 16],
-        draw: 3,
+        draw: 1,
         policy: [0x13; 32],
         consumer: end(0x14, 1),
         producer: end(0x16, 2),
     }
 }
 
-pub(crate) fn context(suite: Suite) -> Context {
+pub fn context(suite: Suite) -> Context {
     Context::new(binding(suite))
 }

@@ -7,7 +7,7 @@ use armour_protocol::v2::{
     body::Direction,
     checkpoint::{CheckpointClaim, SignedCheckpoint},
     content::{DigestKind, Padding},
-    context::{Binding, Context, End},
+    context::{self, Context},
     enclave::{
         After,
         consumer::{self, Answered, Idle, Received, Waiting},
@@ -21,12 +21,18 @@ use armour_protocol::v2::{
         SegmentHeader, Undecided, WholeContent,
     },
     schedule::BundleSecret,
-    suite::Suite,
+    suite::{self, Suite},
     time::{LocalTime, ProducerTime},
     transient::Answer,
 };
 use ed25519_dalek::SigningKey;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use crate::vectors::Recording;
+
+#[path = "../../src/v2/testing.rs"]
+mod testing;
+
+pub use testing::binding;
 
 pub const MINTED: [u8; 32] = [7; 32];
 pub const MAX_LANES: u16 = 4;
@@ -40,7 +46,7 @@ pub struct World {
     pub gate: Gate,
     pub consumer_lanes: consumer::Lanes,
     pub producer_lanes: producer::Lanes,
-    pub rng: ChaCha20Rng,
+    pub rng: Recording,
     /// The consumer's clock and the producer's run alike here.
     pub now: u64,
 }
@@ -63,7 +69,7 @@ impl World {
     pub fn new(suite: Suite) -> Self {
         let consumer = SigningKey::from_bytes(&[1; 32]);
         let producer = SigningKey::from_bytes(&[2; 32]);
-        let context = Arc::new(Context::new(binding(suite)));
+        let context = Arc::new(testing::context(suite));
         let consumer_lanes =
             consumer::Lanes::new(context.clone(), BundleSecret::from_bytes(MINTED), MAX_LANES);
         let producer_lanes =
@@ -77,7 +83,7 @@ impl World {
             gate,
             consumer_lanes,
             producer_lanes,
-            rng: ChaCha20Rng::from_seed([9; 32]),
+            rng: Recording::new([9; 32]),
             now: 10_000,
         }
     }
@@ -220,24 +226,6 @@ impl World {
         let (idle, content) = self.take(waiting, &replied);
         assert_eq!(content, response);
         (idle, ready)
-    }
-}
-
-pub fn binding(suite: Suite) -> Binding {
-    let end = |party, key| End {
-        party: [party; 16],
-        endpoint: [party + 1; 16],
-        key: SigningKey::from_bytes(&[key; 32]).verifying_key(),
-    };
-    Binding {
-        suite,
-        tenant: [0x10; 16],
-        pair: [0x11; 16],
-        bundle: [0x12; 16],
-        draw: 1,
-        policy: [0x13; 32],
-        consumer: end(0x14, 1),
-        producer: end(0x16, 2),
     }
 }
 

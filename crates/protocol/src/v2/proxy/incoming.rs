@@ -246,3 +246,55 @@ impl<S: Side> StreamReader<S> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v2::{
+        content::DigestKind, message::Request, proxy::MAX_PIECE, schedule::MessageKey,
+        suite::Suite, testing::context,
+    };
+
+    /// Whoever holds the key can send without end, but nobody holds it all.
+    #[test]
+    fn a_receiver_holds_no_more_than_its_limit() {
+        let suite = Suite::X25519ChaCha20Poly1305;
+        let cipher = || {
+            let key = MessageKey::from_bytes([1; 32]);
+            SegmentCipher::new(suite, &key, BodyHash([2; 32]))
+        };
+        let mut reader = Box::new(StreamReader::<Request> {
+            context: Arc::new(context(suite)),
+            cipher: cipher(),
+            place: Place {
+                n: 1,
+                session: BodyHash([2; 32]),
+            },
+            padding: Padding::None,
+            running: Running::start(DigestKind::Sha256, &[3; 32]),
+            held: Held::default(),
+            bytes: 0,
+            sequence: 0,
+            side: PhantomData,
+        });
+        let (mut sender, piece) = (cipher(), vec![0; MAX_PIECE]);
+        let length = (MAX_PIECE as u32).to_be_bytes();
+        for number in 0..=MAX_UNVERIFIED / MAX_PIECE {
+            let mut wire = Vec::new();
+            sender
+                .seal(SegmentKind::Data, &[&length, &piece], 0, &mut wire)
+                .unwrap();
+            let (header, sealed) = wire.split_first_chunk().unwrap();
+            let header = SegmentHeader::from_bytes(*header).unwrap();
+            reader = match reader.read(header, sealed) {
+                Ok(Read::Held(reader)) => reader,
+                Err(ContentError::CheckpointDue) => {
+                    assert_eq!(number, MAX_UNVERIFIED / MAX_PIECE);
+                    return;
+                }
+                _ => panic!("neither held nor refused"),
+            };
+        }
+        panic!("it holds too much");
+    }
+}

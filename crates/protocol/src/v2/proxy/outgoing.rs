@@ -15,14 +15,13 @@ use super::{
     segment::{SegmentCipher, SegmentKind},
 };
 
-/// Content that is to be sent whole.
-pub struct WholeContent<'a> {
-    content: &'a [u8],
-    claim: ContentClaim,
-}
+/// Content that is to be sent whole. What is larger is made a stream.
+pub struct WholeContent<'a>(Content<'a>);
 
-/// What a stream begins with.
-pub struct FirstContent<'a> {
+/// What a stream begins with, such as a request's method, target and fields.
+pub struct FirstContent<'a>(Content<'a>);
+
+struct Content<'a> {
     content: &'a [u8],
     claim: ContentClaim,
 }
@@ -44,25 +43,34 @@ pub struct DueCheckpoint<S> {
     claim: CheckpointClaim,
 }
 
-impl<'a> WholeContent<'a> {
-    /// Content of at most [`MAX_WHOLE`] bytes.
-    ///
-    /// # Errors
-    /// [`ContentError::TooLarge`]: make a stream of it.
-    pub fn new(
-        content: &'a [u8],
-        kind: DigestKind,
-        padding: Padding,
-    ) -> Result<Self, ContentError> {
-        let claim = claim(Mode::Whole, content, MAX_WHOLE, kind, padding)?;
-        Ok(Self { content, claim })
-    }
+macro_rules! claimed {
+    ($($content:ident, $mode:expr, at most $limit:ident;)*) => {$(
+        impl<'a> $content<'a> {
+            #[doc = concat!("Content of at most [`", stringify!($limit), "`] bytes.")]
+            ///
+            /// # Errors
+            /// [`ContentError::TooLarge`].
+            pub fn new(
+                content: &'a [u8],
+                kind: DigestKind,
+                padding: Padding,
+            ) -> Result<Self, ContentError> {
+                Content::new($mode, content, $limit, kind, padding).map(Self)
+            }
 
-    /// What the enclave is told of it.
-    pub fn claim(&self) -> ContentClaim {
-        self.claim
-    }
+            /// What the enclave is told of it.
+            pub fn claim(&self) -> ContentClaim {
+                self.0.claim
+            }
+        }
+    )*};
+}
+claimed! {
+    WholeContent, Mode::Whole, at most MAX_WHOLE;
+    FirstContent, Mode::Stream, at most MAX_PIECE;
+}
 
+impl WholeContent<'_> {
     /// Seals it under the key of the head that committed to it; appends the segment.
     ///
     /// # Errors
@@ -72,37 +80,12 @@ impl<'a> WholeContent<'a> {
         outgoing: Outgoing<S>,
         out: &mut Vec<u8>,
     ) -> Result<(), ContentError> {
-        seal_first(
-            SegmentKind::Whole,
-            self.content,
-            &self.claim,
-            &outgoing,
-            out,
-        )?;
+        self.0.seal(SegmentKind::Whole, &outgoing, out)?;
         Ok(())
     }
 }
 
-impl<'a> FirstContent<'a> {
-    /// Content of at most [`MAX_PIECE`] bytes, such as a request's method, target and
-    /// fields.
-    ///
-    /// # Errors
-    /// [`ContentError::TooLarge`].
-    pub fn new(
-        content: &'a [u8],
-        kind: DigestKind,
-        padding: Padding,
-    ) -> Result<Self, ContentError> {
-        let claim = claim(Mode::Stream, content, MAX_PIECE, kind, padding)?;
-        Ok(Self { content, claim })
-    }
-
-    /// What the enclave is told of it.
-    pub fn claim(&self) -> ContentClaim {
-        self.claim
-    }
-
+impl FirstContent<'_> {
     /// As [`WholeContent::seal`]; the stream goes on with what is returned.
     ///
     /// # Errors
@@ -112,20 +95,15 @@ impl<'a> FirstContent<'a> {
         outgoing: Outgoing<S>,
         out: &mut Vec<u8>,
     ) -> Result<StreamWriter<S>, ContentError> {
-        let cipher = seal_first(
-            SegmentKind::First,
-            self.content,
-            &self.claim,
-            &outgoing,
-            out,
-        )?;
-        let mut running = Running::start(self.claim.kind, &outgoing.blinding);
-        running.update(self.content);
+        let cipher = self.0.seal(SegmentKind::First, &outgoing, out)?;
+        let Content { content, claim } = self.0;
+        let mut running = Running::start(claim.kind, &outgoing.blinding);
+        running.update(content);
         Ok(StreamWriter {
             cipher,
-            padding: self.claim.padding,
+            padding: claim.padding,
             running,
-            bytes: self.claim.length,
+            bytes: claim.length,
             unsigned: 0,
             side: outgoing.keys.side,
         })
@@ -209,40 +187,43 @@ impl<S: Side> DueCheckpoint<S> {
     }
 }
 
-fn claim(
-    mode: Mode,
-    content: &[u8],
-    limit: usize,
-    kind: DigestKind,
-    padding: Padding,
-) -> Result<ContentClaim, ContentError> {
-    match content.len() {
-        length if length > limit => Err(ContentError::TooLarge),
-        _ => Ok(ContentClaim::of(mode, content, kind, padding)),
+impl<'a> Content<'a> {
+    fn new(
+        mode: Mode,
+        content: &'a [u8],
+        limit: usize,
+        kind: DigestKind,
+        padding: Padding,
+    ) -> Result<Self, ContentError> {
+        if content.len() > limit {
+            return Err(ContentError::TooLarge);
+        }
+        let claim = ContentClaim::of(mode, content, kind, padding);
+        Ok(Self { content, claim })
     }
-}
 
-fn seal_first<S: Side>(
-    segment: SegmentKind,
-    content: &[u8],
-    claim: &ContentClaim,
-    outgoing: &Outgoing<S>,
-    out: &mut Vec<u8>,
-) -> Result<SegmentCipher, ContentError> {
-    let blinding = &outgoing.blinding;
-    if claim.commitment(S::DIRECTION, blinding) != outgoing.keys.commitment {
-        return Err(ContentError::Commitment);
+    fn seal<S: Side>(
+        &self,
+        segment: SegmentKind,
+        outgoing: &Outgoing<S>,
+        out: &mut Vec<u8>,
+    ) -> Result<SegmentCipher, ContentError> {
+        let Self { content, claim } = self;
+        let blinding = &outgoing.blinding;
+        if claim.commitment(S::DIRECTION, blinding) != outgoing.keys.commitment {
+            return Err(ContentError::Commitment);
+        }
+        let mut cipher = outgoing.keys.cipher();
+        let kinds = [claim.kind as u8, claim.padding as u8];
+        // At most `MAX_WHOLE`.
+        let length = (content.len() as u32).to_be_bytes();
+        let zeros = claim.padding.padded(content.len()) - content.len();
+        cipher.seal(
+            segment,
+            &[&**blinding, &kinds, &length, content],
+            zeros,
+            out,
+        )?;
+        Ok(cipher)
     }
-    let mut cipher = outgoing.keys.cipher();
-    let kinds = [claim.kind as u8, claim.padding as u8];
-    // At most `MAX_WHOLE`.
-    let length = (content.len() as u32).to_be_bytes();
-    let zeros = claim.padding.padded(content.len()) - content.len();
-    cipher.seal(
-        segment,
-        &[&**blinding, &kinds, &length, content],
-        zeros,
-        out,
-    )?;
-    Ok(cipher)
 }

@@ -20,10 +20,11 @@ use super::{
         streams::{After, Streaming},
     },
     idle::Idle,
-    in_flight::InFlight,
+    in_flight::{InFlight, Taken},
 };
 
-/// A lane whose ticket 0 is under way.
+/// A lane whose ticket 0 is under way. Nothing can be sealed on it before its receipt,
+/// which holds the peer's log head.
 pub struct Opening(pub(super) InFlight);
 
 /// A lane whose call is under way.
@@ -36,7 +37,7 @@ pub struct Waiting {
 /// A lane whose ticket without content is under way.
 pub struct Refreshing(pub(super) InFlight);
 
-/// A lane whose last ticket is under way.
+/// A lane whose last ticket is under way; its receipt ends the lane at both ends.
 pub struct Closing(pub(super) InFlight);
 
 /// What a receipt gave.
@@ -55,24 +56,6 @@ pub enum Answered {
     Refused(Reason),
     /// The call was begun; how far it ran is unknown.
     Aborted(Reason),
-}
-
-impl Opening {
-    /// Takes receipt 0. Before that nothing can be sealed on the lane. The peer's log head
-    /// is in the receipt.
-    ///
-    /// # Errors
-    /// Any error leaves the lane waiting, unchanged.
-    pub fn receive(
-        self,
-        receipt: &SignedReceipt,
-        now: LocalTime,
-    ) -> Result<Idle, (Box<Self>, HeadError)> {
-        match self.0.take(receipt, now) {
-            Ok(taken) => Ok(Idle::after(taken).0),
-            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
-        }
-    }
 }
 
 impl Waiting {
@@ -163,43 +146,24 @@ impl Waiting {
     }
 }
 
-impl Refreshing {
-    /// Takes the receipt.
-    ///
-    /// # Errors
-    /// Any error leaves the lane waiting, unchanged.
-    pub fn receive(
-        self,
-        receipt: &SignedReceipt,
-        now: LocalTime,
-    ) -> Result<Idle, (Box<Self>, HeadError)> {
-        match self.0.take(receipt, now) {
-            Ok(taken) => Ok(Idle::after(taken).0),
-            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
-        }
-    }
-}
-
-impl Closing {
-    /// Takes the receipt: the lane has ended at both ends.
-    ///
-    /// # Errors
-    /// Any error leaves the lane waiting, unchanged.
-    pub fn receive(
-        self,
-        receipt: &SignedReceipt,
-        now: LocalTime,
-    ) -> Result<LaneMark, (Box<Self>, HeadError)> {
-        match self.0.take(receipt, now) {
-            Ok(taken) => Ok(LaneMark::of(&taken.ticket)),
-            Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
-        }
-    }
-}
-
 macro_rules! without_content {
-    ($($lane:ident),*) => {$(
+    ($($lane:ident gives $after:ty: $gives:expr;)*) => {$(
         impl $lane {
+            /// Takes the receipt.
+            ///
+            /// # Errors
+            /// Any error leaves the lane waiting, unchanged.
+            pub fn receive(
+                self,
+                receipt: &SignedReceipt,
+                now: LocalTime,
+            ) -> Result<$after, (Box<Self>, HeadError)> {
+                match self.0.take(receipt, now) {
+                    Ok(taken) => Ok($gives(taken)),
+                    Err((in_flight, error)) => Err((Box::new(Self(*in_flight)), error)),
+                }
+            }
+
             /// A transient refusal: the same bytes may be sent again, to the same producer.
             ///
             /// # Errors
@@ -223,4 +187,16 @@ macro_rules! without_content {
         }
     )*};
 }
-without_content!(Opening, Refreshing, Closing);
+without_content! {
+    Opening gives Idle: idle;
+    Refreshing gives Idle: idle;
+    Closing gives LaneMark: ended;
+}
+
+fn idle(taken: Taken) -> Idle {
+    Idle::after(taken).0
+}
+
+fn ended(taken: Taken) -> LaneMark {
+    LaneMark::of(&taken.ticket)
+}

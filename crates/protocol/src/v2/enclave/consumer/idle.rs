@@ -312,6 +312,7 @@ mod tests {
     use crate::v2::{
         content::{DigestKind, Padding},
         enclave::{consumer, producer},
+        message::Receipt,
         schedule::BundleSecret,
         suite::Suite,
         testing::context,
@@ -408,6 +409,40 @@ mod tests {
             let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
             let (_, error) = ready.accept(&ticket).err().unwrap();
             assert_eq!(error, HeadError::KeyCommitment);
+        }
+    }
+
+    /// What only the producer itself could send: signed, and wrong.
+    #[test]
+    fn a_signed_receipt_must_fit_the_ticket_and_the_roots() {
+        let producer = SigningKey::from_bytes(&[2; 32]);
+        for suite in Suite::ALL {
+            let (idle, ready, mut rng) = opened(suite);
+            let context = idle.core.context.clone();
+            let (refreshing, ticket) = idle.refresh(LocalTime(0), &mut rng).unwrap();
+            let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
+            let Ok(producer::Accepted::Bare(bare)) = ready.accept(&ticket) else {
+                panic!("it carries no content");
+            };
+            let (_, receipt) = bare.answer(ProducerTime(0), &mut rng).unwrap();
+            let genuine = receipt.sign(&producer);
+            type Change = fn(&mut Receipt);
+            let changes: [(Change, HeadError); 4] = [
+                (|head| head.mode = Mode::Whole, HeadError::Mode),
+                (|head| head.mode = Mode::Refused, HeadError::Mode),
+                (|head| head.share[..32].fill(0), HeadError::KeyShare),
+                (|head| head.key_commitment[0] ^= 1, HeadError::KeyCommitment),
+            ];
+            let mut waiting = Box::new(refreshing);
+            for (change, expected) in changes {
+                let mut head = genuine.message.clone();
+                change(&mut head);
+                let forged = Unsigned::new(head, &context).sign(&producer);
+                let error;
+                (waiting, error) = waiting.receive(&forged, LocalTime(0)).err().unwrap();
+                assert_eq!(error, expected);
+            }
+            assert!(waiting.receive(&genuine, LocalTime(0)).is_ok());
         }
     }
 }
