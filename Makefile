@@ -40,9 +40,10 @@ test-console: setup-test console
 	$(CARGO) build $(EVERYTHING)
 	scripts/test-console
 
-lint: setup-test ## Check formatting, lints, and where dependencies come from
+lint: setup-test ## Check formatting, lints, imports, and where dependencies come from
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	cd web-console && npm run --silent imports
 	scripts/supply-chain
 
 advisories: setup-test ## Known vulnerabilities of dependencies; needs their databases

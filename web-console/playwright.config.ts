@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { chmodSync, mkdtempSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
 
-// Workers read the configuration again; the folder must be the same one.
+// Workers read the configuration again, and must find the same directory.
 process.env.ARMOUR_DATA_DIR ??= mkdtempSync(join(tmpdir(), "armour-console-"));
-// PostgreSQL's and nginx's users must be able to pass through.
+// PostgreSQL's and nginx's users must be able to reach their files in it.
 chmodSync(process.env.ARMOUR_DATA_DIR, 0o711);
 
-/** The real system, on ports of its own. */
+/** The real system, on its own ports. */
 const dev = [
   "../target/debug/armour dev",
   "--listen 127.0.0.1:7300 --consumer 127.0.0.1:7301 --producer 127.0.0.1:7302",
@@ -23,7 +23,7 @@ export default defineConfig({
   outputDir: "../target/playwright",
   use: {
     baseURL: "http://127.0.0.1:7300",
-    // What still moves in has not its full contrast yet.
+    // During an animation the contrast is lower.
     contextOptions: { reducedMotion: "reduce" },
     viewport: { width: 1100, height: 800 },
     launchOptions: {
@@ -40,7 +40,7 @@ export default defineConfig({
   },
   webServer: {
     command: dev,
-    // Served once the consumer's agent is up, which is last.
+    // The consumer's agent is the last to be up.
     url: "http://127.0.0.1:7301/",
     timeout: 60_000,
     gracefulShutdown: { signal: "SIGTERM", timeout: 30_000 },

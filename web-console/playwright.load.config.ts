@@ -1,4 +1,4 @@
 import config from "./playwright.config";
 
-/** Measured by hand on a quiet machine, never in the test suite. */
+/** Run by hand on a quiet machine; not part of the test suite. */
 export default { ...config, testDir: "e2e-load" };

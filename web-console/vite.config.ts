@@ -7,7 +7,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rollupOptions: {
       onwarn(warning, warn) {
-        // "use client" is for servers that render; here nothing else does.
+        // "use client" matters for server rendering only.
         if (warning.code !== "MODULE_LEVEL_DIRECTIVE") {
           warn(warning);
         }

@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { test } from "@playwright/test";
 
-import { armour, signInWithToken } from "../e2e/system";
+import { armourJson, signInWithToken } from "../e2e/system";
 
 const PAIRS = 100_000;
 
-/** The tenant's rows, made in the database itself: by calls it would take an hour. */
+/** Inserts the tenant's rows into the database; through the API it would take an hour. */
 function fill(tenant: string) {
   const sql = `
     SELECT set_config('armour.tenant', '${tenant}', false);
@@ -29,7 +29,7 @@ function percentile(sorted: number[], part: number): number {
 
 test("the list of 100,000 pairs scrolls", async ({ page }) => {
   test.setTimeout(300_000);
-  const who = JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string };
+  const who = armourJson<{ tenant_id: string }>("whoami");
   fill(who.tenant_id);
   const times: number[] = [];
   page.on("requestfinished", (request) => {

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
-// The provider uses what Debian 12's Node.js does not have yet.
+// The provider uses `URL.parse`, which Node.js 20 does not have.
 URL.parse ??= (text, base) => {
   try {
     return new URL(text, base);
@@ -10,7 +10,7 @@ URL.parse ??= (text, base) => {
   }
 };
 
-/** Who there is, and in which groups. */
+/** The people, and their groups. */
 const GROUPS = {
   "first-admin": ["staff", "armour-admins"],
   "second-auditor": ["armour-auditors"],
@@ -18,8 +18,8 @@ const GROUPS = {
 };
 
 /**
- * Starts a certified OpenID provider. It asks for a login and any password on pages
- * of its own.
+ * Starts a certified OpenID provider. It asks for a login and any password on its own
+ * pages.
  */
 export async function startProvider({ port, clientId, clientSecret, console, backChannel }) {
   const url = `http://127.0.0.1:${port}`;
@@ -38,7 +38,7 @@ export async function startProvider({ port, clientId, clientSecret, console, bac
     ],
     cookies: { keys: ["a key of the tests"] },
     claims: { openid: ["sub"], profile: ["preferred_username"], groups: ["groups"] },
-    // Group claims come in the ID token, as most providers can be set to.
+    // Group claims are in the ID token, as most providers can be configured.
     conformIdTokenClaims: false,
     features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
     pkce: { required: () => true },
@@ -46,11 +46,11 @@ export async function startProvider({ port, clientId, clientSecret, console, bac
       accountId: id,
       claims: () => ({ sub: id, preferred_username: id, groups: GROUPS[id] ?? [] }),
     }),
-    // The provider tells nobody on this machine of a logout, and rightly so; here the
-    // console is on this machine.
+    // By default the provider sends no back-channel logout to a local address; here the
+    // console has one.
     fetch: (address, options) => fetch(address, { ...options, dispatcher: undefined }),
   });
-  // Otherwise a logout that could not be delivered would be told to nobody.
+  // Otherwise a failed back-channel logout would go unnoticed.
   provider.on("backchannel.error", (_context, error) => globalThis.console.error(error));
   const server = createServer(provider.callback());
   await new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(undefined)));

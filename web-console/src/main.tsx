@@ -7,12 +7,12 @@ import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
-import { App } from "./routes/App";
 import { ApiError } from "./api/client";
+import { App } from "./routes/App";
 
 const theme = createTheme({
   primaryColor: "indigo",
-  // Contrast of 4.5 to 1 for text on filled and light components (WCAG 2.2, 1.4.3).
+  // For a contrast of 4.5:1 on filled and light components (WCAG 2.2, 1.4.3).
   primaryShade: { light: 8, dark: 9 },
   autoContrast: true,
   fontFamily: "system-ui, sans-serif",
@@ -24,18 +24,18 @@ const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 2_000,
-      // What was refused is refused again; what failed may pass.
+      // A refused request would be refused again; a failed one may succeed.
       retry: (failures, error) => !(error instanceof ApiError) && failures < 3,
     },
   },
 });
 
-/** The nonce of this answer, for the styles that components make. */
+/** The nonce of this page's content security policy, for styles that components create. */
 function nonce(): string {
   return document.querySelector('meta[name="armour-nonce"]')?.getAttribute("content") ?? "";
 }
 
-// What keeps the page still behind a dialog makes a style of its own.
+// The scroll lock behind dialogs creates its own style element.
 setNonce(nonce());
 
 const root = document.getElementById("root");

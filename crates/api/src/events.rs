@@ -16,3 +16,91 @@ wire! {
         pub created_at: DateTime<Utc>,
     }
 }
+
+impl Event {
+    /// Its kind, if this version knows it: a later one may have more.
+    pub fn known_kind(&self) -> Option<EventKind> {
+        self.kind.parse().ok()
+    }
+}
+
+/// What kinds of events there are.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(const_into_str)]
+pub enum EventKind {
+    /// A bundle is of no use any more, on either side.
+    #[strum(serialize = "bundle.disconnected")]
+    BundleDisconnected,
+    /// A bundle was issued.
+    #[strum(serialize = "bundle.minted")]
+    BundleMinted,
+    /// A bundle was followed by another.
+    #[strum(serialize = "bundle.superseded")]
+    BundleSuperseded,
+    /// Somebody else holds a consumer's state.
+    #[strum(serialize = "collision.detected")]
+    CollisionDetected,
+    /// An endpoint that was lost is heard of again.
+    #[strum(serialize = "endpoint.back")]
+    EndpointBack,
+    /// An agent became an endpoint.
+    #[strum(serialize = "endpoint.enrolled")]
+    EndpointEnrolled,
+    /// An endpoint has fallen silent.
+    #[strum(serialize = "endpoint.lost")]
+    EndpointLost,
+    /// An endpoint is admitted no more.
+    #[strum(serialize = "endpoint.revoked")]
+    EndpointRevoked,
+    /// The database was restored to an earlier state, and what was before has ended.
+    #[strum(serialize = "ledger.fenced")]
+    LedgerFenced,
+    /// A consumer and a producer were paired.
+    #[strum(serialize = "pair.created")]
+    PairCreated,
+    /// A pair may not exchange any more.
+    #[strum(serialize = "pair.disconnected")]
+    PairDisconnected,
+    /// A pair that was disconnected may exchange again.
+    #[strum(serialize = "pair.re-armed")]
+    PairReArmed,
+    /// A pair has another policy.
+    #[strum(serialize = "pair.updated")]
+    PairUpdated,
+}
+
+impl EventKind {
+    /// Their words on the wire.
+    pub const WORDS: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_on_the_wire_are_as_ever() {
+        let words = [
+            "bundle.disconnected",
+            "bundle.minted",
+            "bundle.superseded",
+            "collision.detected",
+            "endpoint.back",
+            "endpoint.enrolled",
+            "endpoint.lost",
+            "endpoint.revoked",
+            "ledger.fenced",
+            "pair.created",
+            "pair.disconnected",
+            "pair.re-armed",
+            "pair.updated",
+        ];
+        assert_eq!(EventKind::WORDS, words);
+        for word in words {
+            let kind: EventKind = word.parse().unwrap();
+            assert_eq!(kind.into_str(), word);
+        }
+    }
+}

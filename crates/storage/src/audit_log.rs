@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     actor::Actor,
+    audit_actions::AuditAction,
     decode::{corrupt, fixed, to_u64},
     error::{Result, StorageError},
     page::{PAGE, page},
@@ -45,13 +46,16 @@ impl AuditLog<'_> {
     ///
     /// # Errors
     /// If the database refuses, or the log's key cannot be opened.
-    pub async fn append(
-        &mut self,
-        actor: &Actor,
-        action: &str,
-        target: impl ToString,
-        detail: Value,
-    ) -> Result<AuditEntry> {
+    pub async fn append(&mut self, actor: &Actor, action: impl AuditAction) -> Result<AuditEntry> {
+        let said = Said {
+            action: action.into(),
+            target: action.target(),
+            detail: serde_json::to_value(action).map_err(corrupt)?,
+        };
+        self.write(actor, said).await
+    }
+
+    async fn write(&mut self, actor: &Actor, said: Said) -> Result<AuditEntry> {
         // The row's lock makes the order of entries that of commits.
         let log = sqlx::query!(
             "SELECT audit_size, frontier, clock_timestamp() AS \"now!\" FROM journals
@@ -65,9 +69,9 @@ impl AuditLog<'_> {
         let entry = AuditEntry {
             seq: log.audit_size + 1,
             actor: actor.to_string(),
-            action: action.to_owned(),
-            target: target.to_string(),
-            detail,
+            action: said.action.to_owned(),
+            target: said.target,
+            detail: said.detail,
             // As PostgreSQL keeps it.
             created_at: log.now.trunc_subsecs(6),
         };
@@ -202,4 +206,11 @@ impl AuditLog<'_> {
         .fetch_one(&mut *self.0.inner)
         .await?)
     }
+}
+
+/// What an entry says of an action.
+struct Said {
+    action: &'static str,
+    target: String,
+    detail: Value,
 }

@@ -1,6 +1,6 @@
 //! Deliveries of events to webhooks, claimed by whichever replica is free.
 
-use armour_api::{Delivery, DeliveryState, Event, Page};
+use armour_api::{Delivery, DeliveryState, Event, EventKind, Page};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -171,7 +171,8 @@ impl Deliveries<'_> {
     }
 
     /// A delivery for each webhook that wants events of the kind.
-    pub(crate) async fn enqueue(&mut self, seq: i64, kind: &str) -> Result<()> {
+    pub(crate) async fn enqueue(&mut self, seq: i64, kind: EventKind) -> Result<()> {
+        let kind = kind.into_str();
         let webhooks = sqlx::query_scalar!(
             "SELECT webhook_id FROM webhooks WHERE tenant_id = $1 AND kinds && ARRAY[$2, '*']",
             self.0.tenant,
@@ -182,7 +183,7 @@ impl Deliveries<'_> {
         if webhooks.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = webhooks.iter().map(|_| Uuid::now_v7()).collect();
+        let ids: Vec<Uuid> = webhooks.iter().map(|_| self.0.new_id()).collect();
         sqlx::query!(
             "INSERT INTO webhook_deliveries (tenant_id, delivery_id, webhook_id, event_seq, kind)
              SELECT $1, delivery_id, webhook_id, $4, $5

@@ -1,45 +1,10 @@
 //! Events for those who watch.
 
+use crate::{error::Result, new_event::NewEvent, page::PAGE, store::Store, tx::Tx};
 use armour_api::Event;
-use serde_json::Value;
-use uuid::Uuid;
-
-use crate::{error::Result, page::PAGE, store::Store, tx::Tx};
 
 /// The channel on which a tenant's id is notified when it has new events.
 pub const EVENTS_CHANNEL: &str = "armour_events";
-
-/// Every kind of event there is.
-pub const EVENT_KINDS: [&str; 13] = [
-    "bundle.disconnected",
-    "bundle.minted",
-    "bundle.superseded",
-    "collision.detected",
-    "endpoint.back",
-    "endpoint.enrolled",
-    "endpoint.lost",
-    "endpoint.revoked",
-    "ledger.fenced",
-    "pair.created",
-    "pair.disconnected",
-    "pair.re-armed",
-    "pair.updated",
-];
-
-/// An event to be recorded.
-#[derive(Debug, Default)]
-pub struct NewEvent {
-    /// One of [`EVENT_KINDS`].
-    pub kind: &'static str,
-    /// The pair concerned.
-    pub pair: Option<Uuid>,
-    /// The bundle concerned.
-    pub bundle: Option<Uuid>,
-    /// The endpoint concerned.
-    pub endpoint: Option<Uuid>,
-    /// More, for people.
-    pub detail: Value,
-}
 
 impl Tx {
     /// The tenant's events.
@@ -59,8 +24,8 @@ impl Events<'_> {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn record(&mut self, event: &NewEvent) -> Result<i64> {
-        debug_assert!(EVENT_KINDS.contains(&event.kind), "{}", event.kind);
+    pub async fn record(&mut self, event: NewEvent<'_>) -> Result<i64> {
+        let event = event.record();
         let seq = sqlx::query_scalar!(
             "UPDATE journals SET event_seq = event_seq + 1 WHERE tenant_id = $1
              RETURNING event_seq",
@@ -73,7 +38,7 @@ impl Events<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
             self.0.tenant,
             seq,
-            event.kind,
+            event.kind.into_str(),
             event.pair,
             event.bundle,
             event.endpoint,

@@ -4,6 +4,7 @@ use armour_api::KeyVersion;
 
 use crate::{
     actor::Actor,
+    audit_actions::PlatformAction,
     decode::word,
     error::{Result, StorageError},
     store::Store,
@@ -64,10 +65,11 @@ impl Store {
             tx.journals().open().await?;
         }
         for version in added {
-            let detail = serde_json::json!({ "active": version == active });
-            tx.audit_log()
-                .append(&Actor::Service, "master-key.add", version, detail)
-                .await?;
+            let action = PlatformAction::MasterKeyAdd {
+                version,
+                active: version == active,
+            };
+            tx.audit_log().append(&Actor::Service, action).await?;
         }
         tx.commit().await
     }

@@ -6,6 +6,7 @@
 
 mod actor;
 mod api_tokens;
+mod audit_actions;
 mod audit_log;
 mod audit_partitions;
 mod audit_tree;
@@ -31,6 +32,7 @@ mod keyring;
 mod lanes;
 mod like;
 mod migrations;
+mod new_event;
 mod overview;
 mod page;
 mod pairs;
@@ -55,11 +57,14 @@ mod workload_rules;
 
 pub use actor::Actor;
 pub use api_tokens::{ApiTokens, NewToken, TokenRow};
+pub use audit_actions::{
+    AuditAction, IdentityAction, LedgerAction, PairingAction, PlatformAction, SessionEnd,
+    TenancyAction, WebhookAction,
+};
 pub use audit_log::{AuditFilter, AuditLog, SignedEntry};
 pub use audit_partitions::retain_from;
 pub use audit_tree::AuditTree;
 pub use bundles::{BundleRow, Bundles, NewBundle, bundle_secret};
-pub use clock::Clock;
 pub use collisions::{Collisions, NewCollision};
 pub use counted::Counted;
 pub use deliveries::{Attempt, Deliveries, DueDelivery};
@@ -67,7 +72,7 @@ pub use disconnect_acknowledgements::DisconnectAcknowledgements;
 pub use endpoints::{Endpoints, NewEndpoint};
 pub use enrolment_tokens::EnrolmentTokens;
 pub use error::{Result, StorageError};
-pub use events::{EVENT_KINDS, Events, NewEvent};
+pub use events::Events;
 pub use fences::Fences;
 pub use idempotency_keys::{IdempotencyKeys, Replay};
 pub use issuers::{Issuers, client_secret};
@@ -75,6 +80,7 @@ pub use job_leases::JobLeases;
 pub use key_versions::KeyVersions;
 pub use keyring::{Keyring, KeyringError, TenantKey};
 pub use lanes::{LaneAdvance, LaneId, Lanes, Witnessed};
+pub use new_event::{CollisionSummary, FenceSummary, NewEvent, Silence};
 pub use page::PAGE;
 pub use pairs::{PairQuery, Pairs};
 pub use parties::Parties;

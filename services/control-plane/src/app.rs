@@ -1,9 +1,10 @@
 //! Composes the service from its domains: their states, their routes, their jobs.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use armour_storage::{Actor, Store};
+use armour_ambient::Ambient;
+use armour_storage::{Actor, PlatformAction, Store};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
@@ -11,9 +12,8 @@ use axum::{
 };
 use chrono::Duration;
 use prometheus::Registry;
-use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -38,7 +38,7 @@ use crate::{
     },
     identity::{
         self,
-        authn::{self, Authn, ProofConsumer, denial::DenialLimiter, signing},
+        authn::{self, Authn, ProofConsumer, denial::DenialLog, signing},
         oidc::{Oidc, Providers},
     },
     jobs::{self, Job},
@@ -76,14 +76,14 @@ impl App {
     /// # Errors
     /// If a key is missing, malformed or another than the database knows, the
     /// database cannot be reached, or its role is not bound by row-level security.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let keyring = config.keyring()?;
         let file = config.platform_token_file.as_deref();
         let platform = read_secret(file.context("give --platform-token-file")?)?;
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
         }
-        let store = database::open(&config, keyring).await?;
+        let store = database::open(&config, keyring, &ambient).await?;
         prepare(&store).await?;
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
@@ -94,7 +94,7 @@ impl App {
             session_idle: config.session_idle(),
             public_url: config.public_url.clone(),
             rates: Rates::default(),
-            denials: DenialLimiter::default(),
+            denials: DenialLog::new(store.clone()),
             proofs: GroupCommit::new(ProofConsumer(store.clone())),
             signing: signing::SigningKeys::default(),
         };
@@ -108,13 +108,14 @@ impl App {
         let events = EventStreams {
             notifier: EventNotifier::start(store.clone(), stopping.clone()),
             reader: GroupCommit::new(EventBatchReader(store.clone())),
+            random: ambient.random.clone(),
             started: Instant::now(),
             draining: draining.clone(),
             drain_delay: std::time::Duration::from_millis(config.drain_delay_ms),
             stopping: stopping.clone(),
         };
         Ok(Self {
-            replica: Uuid::now_v7(),
+            replica: ambient.id(),
             egress,
             burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
             authn: Arc::new(authn),
@@ -174,8 +175,7 @@ impl App {
 
 /// The service: API below `/v1`, console files elsewhere.
 pub fn router(app: App) -> Router {
-    let (api, mut document) = api().split_for_parts();
-    openapi::complete(&mut document);
+    let (api, document) = documented_api();
     let api = api
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
@@ -197,7 +197,7 @@ pub fn router(app: App) -> Router {
         )
         .merge(reference::router());
     let api = match &app.config.console_dir {
-        Some(dir) => api.fallback_service(console::router(dir)),
+        Some(dir) => api.fallback_service(console::router(dir, app.store.random())),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))
@@ -216,9 +216,14 @@ pub fn router(app: App) -> Router {
 /// # Errors
 /// If it cannot be written as JSON.
 pub fn openapi_document() -> Result<String, serde_json::Error> {
-    let mut document = api().split_for_parts().1;
-    openapi::complete(&mut document);
-    Ok(document.to_pretty_json()? + "\n")
+    Ok(documented_api().1.to_pretty_json()? + "\n")
+}
+
+/// The routes, and what the document says of them.
+fn documented_api() -> (Router<App>, utoipa::openapi::OpenApi) {
+    let (api, mut document) = api().split_for_parts();
+    openapi::complete(&mut document, identity::authz::problems);
+    (api, document)
 }
 
 fn api() -> OpenApiRouter<App> {
@@ -259,7 +264,13 @@ async fn prepare(store: &Store) -> anyhow::Result<()> {
             .await
             .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
         tx.audit_log()
-            .append(&Actor::Service, "signing-key.create", kid, json!({}))
+            .append(
+                &Actor::Service,
+                PlatformAction::SigningKeyCreate {
+                    kid: &kid,
+                    because: None,
+                },
+            )
             .await?;
     }
     tx.commit().await?;

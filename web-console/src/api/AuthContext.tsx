@@ -6,7 +6,7 @@ const AuthContext = createContext<Auth | undefined>(undefined);
 
 export const AuthProvider = AuthContext.Provider;
 
-/** Who is signed in; only below the frame, where somebody is. */
+/** Who is signed in. Only for components below `AuthProvider`. */
 export function useAuth(): Auth {
   const auth = useContext(AuthContext);
   if (auth === undefined) {
@@ -15,12 +15,12 @@ export function useAuth(): Auth {
   return auth;
 }
 
-/** Whether the role may run pairs and endpoints. */
+/** Whether the role may manage pairs and endpoints. */
 export function canOperate(auth: Auth): boolean {
   return auth.whoami.role === "operator" || auth.whoami.role === "tenant-admin";
 }
 
-/** Whether the role decides who may do what. */
+/** Whether the role may manage access. */
 export function canAdminister(auth: Auth): boolean {
   return auth.whoami.role === "tenant-admin";
 }

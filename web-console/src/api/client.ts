@@ -1,5 +1,6 @@
 import createClient from "openapi-fetch";
 
+import { t } from "../lib/strings";
 import type { components, paths } from "./schema";
 
 export type AccessRole = components["schemas"]["AccessRole"];
@@ -34,7 +35,7 @@ export type Whoami = components["schemas"]["Whoami"];
 
 export type Api = ReturnType<typeof createApi>;
 
-/** A client of the API that served this page. */
+/** A client of the control plane that served this page. */
 export function createApi(headers: Record<string, string>) {
   return createClient<paths>({ baseUrl: window.location.origin, headers });
 }
@@ -45,7 +46,7 @@ export type Call<T> = Promise<{ data?: T; error?: unknown; response: Response }>
 /** A page of a list. */
 export interface Page<T> {
   items: T[];
-  /** Where the next page begins; none after the last one. */
+  /** The cursor of the next page; none on the last page. */
   next?: string | null;
 }
 
@@ -55,11 +56,11 @@ export class ApiError extends Error {
     readonly status: number,
     readonly problem: Problem | undefined,
   ) {
-    super(problem?.detail ?? `The control plane answered with status ${status}.`);
+    super(problem?.detail ?? t.requestFailed(status));
   }
 }
 
-/** What a call answers; a refusal is thrown as `ApiError`. */
+/** The data that a call returns. Throws `ApiError` if it was refused. */
 export async function unwrap<T>(call: Call<T>): Promise<T> {
   const { data, error, response } = await call;
   if (!response.ok || data === undefined) {
@@ -68,13 +69,24 @@ export async function unwrap<T>(call: Call<T>): Promise<T> {
   return data;
 }
 
-/** What a call answers, with its `ETag`, to be sent back as `If-Match`. */
+/** The data that a call returns, with its `ETag`, to be sent back as `If-Match`. */
 export async function unwrapWithEtag<T>(call: Call<T>): Promise<{ data: T; etag: string }> {
   const data = await unwrap(call);
   return { data, etag: (await call).response.headers.get("etag") ?? "*" };
 }
 
-/** Waits for a call whose answer has no body. */
+/** The body as a stream, with its headers, of a call made with `parseAs: "stream"`. */
+export async function unwrapStream(
+  call: Call<ReadableStream<Uint8Array<ArrayBuffer>> | null>,
+): Promise<{ stream: ReadableStream<Uint8Array<ArrayBuffer>>; headers: Headers }> {
+  const stream = await unwrap(call);
+  if (stream === null) {
+    throw new Error("the response has no body");
+  }
+  return { stream, headers: (await call).response.headers };
+}
+
+/** Waits for a call whose response has no body. */
 export async function unwrapEmpty(call: Call<unknown>): Promise<void> {
   const { error, response } = await call;
   if (!response.ok) {
@@ -82,7 +94,7 @@ export async function unwrapEmpty(call: Call<unknown>): Promise<void> {
   }
 }
 
-/** Every item of a list, page after page. */
+/** Every item of a list, read page by page. */
 export async function fetchAllPages<T>(
   fetchPage: (query: { cursor?: string }) => Call<Page<T>>,
 ): Promise<T[]> {

@@ -5,7 +5,7 @@ export function fetchParties(api: Api, role: Role): Promise<Party[]> {
   return fetchAllPages((query) => api.GET(`/v1/${role}s`, { params: { query } }));
 }
 
-/** A token with which one agent of a party can enrol. */
+/** Creates a one-time token with which an agent of the party can enrol. */
 export async function createEnrolmentToken(api: Api, role: Role, partyId: string): Promise<string> {
   const body = { role, party_id: partyId };
   return (await unwrap(api.POST("/v1/enrolment-tokens", { body }))).token;

@@ -2,14 +2,14 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 
 import { type Call, type Page, unwrap } from "./client";
 
-/** A list that is read a page at a time; its data is what has been read of it so far. */
+/** A list that is read page by page; its data are the items of all pages read so far. */
 export function useCursorQuery<T>(options: {
   queryKey: readonly unknown[];
   /** Reads the page at a cursor, or the first one. */
   fetchPage: (cursor: string | undefined) => Call<Page<T>>;
-  /** How often it is read again, in milliseconds. */
+  /** How often it is fetched again, in milliseconds. */
   refetchInterval?: number | false;
-  /** Whether the list before is shown until a changed query has its answer. */
+  /** Whether the previous list stays visible while a changed query is loading. */
   keepPrevious?: boolean;
 }) {
   return useInfiniteQuery({

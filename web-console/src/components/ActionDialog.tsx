@@ -16,13 +16,13 @@ export function ActionDialog(props: {
   hint?: string;
   submitLabel?: string;
   danger?: boolean;
-  /** What has to be typed before the form can be sent. */
+  /** What has to be typed before the form can be submitted. */
   confirmText?: string | undefined;
   /** The fields; without any the dialog only asks for confirmation. */
   children?: ReactNode;
-  /** Does it; what it returns is shown in place of the form. */
+  /** Performs the action. What it returns is shown in place of the form. */
   onSubmit: () => Promise<ReactNode | void>;
-  /** Whether it is what one comes to the page for. */
+  /** Whether it is the page's main action. */
   primary?: boolean;
 }) {
   const [opened, { open, close }] = useDisclosure(false);
@@ -77,7 +77,7 @@ export function ActionDialog(props: {
               {props.children}
               {props.confirmText !== undefined && (
                 <TextInput
-                  label={t.pairs.confirm(props.confirmText)}
+                  label={t.typeToConfirm(props.confirmText)}
                   value={typed}
                   onChange={setTyped}
                   autoComplete="off"
@@ -102,37 +102,5 @@ export function ActionDialog(props: {
         )}
       </Modal>
     </>
-  );
-}
-
-/** An action that needs a reason, which the audit log keeps. */
-export function ReasonDialog(props: {
-  label: string;
-  title?: string;
-  hint: string;
-  danger?: boolean;
-  confirmText?: string;
-  onSubmit: (reason: string) => Promise<void>;
-}) {
-  const [reason, setReason] = useInputState("");
-  return (
-    <ActionDialog
-      label={`${props.label}…`}
-      title={props.title ?? props.label}
-      submitLabel={props.label}
-      hint={props.hint}
-      danger={props.danger ?? false}
-      confirmText={props.confirmText}
-      onSubmit={() => props.onSubmit(reason)}
-    >
-      <TextInput
-        label={t.reason}
-        required
-        maxLength={500}
-        value={reason}
-        onChange={setReason}
-        data-autofocus
-      />
-    </ActionDialog>
   );
 }

@@ -1,7 +1,7 @@
 import { Paper, Title } from "@mantine/core";
 import type { ReactNode } from "react";
 
-/** A part of a page, with a heading of its own. */
+/** A section of a page, with its own heading. */
 export function Card(props: { title: string; children: ReactNode }) {
   return (
     <Paper withBorder p="md">

@@ -1,9 +1,9 @@
 import { Table } from "@mantine/core";
 import type { ReactNode } from "react";
 
-/** A table that scrolls sideways where the screen is narrow. */
+/** A table that scrolls sideways on a narrow screen. */
 export function DataTable(props: {
-  /** The columns' headings. */
+  /** The column headings. */
   columns: string[];
   /** Whether each row ends in a cell of buttons. */
   hasActions?: boolean;

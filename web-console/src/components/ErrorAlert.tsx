@@ -2,7 +2,7 @@ import { Alert, Button, Group, Text } from "@mantine/core";
 
 import { t } from "../lib/strings";
 
-/** What went wrong, in words; nothing where there is no error. */
+/** An error's message; nothing if there is no error. */
 export function ErrorAlert(props: { error: unknown; onRetry?: () => void }) {
   if (!props.error) {
     return null;
@@ -23,8 +23,8 @@ export function ErrorAlert(props: { error: unknown; onRetry?: () => void }) {
 }
 
 /**
- * Stands in for a component that threw, most often because its code could not be fetched.
- * Browsers remember a failed import, so trying again means to reload the page.
+ * Replaces a component that threw, usually because its code could not be fetched.
+ * Browsers cache a failed import, so trying again reloads the page.
  */
 export function LoadError(props: { error: unknown }) {
   console.warn(props.error);

@@ -2,7 +2,7 @@ import { Button, type ButtonProps } from "@mantine/core";
 
 import { t } from "../lib/strings";
 
-/** Fetches the next page of a list, where there is one. */
+/** Fetches the next page of a list; nothing if there is none. */
 export function LoadMoreButton(
   props: ButtonProps & {
     query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown };

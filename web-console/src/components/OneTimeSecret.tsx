@@ -20,7 +20,7 @@ export function OneTimeSecret(props: { label: string; text: string }) {
         {props.text}
       </Code>
       <Alert variant="light" color="yellow">
-        {t.access.shownOnce}
+        {t.shownOnce}
       </Alert>
     </Stack>
   );

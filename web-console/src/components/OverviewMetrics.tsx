@@ -9,7 +9,7 @@ import { LoadError } from "./ErrorAlert";
 
 const DailyBarChart = lazy(() => import("./DailyBarChart"));
 
-/** Readings closer than this say too little of a rate. */
+/** Between readings closer than this the rate would be too inexact. */
 const MIN_RATE_INTERVAL_MS = 1_000;
 
 /** A tenant's figures: pairs, endpoints, exchanges, and collisions by day. */
@@ -26,11 +26,11 @@ export function OverviewMetrics(props: { overview: Overview }) {
         <Metric label={t.overview.rate} value={rate} />
         <Metric label={t.overview.total} value={overview.exchanges} />
         <Metric
-          label={`${t.overview.obeyed}, ${t.overview.median}`}
+          label={t.overview.disconnectP50}
           value={milliseconds(overview.obeyed_after_ms_median)}
         />
         <Metric
-          label={`${t.overview.obeyed}, ${t.overview.p99}`}
+          label={t.overview.disconnectP99}
           value={milliseconds(overview.obeyed_after_ms_p99)}
         />
       </SimpleGrid>
@@ -67,7 +67,7 @@ function milliseconds(ms: number | null | undefined): string | undefined {
   return ms == null ? undefined : `${Math.round(ms).toLocaleString()} ms`;
 }
 
-/** How fast a counter grows each second, from its values at two readings. */
+/** A counter's growth per second, from its last two readings. */
 function useRate(count: number, at: string): number | undefined {
   const previous = useRef<{ count: number; at: number }>(undefined);
   const [rate, setRate] = useState<number>();

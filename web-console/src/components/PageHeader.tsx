@@ -1,7 +1,7 @@
 import { Group, Title } from "@mantine/core";
 import type { ReactNode } from "react";
 
-/** A page's heading, and what can be done on the page. */
+/** A page's heading, with buttons for its actions. */
 export function PageHeader(props: { title: string; children?: ReactNode }) {
   return (
     <Group justify="space-between">

@@ -1,7 +1,7 @@
 import { canOperate, useAuth } from "../api/AuthContext";
 import { type Pair, unwrap } from "../api/client";
 import { t } from "../lib/strings";
-import { ReasonDialog } from "./ActionDialog";
+import { ReasonDialog } from "./ReasonDialog";
 
 /** Disconnects an active pair, or re-arms a disconnected one. */
 export function PairActions(props: { pair: Pair; etag: string }) {

@@ -4,14 +4,14 @@ import type { ReactNode } from "react";
 import { t } from "../lib/strings";
 import { ErrorAlert } from "./ErrorAlert";
 
-/** The part of a query's result that is needed to show what became of it. */
+/** The part of a query's result that this component needs. */
 interface Query<T> {
   data: T | undefined;
   error: unknown;
   refetch: () => unknown;
 }
 
-/** A query's data, or that it is loading, failed, or is empty. */
+/** Shows a query's data, or that it is loading, has failed, or is empty. */
 export function QueryState<T>(props: {
   query: Query<T>;
   emptyText?: ReactNode;

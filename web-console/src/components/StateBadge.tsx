@@ -1,6 +1,6 @@
 import { Badge } from "@mantine/core";
 
-/** A state as a word; its colour only helps. */
+/** A state as a word, coloured by whether it is good or bad. */
 export function StateBadge(props: { state: string }) {
   const good = ["active", "healthy", "delivered"].includes(props.state);
   const bad = ["disconnected", "lost", "failed", "revoked"].includes(props.state);

@@ -1,4 +1,4 @@
-/** A time in the reader's zone, with UTC on hover. */
+/** A time in the browser's time zone, with UTC as the tooltip. */
 export function Timestamp(props: { at: string | null | undefined; emptyText?: string }) {
   if (!props.at) {
     return <>{props.emptyText ?? "–"}</>;

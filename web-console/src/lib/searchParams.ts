@@ -1,4 +1,4 @@
-/** A search parameter that is a text with something in it. */
+/** A search parameter, if it is a text that is not empty. */
 export function textParam(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }

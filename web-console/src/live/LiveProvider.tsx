@@ -7,18 +7,19 @@ import { useAuth } from "../api/AuthContext";
 import { followEvents } from "./events";
 
 const MAX_EVENTS = 200;
+const REFETCH_DELAY_MS = 150;
 
 interface Live {
   events: ArmourEvent[];
-  /** Since when the stream of events is cut, if it is. */
+  /** Since when the event stream has been disconnected, if it is. */
   staleSince: Date | undefined;
 }
 
 const LiveContext = createContext<Live>({ events: [], staleSince: undefined });
 
-/** Follows the tenant's events; what is shown is read anew when one comes. */
+/** Follows the tenant's events, and refetches what is shown when one arrives. */
 export function LiveProvider(props: { children: ReactNode }) {
-  const { credentials, whoami } = useAuth();
+  const { api, whoami } = useAuth();
   const queries = useQueryClient();
   const [events, setEvents] = useState<ArmourEvent[]>([]);
   const [staleSince, setStaleSince] = useState<Date>();
@@ -27,32 +28,32 @@ export function LiveProvider(props: { children: ReactNode }) {
     if (whoami.role === "platform-admin") {
       return undefined;
     }
-    const stop = new AbortController();
-    let soon: ReturnType<typeof setTimeout> | undefined;
+    const controller = new AbortController();
+    let refetchTimer: ReturnType<typeof setTimeout> | undefined;
     void followEvents(
-      credentials,
-      stop.signal,
-      (standing) => {
-        setStaleSince((since) => (standing ? undefined : (since ?? new Date())));
-        if (!standing) {
-          // Perhaps because nobody is signed in any more: the next call tells.
+      api,
+      controller.signal,
+      (isConnected) => {
+        setStaleSince((since) => (isConnected ? undefined : (since ?? new Date())));
+        if (!isConnected) {
+          // If the session has ended, a refetch will show it.
           void queries.invalidateQueries();
         }
       },
       (event) => {
-        setEvents((known) => [event, ...known].slice(0, MAX_EVENTS));
-        // Of many events at once one reading is enough.
-        soon ??= setTimeout(() => {
-          soon = undefined;
+        setEvents((earlier) => [event, ...earlier].slice(0, MAX_EVENTS));
+        // Many events at once need only one refetch.
+        refetchTimer ??= setTimeout(() => {
+          refetchTimer = undefined;
           void queries.invalidateQueries();
-        }, 150);
+        }, REFETCH_DELAY_MS);
       },
     );
     return () => {
-      stop.abort();
-      clearTimeout(soon);
+      controller.abort();
+      clearTimeout(refetchTimer);
     };
-  }, [credentials, whoami.role, queries]);
+  }, [api, whoami.role, queries]);
 
   const live = useMemo(() => ({ events, staleSince }), [events, staleSince]);
   return <LiveContext.Provider value={live}>{props.children}</LiveContext.Provider>;

@@ -1,55 +1,53 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
-import type { ArmourEvent } from "../api/client";
-import { type Credentials, authHeaders } from "../api/credentials";
+import { type Api, type ArmourEvent, unwrapStream } from "../api/client";
 
-const RETRY_MS = 1000;
+const RETRY_DELAY_MS = 1000;
 
 /**
- * Follows `/v1/events` until aborted. `EventSource` cannot send a token, so the
- * stream is read by `fetch`; after a break it goes on after the last event
- * seen. `live` is told whether the stream stands.
+ * Follows `/v1/events` until aborted, and says when the connection is made or lost.
+ * `EventSource` cannot send a token, so the stream is read by `fetch`; after a lost
+ * connection it resumes after the last event received.
  */
 export async function followEvents(
-  credentials: Credentials,
+  api: Api,
   signal: AbortSignal,
-  onConnectionChange: (standing: boolean) => void,
+  onConnectionChange: (isConnected: boolean) => void,
   onEvent: (event: ArmourEvent) => void,
 ): Promise<void> {
-  let last: string | undefined;
+  let lastId: number | null = null;
   while (!signal.aborted) {
     try {
-      const headers = authHeaders(credentials);
-      if (last !== undefined) {
-        headers["last-event-id"] = last;
-      }
-      const response = await fetch("/v1/events", { headers, signal });
-      if (!response.ok || !response.body) {
-        throw new Error(`events: ${response.status}`);
-      }
+      const { stream } = await unwrapStream(
+        api.GET("/v1/events", {
+          parseAs: "stream",
+          signal,
+          params: { header: { "Last-Event-ID": lastId } },
+        }),
+      );
       onConnectionChange(true);
-      const events = response.body
+      const reader = stream
         .pipeThrough(new TextDecoderStream())
-        .pipeThrough(new EventSourceParserStream());
-      const reader = events.getReader();
+        .pipeThrough(new EventSourceParserStream())
+        .getReader();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) {
           break;
         }
         if (value.id) {
-          last = value.id;
+          lastId = Number(value.id);
         }
         if (value.data) {
           onEvent(JSON.parse(value.data) as ArmourEvent);
         }
       }
     } catch {
-      // Told by `live`; tried again below.
+      // Reported below, then tried again.
     }
     if (!signal.aborted) {
       onConnectionChange(false);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
     }
   }
 }

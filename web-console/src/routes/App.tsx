@@ -1,75 +1,76 @@
-import { Loader, Center } from "@mantine/core";
+import { Center, Loader } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 
+import { AuthProvider } from "../api/AuthContext";
 import { ApiError, unwrap } from "../api/client";
 import { type Auth, forgetToken, restoreAuth } from "../api/credentials";
-import { AuthProvider } from "../api/AuthContext";
 import { SignInPage } from "../features/sign-in/SignInPage";
-import { router } from "./router";
 import { t } from "../lib/strings";
+import { router } from "./router";
 
-/** Signed in, by a session or an API token, or on the way there. */
+/** The pages for whoever is signed in, or the sign-in page. */
 export function App() {
   const [auth, setAuth] = useState<Auth>();
-  const [asking, setAsking] = useState(true);
-  const [said, setSaid] = useState("");
+  const [isRestoring, setRestoring] = useState(true);
+  const [message, setMessage] = useState("");
   const queries = useQueryClient();
 
   useEffect(() => {
     restoreAuth()
       .then(setAuth)
       .catch((error: unknown) => {
-        // Nobody is signed in, or no longer: nothing to tell.
+        // Without a session, or after it has expired, there is nothing to report.
         if (!(error instanceof ApiError && error.status === 401)) {
-          setSaid(error instanceof Error ? error.message : String(error));
+          setMessage(error instanceof Error ? error.message : String(error));
         }
         forgetToken();
       })
-      .finally(() => setAsking(false));
+      .finally(() => setRestoring(false));
   }, []);
 
-  const leave = useCallback(
-    (why: string) => {
+  const showSignIn = useCallback(
+    (reason: string) => {
       forgetToken();
-      // Nothing of one person is shown to the next.
+      // The next person must not see this one's data.
       queries.clear();
-      setSaid(why);
+      setMessage(reason);
       setAuth(undefined);
     },
     [queries],
   );
-  // Whatever call is told that nobody is signed in ends the page.
-  useEffect(() => {
-    const watch = queries.getQueryCache().subscribe((event) => {
-      const error: unknown = event.query.state.error;
-      if (event.type === "updated" && error instanceof ApiError && error.status === 401) {
-        leave(t.noLonger);
-      }
-    });
-    return watch;
-  }, [queries, leave]);
+  // Any query that is refused as unauthenticated leads back to the sign-in page.
+  useEffect(
+    () =>
+      queries.getQueryCache().subscribe((event) => {
+        const error: unknown = event.query.state.error;
+        if (event.type === "updated" && error instanceof ApiError && error.status === 401) {
+          showSignIn(t.sessionEnded);
+        }
+      }),
+    [queries, showSignIn],
+  );
 
   const signOut = useCallback(async () => {
     if (auth?.credentials.kind !== "session") {
-      leave("");
+      showSignIn("");
       return;
     }
     try {
       const { redirect } = await unwrap(auth.api.POST("/v1/logout"));
       if (redirect) {
-        // The issuer's own session ends there.
+        // There the issuer ends its own session.
         window.location.assign(redirect);
         return;
       }
-      leave(t.signedOut);
+      showSignIn(t.signedOut);
     } catch (error) {
-      leave(error instanceof Error ? error.message : String(error));
+      showSignIn(error instanceof Error ? error.message : String(error));
     }
-  }, [auth, leave]);
+  }, [auth, showSignIn]);
 
-  if (asking) {
+  if (isRestoring) {
     return (
       <Center h="100vh">
         <Loader aria-label={t.loading} />
@@ -77,7 +78,7 @@ export function App() {
     );
   }
   if (auth === undefined) {
-    return <SignInPage onSignedIn={setAuth} message={said} />;
+    return <SignInPage onSignedIn={setAuth} message={message} />;
   }
   return (
     <AuthProvider value={auth}>

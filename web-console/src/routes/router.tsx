@@ -5,12 +5,12 @@ import {
   lazyRouteComponent,
 } from "@tanstack/react-router";
 
+import { LoadError } from "../components/ErrorAlert";
 import { parseAuditSearch } from "../features/audit/search";
 import { parsePairsSearch } from "../features/pairs/search";
 import { AppLayout } from "./AppLayout";
-import { LoadError } from "../components/ErrorAlert";
 
-/** What the frame needs besides who is signed in. */
+/** What `App` passes to the pages. */
 export interface RouterContext {
   signOut: () => void;
 }
@@ -67,7 +67,7 @@ const access = createRoute({
   path: "/access",
   component: lazyRouteComponent(() => import("../features/access/AccessPage"), "AccessPage"),
 });
-/** What the platform's people see, whatever the address, but for a tenant's figures. */
+/** A platform administrator sees it at every address except a tenant's: see `AppLayout`. */
 const system = createRoute({ getParentRoute: () => root, path: "/system" });
 const tenant = createRoute({
   getParentRoute: () => root,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use armour_api::{BundleState, BundleStatus, Event};
+use armour_api::{BundleState, BundleStatus, Event, EventKind};
 use uuid::Uuid;
 
 use super::pair::ConsumerPair;
@@ -26,10 +26,10 @@ impl ConsumerPair {
 
     /// Something happened, to this pair or to another.
     pub fn event(&self, event: &Event) {
-        match (event.kind.as_str(), event.bundle_id) {
-            ("bundle.disconnected", Some(bundle)) => self.kill(bundle),
-            ("bundle.superseded", Some(bundle)) => self.superseded(bundle),
-            ("pair.re-armed", _) => self.changed.notify_waiters(),
+        match (event.known_kind(), event.bundle_id) {
+            (Some(EventKind::BundleDisconnected), Some(bundle)) => self.kill(bundle),
+            (Some(EventKind::BundleSuperseded), Some(bundle)) => self.superseded(bundle),
+            (Some(EventKind::PairReArmed), _) => self.changed.notify_waiters(),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_api::{BundleStatus, Event};
+use armour_api::{BundleStatus, Event, EventKind};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -57,13 +57,15 @@ impl Watcher for ProducerEndpoint {
 
     async fn event(&self, event: Event) {
         use armour_api::BundleState::{Disconnected, Superseded};
-        match (event.kind.as_str(), event.bundle_id) {
-            ("bundle.disconnected", Some(id)) => {
+        match (event.known_kind(), event.bundle_id) {
+            (Some(EventKind::BundleDisconnected), Some(id)) => {
                 self.bundles.set_state(id, Disconnected).await;
                 // The control plane is told at once that it is obeyed.
                 self.session.heartbeat_now();
             }
-            ("bundle.superseded", Some(id)) => self.bundles.set_state(id, Superseded).await,
+            (Some(EventKind::BundleSuperseded), Some(id)) => {
+                self.bundles.set_state(id, Superseded).await
+            }
             _ => {}
         }
     }

@@ -1,5 +1,6 @@
 //! The audit log, with proofs that nobody has changed it.
 
+pub mod proofs;
 pub mod routes;
 
 pub use routes::routes;

@@ -4,13 +4,10 @@
 use crate::identity::authn::Authn;
 use axum::extract::FromRef;
 use std::sync::Arc;
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
-use armour_api::{Event, Problem};
+use armour_ambient::Random;
+use armour_api::Event;
 use armour_storage::Tx;
 use axum::{
     extract::State,
@@ -19,7 +16,10 @@ use axum::{
 };
 use futures::Stream;
 use rand::RngExt;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -52,8 +52,7 @@ where
 /// `Last-Event-ID` it begins with the next event.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
-    responses((status = 200, content_type = "text/event-stream", body = String),
-              (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn member_events(
     State(streams): State<Arc<EventStreams>>,
     member: Member,
@@ -66,8 +65,7 @@ async fn member_events(
 /// The events that concern the calling endpoint.
 #[utoipa::path(get, path = "/v1/endpoint/events", tag = "endpoint",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
-    responses((status = 200, content_type = "text/event-stream", body = String),
-              (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn endpoint_events(
     State(streams): State<Arc<EventStreams>>,
     mut caller: EndpointAuth,
@@ -101,6 +99,8 @@ pub struct EventStreams {
     pub notifier: EventNotifier,
     /// Reads for many streams at once.
     pub reader: Arc<GroupCommit<EventBatchReader>>,
+    /// What the time to go elsewhere is drawn from.
+    pub random: Random,
     /// When this process started, which streams count their polls from.
     pub started: Instant,
     /// Cancelled when this replica is about to stop.
@@ -196,14 +196,14 @@ async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid
     // Spread over the time there is, so that not all readers come back at once.
     let drained = async {
         streams.draining.cancelled().await;
-        let share = rand::rng().random_range(0.0..1.0);
+        let share = streams.random.generator().random_range(0.0..1.0);
         tokio::time::sleep(streams.drain_delay.mul_f64(share)).await;
     };
     tokio::select! {
         () = drained => false,
         () = streams.stopping.cancelled() => false,
         () = noticed => true,
-        () = tokio::time::sleep_until(next_poll(streams, tenant).into()) => true,
+        () = tokio::time::sleep_until(next_poll(streams, tenant)) => true,
     }
 }
 

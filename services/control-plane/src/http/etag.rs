@@ -2,11 +2,11 @@
 //! `If-Match` a change happens only if it is still so (RFC 9110, sections 8.8.3
 //! and 13.1.1).
 
-use armour_api::{Pair, Quotas};
+use armour_api::{Pair, ProblemType, Quotas};
 use axum::{
     Json as Answer,
     extract::FromRequestParts,
-    http::{HeaderName, StatusCode, header, request::Parts},
+    http::{HeaderName, header, request::Parts},
 };
 use sha2::{Digest, Sha256};
 
@@ -55,8 +55,7 @@ impl IfMatch {
         let now = etag(current);
         match &self.0 {
             Some(tags) if !tags.iter().any(|tag| tag == "*" || *tag == now) => Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed-meanwhile",
+                ProblemType::ChangedMeanwhile,
                 "somebody has changed it since you read it; read it again",
             )),
             _ => Ok(()),

@@ -1,5 +1,6 @@
 //! Extractors whose refusals are problem documents.
 
+use armour_api::ProblemType;
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
@@ -33,9 +34,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        let axum::Json(value) = axum::Json::from_request(request, state)
-            .await
-            .map_err(|error| ApiError::new(error.status(), "invalid-body", error.body_text()))?;
+        let axum::Json(value) =
+            axum::Json::from_request(request, state)
+                .await
+                .map_err(|error| {
+                    ApiError::new(ProblemType::InvalidBody, error.body_text())
+                        .with_status(error.status())
+                })?;
         Ok(Self(value))
     }
 }

@@ -2,6 +2,7 @@
 //! answer. One layer for all routes; the answer is kept sealed, since it may
 //! hold a secret that is shown only once.
 
+use armour_api::ProblemType;
 use armour_storage::{Replay, Store, Tx};
 use axum::{
     body::{Body, to_bytes},
@@ -62,13 +63,9 @@ async fn with_key(
         .filter(|key| (1..=255).contains(&key.len()))
         .ok_or_else(|| ApiError::invalid("Idempotency-Key must have 1 to 255 ASCII characters"))?
         .to_owned();
-    let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| {
-        ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "the body is too large",
-        )
-    })?;
+    let body = to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(|_| ApiError::new(ProblemType::TooLarge, "the body is too large"))?;
     let Some(KeyOwner { mut tx, credential }) = owners.find(&parts).await else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
@@ -92,12 +89,11 @@ async fn with_key(
     tx.commit().await?;
     match claim {
         Replay::Other => Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
+            ProblemType::IdempotencyKeyReused,
             "this Idempotency-Key was used for another call",
         )),
-        Replay::Pending => Err(ApiError::conflict(
-            "idempotency-key-pending",
+        Replay::Pending => Err(ApiError::new(
+            ProblemType::IdempotencyKeyPending,
             "the first call with this Idempotency-Key is still under way",
         )),
         Replay::Answer { status, response } => {

@@ -9,6 +9,7 @@ pub mod links;
 pub mod measure;
 pub mod openapi;
 pub mod problem;
+mod problems;
 pub mod rate_limit;
 pub mod reference;
 

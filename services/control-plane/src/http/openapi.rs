@@ -1,11 +1,18 @@
 //! The OpenAPI document, completed with what is said of every route alike.
 
-use super::{links, reference};
+use armour_api::ProblemType;
 
-/// What is said of every route alike.
-pub fn complete(document: &mut utoipa::openapi::OpenApi) {
+use super::{links, problems, reference};
+
+/// What is said of every route alike. `by_caller` are the problems of who may call a
+/// route, by its method and path.
+pub fn complete(
+    document: &mut utoipa::openapi::OpenApi,
+    by_caller: impl Fn(&str, &str) -> Vec<ProblemType>,
+) {
     name_operations(document);
     links::add(document);
+    problems::describe(document, by_caller);
     reference::describe(document);
 }
 
@@ -37,7 +44,7 @@ fn name_operations(document: &mut utoipa::openapi::OpenApi) {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Armour", description = "Armour's control plane."),
-    components(schemas(armour_api::Event, armour_api::PairSort)),
+    components(schemas(armour_api::Event, armour_api::PairSort, armour_api::Problem)),
     modifiers(&Bearer),
     security(("bearer" = []))
 )]

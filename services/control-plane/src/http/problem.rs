@@ -1,8 +1,8 @@
 //! Errors as RFC 9457 problem documents with a stable `type`.
 
-use std::any::Any;
+use std::{any::Any, error::Error};
 
-use armour_api::Problem;
+use armour_api::{Problem, ProblemType};
 use armour_storage::StorageError;
 use axum::{
     body::Body,
@@ -12,32 +12,57 @@ use axum::{
     response::IntoResponse,
 };
 
-/// What an operation answers when it cannot do what it was asked.
+/// A handler's result.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// What an operation answers when it cannot do what it was asked. This is the one place
+/// that turns errors into problem documents.
 #[derive(Debug, Clone)]
 pub struct ApiError {
+    kind: ProblemType,
     status: StatusCode,
-    kind: &'static str,
     detail: String,
     /// How to authenticate instead (RFC 9110, section 11.6.1).
     challenge: &'static str,
 }
 
-/// A handler's result.
-pub type ApiResult<T> = Result<T, ApiError>;
+/// Why a domain does not do what it was asked: each variant is something that the caller
+/// can act on, with a problem type of its own.
+pub trait OperationError: Error {
+    /// What the caller is told that it is.
+    fn problem_type(&self) -> ProblemType;
+}
+
+impl<E: OperationError> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self::new(error.problem_type(), error.to_string())
+    }
+}
 
 impl ApiError {
-    /// An error of a stable kind: `type` is `urn:armour:problem:<kind>`.
-    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+    /// An error of a stable type, with what is wrong, for people.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         Self {
-            status,
             kind,
+            status: StatusCode::from_u16(kind.status())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             detail: detail.into(),
             challenge: "Bearer",
         }
     }
 
-    /// The stable kind of problem.
-    pub fn kind(&self) -> &'static str {
+    /// With another status than its type's first.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// With the challenge of another scheme than Bearer.
+    pub fn with_challenge(self, challenge: &'static str) -> Self {
+        Self { challenge, ..self }
+    }
+
+    /// The stable type of problem.
+    pub fn kind(&self) -> ProblemType {
         self.kind
     }
 
@@ -53,49 +78,28 @@ impl ApiError {
 
     /// 400: the request is not understood.
     pub fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid-request", detail)
+        Self::new(ProblemType::InvalidRequest, detail)
     }
 
     /// 401: no or no valid credentials.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
-    }
-
-    /// 401 of a kind, with the challenge of another scheme than Bearer.
-    pub fn unauthenticated_by(
-        kind: &'static str,
-        detail: impl Into<String>,
-        challenge: &'static str,
-    ) -> Self {
-        Self {
-            challenge,
-            ..Self::new(StatusCode::UNAUTHORIZED, kind, detail)
-        }
+        Self::new(ProblemType::Unauthenticated, detail)
     }
 
     /// 403: valid credentials that may not do this.
     pub fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+        Self::new(ProblemType::Forbidden, detail)
     }
 
     /// 404: it does not exist, or is another tenant's.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
-    }
-
-    /// 409: the state of things does not allow it.
-    pub fn conflict(kind: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, kind, detail)
+        Self::new(ProblemType::NotFound, detail)
     }
 
     /// 500: our fault; the cause is logged, not shown.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "something went wrong on our side",
-        )
+        Self::new(ProblemType::Internal, "something went wrong on our side")
     }
 }
 
@@ -103,17 +107,14 @@ impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound => Self::not_found("no such resource"),
-            StorageError::Exists(_) => Self::conflict("already-exists", "it exists already"),
-            StorageError::OverQuota(..) => {
-                Self::new(StatusCode::FORBIDDEN, "over-quota", error.to_string())
-            }
+            StorageError::Exists(_) => Self::new(ProblemType::AlreadyExists, "it exists already"),
+            StorageError::OverQuota(..) => Self::new(ProblemType::OverQuota, error.to_string()),
             // A deleted tenant has nothing more.
             StorageError::Shredded => Self::not_found("no such resource"),
             StorageError::Database(cause) => {
                 tracing::error!(%cause, "database");
                 Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
+                    ProblemType::Unavailable,
                     "the database cannot be reached; try again",
                 )
             }
@@ -124,18 +125,12 @@ impl From<StorageError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        let problem = Problem {
-            r#type: format!("urn:armour:problem:{}", self.kind),
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            request_id: None,
-        };
+        let problem = Problem::new(self.kind.name(), self.status.as_u16(), self.detail);
         let mut response = (self.status, axum::Json(&problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
+            HeaderValue::from_static(Problem::MEDIA_TYPE),
         );
         match self.status {
             StatusCode::UNAUTHORIZED => {
@@ -167,13 +162,14 @@ pub async fn stamp(request: Request, next: Next) -> Response<Body> {
     if response.status().is_client_error() && response.extensions().get::<Problem>().is_none() {
         let headers = std::mem::take(response.headers_mut());
         let status = response.status();
-        let kind = if status == StatusCode::METHOD_NOT_ALLOWED {
-            "method-not-allowed"
-        } else {
-            "http"
+        let kind = match status {
+            StatusCode::METHOD_NOT_ALLOWED => ProblemType::MethodNotAllowed,
+            _ => ProblemType::Http,
         };
         let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
-        response = ApiError::new(status, kind, reason).into_response();
+        response = ApiError::new(kind, reason)
+            .with_status(status)
+            .into_response();
         if let Some(allow) = headers.get(header::ALLOW) {
             response.headers_mut().insert(header::ALLOW, allow.clone());
         }

@@ -54,8 +54,6 @@ fn meaning(status: &str) -> &'static str {
         Some(b'2') if status == "201" => "Made.",
         Some(b'2') if status == "204" => "Done.",
         Some(b'2') => "The answer.",
-        Some(b'3') => "Elsewhere.",
-        Some(b'4') => "Refused: a problem document (RFC 9457).",
-        _ => "Not possible now: a problem document (RFC 9457).",
+        _ => "Elsewhere.",
     }
 }

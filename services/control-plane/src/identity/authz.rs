@@ -1,7 +1,10 @@
 //! Who may call what: the one table that is enforced. A route that is not in it
 //! is refused to everybody.
 
-use armour_api::AccessRole::{self, Auditor, Endpoint, Operator, PlatformAdmin, TenantAdmin};
+use armour_api::{
+    AccessRole::{self, Auditor, Endpoint, Operator, PlatformAdmin, TenantAdmin},
+    ProblemType,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +150,34 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
 pub fn allows(role: AccessRole, method: &str, path: &str) -> bool {
     // axum answers HEAD by the handler of GET.
     let method = if method == "HEAD" { "GET" } else { method };
-    TABLE
-        .iter()
-        .find(|(m, p, _)| *m == method && *p == path)
-        .is_some_and(|(_, _, allowed)| match allowed {
-            Anybody => true,
-            Roles(roles) => roles.contains(&role),
-        })
+    allowed(method, path).is_some_and(|allowed| match allowed {
+        Anybody => true,
+        Roles(roles) => roles.contains(&role),
+    })
+}
+
+fn allowed(method: &str, path: &str) -> Option<Allowed> {
+    let row = TABLE.iter().find(|(m, p, _)| *m == method && *p == path);
+    row.map(|(_, _, allowed)| *allowed)
+}
+
+/// What callers of a route may be told before it does anything, for who they are.
+pub fn problems(method: &str, path: &str) -> Vec<ProblemType> {
+    let Roles(roles) = allowed(method, path).unwrap_or(Roles(&[])) else {
+        return Vec::new();
+    };
+    let mut problems = vec![ProblemType::Unauthenticated, ProblemType::Forbidden];
+    match roles.contains(&Endpoint) {
+        true => problems.extend([
+            ProblemType::TokenExpired,
+            ProblemType::InvalidDpopProof,
+            ProblemType::UseDpopNonce,
+            ProblemType::EndpointRevoked,
+        ]),
+        false if method != "GET" => problems.push(ProblemType::Csrf),
+        false => {}
+    }
+    problems
 }
 
 /// The table as `docs/roles.md` shows it.

@@ -2,9 +2,10 @@
 
 use armour_api::{CollisionKind, PairState};
 use armour_protocol::ticket::SignedTicket;
-use armour_storage::{Actor, BundleRow, NewCollision, NewEvent, Tx};
+use armour_storage::{
+    Actor, BundleRow, CollisionSummary, LedgerAction, NewCollision, NewEvent, Tx,
+};
 use opentelemetry::KeyValue;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{http::problem::ApiResult, platform::instruments::METRICS};
@@ -36,7 +37,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     // The pair's lock comes first wherever bundles change, so two calls for
     // one pair wait for each other and never block each other for good.
     tx.pairs().lock(found.bundle.pair).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let bytes = |ticket: &Option<SignedTicket>| ticket.map(|ticket| ticket.to_bytes().to_vec());
     let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
     let first = tx
@@ -56,25 +57,30 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     if !first {
         return Ok(false);
     }
-    let detail = json!({
-        "collision_id": id,
-        "kind": found.kind,
-        "lane": found.lane,
-        "n": found.n,
-        "reporter_id": found.reporter,
-    });
+    let collision = CollisionSummary {
+        collision_id: id,
+        kind: found.kind,
+        lane: found.lane,
+        n: found.n,
+        reporter_id: found.reporter,
+    };
     tx.events()
-        .record(&NewEvent {
-            kind: "collision.detected",
-            pair: Some(found.bundle.pair),
-            bundle: Some(found.bundle.id),
-            endpoint: Some(found.bundle.consumer),
-            detail: detail.clone(),
+        .record(NewEvent::CollisionDetected {
+            pair: found.bundle.pair,
+            bundle: found.bundle.id,
+            endpoint: found.bundle.consumer,
+            collision,
         })
         .await?;
     let reporter = Actor::Endpoint(found.reporter);
     tx.audit_log()
-        .append(&reporter, "collision.detect", found.bundle.id, detail)
+        .append(
+            &reporter,
+            LedgerAction::CollisionDetect {
+                bundle: found.bundle.id,
+                collision,
+            },
+        )
         .await?;
     // A superseded bundle in use, or a successor that its consumer did not draw, means
     // that either of them is a thief's: both go. Otherwise the one bundle does.
@@ -103,7 +109,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
 }
 
 /// Which bundles to disconnect; what is given narrows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Scope {
     /// Of this pair.
     pub pair: Option<Uuid>,
@@ -132,20 +138,19 @@ pub async fn disconnect(
     for bundle in &bundles {
         let pair = tx.bundles().find(*bundle).await?.pair_id;
         tx.events()
-            .record(&NewEvent {
-                kind: "bundle.disconnected",
-                pair: Some(pair),
-                bundle: Some(*bundle),
-                detail: json!({ "reason": reason }),
-                ..NewEvent::default()
+            .record(NewEvent::BundleDisconnected {
+                pair,
+                bundle: *bundle,
+                reason,
             })
             .await?;
         tx.audit_log()
             .append(
                 actor,
-                "bundle.disconnect",
-                bundle,
-                json!({ "reason": reason }),
+                LedgerAction::BundleDisconnect {
+                    id: *bundle,
+                    reason,
+                },
             )
             .await?;
     }
@@ -153,15 +158,10 @@ pub async fn disconnect(
         && tx.pairs().set_state(pair, PairState::Disconnected).await?
     {
         tx.events()
-            .record(&NewEvent {
-                kind: "pair.disconnected",
-                pair: Some(pair),
-                detail: json!({ "reason": reason }),
-                ..NewEvent::default()
-            })
+            .record(NewEvent::PairDisconnected { pair, reason })
             .await?;
         tx.audit_log()
-            .append(actor, "pair.disconnect", pair, json!({ "reason": reason }))
+            .append(actor, LedgerAction::PairDisconnect { id: pair, reason })
             .await?;
     }
     Ok(bundles)

@@ -1,15 +1,15 @@
 //! `/v1/collisions`: with the evidence that anyone can check.
 
 use crate::identity::authn::Authn;
-use armour_api::{Collision, Evidence, Page, Problem};
+use armour_api::{Collision, Evidence, Page};
 use axum::Json as Answer;
 use axum::extract::FromRef;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::pairing::endpoint::key_proof;
 use crate::{
+    audit::proofs::key_proof,
     http::extract::{Cursor, Id, Params},
     http::problem::ApiResult,
     identity::authn::Member,
@@ -28,7 +28,7 @@ where
 
 /// Lists collisions, latest first.
 #[utoipa::path(get, path = "/v1/collisions", tag = "collisions", params(Cursor),
-    responses((status = 200, body = Page<Collision>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Collision>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -39,7 +39,7 @@ async fn list(
 /// One collision.
 #[utoipa::path(get, path = "/v1/collisions/{id}", tag = "collisions",
     params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Collision), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Collision)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
     Ok(Answer(member.tx.collisions().find(id).await?))
 }
@@ -47,7 +47,7 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
 /// A collision with all that a third party needs to check it without this service.
 #[utoipa::path(get, path = "/v1/collisions/{id}/evidence", tag = "collisions",
     params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Evidence), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Evidence)))]
 async fn evidence(mut member: Member, Id(id): Id) -> ApiResult<Answer<Evidence>> {
     let tx = &mut member.tx;
     let collision = tx.collisions().find(id).await?;

@@ -3,8 +3,7 @@
 //! anything, so it is no collision: endpoints draw new bundles by themselves.
 
 use armour_api::AuditEntry;
-use armour_storage::{Actor, NewEvent, Tx};
-use serde_json::json;
+use armour_storage::{Actor, FenceSummary, LedgerAction, NewEvent, Tx};
 
 use crate::{
     http::problem::ApiResult,
@@ -27,30 +26,20 @@ pub async fn fence(
     lost: Option<u64>,
 ) -> ApiResult<AuditEntry> {
     let now = tx.now();
-    let everything = Scope {
-        pair: None,
-        endpoint: None,
-        bundle: None,
-    };
+    let everything = Scope::default();
     let bundles = disconnect(tx, actor, everything, reason).await?;
     tx.enrolment_tokens().expire_unused(now).await?;
     let sessions = tx.sessions().end(&Default::default()).await?;
-    let detail = json!({
-        "reason": reason,
-        "bundles": bundles.len(),
-        "sessions": sessions.len(),
-        "seen_of_the_lost_log": lost,
-    });
-    tx.events()
-        .record(&NewEvent {
-            kind: "ledger.fenced",
-            detail: detail.clone(),
-            ..NewEvent::default()
-        })
-        .await?;
+    let summary = FenceSummary {
+        reason,
+        bundles: bundles.len(),
+        sessions: sessions.len(),
+        seen_of_the_lost_log: lost,
+    };
+    tx.events().record(NewEvent::LedgerFenced(summary)).await?;
     let entry = tx
         .audit_log()
-        .append(actor, FENCE, "ledger", detail)
+        .append(actor, LedgerAction::Fence(summary))
         .await?;
     tx.fences().create(entry.seq, entry.created_at).await?;
     METRICS.fences.add(1, &[]);

@@ -1,13 +1,12 @@
 //! `/v1/tenants/{id}/fence`, `/v1/endpoint/log/restart`: going on after a restore.
 
 use crate::identity::authn::Authn;
-use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, Problem, Reason};
-use armour_storage::{Actor, StorageError, Store, Tx};
+use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, ProblemType, Reason};
+use armour_storage::{Actor, StorageError, Store, TenancyAction, Tx};
 use armour_transparency::head::{TreeHead, public_key};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,7 +32,7 @@ where
 /// sessions and unused enrolment tokens end; endpoints draw new bundles.
 #[utoipa::path(post, path = "/v1/tenants/{id}/fence", tag = "tenants",
     params(("id" = Uuid, Path)), request_body = Reason,
-    responses((status = 201, body = AuditEntry), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = AuditEntry)))]
 async fn fence_tenant(
     _: Platform,
     State(store): State<Store>,
@@ -46,10 +45,11 @@ async fn fence_tenant(
     if tenant.deleted_at.is_some() {
         return Err(ApiError::not_found("no such tenant"));
     }
-    let detail = json!({ "reason": reason.reason });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.fence", id, detail)
-        .await?;
+    let action = TenancyAction::Fence {
+        id,
+        reason: &reason.reason,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.bind(id).await?;
     let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
     tx.commit().await?;
@@ -61,7 +61,8 @@ async fn fence_tenant(
 /// tenant is fenced.
 #[utoipa::path(post, path = "/v1/endpoint/log/restart", tag = "endpoint",
     request_body = LostHead,
-    responses((status = 200, body = LogRestart), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NothingLost]))),
+    responses((status = 200, body = LogRestart)))]
 async fn restart(
     mut caller: EndpointAuth,
     Json(lost): Json<LostHead>,
@@ -75,8 +76,8 @@ async fn restart(
         return Err(ApiError::invalid("the head is of another tenant's log"));
     }
     if head.size == 0 || holds(tx, &head).await? {
-        return Err(ApiError::conflict(
-            "nothing-lost",
+        return Err(ApiError::new(
+            ProblemType::NothingLost,
             "the log holds what this head was signed for",
         ));
     }

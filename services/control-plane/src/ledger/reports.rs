@@ -1,6 +1,6 @@
 //! `/v1/endpoint/reports`: both ends report the tickets they issued or accepted.
 
-use armour_api::{Problem, ReportTickets, ReportVerdict, ReportedTickets, TicketReport};
+use armour_api::{ReportTickets, ReportVerdict, ReportedTickets, TicketReport};
 use armour_protocol::{ledger::ENTRY_LEN, ticket::TicketHash};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State};
@@ -35,7 +35,7 @@ where
 /// Reports tickets. Verdicts come in the order of the reports.
 #[utoipa::path(post, path = "/v1/endpoint/reports", tag = "endpoint",
     request_body = ReportTickets,
-    responses((status = 200, body = ReportedTickets), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ReportedTickets)))]
 async fn report(
     State(ledger): State<Arc<GroupCommit<Ledger>>>,
     State(authn): State<Arc<Authn>>,

@@ -1,7 +1,7 @@
 //! `/v1/bundles`: as operators see them.
 
 use crate::identity::authn::Authn;
-use armour_api::{Bundle, LaneHead, Obedience, Page, Problem, Reason, RecordedTicket};
+use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket};
 use armour_protocol::Suite;
 use axum::Json as Answer;
 use axum::extract::FromRef;
@@ -42,7 +42,7 @@ struct Filter {
 
 /// Lists bundles, latest first.
 #[utoipa::path(get, path = "/v1/bundles", tag = "bundles", params(Filter),
-    responses((status = 200, body = Page<Bundle>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Bundle>)))]
 async fn list(
     mut member: Member,
     Params(filter): Params<Filter>,
@@ -58,7 +58,7 @@ async fn list(
 
 /// One bundle.
 #[utoipa::path(get, path = "/v1/bundles/{id}", tag = "bundles", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Bundle)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
     Ok(Answer(member.tx.bundles().find(id).await?))
 }
@@ -66,7 +66,7 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
 /// The ledger's heads of a bundle's lanes.
 #[utoipa::path(get, path = "/v1/bundles/{id}/lanes", tag = "bundles",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Vec<LaneHead>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<LaneHead>)))]
 async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
     member.tx.bundles().find(id).await?;
     Ok(Answer(member.tx.lanes().heads(id).await?))
@@ -84,7 +84,7 @@ struct OfLane {
 /// Tickets of one of a bundle's lanes, latest first.
 #[utoipa::path(get, path = "/v1/bundles/{id}/tickets", tag = "bundles",
     params(("id" = Uuid, Path), OfLane),
-    responses((status = 200, body = Page<RecordedTicket>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<RecordedTicket>)))]
 async fn tickets(
     mut member: Member,
     Id(id): Id,
@@ -108,7 +108,7 @@ async fn tickets(
 /// that no longer named the bundle.
 #[utoipa::path(get, path = "/v1/bundles/{id}/obediences", tag = "bundles",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Vec<Obedience>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<Obedience>)))]
 async fn obediences(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Obedience>>> {
     member.tx.bundles().find(id).await?;
     Ok(Answer(
@@ -119,7 +119,7 @@ async fn obediences(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Obed
 /// Disconnects one bundle; its consumer may draw another.
 #[utoipa::path(post, path = "/v1/bundles/{id}/disconnect", tag = "bundles",
     params(("id" = Uuid, Path)), request_body = Reason,
-    responses((status = 200, body = Bundle), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Bundle)))]
 async fn disconnect(
     mut member: Member,
     Id(id): Id,
@@ -130,9 +130,8 @@ async fn disconnect(
     let pair = member.tx.bundles().find(id).await?.pair_id;
     member.tx.pairs().lock(pair).await?;
     let scope = Scope {
-        pair: None,
-        endpoint: None,
         bundle: Some(id),
+        ..Scope::default()
     };
     cut(&mut member.tx, &actor, scope, &reason.reason).await?;
     let bundle = member.tx.bundles().find(id).await?;

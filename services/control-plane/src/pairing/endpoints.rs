@@ -1,11 +1,10 @@
 //! `/v1/endpoints`: enrolled agents, as operators see them.
 
 use crate::identity::authn::Authn;
-use armour_api::{Endpoint, Page, Problem, Reason};
-use armour_storage::NewEvent;
+use armour_api::{Endpoint, Page, Reason};
+use armour_storage::{NewEvent, PairingAction};
 use axum::Json as Answer;
 use axum::extract::FromRef;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,7 +28,7 @@ where
 
 /// Lists endpoints.
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints", params(Cursor),
-    responses((status = 200, body = Page<Endpoint>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Endpoint>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -39,7 +38,7 @@ async fn list(
 
 /// One endpoint.
 #[utoipa::path(get, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Endpoint)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
     Ok(Answer(member.tx.endpoints().find(id).await?))
 }
@@ -47,7 +46,7 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Endpoint>> {
 /// Revokes an endpoint and disconnects its bundles.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/revoke", tag = "endpoints",
     params(("id" = uuid::Uuid, Path)), request_body = Reason,
-    responses((status = 200, body = Endpoint), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Endpoint)))]
 async fn revoke(
     mut member: Member,
     Id(id): Id,
@@ -61,23 +60,21 @@ async fn revoke(
         tx.audit_log()
             .append(
                 &actor,
-                "endpoint.revoke",
-                id,
-                json!({ "reason": reason.reason }),
+                PairingAction::EndpointRevoke {
+                    id,
+                    reason: &reason.reason,
+                },
             )
             .await?;
         tx.events()
-            .record(&NewEvent {
-                kind: "endpoint.revoked",
-                endpoint: Some(id),
-                detail: json!({ "reason": reason.reason }),
-                ..Default::default()
+            .record(NewEvent::EndpointRevoked {
+                endpoint: id,
+                reason: &reason.reason,
             })
             .await?;
         let scope = Scope {
-            pair: None,
             endpoint: Some(id),
-            bundle: None,
+            ..Scope::default()
         };
         disconnect(tx, &actor, scope, "endpoint revoked").await?;
     }

@@ -2,9 +2,8 @@
 
 use std::time::Duration as StdDuration;
 
-use armour_storage::{Actor, NewEvent, PLATFORM, Store};
+use armour_storage::{Actor, NewEvent, PLATFORM, PairingAction, Silence, Store};
 use chrono::Duration;
-use serde_json::json;
 
 use crate::{
     http::problem::ApiResult,
@@ -29,17 +28,24 @@ async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
         // Of two replicas' updates of a row the second finds it marked.
         let lost = tx.endpoints().mark_lost(store.now() - after).await?;
         for (endpoint, name) in &lost {
-            let detail = json!({ "name": name, "silent_for_s": after.num_seconds() });
+            let silence = Silence {
+                name,
+                silent_for_s: after.num_seconds(),
+            };
             tx.events()
-                .record(&NewEvent {
-                    kind: "endpoint.lost",
-                    endpoint: Some(*endpoint),
-                    detail: detail.clone(),
-                    ..NewEvent::default()
+                .record(NewEvent::EndpointLost {
+                    endpoint: *endpoint,
+                    silence,
                 })
                 .await?;
             tx.audit_log()
-                .append(&Actor::Service, "endpoint.lost", endpoint, detail)
+                .append(
+                    &Actor::Service,
+                    PairingAction::EndpointLost {
+                        id: *endpoint,
+                        silence,
+                    },
+                )
                 .await?;
         }
         if !lost.is_empty() {

@@ -1,9 +1,11 @@
 //! Parties and their pairs, the endpoints that enrol for them, and their bundles.
 
+mod access;
 mod bundles;
-pub mod endpoint;
+mod endpoint;
 mod endpoints;
 mod enrolment;
+mod issuance;
 pub mod lost_endpoints;
 mod pairs;
 mod parties;

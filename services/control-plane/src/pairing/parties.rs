@@ -1,14 +1,12 @@
 //! `/v1/producers` and `/v1/consumers`: the same act for two roles.
 
 use crate::identity::authn::Authn;
-use armour_api::{NewNamed, Page, Party, Problem, Role};
-use armour_storage::Counted;
+use armour_api::{NewNamed, Page, Party, ProblemType, Role};
+use armour_storage::{Counted, PairingAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     http::extract::{Cursor, Id, Json, Params, check_text},
@@ -32,14 +30,15 @@ where
 
 /// Registers a producer.
 #[utoipa::path(post, path = "/v1/producers", tag = "producers", request_body = NewNamed,
-    responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
+    responses((status = 201, body = Party)))]
 async fn create_producer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
     create(member, Role::Producer, new).await
 }
 
 /// Lists producers.
 #[utoipa::path(get, path = "/v1/producers", tag = "producers", params(Cursor),
-    responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Party>)))]
 async fn list_producers(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -55,21 +54,22 @@ async fn list_producers(
 
 /// One producer.
 #[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Party)))]
 async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
     Ok(Answer(member.tx.parties().find(Role::Producer, id).await?))
 }
 
 /// Registers a consumer.
 #[utoipa::path(post, path = "/v1/consumers", tag = "consumers", request_body = NewNamed,
-    responses((status = 201, body = Party), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
+    responses((status = 201, body = Party)))]
 async fn create_consumer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
     create(member, Role::Consumer, new).await
 }
 
 /// Lists consumers.
 #[utoipa::path(get, path = "/v1/consumers", tag = "consumers", params(Cursor),
-    responses((status = 200, body = Page<Party>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Party>)))]
 async fn list_consumers(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -85,7 +85,7 @@ async fn list_consumers(
 
 /// One consumer.
 #[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Party), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Party)))]
 async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
     Ok(Answer(member.tx.parties().find(Role::Consumer, id).await?))
 }
@@ -94,16 +94,12 @@ async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> Ap
     check_text("name", &new.name, 100)?;
     let actor = member.actor();
     member.tx.quotas().check(Counted::Parties).await?;
-    let party = member
-        .tx
-        .parties()
-        .create(role, Uuid::now_v7(), &new.name)
-        .await?;
-    let action = format!("{}.create", role.into_str());
+    let id = member.tx.new_id();
+    let party = member.tx.parties().create(role, id, &new.name).await?;
     member
         .tx
         .audit_log()
-        .append(&actor, &action, party.id, json!({ "name": party.name }))
+        .append(&actor, PairingAction::party_create(role, &party))
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(party)))

@@ -3,7 +3,7 @@
 use axum::extract::FromRef;
 use std::time::Duration;
 
-use armour_api::{Health, Problem};
+use armour_api::{Health, ProblemType};
 use armour_storage::Store;
 use axum::{Json, extract::State};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,8 @@ async fn live() -> Json<Health> {
 /// The process can serve: the database answers, takes writes and is migrated, the
 /// active master key is loaded, and nobody has asked it to stop.
 #[utoipa::path(get, path = "/v1/health/ready", tag = "health", security(()),
-    responses((status = 200, body = Health), (status = 503, body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotReady]))),
+    responses((status = 200, body = Health)))]
 async fn ready(State(readiness): State<Readiness>) -> ApiResult<Json<Health>> {
     readiness.check().await?;
     Ok(Json(ok()))
@@ -55,8 +56,7 @@ impl Readiness {
     /// # Errors
     /// 503 `not-ready`, with what is missing.
     async fn check(&self) -> ApiResult<()> {
-        let not =
-            |why: String| ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "not-ready", why);
+        let not = |why: String| ApiError::new(ProblemType::NotReady, why);
         if self.draining.is_cancelled() {
             return Err(not("this replica is being stopped".into()));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armour_storage::{PLATFORM, Store};
+use armour_storage::{Actor, PLATFORM, PlatformAction, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -56,15 +56,11 @@ async fn step(store: &Store) -> ApiResult<bool> {
         .advance(rotation.id, next.unwrap_or(at), done, finished)
         .await?;
     if finished {
-        let detail = serde_json::json!({ "to_version": rotation.to_version });
-        tx.audit_log()
-            .append(
-                &armour_storage::Actor::Service,
-                "master-key.rotated",
-                rotation.id,
-                detail,
-            )
-            .await?;
+        let action = PlatformAction::MasterKeyRotated {
+            rotation: rotation.id,
+            to_version: rotation.to_version,
+        };
+        tx.audit_log().append(&Actor::Service, action).await?;
         tracing::info!(version = rotation.to_version, "rotation finished");
     }
     tx.commit().await?;

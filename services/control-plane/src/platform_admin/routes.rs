@@ -1,20 +1,19 @@
 //! `/v1/platform/…` and `/v1/keys`: the service's own keys and its audit log.
 
 use armour_api::{
-    AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, Problem, SigningKey,
+    AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey,
     System,
 };
-use armour_storage::{Actor, AuditFilter, Store};
+use armour_storage::{Actor, AuditFilter, PlatformAction, Store};
 use axum::extract::FromRef;
 use axum::{
     Json as Answer,
     extract::{Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::audit::routes::Before;
 use crate::{
@@ -43,7 +42,7 @@ where
 
 /// The keys that sign endpoints' access tokens, as a JSON Web Key Set (RFC 7517).
 #[utoipa::path(get, path = "/v1/keys", tag = "platform", security(()),
-    responses((status = 200, body = Object), (status = "5XX", body = Problem)))]
+    responses((status = 200, body = Object)))]
 async fn jwks(
     State(authn): State<Arc<Authn>>,
 ) -> ApiResult<([(HeaderName, HeaderValue); 1], Answer<Value>)> {
@@ -55,7 +54,7 @@ async fn jwks(
 
 /// Versions of the master key, and what they are for.
 #[utoipa::path(get, path = "/v1/platform/master-keys", tag = "platform",
-    responses((status = 200, body = Vec<KeyVersion>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<KeyVersion>)))]
 async fn master_keys(
     _: Platform,
     State(store): State<Store>,
@@ -66,7 +65,10 @@ async fn master_keys(
 /// Retires a version: from then on it is refused even where it is still loaded.
 #[utoipa::path(post, path = "/v1/platform/master-keys/{version}/retire", tag = "platform",
     params(("version" = i32, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::KeyActive, ProblemType::KeyInUse, ProblemType::RotationRunning
+    ]))),
+    responses((status = 204)))]
 async fn retire(
     _: Platform,
     State(store): State<Store>,
@@ -81,8 +83,8 @@ async fn retire(
     match known.iter().find(|key| key.version == version) {
         None => return Err(ApiError::not_found("no such version")),
         Some(key) if key.state == KeyState::Active => {
-            return Err(ApiError::conflict(
-                "key-active",
+            return Err(ApiError::new(
+                ProblemType::KeyActive,
                 "this version seals now; rotate to another first",
             ));
         }
@@ -94,36 +96,45 @@ async fn retire(
         return Err(rotation_running());
     }
     if left > 0 {
-        return Err(ApiError::conflict(
-            "key-in-use",
+        return Err(ApiError::new(
+            ProblemType::KeyInUse,
             format!("{left} secrets are still under this version; rotate first"),
         ));
     }
     tx.key_versions().retire(version).await?;
     tx.audit_log()
-        .append(&Actor::Platform, "master-key.retire", version, json!({}))
+        .append(
+            &Actor::Platform,
+            PlatformAction::MasterKeyRetire { version },
+        )
         .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn rotation_running() -> ApiError {
-    ApiError::conflict("rotation-running", "another rotation is not finished yet")
+    ApiError::new(
+        ProblemType::RotationRunning,
+        "another rotation is not finished yet",
+    )
 }
 
 /// Begins a rotation: the version seals from now on, and workers seal anew what is
 /// under others.
 #[utoipa::path(post, path = "/v1/platform/rotations", tag = "platform",
     request_body = NewKeyRotation,
-    responses((status = 201, body = KeyRotation), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([
+        ProblemType::KeyNotLoaded, ProblemType::RotationRunning, ProblemType::NotFound
+    ]))),
+    responses((status = 201, body = KeyRotation)))]
 async fn rotate(
     _: Platform,
     State(store): State<Store>,
     Json(new): Json<NewKeyRotation>,
 ) -> ApiResult<(StatusCode, Answer<KeyRotation>)> {
     if !store.keyring().holds(new.to_version) {
-        return Err(ApiError::conflict(
-            "key-not-loaded",
+        return Err(ApiError::new(
+            ProblemType::KeyNotLoaded,
             "this replica has not loaded that version; give it to every replica first",
         ));
     }
@@ -136,19 +147,21 @@ async fn rotate(
         return Err(rotation_running());
     }
     tx.key_versions().activate(new.to_version).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let rotation = tx.rotations().create(id, new.to_version, total).await?;
-    let detail = json!({ "to_version": new.to_version, "total": total });
-    tx.audit_log()
-        .append(&Actor::Platform, "master-key.rotate", id, detail)
-        .await?;
+    let action = PlatformAction::MasterKeyRotate {
+        rotation: id,
+        to_version: new.to_version,
+        total,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rotation)))
 }
 
 /// Lists rotations, latest first.
 #[utoipa::path(get, path = "/v1/platform/rotations", tag = "platform",
-    responses((status = 200, body = Vec<KeyRotation>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<KeyRotation>)))]
 async fn rotations(_: Platform, State(store): State<Store>) -> ApiResult<Answer<Vec<KeyRotation>>> {
     Ok(Answer(store.platform().await?.rotations().list().await?))
 }
@@ -156,7 +169,7 @@ async fn rotations(_: Platform, State(store): State<Store>) -> ApiResult<Answer<
 /// One rotation, and how far it has come.
 #[utoipa::path(get, path = "/v1/platform/rotations/{id}", tag = "platform",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = KeyRotation), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = KeyRotation)))]
 async fn rotation_(
     _: Platform,
     State(store): State<Store>,
@@ -167,7 +180,7 @@ async fn rotation_(
 
 /// Keys that sign access tokens, latest first.
 #[utoipa::path(get, path = "/v1/platform/signing-keys", tag = "platform",
-    responses((status = 200, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<SigningKey>)))]
 async fn signing_keys(
     _: Platform,
     State(store): State<Store>,
@@ -178,7 +191,7 @@ async fn signing_keys(
 /// Adds a signing key: published now, used in a minute; the earlier ones retire
 /// once all that they signed has expired.
 #[utoipa::path(post, path = "/v1/platform/signing-keys", tag = "platform",
-    responses((status = 201, body = Vec<SigningKey>), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = Vec<SigningKey>)))]
 async fn rotate_signing_key(
     _: Platform,
     State(store): State<Store>,
@@ -186,7 +199,13 @@ async fn rotate_signing_key(
     let mut tx = store.platform().await?;
     let kid = signing::add(&mut tx, store.now()).await?;
     tx.audit_log()
-        .append(&Actor::Platform, "signing-key.create", kid, json!({}))
+        .append(
+            &Actor::Platform,
+            PlatformAction::SigningKeyCreate {
+                kid: &kid,
+                because: None,
+            },
+        )
         .await?;
     let keys = tx.signing_keys().list().await?;
     tx.commit().await?;
@@ -195,7 +214,7 @@ async fn rotate_signing_key(
 
 /// Replicas, the database, and what waits.
 #[utoipa::path(get, path = "/v1/platform/system", tag = "platform",
-    responses((status = 200, body = System), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = System)))]
 async fn system(_: Platform, State(store): State<Store>) -> ApiResult<Answer<System>> {
     let mut tx = store.platform().await?;
     Ok(Answer(tx.system(store.now()).await?))
@@ -203,7 +222,7 @@ async fn system(_: Platform, State(store): State<Store>) -> ApiResult<Answer<Sys
 
 /// Lists what was done to the platform itself, latest first.
 #[utoipa::path(get, path = "/v1/platform/audit", tag = "platform", params(Before),
-    responses((status = 200, body = Page<AuditEntry>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<AuditEntry>)))]
 async fn audit(
     _: Platform,
     State(store): State<Store>,

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration as StdDuration};
 
-use armour_storage::{Actor, PLATFORM, Store, retain_from};
+use armour_storage::{Actor, PLATFORM, PlatformAction, Store, retain_from};
 use chrono::Duration;
-use serde_json::json;
 
 use crate::{
     http::problem::ApiResult,
@@ -43,10 +42,11 @@ async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
         .await?;
     if dropped > 0 {
         let mut tx = store.platform().await?;
-        let detail = json!({ "months": dropped, "before": retain });
-        tx.audit_log()
-            .append(&Actor::Service, "audit.retain", "audit", detail)
-            .await?;
+        let action = PlatformAction::AuditRetain {
+            months: dropped,
+            before: retain,
+        };
+        tx.audit_log().append(&Actor::Service, action).await?;
         tx.commit().await?;
     }
     sign_with_a_fresh_key(&upkeep).await?;
@@ -70,10 +70,11 @@ async fn sign_with_a_fresh_key(upkeep: &Upkeep) -> ApiResult<()> {
     let life = Duration::days(upkeep.signing_key_days.into());
     if keys.first().is_none_or(|key| key.activates_at + life < now) {
         let kid = signing::add(&mut tx, now).await?;
-        let detail = json!({ "because": "the earlier one is old" });
-        tx.audit_log()
-            .append(&Actor::Service, "signing-key.create", kid, detail)
-            .await?;
+        let action = PlatformAction::SigningKeyCreate {
+            kid: &kid,
+            because: Some("the earlier one is old"),
+        };
+        tx.audit_log().append(&Actor::Service, action).await?;
     }
     let gone = tx.signing_keys().delete_retired(now).await?;
     let names: Vec<String> = gone.iter().map(|kid| signing::secret(kid)).collect();

@@ -1,7 +1,7 @@
 //! `/v1/overview`: the tenant at a glance.
 
 use crate::identity::authn::Authn;
-use armour_api::{Overview, Problem};
+use armour_api::Overview;
 use axum::Json as Answer;
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ where
 
 /// The tenant at a glance.
 #[utoipa::path(get, path = "/v1/overview", tag = "overview",
-    responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Overview)))]
 async fn overview(mut member: Member) -> ApiResult<Answer<Overview>> {
     let now = member.tx.now();
     Ok(Answer(member.tx.overview(now).await?))

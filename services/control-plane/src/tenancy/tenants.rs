@@ -1,12 +1,13 @@
 //! `/v1/tenants`: for the platform's administrator.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, CreatedTenant, NewTenant, Overview, Page, Problem, Quotas, Tenant};
-use armour_storage::{Actor, NewToken, Store, Tx};
+use armour_api::{
+    AccessRole, CreatedTenant, NewTenant, Overview, Page, ProblemType, Quotas, Tenant,
+};
+use armour_storage::{Actor, NewToken, Store, TenancyAction, Tx};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -36,21 +37,23 @@ where
 
 /// Creates a tenant and its administrator's first token, which is shown this once.
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = NewTenant,
-    responses((status = 201, body = CreatedTenant), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists]))),
+    responses((status = 201, body = CreatedTenant)))]
 async fn create(
     _: Platform,
     State(store): State<Store>,
     Json(new): Json<NewTenant>,
 ) -> ApiResult<(StatusCode, Answer<CreatedTenant>)> {
     check_text("name", &new.name, 100)?;
-    let id = Uuid::now_v7();
-    let detail = json!({ "name": new.name });
+    let id = store.new_id();
+    let action = TenancyAction::Create {
+        id,
+        name: &new.name,
+    };
     let mut tx = store.platform().await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.create", id, detail.clone())
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     let tenant = tx.tenants().create(id, &new.name).await?;
-    let (text, token) = token::mint(Kind::Api, tenant.id);
+    let (text, token) = token::mint(Kind::Api, &tx);
     tx.api_tokens()
         .create(&NewToken {
             id: token.id,
@@ -60,9 +63,7 @@ async fn create(
             expires_at: None,
         })
         .await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.create", id, detail)
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok((
         StatusCode::CREATED,
@@ -84,7 +85,7 @@ struct Filter {
 
 /// Lists tenants.
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Filter),
-    responses((status = 200, body = Page<Tenant>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Tenant>)))]
 async fn list(
     _: Platform,
     State(store): State<Store>,
@@ -100,7 +101,7 @@ async fn list(
 
 /// One tenant.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Tenant), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Tenant)))]
 async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<Answer<Tenant>> {
     Ok(Answer(store.platform().await?.tenants().find(id).await?))
 }
@@ -108,14 +109,12 @@ async fn get(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<A
 /// Deletes a tenant: all of its credentials end, its bundles are disconnected, and
 /// its key is shredded, so that nothing of its secrets can ever be opened again.
 #[utoipa::path(delete, path = "/v1/tenants/{id}", tag = "tenants", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResult<StatusCode> {
     let mut tx = store.platform().await?;
     let name = tx.tenants().find(id).await?.name;
-    let detail = json!({ "name": name });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.delete", id, detail.clone())
-        .await?;
+    let action = TenancyAction::Delete { id, name: &name };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.tenants().delete(id).await?;
     tx.bind(id).await?;
     tx.api_tokens().revoke_all().await?;
@@ -129,9 +128,7 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
     };
     disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
     tx.webhooks().delete_all().await?;
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.delete", id, detail)
-        .await?;
+    tx.audit_log().append(&Actor::Platform, action).await?;
     // After the last entry: without its key the log takes no more.
     tx.secrets().shred().await?;
     tx.commit().await?;
@@ -141,7 +138,7 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
 /// How much a tenant may have and ask; its `ETag` changes with it.
 #[utoipa::path(get, path = "/v1/tenants/{id}/quotas", tag = "tenants",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn get_quotas(
     _: Platform,
     State(store): State<Store>,
@@ -156,7 +153,7 @@ async fn get_quotas(
     params(("id" = Uuid, Path),
            ("If-Match" = Option<String>, Header, description = "Their `ETag` as read")),
     request_body = Quotas,
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn set_quotas(
     _: Platform,
     State(store): State<Store>,
@@ -168,10 +165,12 @@ async fn set_quotas(
     let before = tx.quotas().lock(id).await?;
     read.check(&before)?;
     tx.quotas().set(id, &quotas).await?;
-    let detail = json!({ "before": before, "after": quotas });
-    tx.audit_log()
-        .append(&Actor::Platform, "tenant.quotas", id, detail)
-        .await?;
+    let action = TenancyAction::SetQuotas {
+        id,
+        before: &before,
+        after: &quotas,
+    };
+    tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok(tagged(quotas))
 }
@@ -180,7 +179,7 @@ async fn set_quotas(
 /// these figures and nothing that the tenant named or wrote.
 #[utoipa::path(get, path = "/v1/tenants/{id}/overview", tag = "tenants",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Overview), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Overview)))]
 async fn overview(
     _: Platform,
     State(store): State<Store>,
@@ -201,7 +200,7 @@ async fn look_at(store: &Store, tenant: Uuid) -> ApiResult<Tx> {
 
 /// How much the caller's tenant may have and ask.
 #[utoipa::path(get, path = "/v1/quotas", tag = "tenants",
-    responses((status = 200, body = Quotas), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Quotas)))]
 async fn own_quotas(mut member: Member) -> ApiResult<Answer<Quotas>> {
     Ok(Answer(member.tx.quotas().get().await?))
 }

@@ -3,16 +3,13 @@
 
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
-use armour_api::{CreatedWebhook, Delivery, NewWebhook, Page, Problem, Webhook};
-use armour_storage::{Counted, EVENT_KINDS};
+use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, ProblemType, Webhook};
+use armour_storage::{Counted, WebhookAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rand::Rng;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -37,7 +34,8 @@ where
 
 /// Adds a receiver; the secret that signs what it is told is shown this once.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewWebhook,
-    responses((status = 201, body = CreatedWebhook), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::OverQuota]))),
+    responses((status = 201, body = CreatedWebhook)))]
 async fn create(
     State(egress): State<Egress>,
     mut member: Member,
@@ -48,12 +46,12 @@ async fn create(
         return Err(ApiError::invalid("kinds must name 1 to 50 kinds of events"));
     }
     // One that is misspelt would never be told of.
-    let known = |kind: &&String| *kind == "*" || EVENT_KINDS.contains(&kind.as_str());
+    let known = |kind: &&String| *kind == "*" || kind.parse::<EventKind>().is_ok();
     if let Some(unknown) = new.kinds.iter().find(|kind| !known(kind)) {
         check_text("a kind", unknown, 100)?;
         return Err(ApiError::invalid(format!(
             "there are no events {unknown}; there are * and {}",
-            EVENT_KINDS.join(", ")
+            EventKind::WORDS.join(", ")
         )));
     }
     egress
@@ -62,13 +60,13 @@ async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.quotas().check(Counted::Webhooks).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let mut secret = Zeroizing::new([0u8; 32]);
-    rand::rng().fill_bytes(&mut *secret);
+    tx.random().fill(&mut *secret);
     let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
     tx.secrets().put(&secret_name(id), &secret[..]).await?;
     tx.audit_log()
-        .append(&actor, "webhook.create", id, json!({ "webhook": webhook }))
+        .append(&actor, WebhookAction::Create { webhook: &webhook })
         .await?;
     member.tx.commit().await?;
     Ok((
@@ -82,7 +80,7 @@ async fn create(
 
 /// Lists receivers, without their secrets.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Cursor),
-    responses((status = 200, body = Page<Webhook>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Webhook>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -92,14 +90,14 @@ async fn list(
 
 /// One receiver.
 #[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Webhook), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Webhook)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
     Ok(Answer(member.tx.webhooks().find(id).await?))
 }
 
 /// Removes a receiver and what it has not been told yet.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     member.tx.webhooks().delete(id).await?;
@@ -107,7 +105,7 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "webhook.delete", id, json!({}))
+        .append(&actor, WebhookAction::Delete { id })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -116,7 +114,7 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// Lists what a receiver was told and is to be told, latest first.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/deliveries", tag = "webhooks",
     params(("id" = Uuid, Path), Cursor),
-    responses((status = 200, body = Page<Delivery>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Delivery>)))]
 async fn deliveries(
     mut member: Member,
     Id(id): Id,
@@ -130,7 +128,7 @@ async fn deliveries(
 /// Tells a receiver again, with the same `webhook-id`.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/replay", tag = "webhooks",
     params(("id" = Uuid, Path), ("delivery" = Uuid, Path)),
-    responses((status = 200, body = Delivery), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Delivery)))]
 async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> {
     let [id, delivery] = ids.0;
     let actor = member.actor();
@@ -140,9 +138,10 @@ async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> 
         .audit_log()
         .append(
             &actor,
-            "webhook.replay",
-            delivery,
-            json!({ "webhook_id": id }),
+            WebhookAction::Replay {
+                delivery,
+                webhook_id: id,
+            },
         )
         .await?;
     member.tx.commit().await?;

@@ -10,7 +10,7 @@ import { WebhooksTab } from "./WebhooksTab";
 
 export function AccessPage() {
   const { whoami } = useAuth();
-  // An operator may see their own sessions and nothing else here.
+  // An operator may see only their own sessions.
   const seesAll = whoami.role !== "operator";
   return (
     <Stack>

@@ -11,14 +11,8 @@ import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { NewApiTokenDialog } from "./NewApiTokenDialog";
 
-const COLUMNS = [
-  t.access.name,
-  t.access.role,
-  t.access.prefix,
-  t.access.lastUsed,
-  t.access.expires,
-];
-/** How long a token that was replaced is still accepted. */
+const COLUMNS = [t.name, t.role, t.access.prefix, t.access.lastUsed, t.access.expires];
+/** How long a rotated token is still accepted. */
 const OVERLAP_S = 3600;
 
 export function ApiTokensTab() {
@@ -79,8 +73,8 @@ function TokenActions(props: { token: ApiToken }) {
         }}
       />
       <ActionDialog
-        label={t.access.revoke}
-        title={`${t.access.revoke}: ${token.name}`}
+        label={t.revoke}
+        title={`${t.revoke}: ${token.name}`}
         danger
         confirmText={token.name}
         onSubmit={() => unwrapEmpty(api.DELETE("/v1/api-tokens/{id}", path))}

@@ -10,11 +10,11 @@ import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-const COLUMNS = [t.access.kind, t.pairs.state, t.access.attempts, t.access.result, t.collisions.at];
-/** Attempts make no events, so the list is read again this often, in milliseconds. */
+const COLUMNS = [t.kind, t.state, t.access.attempts, t.access.result, t.time];
+/** Attempts emit no events, so the list is polled. */
 const REFETCH_INTERVAL_MS = 2_000;
 
-/** What was sent to a webhook, how it went, and a button to send it again. */
+/** A webhook's deliveries, their outcome, and a button to redeliver each. */
 export function DeliveriesTable(props: { webhookId: string }) {
   const auth = useAuth();
   const id = props.webhookId;
@@ -45,7 +45,7 @@ export function DeliveriesTable(props: { webhookId: string }) {
               <Table.Td>
                 {canAdminister(auth) && (
                   <ActionDialog
-                    label={t.access.replay}
+                    label={t.access.redeliver}
                     onSubmit={async () => {
                       const path = { id, delivery: delivery.id };
                       await unwrap(

@@ -9,9 +9,9 @@ import { QueryState } from "../../components/QueryState";
 import { t } from "../../lib/strings";
 import { NewIssuerDialog } from "./NewIssuerDialog";
 
-const COLUMNS = [t.access.name, t.access.kind, t.access.url, t.access.client, t.access.role];
+const COLUMNS = [t.name, t.kind, t.access.url, t.access.client, t.role];
 
-/** The OpenID issuers whose people and workloads the tenant trusts. */
+/** The OpenID issuers that the tenant trusts for people and workloads. */
 export function IssuersTab() {
   const auth = useAuth();
   const query = useQuery({

@@ -1,10 +1,11 @@
-import { NumberInput, Select, TextInput } from "@mantine/core";
+import { NumberInput, Select } from "@mantine/core";
 import { useInputState } from "@mantine/hooks";
 import { useState } from "react";
 
 import { useAuth } from "../../api/AuthContext";
 import { unwrap } from "../../api/client";
 import { ActionDialog } from "../../components/ActionDialog";
+import { NameInput } from "../../components/NameInput";
 import { OneTimeSecret } from "../../components/OneTimeSecret";
 import { t } from "../../lib/strings";
 import { type AssignableRole, ROLES } from "./roles";
@@ -29,16 +30,9 @@ export function NewApiTokenDialog() {
         return <OneTimeSecret label={name} text={token} />;
       }}
     >
-      <TextInput
-        label={t.access.name}
-        required
-        maxLength={100}
-        value={name}
-        onChange={setName}
-        data-autofocus
-      />
+      <NameInput value={name} onChange={setName} data-autofocus />
       <Select
-        label={t.access.role}
+        label={t.role}
         data={ROLES}
         allowDeselect={false}
         value={role}

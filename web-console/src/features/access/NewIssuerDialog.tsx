@@ -35,7 +35,7 @@ export function NewIssuerDialog() {
         );
       }}
     >
-      <TextInput label={t.access.name} required value={name} onChange={setName} data-autofocus />
+      <TextInput label={t.name} required value={name} onChange={setName} data-autofocus />
       <TextInput label={t.access.issuerUrl} required type="url" value={url} onChange={setUrl} />
       <TextInput label={t.access.client} required value={clientId} onChange={setClientId} />
       <PasswordInput
@@ -56,12 +56,12 @@ export function NewIssuerDialog() {
   );
 }
 
-/** Reads lines of `group=role`. The control plane refuses a role that it does not know. */
+/** Parses lines of `group=role`. The control plane refuses an unknown role. */
 function parseRoleMap(text: string): Record<string, AssignableRole> {
   const entries = text
     .split("\n")
     .map((line) => /^(.*)=([^=]*)$/.exec(line.trim()))
-    .filter((found) => found !== null)
+    .filter((match) => match !== null)
     .map(([, group, role]) => [group, role] as [string, AssignableRole]);
   return Object.fromEntries(entries);
 }

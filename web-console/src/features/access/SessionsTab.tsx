@@ -11,11 +11,11 @@ import { t } from "../../lib/strings";
 
 const COLUMNS = [
   t.access.person,
-  t.access.role,
+  t.role,
   t.access.browser,
-  t.access.began,
+  t.access.started,
   t.access.lastUsed,
-  t.pairs.state,
+  t.state,
 ];
 
 /** Sign-in sessions: one’s own, or everyone’s for an administrator. */
@@ -53,7 +53,11 @@ function SessionRow(props: { session: Session }) {
         <Timestamp at={session.last_used_at} />
       </Table.Td>
       <Table.Td>
-        {session.ended_at ? t.access.ended : session.current ? t.access.thisOne : t.access.active}
+        {session.ended_at
+          ? t.access.ended
+          : session.current
+            ? t.access.thisSession
+            : t.access.active}
       </Table.Td>
       <Table.Td>
         {!session.ended_at && (
@@ -71,8 +75,8 @@ function SessionRow(props: { session: Session }) {
   );
 }
 
-/** The browser's name and version, where the user agent has one of the usual forms. */
+/** The browser's name and version, if the user agent is in a usual form. */
 function browserName(userAgent: string): string {
-  const found = /(Firefox|Edg|Chrome|Version)\/(\d+)/.exec(userAgent);
-  return found ? `${found[1]} ${found[2]}` : userAgent.slice(0, 20);
+  const match = /(Firefox|Edg|Chrome|Version)\/(\d+)/.exec(userAgent);
+  return match ? `${match[1]} ${match[2]}` : userAgent.slice(0, 20);
 }

@@ -27,7 +27,7 @@ export function WebhooksTab() {
       )}
       <QueryState query={query} emptyText={t.access.noWebhooks}>
         {(webhooks) => (
-          <DataTable hasActions columns={[t.access.url, t.access.kind]}>
+          <DataTable hasActions columns={[t.access.url, t.kind]}>
             {webhooks.map((webhook) => (
               <Table.Tr key={webhook.id}>
                 <Table.Th scope="row">{webhook.url}</Table.Th>

@@ -8,7 +8,7 @@ import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { fetchProvenEntry } from "./verifyLog";
 
-/** One entry, and whether the signed tree holds it. */
+/** An entry, and whether it is in the signed tree. */
 export function AuditEntryDetail(props: { seq: number }) {
   const { api, whoami } = useAuth();
   const query = useQuery({
@@ -38,7 +38,7 @@ export function AuditEntryDetail(props: { seq: number }) {
   );
 }
 
-/** What an entry says; for a change, the fields before and after it. */
+/** An entry's detail; for a change, the fields before and after it. */
 function EntryChanges(props: { detail: AuditEntry["detail"] }) {
   const detail: unknown = props.detail ?? {};
   if (!isChange(detail)) {

@@ -15,7 +15,7 @@ import { ExportButton } from "./ExportButton";
 import type { AuditSearch } from "./search";
 import { VerifyButton } from "./VerifyButton";
 
-/** How often a followed log is read again, in milliseconds. */
+/** How often a followed log is polled. */
 const FOLLOW_INTERVAL_MS = 2_000;
 const FILTERS = ["actor", "action", "target"] as const;
 
@@ -23,7 +23,7 @@ export function AuditPage() {
   const search = useSearch({ from: "/audit" });
   const navigate = useNavigate({ from: "/audit" });
   const change = (changes: AuditSearch) =>
-    void navigate({ search: (now) => ({ ...now, ...changes }), replace: true });
+    void navigate({ search: (current) => ({ ...current, ...changes }), replace: true });
   const [isFollowing, setFollowing] = useState(false);
   const query = useAuditLog(search, isFollowing);
   return (
@@ -42,7 +42,7 @@ export function AuditPage() {
           />
         ))}
         <Switch
-          label={t.audit.tail}
+          label={t.audit.follow}
           checked={isFollowing}
           onChange={(event) => setFollowing(event.currentTarget.checked)}
         />
@@ -64,7 +64,7 @@ export function AuditPage() {
   );
 }
 
-/** The entries that a search finds, the newest first. */
+/** The entries that match a search, newest first. */
 function useAuditLog(search: AuditSearch, isFollowing: boolean) {
   const { api } = useAuth();
   const { actor, action, target } = search;

@@ -7,9 +7,9 @@ import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import type { AuditSearch } from "./search";
 
-const COLUMNS = [t.audit.seq, t.audit.at, t.audit.actor, t.audit.action, t.audit.target];
+const COLUMNS = [t.audit.seq, t.time, t.audit.actor, t.audit.action, t.audit.target];
 
-/** Entries of the log; each one's number opens it, and keeps the search. */
+/** Entries of the log. Each number is a link that opens the entry and keeps the search. */
 export function AuditTable(props: { entries: AuditEntry[]; search: AuditSearch }) {
   return (
     <DataTable columns={COLUMNS}>

@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { useAuth } from "../../api/AuthContext";
-import { type Credentials, authHeaders } from "../../api/credentials";
+import { type Api, unwrapStream } from "../../api/client";
 import { ErrorAlert } from "../../components/ErrorAlert";
 import { t } from "../../lib/strings";
 
@@ -14,12 +14,12 @@ interface ExportProgress {
 
 const NEWLINE = 10;
 
-/** Saves the whole log as a file, and shows how far it is. */
+/** Saves the whole log as a file, and shows the progress. */
 export function ExportButton() {
-  const { credentials } = useAuth();
+  const { api } = useAuth();
   const [progress, setProgress] = useState<ExportProgress>();
   const run = useMutation({
-    mutationFn: async () => saveFile("audit.ndjson", await exportLog(credentials, setProgress)),
+    mutationFn: async () => saveFile("audit.ndjson", await exportLog(api, setProgress)),
     onSettled: () => setProgress(undefined),
   });
   return (
@@ -29,37 +29,33 @@ export function ExportButton() {
           <Text size="sm">{t.audit.exporting(progress.done, progress.all)}</Text>
           <Progress
             value={(100 * progress.done) / Math.max(progress.all, 1)}
-            aria-label={t.audit.export}
+            aria-label={t.export}
           />
         </div>
       )}
       <ErrorAlert error={run.error} />
       <Button variant="default" size="xs" loading={run.isPending} onClick={() => run.mutate()}>
-        {t.audit.export}
+        {t.export}
       </Button>
     </>
   );
 }
 
-/** Reads the log's entries as lines of JSON; the progress is told by counting lines. */
-async function exportLog(
-  credentials: Credentials,
-  onProgress: (progress: ExportProgress) => void,
-): Promise<Blob> {
-  const response = await fetch("/v1/audit/export", { headers: authHeaders(credentials) });
-  if (!response.ok || !response.body) {
-    throw new Error(`${response.status}`);
-  }
-  const all = Number(response.headers.get("x-armour-entries") ?? 0);
+/** Reads the log's entries as lines of JSON; counts the lines to report progress. */
+async function exportLog(api: Api, onProgress: (progress: ExportProgress) => void): Promise<Blob> {
+  const { stream, headers } = await unwrapStream(
+    api.GET("/v1/audit/export", { parseAs: "stream" }),
+  );
+  const all = Number(headers.get("x-armour-entries") ?? 0);
   const chunks: Uint8Array<ArrayBuffer>[] = [];
-  const reader = response.body.getReader();
+  const reader = stream.getReader();
   let lines = 0;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) {
       break;
     }
-    chunks.push(new Uint8Array(value));
+    chunks.push(value);
     lines += value.reduce((count, byte) => count + (byte === NEWLINE ? 1 : 0), 0);
     onProgress({ done: Math.min(lines, all), all });
   }

@@ -6,7 +6,7 @@ import { ErrorAlert } from "../../components/ErrorAlert";
 import { t } from "../../lib/strings";
 import { verifyLog } from "./verifyLog";
 
-/** Verifies the whole log in this browser, and says how many entries it has. */
+/** Verifies the whole log in this browser, and shows how many entries it has. */
 export function VerifyButton() {
   const { api } = useAuth();
   const run = useMutation({ mutationFn: () => verifyLog(api) });

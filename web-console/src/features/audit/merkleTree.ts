@@ -1,13 +1,13 @@
 /**
- * The audit log's Merkle tree (RFC 9162, section 2.1), verified in this browser. It is
- * written from `docs/audit.md` alone, apart from the control plane's code.
+ * Verifies the audit log's Merkle tree (RFC 9162, section 2.1). It is written from
+ * `docs/audit.md` alone, independently of the control plane's code.
  */
 import type { AuditEntry, SignedHead } from "../../api/client";
 import { concat, fromBase64, isSigned, sameBytes, sha256 } from "../../lib/crypto";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Whether the log's key signed a head. */
+/** Whether the log's key signed a tree head. */
 export async function isHeadSigned(key: string, head: SignedHead): Promise<boolean> {
   const numbers = new DataView(new ArrayBuffer(16));
   numbers.setBigUint64(0, BigInt(head.size));
@@ -21,7 +21,7 @@ export async function isHeadSigned(key: string, head: SignedHead): Promise<boole
   return isSigned(key, message, fromBase64(head.signature));
 }
 
-/** Whether a leaf is in the tree of a root (section 2.1.3.2). */
+/** Whether a leaf is in the tree with this root (section 2.1.3.2). */
 export async function isIncluded(
   hash: Bytes,
   index: number,
@@ -29,25 +29,25 @@ export async function isIncluded(
   proof: string[],
   root: string,
 ): Promise<boolean> {
-  let [node, last, now] = [index, size - 1, hash];
+  let [node, last, current] = [index, size - 1, hash];
   for (const step of proof.map(fromBase64)) {
     if (last === 0) {
       return false;
     }
     if (node % 2 === 1 || node === last) {
-      now = await parentHash(step, now);
+      current = await parentHash(step, current);
       while (node % 2 === 0 && node !== 0) {
-        [node, last] = up(node, last);
+        [node, last] = parent(node, last);
       }
     } else {
-      now = await parentHash(now, step);
+      current = await parentHash(current, step);
     }
-    [node, last] = up(node, last);
+    [node, last] = parent(node, last);
   }
-  return last === 0 && sameBytes(now, fromBase64(root));
+  return last === 0 && sameBytes(current, fromBase64(root));
 }
 
-/** Whether one tree begins with another (section 2.1.4.2). */
+/** Whether a tree extends an earlier one (section 2.1.4.2). */
 export async function isConsistent(
   first: number,
   firstRoot: string,
@@ -59,35 +59,37 @@ export async function isConsistent(
     return firstRoot === root && proof.length === 0;
   }
   const steps = proof.map(fromBase64);
-  const whole = Number.isInteger(Math.log2(first));
-  const seed = whole ? fromBase64(firstRoot) : steps.shift();
+  const isComplete = Number.isInteger(Math.log2(first));
+  const seed = isComplete ? fromBase64(firstRoot) : steps.shift();
   if (seed === undefined) {
     return false;
   }
   let [node, last] = [first - 1, size - 1];
   while (node % 2 === 1) {
-    [node, last] = up(node, last);
+    [node, last] = parent(node, last);
   }
-  let [old, now]: [Bytes, Bytes] = [seed, seed];
+  let [earlier, current]: [Bytes, Bytes] = [seed, seed];
   for (const step of steps) {
     if (last === 0) {
       return false;
     }
     if (node % 2 === 1 || node === last) {
-      old = await parentHash(step, old);
-      now = await parentHash(step, now);
+      earlier = await parentHash(step, earlier);
+      current = await parentHash(step, current);
       while (node % 2 === 0 && node !== 0) {
-        [node, last] = up(node, last);
+        [node, last] = parent(node, last);
       }
     } else {
-      now = await parentHash(now, step);
+      current = await parentHash(current, step);
     }
-    [node, last] = up(node, last);
+    [node, last] = parent(node, last);
   }
-  return last === 0 && sameBytes(old, fromBase64(firstRoot)) && sameBytes(now, fromBase64(root));
+  return (
+    last === 0 && sameBytes(earlier, fromBase64(firstRoot)) && sameBytes(current, fromBase64(root))
+  );
 }
 
-/** The hash of the leaf that an entry is in the tree of a tenant. */
+/** The hash of an entry as a leaf of a tenant's tree. */
 export async function leafHash(tenant: string, entry: AuditEntry): Promise<Bytes> {
   const { seq, created_at, actor, action, target, detail } = entry;
   const text = canonicalJson({
@@ -102,7 +104,8 @@ export async function leafHash(tenant: string, entry: AuditEntry): Promise<Bytes
   return sha256(concat(Uint8Array.of(0), new TextEncoder().encode(text)));
 }
 
-function up(node: number, last: number): [number, number] {
+/** A node's index one level up, and that level's last index. */
+function parent(node: number, last: number): [number, number] {
   return [Math.floor(node / 2), Math.floor(last / 2)];
 }
 
@@ -110,7 +113,7 @@ function parentHash(left: Bytes, right: Bytes): Promise<Bytes> {
   return sha256(concat(Uint8Array.of(1), left, right));
 }
 
-/** Microseconds since 1970 of an RFC 3339 time, of which Date keeps the thousandth. */
+/** An RFC 3339 time in microseconds since 1970; `Date` would keep milliseconds only. */
 function microseconds(at: string): bigint {
   const fraction = /\.(\d{1,6})/.exec(at)?.[1] ?? "";
   const seconds = Math.floor(Date.parse(at) / 1000);
@@ -122,13 +125,13 @@ function uuid(text: string): Bytes {
   return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16));
 }
 
-/** JSON in its canonical form (RFC 8785), for what JSON.parse gives. */
+/** A parsed JSON value in its canonical form (RFC 8785). */
 function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) {
     return `[${value.map(canonicalJson).join(",")}]`;
   }
   if (value !== null && typeof value === "object") {
-    // By UTF-16 code units, which is how JavaScript compares strings.
+    // Sorted by UTF-16 code units, as JavaScript compares strings.
     const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
     return `{${fields.map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`).join(",")}}`;
   }

@@ -1,6 +1,6 @@
 import { textParam } from "../../lib/searchParams";
 
-/** What the address of the audit log says. */
+/** The search parameters of the audit log. */
 export interface AuditSearch {
   actor?: string | undefined;
   action?: string | undefined;

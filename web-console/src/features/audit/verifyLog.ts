@@ -3,25 +3,25 @@ import { t } from "../../lib/strings";
 import { isConsistent, isHeadSigned, isIncluded, leafHash } from "./merkleTree";
 
 /**
- * Verifies that the log's latest head is signed, and that its tree is an extension of the
- * first one. Returns how many entries it has.
+ * Verifies that the log's latest tree head is signed and consistent with the first one.
+ * Returns how many entries the log has.
  */
 export async function verifyLog(api: Api): Promise<number> {
   const { log_key, head } = await unwrap(api.GET("/v1/audit/head"));
   const proof = await unwrap(
     api.GET("/v1/audit/consistency", { params: { query: { first: 1, size: head.size } } }),
   );
-  const holds =
+  const isValid =
     (await isHeadSigned(log_key, head)) &&
     proof.root === head.root &&
     (await isConsistent(1, proof.first_root, head.size, head.root, proof.consistency));
-  if (!holds) {
-    throw new Error(t.audit.notProven);
+  if (!isValid) {
+    throw new Error(t.audit.notVerified);
   }
   return head.size;
 }
 
-/** An entry, and whether the tree of the latest signed head holds it. */
+/** An entry, and whether it is in the tree of the latest signed head. */
 export async function fetchProvenEntry(
   api: Api,
   tenant: string,

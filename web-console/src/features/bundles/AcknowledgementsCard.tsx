@@ -4,19 +4,22 @@ import type { Bundle, DisconnectAcknowledgement } from "../../api/client";
 import { Card } from "../../components/Card";
 import { t } from "../../lib/strings";
 
-/** How long after a bundle was disconnected each end acknowledged it. */
+/** How long after the disconnect each end acknowledged it. */
 export function AcknowledgementsCard(props: {
   bundle: Bundle;
   acknowledgements: DisconnectAcknowledgement[];
 }) {
   const { bundle } = props;
   const delay = (endpointId: string): string => {
-    const found = props.acknowledgements.find((one) => one.endpoint_id === endpointId);
-    if (!found || !bundle.disconnected_at) {
+    const acknowledgement = props.acknowledgements.find((one) => one.endpoint_id === endpointId);
+    if (!acknowledgement || !bundle.disconnected_at) {
       return t.bundle.notYet;
     }
-    // Two clocks: an acknowledgement may seem to come before the disconnect.
-    const ms = Math.max(0, Date.parse(found.obeyed_at) - Date.parse(bundle.disconnected_at));
+    // The clocks may differ, so that an acknowledgement seems to come before the disconnect.
+    const ms = Math.max(
+      0,
+      Date.parse(acknowledgement.obeyed_at) - Date.parse(bundle.disconnected_at),
+    );
     return t.bundle.after(`${ms.toLocaleString()} ms`);
   };
   const rows = [
@@ -24,7 +27,7 @@ export function AcknowledgementsCard(props: {
     { end: t.bundle.producerEnd, endpointId: bundle.producer_endpoint_id },
   ];
   return (
-    <Card title={t.bundle.obeyed}>
+    <Card title={t.bundle.acknowledgements}>
       <Table>
         <Table.Tbody>
           {rows.map(({ end, endpointId }) => (

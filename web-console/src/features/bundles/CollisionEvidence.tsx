@@ -18,8 +18,8 @@ export function CollisionEvidence(props: { collision: Collision }) {
     queryFn: () => fetchEvidence(api, collision.id),
   });
   const tickets = [
-    { label: t.bundle.recorded, ticket: collision.recorded },
-    { label: t.bundle.reported, ticket: collision.reported },
+    { label: t.bundle.recordedTicket, ticket: collision.recorded },
+    { label: t.bundle.conflictingTicket, ticket: collision.reported },
   ];
   return (
     <Alert
@@ -49,7 +49,7 @@ export function CollisionEvidence(props: { collision: Collision }) {
           {({ evidence, ticketCount, areSigned }) => (
             <>
               <Text fw={600} data-testid="verdict">
-                {areSigned ? t.bundle.vouched[ticketCount] : t.bundle.notSigned}
+                {areSigned ? t.bundle.signed[ticketCount] : t.bundle.notSigned}
               </Text>
               <Button
                 size="xs"
@@ -61,7 +61,7 @@ export function CollisionEvidence(props: { collision: Collision }) {
                   new Blob([JSON.stringify(evidence, null, 2)], { type: "application/json" }),
                 )}
               >
-                {t.audit.export}
+                {t.export}
               </Button>
             </>
           )}

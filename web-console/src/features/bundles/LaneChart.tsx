@@ -8,13 +8,13 @@ import { QueryState } from "../../components/QueryState";
 import { t } from "../../lib/strings";
 import { REFETCH_INTERVAL_MS } from "./useBundle";
 
-// Of the drawing, in pixels.
+// Sizes in pixels.
 const STEP = 22;
 const RADIUS = 7;
 const CHAIN_Y = 14;
 const FORK_Y = 48;
 
-/** A lane's tickets as a chain of dots, and the fork where there is one. */
+/** A lane's tickets as a chain of dots, with the fork if there is one. */
 export function LaneChart(props: {
   bundle: Bundle;
   lane: number;
@@ -60,7 +60,7 @@ function useTickets(bundle: Bundle, lane: number) {
   });
 }
 
-/** The drawing: tickets in the order of their numbers, the fork's second ticket below. */
+/** The chart: tickets in the order of their numbers, the fork's second ticket below. */
 function Chain(props: { tickets: RecordedTicket[]; forkAt: number | undefined }) {
   const { tickets, forkAt } = props;
   const first = tickets[0]?.n ?? 0;
@@ -71,7 +71,7 @@ function Chain(props: { tickets: RecordedTicket[]; forkAt: number | undefined })
       width={end + STEP * 2}
       height={forkAt === undefined ? 28 : 64}
       role="img"
-      aria-label={`${tickets.length}`}
+      aria-label={t.bundle.ticketCount(tickets.length)}
     >
       <line className="chain" x1={RADIUS} y1={CHAIN_Y} x2={end} y2={CHAIN_Y} />
       {forkAt !== undefined && (

@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useAuth } from "../../api/AuthContext";
 import { unwrap, unwrapWithEtag } from "../../api/client";
 
-/** Exchanges make no events, so a bundle in use is read again this often, in milliseconds. */
+/** Exchanges emit no events, so a bundle in use is polled. */
 export const REFETCH_INTERVAL_MS = 3_000;
 
-/** A bundle with its pair and lanes and, if it was disconnected, why and which ends acknowledged it. */
+/** A bundle with its pair, lanes, collision and disconnect acknowledgements. */
 export function useBundle(id: string) {
   const { api } = useAuth();
   const path = { params: { path: { id } } };

@@ -10,7 +10,7 @@ import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-const COLUMNS = [t.collisions.at, t.collisions.kind, t.collisions.where, t.bundle.title];
+const COLUMNS = [t.time, t.kind, t.collisions.where, t.bundle.title];
 
 export function CollisionsPage() {
   const { api } = useAuth();

@@ -14,11 +14,11 @@ import { EnrolAgentDialog } from "./EnrolAgentDialog";
 import { RevokeEndpointDialog } from "./RevokeEndpointDialog";
 
 const COLUMNS = [
-  t.endpoints.name,
-  t.endpoints.role,
-  t.endpoints.state,
+  t.name,
+  t.role,
+  t.state,
   t.endpoints.seen,
-  t.endpoints.version,
+  t.version,
   t.endpoints.fingerprint,
   t.endpoints.error,
 ];

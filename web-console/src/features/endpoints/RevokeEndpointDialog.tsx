@@ -1,6 +1,6 @@
 import { useAuth } from "../../api/AuthContext";
 import { type Endpoint, unwrap } from "../../api/client";
-import { ReasonDialog } from "../../components/ActionDialog";
+import { ReasonDialog } from "../../components/ReasonDialog";
 import { t } from "../../lib/strings";
 
 export function RevokeEndpointDialog(props: { endpoint: Endpoint }) {
@@ -8,7 +8,7 @@ export function RevokeEndpointDialog(props: { endpoint: Endpoint }) {
   const { endpoint } = props;
   return (
     <ReasonDialog
-      label={t.endpoints.revoke}
+      label={t.revoke}
       hint={t.endpoints.revokeHint}
       danger
       confirmText={endpoint.name}

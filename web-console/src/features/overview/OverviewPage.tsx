@@ -12,7 +12,7 @@ import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { useLive } from "../../live/LiveProvider";
 
-/** How often the figures are read again, in milliseconds. */
+/** Exchanges emit no events, so the figures are polled. */
 const REFETCH_INTERVAL_MS = 5_000;
 const MAX_EVENTS_SHOWN = 50;
 
@@ -32,7 +32,7 @@ export function OverviewPage() {
   );
 }
 
-/** The tenant's events since the page was opened, the newest first. */
+/** The tenant's events since the page was opened, newest first. */
 function EventsCard() {
   const { events } = useLive();
   return (

@@ -11,9 +11,9 @@ import { StateBadge } from "../../components/StateBadge";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-const COLUMNS = [t.bundle.title, t.pairs.state, t.bundle.exchanges, t.pairs.created];
+const COLUMNS = [t.bundle.title, t.state, t.bundle.exchanges, t.pairs.created];
 
-/** The bundles that a pair has had, the newest first. */
+/** A pair's current and past bundles, newest first. */
 export function BundlesTable(props: { pairId: string }) {
   const { api } = useAuth();
   const query = useQuery({

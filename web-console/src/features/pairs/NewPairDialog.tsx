@@ -1,4 +1,4 @@
-import { Select, Stack, Text, TextInput } from "@mantine/core";
+import { Select, Stack, Text } from "@mantine/core";
 import { useInputState } from "@mantine/hooks";
 import { useState } from "react";
 
@@ -6,15 +6,12 @@ import { useAuth } from "../../api/AuthContext";
 import { type Api, type Policy, type Role, unwrap } from "../../api/client";
 import { createEnrolmentToken, fetchParties } from "../../api/parties";
 import { ActionDialog } from "../../components/ActionDialog";
+import { NameInput } from "../../components/NameInput";
 import { OneTimeSecret } from "../../components/OneTimeSecret";
 import { t } from "../../lib/strings";
+import { SUITES } from "./suites";
 
-const SUITES = [
-  { value: "1", label: "1: X25519" },
-  { value: "2", label: "2: X25519 + ML-KEM-768" },
-];
-
-/** Asks for two names, and ends in the commands that enrol the two agents. */
+/** Creates a pair from two names, then shows the commands that enrol its two agents. */
 export function NewPairDialog() {
   const { api } = useAuth();
   const [consumer, setConsumer] = useInputState("");
@@ -30,7 +27,7 @@ export function NewPairDialog() {
         body: {
           consumer_id: consumerId,
           producer_id: producerId,
-          // What is left out has its default.
+          // The other fields take their defaults.
           policy: { suite: Number(suite), reporting } as Policy,
         },
       }),
@@ -50,20 +47,16 @@ export function NewPairDialog() {
 
   return (
     <ActionDialog label={t.pairs.new} submitLabel={t.create} primary onSubmit={create}>
-      <TextInput
+      <NameInput
         label={t.pairs.newConsumer}
         description={t.pairs.newHint}
-        required
-        maxLength={100}
         value={consumer}
         onChange={setConsumer}
         data-autofocus
       />
-      <TextInput
+      <NameInput
         label={t.pairs.newProducer}
         description={t.pairs.newHint}
-        required
-        maxLength={100}
         value={producer}
         onChange={setProducer}
       />
@@ -85,14 +78,14 @@ export function NewPairDialog() {
   );
 }
 
-/** The id of the party with a name, which is created if there is none. */
+/** The ID of the party with this name, which is created if it does not exist. */
 async function findOrCreateParty(api: Api, role: Role, name: string): Promise<string> {
   const parties = await fetchParties(api, role);
   const found = parties.find((party) => party.name === name);
   return (found ?? (await unwrap(api.POST(`/v1/${role}s`, { body: { name } })))).id;
 }
 
-/** The command that enrols and starts an agent; its token works once. */
+/** The command that enrols and starts an agent, with a one-time token. */
 async function enrolCommand(
   api: Api,
   role: Role,

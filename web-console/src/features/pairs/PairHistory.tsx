@@ -9,7 +9,7 @@ import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 
-/** What the audit log says of a pair, the newest first. */
+/** A pair's entries in the audit log, newest first. */
 export function PairHistory(props: { pairId: string }) {
   const { api } = useAuth();
   const query = useQuery({

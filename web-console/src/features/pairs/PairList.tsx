@@ -16,13 +16,13 @@ const PAGE_SIZE = 200;
 /** The height of a row, in pixels. */
 const ROW_HEIGHT = 44;
 
-/** The pairs that a search finds, fetched page by page as one scrolls. */
+/** The pairs that match a search, fetched page by page while scrolling. */
 export function PairList(props: { search: PairsSearch }) {
   const { search, state } = props.search;
   const query = usePairs(props.search);
   return (
     <>
-      <QueryState query={query} emptyText={search || state ? t.pairs.nothingFound : t.pairs.none}>
+      <QueryState query={query} emptyText={search || state ? t.pairs.noMatch : t.pairs.none}>
         {(pairs) => <VirtualTable pairs={pairs} query={query} />}
       </QueryState>
       <LoadMoreButton query={query} />
@@ -41,7 +41,7 @@ function usePairs({ search, state, sort }: PairsSearch) {
             limit: PAGE_SIZE,
             ...(cursor ? { cursor } : {}),
             ...(search ? { search } : {}),
-            // The control plane refuses what is no state or order.
+            // The control plane refuses an unknown state or order.
             ...(state ? { state: state as PairState } : {}),
             ...(sort ? { sort: sort as PairSort } : {}),
           },
@@ -50,7 +50,7 @@ function usePairs({ search, state, sort }: PairsSearch) {
   });
 }
 
-/** Only the rows in sight are in the document. */
+/** A table of which only the visible rows are in the document. */
 function VirtualTable(props: { pairs: Pair[]; query: ReturnType<typeof usePairs> }) {
   const { pairs } = props;
   const scrollElement = useRef<HTMLDivElement>(null);
@@ -81,7 +81,7 @@ function VirtualTable(props: { pairs: Pair[]; query: ReturnType<typeof usePairs>
       <div role="row" className="row head" aria-rowindex={1}>
         <span role="columnheader">{t.pairs.consumer}</span>
         <span role="columnheader">{t.pairs.producer}</span>
-        <span role="columnheader">{t.pairs.state}</span>
+        <span role="columnheader">{t.state}</span>
         <span role="columnheader">{t.pairs.suite}</span>
         <span role="columnheader">{t.pairs.reporting}</span>
         <span role="columnheader">{t.pairs.created}</span>

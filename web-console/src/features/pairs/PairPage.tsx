@@ -16,7 +16,7 @@ import { PolicyForm } from "./PolicyForm";
 export function PairPage() {
   const { id } = useParams({ from: "/pairs/$id" });
   const { api } = useAuth();
-  // Kept here, since the form starts afresh with each version of the pair.
+  // Kept here because the form is created anew for each version of the pair.
   const [hasConflict, setHasConflict] = useState(false);
   const query = useQuery({
     queryKey: ["pair", id],

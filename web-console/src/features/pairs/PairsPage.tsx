@@ -24,7 +24,7 @@ export function PairsPage() {
   const search = useSearch({ from: "/pairs" });
   const navigate = useNavigate({ from: "/pairs" });
   const change = (changes: PairsSearch) =>
-    void navigate({ search: (now) => ({ ...now, ...changes }), replace: true });
+    void navigate({ search: (current) => ({ ...current, ...changes }), replace: true });
   return (
     <Stack>
       <PageHeader title={t.pages.pairs}>{canOperate(auth) && <NewPairDialog />}</PageHeader>
@@ -37,7 +37,7 @@ export function PairsPage() {
           onChange={(text) => change({ search: text || undefined })}
         />
         <Select
-          label={t.pairs.state}
+          label={t.state}
           data={["active", "disconnected"]}
           placeholder={t.pairs.any}
           clearable

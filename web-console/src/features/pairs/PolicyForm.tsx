@@ -6,6 +6,7 @@ import { canOperate, useAuth } from "../../api/AuthContext";
 import { ApiError, type Pair, type Policy, unwrap } from "../../api/client";
 import { FormCard } from "../../components/FormCard";
 import { t } from "../../lib/strings";
+import { SUITES } from "./suites";
 
 const NUMBER_FIELDS = [
   "report_interval_ms",
@@ -63,7 +64,7 @@ export function PolicyForm(props: {
         label={t.pairs.suite}
         allowDeselect={false}
         readOnly={readOnly}
-        data={["1", "2"]}
+        data={SUITES}
         value={String(policy.suite)}
         onChange={(value) => setPolicy({ ...policy, suite: Number(value) })}
       />

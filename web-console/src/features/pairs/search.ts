@@ -1,6 +1,6 @@
 import { textParam } from "../../lib/searchParams";
 
-/** What the address of the list of pairs says. */
+/** The search parameters of the list of pairs. */
 export interface PairsSearch {
   search?: string | undefined;
   state?: string | undefined;

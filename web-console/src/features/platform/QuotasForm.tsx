@@ -38,7 +38,7 @@ export function QuotasForm(props: { tenantId: string; quotas: Quotas; etag: stri
       actions={
         hasConflict && (
           <Button variant="default" onClick={reload}>
-            {t.tenant.readAgain}
+            {t.tenant.loadTheirs}
           </Button>
         )
       }

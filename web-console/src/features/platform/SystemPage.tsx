@@ -12,7 +12,7 @@ import { TenantsCard } from "./TenantsCard";
 
 const REFETCH_INTERVAL_MS = 5_000;
 
-/** The service as the platform's administrators see it. */
+/** The service as platform administrators see it. */
 export function SystemPage() {
   const { api } = useAuth();
   const system = useQuery({
@@ -78,13 +78,13 @@ function Database(props: { system: System }) {
         {t.system.migrations}: {system.migrations.join(", ")}
       </Text>
       <Text>
-        {t.system.waiting}:{" "}
+        {t.system.deliveriesDue}:{" "}
         {system.waiting_since ? (
           <>
-            {system.tenants_waiting} <Timestamp at={system.waiting_since} />
+            {system.tenants_waiting} · {t.system.since} <Timestamp at={system.waiting_since} />
           </>
         ) : (
-          t.system.nothingWaits
+          t.system.noneDue
         )}
       </Text>
     </>
@@ -96,8 +96,8 @@ function MasterKeysTable(props: { keys: KeyVersion[] }) {
     <Table>
       <Table.Thead>
         <Table.Tr>
-          <Table.Th>{t.system.version}</Table.Th>
-          <Table.Th>{t.system.state}</Table.Th>
+          <Table.Th>{t.version}</Table.Th>
+          <Table.Th>{t.state}</Table.Th>
           <Table.Th>{t.system.loaded}</Table.Th>
           <Table.Th>{t.system.since}</Table.Th>
         </Table.Tr>

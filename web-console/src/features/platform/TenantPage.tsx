@@ -4,17 +4,18 @@ import { useNavigate, useParams } from "@tanstack/react-router";
 
 import { useAuth } from "../../api/AuthContext";
 import { type Tenant, unwrap, unwrapEmpty, unwrapWithEtag } from "../../api/client";
-import { ActionDialog, ReasonDialog } from "../../components/ActionDialog";
+import { ActionDialog } from "../../components/ActionDialog";
 import { OverviewMetrics } from "../../components/OverviewMetrics";
 import { PageHeader } from "../../components/PageHeader";
 import { QueryState } from "../../components/QueryState";
+import { ReasonDialog } from "../../components/ReasonDialog";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { QuotasForm } from "./QuotasForm";
 
 const REFETCH_INTERVAL_MS = 5_000;
 
-/** A tenant as the platform's administrators see it: figures and quotas, none of its content. */
+/** A tenant as platform administrators see it: figures and quotas, none of its content. */
 export function TenantPage() {
   const { id } = useParams({ from: "/tenants/$id" });
   const { api } = useAuth();

@@ -6,7 +6,7 @@ import { useState } from "react";
 import { t } from "../../lib/strings";
 import { useTenants } from "./useTenants";
 
-/** Goes to a tenant's figures, or with none back to the service's. */
+/** Selects the tenant to view; cleared, it returns to the system page. */
 export function TenantSelect(props: { tenant: string | undefined }) {
   const [typed, setTyped] = useState("");
   const [search] = useDebouncedValue(typed, 250);
@@ -23,7 +23,7 @@ export function TenantSelect(props: { tenant: string | undefined }) {
       clearButtonProps={{ "aria-label": t.tenant.all }}
       nothingFoundMessage={t.tenant.none}
       data={tenants.map((tenant) => ({ value: tenant.id, label: tenant.name }))}
-      // The server has looked already, in ids too.
+      // The control plane has filtered already, by ID too.
       filter={({ options }) => options}
       value={props.tenant ?? null}
       onSearchChange={(text) =>

@@ -8,15 +8,16 @@ import { ActionDialog } from "../../components/ActionDialog";
 import { Card } from "../../components/Card";
 import { DataTable } from "../../components/DataTable";
 import { LoadMoreButton } from "../../components/LoadMoreButton";
+import { NameInput } from "../../components/NameInput";
 import { OneTimeSecret } from "../../components/OneTimeSecret";
 import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { useTenants } from "./useTenants";
 
-const COLUMNS = [t.access.name, t.system.id, t.system.since, t.system.state];
+const COLUMNS = [t.name, t.system.id, t.system.since, t.state];
 
-/** The tenants that a search finds, and a button to create one. */
+/** The tenants that match a search, and a button to create one. */
 export function TenantsCard() {
   const [search, setSearch] = useInputState("");
   const query = useTenants(search);
@@ -71,14 +72,7 @@ function NewTenantDialog() {
         return <OneTimeSecret label={name} text={token} />;
       }}
     >
-      <TextInput
-        label={t.access.name}
-        required
-        maxLength={100}
-        value={name}
-        onChange={setName}
-        data-autofocus
-      />
+      <NameInput value={name} onChange={setName} data-autofocus />
     </ActionDialog>
   );
 }

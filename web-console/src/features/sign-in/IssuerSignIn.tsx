@@ -19,7 +19,7 @@ export function IssuerSignIn() {
       saveTenant(id);
     } catch (failure) {
       setChoices(undefined);
-      setError(failure instanceof ApiError ? t.signIn.notATenant : String(failure));
+      setError(failure instanceof ApiError ? t.signIn.unknownTenant : String(failure));
     }
   };
   useEffect(() => {
@@ -53,7 +53,7 @@ export function IssuerSignIn() {
             {t.signIn.continue}
           </Button>
         ) : choices.length === 0 ? (
-          <Text>{t.signIn.nobody}</Text>
+          <Text>{t.signIn.noIssuers}</Text>
         ) : (
           choices.map((choice) => (
             <Button
@@ -70,7 +70,7 @@ export function IssuerSignIn() {
   );
 }
 
-/** Where the control plane sends the browser on to the issuer. */
+/** The address that redirects the browser to the issuer. */
 function loginAddress(tenant: string, issuer: string): string {
   return `/v1/auth/login?${new URLSearchParams({ tenant, issuer }).toString()}`;
 }

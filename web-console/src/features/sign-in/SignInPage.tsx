@@ -7,7 +7,7 @@ import { IssuerSignIn } from "./IssuerSignIn";
 import { TokenSignIn } from "./TokenSignIn";
 
 export function SignInPage(props: {
-  /** Why one has to sign in; empty at the first visit. */
+  /** Why the last session ended; empty at the first visit. */
   message: string;
   onSignedIn: (auth: Auth) => void;
 }) {

@@ -6,7 +6,7 @@ import { ApiError } from "../../api/client";
 import { type Auth, signInWithToken } from "../../api/credentials";
 import { t } from "../../lib/strings";
 
-/** Signs in with an API token, once one asks for that. */
+/** A link that opens the form to sign in with an API token. */
 export function TokenSignIn(props: { onSignedIn: (auth: Auth) => void }) {
   const [isOpen, setOpen] = useState(false);
   const [token, setToken] = useInputState("");
@@ -19,8 +19,8 @@ export function TokenSignIn(props: { onSignedIn: (auth: Auth) => void }) {
     try {
       props.onSignedIn(await signInWithToken(token.trim()));
     } catch (failure) {
-      const isUnknown = failure instanceof ApiError && [401, 403].includes(failure.status);
-      setError(isUnknown ? t.signIn.unknown : String(failure));
+      const isRefused = failure instanceof ApiError && [401, 403].includes(failure.status);
+      setError(isRefused ? t.signIn.refused : String(failure));
     }
   };
   if (!isOpen) {
@@ -35,7 +35,7 @@ export function TokenSignIn(props: { onSignedIn: (auth: Auth) => void }) {
       <Stack>
         <TextInput
           label={t.signIn.token}
-          description={t.signIn.dev}
+          description={t.signIn.tokenHint}
           type="password"
           autoComplete="off"
           error={error ? <span role="alert">{error}</span> : undefined}

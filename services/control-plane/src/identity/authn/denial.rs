@@ -3,25 +3,13 @@
 //! Only credentials that exist are noted: whoever sends garbage concerns nobody,
 //! and must not be able to fill a tenant's log.
 
-use armour_storage::Actor;
-use governor::{DefaultKeyedRateLimiter, Quota};
-use serde_json::json;
 use std::num::NonZeroU32;
+
+use armour_storage::{Actor, IdentityAction, Store};
+use governor::{DefaultKeyedRateLimiter, Quota};
 use uuid::Uuid;
 
-use super::{Authn, Route};
-
-/// Notes a minute and tenant; what exceeds it is logged by the service alone.
-const NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
-
-/// Limits how fast denied attempts fill a log.
-pub struct DenialLimiter(DefaultKeyedRateLimiter<Uuid>);
-
-impl Default for DenialLimiter {
-    fn default() -> Self {
-        Self(DefaultKeyedRateLimiter::keyed(Quota::per_minute(NOTES)))
-    }
-}
+use super::route::Route;
 
 /// An attempt.
 pub struct Denied<'a> {
@@ -33,19 +21,39 @@ pub struct Denied<'a> {
     pub route: &'a Route,
 }
 
-impl Denied<'_> {
-    /// Writes the entry. The denial stands whether that succeeds or not.
-    pub async fn note(&self, authn: &Authn, why: &str) {
-        let (tenant, actor, route) = (self.tenant, &self.actor, self.route);
-        if authn.denials.0.check_key(&tenant).is_err() {
+/// Notes denied attempts, though no faster than anybody would read.
+pub struct DenialLog {
+    store: Store,
+    limiter: DefaultKeyedRateLimiter<Uuid>,
+}
+
+impl DenialLog {
+    /// Notes them in this database.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            limiter: DefaultKeyedRateLimiter::keyed(Quota::per_minute(MAX_NOTES)),
+        }
+    }
+
+    /// Writes an attempt's entry. The denial stands whether that succeeds or not.
+    pub async fn note(&self, denied: &Denied<'_>, why: &str) {
+        let Denied {
+            tenant,
+            actor,
+            route,
+        } = denied;
+        if self.limiter.check_key(tenant).is_err() {
             tracing::warn!(%tenant, %actor, %route, why, "denied; too many to note");
             return;
         }
         let written = async {
-            let mut tx = authn.store.tenant(tenant).await?;
-            tx.audit_log()
-                .append(actor, "access.deny", route, json!({ "why": why }))
-                .await?;
+            let mut tx = self.store.tenant(*tenant).await?;
+            let action = IdentityAction::AccessDeny {
+                route: &route.to_string(),
+                why,
+            };
+            tx.audit_log().append(actor, action).await?;
             tx.commit().await
         };
         if let Err(error) = written.await {
@@ -53,3 +61,6 @@ impl Denied<'_> {
         }
     }
 }
+
+/// Notes a minute and tenant; what exceeds it is logged by the service alone.
+const MAX_NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");

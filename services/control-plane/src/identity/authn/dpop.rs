@@ -1,6 +1,7 @@
 //! DPoP proofs (RFC 9449, section 4): whoever calls shows that they hold the key
 //! that an access token is bound to, anew with each call.
 
+use armour_api::ProblemType;
 use axum::http::{Method, header, request::Parts};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
@@ -11,8 +12,9 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
-use super::{Authn, nonce};
+use super::{nonce, state::Authn};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// How far an endpoint's clock may be off without a nonce, in seconds.
@@ -102,6 +104,18 @@ pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiRes
     })
 }
 
+/// Takes a proof, which works once for all replicas.
+///
+/// # Errors
+/// 401 if it was taken before.
+pub async fn consume(authn: &Authn, tenant: Uuid, proof: &Proof) -> ApiResult<()> {
+    let request = (proof.hash.to_vec(), proof.remember_until);
+    match authn.proofs.submit(tenant, request).await? {
+        true => Ok(()),
+        false => Err(invalid("it was used before")),
+    }
+}
+
 /// Until when the proof could be used again. Fresh is what names a nonce of ours, or
 /// without one was made within a minute of our time (section 11.1).
 fn fresh_until(authn: &Authn, claims: &Claims) -> ApiResult<DateTime<Utc>> {
@@ -114,21 +128,21 @@ fn fresh_until(authn: &Authn, claims: &Claims) -> ApiResult<DateTime<Utc>> {
         }
     };
     until.ok_or_else(|| {
-        ApiError::unauthenticated_by(
-            "use-dpop-nonce",
+        ApiError::new(
+            ProblemType::UseDpopNonce,
             "the DPoP proof is not fresh: make it anew with the nonce of this answer's DPoP-Nonce",
-            "DPoP algs=\"EdDSA\", error=\"use_dpop_nonce\"",
         )
+        .with_challenge("DPoP algs=\"EdDSA\", error=\"use_dpop_nonce\"")
     })
 }
 
 /// 401: the proof does not prove it (RFC 9449, section 7.1).
 pub fn invalid(detail: &str) -> ApiError {
-    ApiError::unauthenticated_by(
-        "invalid-dpop-proof",
+    ApiError::new(
+        ProblemType::InvalidDpopProof,
         format!("the DPoP proof is not valid: {detail}"),
-        "DPoP algs=\"EdDSA\", error=\"invalid_dpop_proof\"",
     )
+    .with_challenge("DPoP algs=\"EdDSA\", error=\"invalid_dpop_proof\"")
 }
 
 fn ed25519(jwk: &Jwk) -> Option<String> {

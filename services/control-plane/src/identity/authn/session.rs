@@ -1,65 +1,26 @@
-//! People's sessions: a cookie that scripts cannot read, and a token against
-//! forged cross-site calls that only the page itself can know.
+//! People's sessions, and the token against forged cross-site calls that only the page
+//! itself can know.
 
+use armour_api::ProblemType;
 use armour_storage::{Actor, Tx};
-use axum::http::{HeaderValue, header, request::Parts};
+use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Authn, Principal, Refusal, Route, Used, Verified, invalid};
+use super::{
+    credential::invalid,
+    principal::Principal,
+    route::Route,
+    state::Authn,
+    verified::{Refusal, Used, Verified},
+};
 use crate::{
     http::problem::{ApiError, ApiResult},
-    identity::token::{self, Kind, Token},
+    identity::token::Token,
 };
 
-/// The session's cookie. The prefix has browsers take it over TLS and for this
-/// host and all paths only.
-pub const COOKIE: &str = "__Host-armour-session";
-
-/// The session cookie's token, if the request has one.
-pub fn cookie(parts: &Parts) -> Option<Token> {
-    token::parse(value(parts, COOKIE)?).filter(|token| token.kind == Kind::Session)
-}
-
-/// A cookie's value.
-pub fn value<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-}
-
-/// A `Set-Cookie` for this host, out of reach of scripts; `None` erases it.
-///
-/// # Errors
-/// If the value cannot be in a header.
-pub fn set(name: &str, value: Option<&str>, max_age: i64) -> ApiResult<HeaderValue> {
-    let max_age = if value.is_some() { max_age } else { 0 };
-    let value = value.unwrap_or_default();
-    // Lax: the provider's redirect back is a navigation from another site.
-    HeaderValue::from_str(&format!(
-        "{name}={value}; Path=/; Max-Age={max_age}; Secure; HttpOnly; SameSite=Lax"
-    ))
-    .map_err(ApiError::internal)
-}
-
-/// What the page has to send along with calls that change something.
-pub fn csrf_token(hash: &[u8; 32]) -> String {
-    hex::encode(
-        Sha256::new()
-            .chain_update(b"armour/1 csrf")
-            .chain_update(hash)
-            .finalize(),
-    )
-}
-
 /// Checks a session, and that a call which changes something is the page's own.
-pub(super) async fn check(
+pub async fn verify(
     parts: &Parts,
     authn: &Authn,
     tx: &mut Tx,
@@ -93,6 +54,16 @@ pub(super) async fn check(
     })
 }
 
+/// What the page has to send along with calls that change something.
+fn csrf_token(hash: &[u8; 32]) -> String {
+    hex::encode(
+        Sha256::new()
+            .chain_update(b"armour/1 csrf")
+            .chain_update(hash)
+            .finalize(),
+    )
+}
+
 fn check_origin(parts: &Parts, csrf: &str) -> ApiResult<()> {
     let sent = parts.headers.get("x-csrf-token");
     let same = sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(csrf.as_bytes())));
@@ -103,8 +74,7 @@ fn check_origin(parts: &Parts, csrf: &str) -> ApiResult<()> {
         return Ok(());
     }
     Err(ApiError::new(
-        axum::http::StatusCode::FORBIDDEN,
-        "csrf",
+        ProblemType::Csrf,
         "calls of a session that change something need the X-CSRF-Token that /v1/whoami tells",
     ))
 }

@@ -1,13 +1,13 @@
 //! Workloads that enrol by a token of their platform's issuer: a Kubernetes
 //! service account's, for example.
 
-use armour_api::{IssuerKind, WorkloadRule};
-use armour_storage::Actor;
+use armour_api::{IssuerKind, ProblemType, WorkloadRule};
+use armour_storage::{Actor, IdentityAction};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Oidc, login::printable};
+use super::{state::Oidc, text::printable};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// A workload that an issuer vouches for, and the rule that admits it.
@@ -72,14 +72,14 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
             issuer: issuer.id,
             subject: printable(subject, 255),
         };
-        let detail = json!({ "why": "no rule fits" });
-        tx.audit_log()
-            .append(&actor, "access.deny", "POST /v1/enrol/workload", detail)
-            .await?;
+        let action = IdentityAction::AccessDeny {
+            route: "POST /v1/enrol/workload",
+            why: "no rule fits",
+        };
+        tx.audit_log().append(&actor, action).await?;
         tx.commit().await?;
         return Err(ApiError::new(
-            http::StatusCode::FORBIDDEN,
-            "not-admitted",
+            ProblemType::NotAdmitted,
             "the workload is known, but no rule lets it enrol",
         ));
     }
@@ -134,6 +134,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,12 +1,13 @@
 //! `/v1/api-tokens`: keys of programs and people, scoped by role.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, Problem, RotateApiToken};
-use armour_storage::{Counted, NewToken, StorageError};
+use armour_api::{
+    AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, ProblemType, RotateApiToken,
+};
+use armour_storage::{Counted, IdentityAction, NewToken, StorageError};
 use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use chrono::{DateTime, Duration, Utc};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -33,7 +34,8 @@ where
 
 /// Creates a token, which is shown this once.
 #[utoipa::path(post, path = "/v1/api-tokens", tag = "api-tokens", request_body = NewApiToken,
-    responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::OverQuota]))),
+    responses((status = 201, body = CreatedSecret)))]
 async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<Created> {
     check_text("name", &new.name, 100)?;
     if matches!(new.role, AccessRole::PlatformAdmin | AccessRole::Endpoint) {
@@ -48,7 +50,7 @@ async fn create(mut member: Member, Json(new): Json<NewApiToken>) -> ApiResult<C
 
 /// Lists tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/api-tokens", tag = "api-tokens", params(Cursor),
-    responses((status = 200, body = Page<ApiToken>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<ApiToken>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -59,14 +61,14 @@ async fn list(
 /// Revokes a token.
 #[utoipa::path(delete, path = "/v1/api-tokens/{id}", tag = "api-tokens",
     params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     member.tx.api_tokens().revoke(id).await?;
     member
         .tx
         .audit_log()
-        .append(&actor, "api-token.revoke", id, json!({}))
+        .append(&actor, IdentityAction::ApiTokenRevoke { id })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -76,7 +78,7 @@ async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// for the overlap, so that nothing has to be changed at the same moment.
 #[utoipa::path(post, path = "/v1/api-tokens/{id}/rotate", tag = "api-tokens",
     params(("id" = Uuid, Path)), request_body = RotateApiToken,
-    responses((status = 201, body = CreatedSecret), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = CreatedSecret)))]
 async fn rotate(
     mut member: Member,
     Id(id): Id,
@@ -116,7 +118,7 @@ async fn mint(
     replaces: Option<(Uuid, DateTime<Utc>)>,
 ) -> ApiResult<Created> {
     let actor = member.actor();
-    let (text, token) = token::mint(Kind::Api, member.tx.tenant_id());
+    let (text, token) = token::mint(Kind::Api, &member.tx);
     member
         .tx
         .api_tokens()
@@ -128,27 +130,26 @@ async fn mint(
             expires_at,
         })
         .await?;
-    let (action, detail) = match replaces {
-        None => (
-            "api-token.create",
-            json!({ "name": name, "role": role, "expires_at": expires_at }),
-        ),
-        Some((earlier, until)) => (
-            "api-token.rotate",
-            json!({ "name": name, "role": role, "replaces": earlier, "overlap_until": until }),
-        ),
+    let id = token.id;
+    let action = match replaces {
+        None => IdentityAction::ApiTokenCreate {
+            id,
+            name,
+            role,
+            expires_at,
+        },
+        Some((replaces, overlap_until)) => IdentityAction::ApiTokenRotate {
+            id,
+            name,
+            role,
+            replaces,
+            overlap_until,
+        },
     };
-    member
-        .tx
-        .audit_log()
-        .append(&actor, action, token.id, detail)
-        .await?;
+    member.tx.audit_log().append(&actor, action).await?;
     member.tx.commit().await?;
     Ok((
         StatusCode::CREATED,
-        Answer(CreatedSecret {
-            id: token.id,
-            token: text,
-        }),
+        Answer(CreatedSecret { id, token: text }),
     ))
 }

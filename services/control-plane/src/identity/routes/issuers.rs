@@ -4,15 +4,13 @@
 use crate::identity::authn::Authn;
 use crate::platform::egress::Egress;
 use armour_api::{
-    AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, Problem, WorkloadRule,
+    AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType, WorkloadRule,
 };
-use armour_storage::{Counted, client_secret};
+use armour_storage::{Counted, IdentityAction, client_secret};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use serde_json::json;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     http::extract::{Id, Ids, Json, check_text},
@@ -35,7 +33,8 @@ where
 
 /// Trusts an issuer.
 #[utoipa::path(post, path = "/v1/issuers", tag = "issuers", request_body = NewIssuer,
-    responses((status = 201, body = Issuer), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
+    responses((status = 201, body = Issuer)))]
 async fn create(
     State(egress): State<Egress>,
     mut member: Member,
@@ -48,7 +47,7 @@ async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.quotas().check(Counted::Issuers).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let issuer = tx.issuers().create(id, &new).await?;
     if let Some(secret) = &new.client_secret {
         tx.secrets()
@@ -56,7 +55,7 @@ async fn create(
             .await?;
     }
     tx.audit_log()
-        .append(&actor, "issuer.create", id, json!({ "issuer": issuer }))
+        .append(&actor, IdentityAction::IssuerCreate { issuer: &issuer })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(issuer)))
@@ -64,21 +63,21 @@ async fn create(
 
 /// Lists issuers.
 #[utoipa::path(get, path = "/v1/issuers", tag = "issuers",
-    responses((status = 200, body = Vec<Issuer>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<Issuer>)))]
 async fn list(mut member: Member) -> ApiResult<Answer<Vec<Issuer>>> {
     Ok(Answer(member.tx.issuers().list(None).await?))
 }
 
 /// One issuer.
 #[utoipa::path(get, path = "/v1/issuers/{id}", tag = "issuers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Issuer), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Issuer)))]
 async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Issuer>> {
     Ok(Answer(member.tx.issuers().find(id).await?))
 }
 
 /// Trusts an issuer no more; sessions that it vouched for end.
 #[utoipa::path(delete, path = "/v1/issuers/{id}", tag = "issuers", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     let actor = member.actor();
     let tx = &mut member.tx;
@@ -92,9 +91,10 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     tx.audit_log()
         .append(
             &actor,
-            "issuer.delete",
-            id,
-            json!({ "sessions_ended": ended }),
+            IdentityAction::IssuerDelete {
+                id,
+                sessions_ended: &ended,
+            },
         )
         .await?;
     member.tx.commit().await?;
@@ -104,7 +104,8 @@ async fn delete(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// Lets workloads of an issuer enrol.
 #[utoipa::path(post, path = "/v1/issuers/{id}/rules", tag = "issuers",
     params(("id" = Uuid, Path)), request_body = NewWorkloadRule,
-    responses((status = 201, body = WorkloadRule), (status = "4XX", body = Problem)))]
+    extensions(("x-problems" = json!([ProblemType::NotForWorkloads]))),
+    responses((status = 201, body = WorkloadRule)))]
 async fn create_rule(
     mut member: Member,
     Id(id): Id,
@@ -121,19 +122,15 @@ async fn create_rule(
     let actor = member.actor();
     let tx = &mut member.tx;
     if tx.issuers().find(id).await?.kind != IssuerKind::Workload {
-        return Err(ApiError::conflict(
-            "not-for-workloads",
+        return Err(ApiError::new(
+            ProblemType::NotForWorkloads,
             "the issuer is trusted for people, not for workloads",
         ));
     }
-    let rule = tx.workload_rules().create(Uuid::now_v7(), id, &new).await?;
+    let rule = tx.new_id();
+    let rule = tx.workload_rules().create(rule, id, &new).await?;
     tx.audit_log()
-        .append(
-            &actor,
-            "workload-rule.create",
-            rule.id,
-            json!({ "rule": rule }),
-        )
+        .append(&actor, IdentityAction::WorkloadRuleCreate { rule: &rule })
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(rule)))
@@ -142,7 +139,7 @@ async fn create_rule(
 /// Lists an issuer's rules; the first that fits is taken.
 #[utoipa::path(get, path = "/v1/issuers/{id}/rules", tag = "issuers",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = Vec<WorkloadRule>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Vec<WorkloadRule>)))]
 async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<WorkloadRule>>> {
     member.tx.issuers().find(id).await?;
     Ok(Answer(member.tx.workload_rules().list(id).await?))
@@ -151,7 +148,7 @@ async fn list_rules(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<Work
 /// Deletes a rule; endpoints that enrolled by it stay.
 #[utoipa::path(delete, path = "/v1/issuers/{id}/rules/{rule}", tag = "issuers",
     params(("id" = Uuid, Path), ("rule" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn delete_rule(mut member: Member, ids: Ids<2>) -> ApiResult<StatusCode> {
     let [id, rule] = ids.0;
     let actor = member.actor();
@@ -159,7 +156,7 @@ async fn delete_rule(mut member: Member, ids: Ids<2>) -> ApiResult<StatusCode> {
     member
         .tx
         .audit_log()
-        .append(&actor, "workload-rule.delete", rule, json!({}))
+        .append(&actor, IdentityAction::WorkloadRuleDelete { id: rule })
         .await?;
     member.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,16 +2,11 @@
 //! their end.
 
 use crate::identity::authn::Authn;
-use armour_api::{AccessRole, LoggedOut, Page, Problem, Session, Whoami};
-use armour_storage::{Actor, SessionScope, StorageError, id_token};
+use armour_api::{AccessRole, LoggedOut, Page, ProblemType, Session, Whoami};
+use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope, StorageError, id_token};
 use axum::extract::FromRef;
-use axum::{
-    Json as Answer,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde_json::json;
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum_extra::extract::CookieJar;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -19,8 +14,8 @@ use uuid::Uuid;
 use crate::{
     http::extract::{Cursor, Id, Params},
     http::problem::{ApiError, ApiResult},
-    identity::authn::{Member, session},
-    identity::oidc::{Oidc, login},
+    identity::authn::{Member, cookie},
+    identity::oidc::{Oidc, logout::logout_url},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -38,7 +33,7 @@ where
 
 /// Who the caller is.
 #[utoipa::path(get, path = "/v1/whoami", tag = "people",
-    responses((status = 200, body = Whoami), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Whoami)))]
 async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
     Ok(Answer(Whoami {
         tenant_id: member.tx.tenant_id(),
@@ -53,12 +48,16 @@ async fn whoami(member: Member) -> ApiResult<Answer<Whoami>> {
 
 /// Ends the calling session; the answer says where the browser ends the issuer's.
 #[utoipa::path(post, path = "/v1/logout", tag = "people",
-    responses((status = 200, body = LoggedOut), (status = "4XX", body = Problem)))]
-async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<Response> {
+    extensions(("x-problems" = json!([ProblemType::NoSession, ProblemType::NotFound]))),
+    responses((status = 200, body = LoggedOut)))]
+async fn logout(
+    State(oidc): State<Arc<Oidc>>,
+    mut member: Member,
+) -> ApiResult<(CookieJar, Answer<LoggedOut>)> {
     let actor = member.actor();
     let (Some(id), Actor::Person { issuer, .. }) = (member.principal.session, &actor) else {
-        return Err(ApiError::conflict(
-            "no-session",
+        return Err(ApiError::new(
+            ProblemType::NoSession,
             "an API token has no session; revoke it to end it",
         ));
     };
@@ -71,19 +70,17 @@ async fn logout(State(oidc): State<Arc<Oidc>>, mut member: Member) -> ApiResult<
         .as_ref()
         .and_then(|bytes| std::str::from_utf8(bytes).ok());
     // The session has ended whether or not the issuer can be asked.
-    let redirect = login::logout_url(&oidc, &issuer, hint).await.ok().flatten();
-    let mut answer = Answer(LoggedOut {
+    let redirect = logout_url(&oidc, &issuer, hint).await.ok().flatten();
+    let cookies = CookieJar::new().add(cookie::erase(cookie::SESSION));
+    let answer = Answer(LoggedOut {
         redirect: redirect.map(String::from),
-    })
-    .into_response();
-    let cookie = session::set(session::COOKIE, None, 0)?;
-    answer.headers_mut().append(header::SET_COOKIE, cookie);
-    Ok(answer)
+    });
+    Ok((cookies, answer))
 }
 
 /// The caller's sessions, latest first; for an administrator everybody's.
 #[utoipa::path(get, path = "/v1/sessions", tag = "people", params(Cursor),
-    responses((status = 200, body = Page<Session>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page<Session>)))]
 async fn list(
     mut member: Member,
     Params(cursor): Params<Cursor>,
@@ -99,7 +96,7 @@ async fn list(
 
 /// Ends a session of the caller's; an administrator ends anybody's.
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "people", params(("id" = Uuid, Path)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204)))]
 async fn end(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
     end_one(&mut member, id).await?;
     member.tx.commit().await?;
@@ -131,7 +128,13 @@ async fn end_one(member: &mut Member, id: Uuid) -> ApiResult<()> {
     member
         .tx
         .audit_log()
-        .append(&actor, "session.end", id, json!({ "by": "the caller" }))
+        .append(
+            &actor,
+            IdentityAction::SessionEnd {
+                id,
+                by: SessionEnd::Caller,
+            },
+        )
         .await?;
     Ok(())
 }

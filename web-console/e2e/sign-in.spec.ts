@@ -1,64 +1,18 @@
-import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Browser, type Page, expect, test } from "@playwright/test";
 
-import { startProvider } from "./provider.mjs";
-import { armour, data, shoot } from "./system";
+import { PROVIDER, signInAsStaff, startStaffLogin } from "./staffLogin";
+import { CONSOLE, armour, takeScreenshots } from "./system";
 
-const CONSOLE = "http://127.0.0.1:7300";
-const PORT = 7390;
-const PROVIDER = `http://127.0.0.1:${PORT}`;
-
-let provider: Awaited<ReturnType<typeof startProvider>> | undefined;
 let tenant: string;
+let stopProvider: (() => Promise<void>) | undefined;
 
 test.beforeAll(async () => {
-  // After a failure this runs again, in a worker that knows nothing of the first.
-  const earlier = JSON.parse(armour("issuers", "list", "-o", "json")) as { id: string }[];
-  for (const issuer of earlier) {
-    armour("issuers", "delete", issuer.id);
-  }
-  const clientSecret = randomBytes(24).toString("hex");
-  const file = join(data, "client-secret");
-  writeFileSync(file, clientSecret, { mode: 0o600 });
-  const made = JSON.parse(
-    armour(
-      ...["issuers", "create", "Staff login", "--kind", "people", "--url", PROVIDER],
-      ...["--audience", "armour", "--client-secret-file", file],
-      ...["--role", "armour-admins=tenant-admin", "--role", "armour-auditors=auditor"],
-      ...["--scope", "profile", "--scope", "groups", "-o", "json"],
-    ),
-  ) as { id: string };
-  tenant = (JSON.parse(armour("whoami", "-o", "json")) as { tenant_id: string }).tenant_id;
-  provider = await startProvider({
-    port: PORT,
-    clientId: "armour",
-    clientSecret,
-    console: CONSOLE,
-    backChannel: `${CONSOLE}/v1/auth/back-channel-logout/${tenant}/${made.id}`,
-  });
+  ({ tenant, stop: stopProvider } = await startStaffLogin());
 });
 
 test.afterAll(async () => {
-  await provider?.stop();
+  await stopProvider?.();
 });
-
-/** Signs in with the provider's own pages. */
-async function signIn(page: Page, login: string) {
-  await page.goto(`/?tenant=${tenant}`);
-  await page.getByRole("link", { name: "Sign in with Staff login" }).click();
-  await page.getByPlaceholder("Enter any login").fill(login);
-  await page.getByPlaceholder("and password").fill("any");
-  await page.getByRole("button", { name: "Sign-in" }).click();
-  await page.getByRole("button", { name: "Continue" }).click();
-}
-
-/** Another browser, with cookies of its own. */
-async function another(browser: Browser): Promise<Page> {
-  const context = await browser.newContext({ baseURL: CONSOLE });
-  return context.newPage();
-}
 
 test("a person signs in, acts in their own name, and signs out here and there", async ({
   page,
@@ -70,13 +24,13 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   await page.getByRole("link", { name: "Pairs" }).click();
   await expect(page.getByRole("row").filter({ hasText: "laptop" })).toBeVisible();
 
-  // The cookie is out of reach of scripts and for this host alone.
+  // The cookie is hidden from scripts and limited to this host.
   const cookies = await page.context().cookies();
   const cookie = cookies.find((one) => one.name === "__Host-armour-session");
   expect(cookie).toMatchObject({ httpOnly: true, secure: true, sameSite: "Lax", path: "/" });
   expect(await page.evaluate(() => document.cookie)).not.toContain("armour");
 
-  // A call that changes something needs the page's own token besides.
+  // A call that changes something also needs the page's CSRF token.
   const post = (csrf: string) =>
     page.evaluate(async (token) => {
       const headers: Record<string, string> = { "content-type": "application/json" };
@@ -94,11 +48,13 @@ test("a person signs in, acts in their own name, and signs out here and there", 
   );
 
   await page.getByRole("link", { name: "Access" }).click();
-  await expect(page.getByRole("row").filter({ hasText: "this one" })).toContainText("first-admin");
-  await shoot(page, "sessions");
+  await expect(page.getByRole("row").filter({ hasText: "this session" })).toContainText(
+    "first-admin",
+  );
+  await takeScreenshots(page, "sessions");
 
   await page.getByRole("button", { name: "Sign out" }).click();
-  // At the provider: its own session ends too, if the person wants that.
+  // At the provider its own session ends too, if the person agrees.
   await page.getByRole("button", { name: "Yes, sign me out" }).click();
   await expect(page).toHaveURL(`${CONSOLE}/`);
   await expect(page.getByText("Sign in with Staff login")).toBeVisible();
@@ -122,7 +78,7 @@ test("a logout at the provider ends the session here", async ({ page }) => {
 test("an auditor reads and changes nothing; who is in no group is not let in", async ({
   browser,
 }) => {
-  const page = await another(browser);
+  const page = await newBrowser(browser);
   await signIn(page, "second-auditor");
   await expect(page.locator("header")).toContainText("auditor");
   const who = (await (await page.request.get("/v1/whoami")).json()) as { csrf_token: string };
@@ -132,13 +88,13 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
   });
   expect(refused.status()).toBe(403);
   expect(await refused.text()).toContain("the role auditor may not");
-  // Only their own sessions.
+  // Only their own sessions are visible.
   const sessions = (await (await page.request.get("/v1/sessions")).json()) as {
     items: { name: string }[];
   };
   expect(new Set(sessions.items.map((one) => one.name))).toEqual(new Set(["second-auditor"]));
 
-  const stranger = await another(browser);
+  const stranger = await newBrowser(browser);
   await signIn(stranger, "outsider");
   await expect(stranger.getByRole("alert")).toContainText("none of your groups has a role here");
   expect((await stranger.request.get("/v1/whoami")).status()).toBe(401);
@@ -148,17 +104,17 @@ test("an auditor reads and changes nothing; who is in no group is not let in", a
 });
 
 test("an administrator ends another's session, and its page says so", async ({ browser }) => {
-  const theirs = await another(browser);
+  const theirs = await newBrowser(browser);
   await signIn(theirs, "second-auditor");
   await expect(theirs.getByRole("status")).toHaveText("Live");
-  const mine = await another(browser);
+  const mine = await newBrowser(browser);
   await signIn(mine, "first-admin");
   await mine.getByRole("link", { name: "Access" }).click();
   const rows = mine
     .getByRole("row")
     .filter({ hasText: "second-auditor" })
     .filter({ hasText: "active" });
-  // Those of other tests too.
+  // There may be sessions of other tests too.
   await expect(rows.first()).toBeVisible();
   for (let left = await rows.count(); left > 0; left--) {
     await rows.first().getByRole("button", { name: "End" }).click();
@@ -175,8 +131,8 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   page,
   browser,
 }) => {
-  // An attacker's own answer, planted in a victim's browser (login CSRF).
-  const attacker = await another(browser);
+  // An attacker's own callback, planted in a victim's browser (login CSRF).
+  const attacker = await newBrowser(browser);
   let planted = "";
   attacker.on("request", (request) => {
     if (request.url().includes("/v1/auth/callback")) {
@@ -186,22 +142,22 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   await signIn(attacker, "first-admin");
   await expect.poll(() => planted).toContain("code=");
   await page.goto(planted);
-  await expect(page.getByRole("alert")).toContainText("This browser began no such sign-in");
+  await expect(page.getByRole("alert")).toContainText("was not started in this browser");
   const program = await page.request.get(planted, { maxRedirects: 0 });
   expect(program.status()).toBe(400);
   expect(await program.text()).toContain("sign-in-stale");
   expect((await page.request.get("/v1/whoami")).status()).toBe(401);
-  // Of this browser's own sign-in another state is no answer.
-  await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuer(page)}`, {
+  // A callback with another state does not complete this browser's own sign-in.
+  await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuerId(page)}`, {
     maxRedirects: 0,
   });
   const tampered = planted.replace(/state=[^&]+/, "state=other");
   expect((await page.request.get(tampered, { maxRedirects: 0 })).status()).toBe(400);
-  // Nor are we made to send anybody elsewhere.
+  // Nor does the control plane redirect to another site.
   for (const elsewhere of ["https://example.com/", "//example.com/", "/\\example.com"]) {
     const query = new URLSearchParams({
       tenant,
-      issuer: await issuer(page),
+      issuer: await issuerId(page),
       return_to: elsewhere,
     });
     const refused = await page.request.get(`/v1/auth/login?${query.toString()}`, {
@@ -212,7 +168,17 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   await attacker.context().close();
 });
 
-async function issuer(page: Page): Promise<string> {
+function signIn(page: Page, login: string): Promise<void> {
+  return signInAsStaff(page, tenant, login);
+}
+
+/** Another browser, with its own cookies. */
+async function newBrowser(browser: Browser): Promise<Page> {
+  const context = await browser.newContext({ baseURL: CONSOLE });
+  return context.newPage();
+}
+
+async function issuerId(page: Page): Promise<string> {
   const choices = (await (await page.request.get(`/v1/auth/choices?tenant=${tenant}`)).json()) as {
     issuer_id: string;
   }[];

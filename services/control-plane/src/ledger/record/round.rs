@@ -1,262 +1,72 @@
-//! Recording reports: those of many calls in one transaction, each judged as if it
-//! had come alone.
+//! Judging reports against the lanes as they are, and advancing these.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use armour_api::{BundleState, CollisionKind, EndpointState, ReportVerdict, Role};
+use armour_api::{BundleState, CollisionKind, ReportVerdict};
 use armour_protocol::{
-    Suite,
-    ledger::{Chain, ENTRY_LEN, Verdict, judge, vouched},
-    ticket::{SignedTicket, TicketHash},
+    ledger::{Chain, ENTRY_LEN, Verdict, judge},
+    ticket::SignedTicket,
 };
-use armour_storage::{BundleRow, LaneAdvance, LaneId, Store, TicketRange, Tx, Witnessed};
+use armour_storage::{BundleRow, LaneAdvance, LaneId, TicketRange, Tx, Witnessed};
 use chrono::Duration;
-use ed25519_dalek::VerifyingKey;
 use uuid::Uuid;
 
+use super::{
+    check::Checked,
+    report::{MALFORMED, refused},
+};
 use crate::{
     http::problem::{ApiError, ApiResult},
-    ledger::collision::{Found, record_collision},
-    platform::group_commit::BatchOperation,
+    ledger::collision::Found,
 };
 
 /// Another replica may open a lane at the same time, or a bundle be disconnected;
 /// then its reports are judged again. More often than this it cannot be chance.
 const MAX_ROUNDS: usize = 16;
-const MALFORMED: &str = "the tickets are malformed or not signed by the bundle's consumer";
 
-/// One call: what an endpoint reports.
-pub struct Call {
-    /// The endpoint.
-    pub endpoint: Uuid,
-    /// Its reports.
-    pub reports: Vec<Report>,
-}
-
-/// A report as it came; none of it is believed yet.
-pub struct Report {
-    /// Names the bundle.
-    pub bundle: Uuid,
-    /// Names the lane.
-    pub lane: u32,
-    /// Number of the first ticket.
-    pub first: u64,
-    /// For how long the reporter has held it, in milliseconds.
-    pub age_ms: u64,
-    /// The hash before the first ticket and the entries; none if they are malformed.
-    pub tickets: Option<(TicketHash, Vec<u8>)>,
-}
-
-/// What became of a call.
-pub enum ReportOutcome {
-    /// A verdict on each report, in their order.
-    Verdicts(Vec<ReportVerdict>),
-    /// The endpoint does not exist.
-    Unknown,
-    /// The endpoint's keys are no longer trusted.
-    Revoked,
-}
-
-/// Records reports.
-pub struct Ledger {
-    store: Store,
-}
-
-impl Ledger {
-    /// Records in this database.
-    pub fn new(store: Store) -> Self {
-        Self { store }
-    }
-}
-
-impl BatchOperation for Ledger {
-    type Request = Call;
-    type Answer = ReportOutcome;
-
-    fn weight(call: &Call) -> usize {
-        let entries = call
-            .reports
-            .iter()
-            .filter_map(|report| report.tickets.as_ref());
-        let tickets: usize = entries.map(|(_, entries)| entries.len() / ENTRY_LEN).sum();
-        tickets + call.reports.len()
-    }
-
-    async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<ReportOutcome>> {
-        let mut tx = self.store.tenant(tenant).await?;
-        let endpoints: Vec<Uuid> = calls.iter().map(|call| call.endpoint).collect();
-        let states = tx.endpoints().states(&endpoints).await?;
-        let mut named: Vec<Uuid> = calls
-            .iter()
-            .flat_map(|call| call.reports.iter().map(|report| report.bundle))
-            .collect();
-        named.sort_unstable();
-        named.dedup();
-        let bundles = Arc::new(tx.bundles().find_many(&named).await?);
-        let mut outcomes: Vec<ReportOutcome> = calls
-            .iter()
-            .map(|call| match states.get(&call.endpoint) {
-                None => ReportOutcome::Unknown,
-                Some(EndpointState::Revoked) => ReportOutcome::Revoked,
-                // Whatever is not said below is malformed or nobody's.
-                Some(EndpointState::Active) => ReportOutcome::Verdicts(
-                    call.reports
-                        .iter()
-                        .map(|report| refuse(call.endpoint, report, &bundles))
-                        .collect(),
-                ),
-            })
-            .collect();
-        // Signatures are checked before any lane is locked, and where it does not keep
-        // other calls waiting.
-        let (calls, known) = (calls.to_vec(), bundles.clone());
-        let heard: Vec<bool> = outcomes
-            .iter()
-            .map(|outcome| matches!(outcome, ReportOutcome::Verdicts(_)))
-            .collect();
-        let checked = tokio::task::spawn_blocking(move || {
-            let heard = calls.iter().enumerate().filter(|(at, _)| heard[*at]);
-            heard
-                .flat_map(|(at, call)| check(at, call, &known))
-                .collect::<Vec<_>>()
-        });
-        let checked = checked.await.map_err(ApiError::internal)?;
-        let mut round = Round {
-            tx: &mut tx,
-            bundles: (*bundles).clone(),
-            graces: HashMap::new(),
-            judged: Vec::new(),
-            found: Vec::new(),
-            advanced_any: false,
-        };
-        round.record(checked).await?;
-        let (judged, found, advanced_any) = (round.judged, round.found, round.advanced_any);
-        for (at, place, verdict) in judged {
-            if let ReportOutcome::Verdicts(verdicts) = &mut outcomes[at] {
-                verdicts[place] = verdict;
-            }
-        }
-        // Who vouches for known tickets may be lost in a crash.
-        if !advanced_any {
-            tx.allow_asynchronous_commit().await?;
-        }
-        tx.commit().await?;
-        // Transactions of their own: the locks of the lanes have to be free. Nothing of
-        // a contradicting report was recorded, so it is found again when it is
-        // reported again.
-        for found in &found {
-            let mut tx = self.store.tenant(tenant).await?;
-            record_collision(&mut tx, found).await?;
-            tx.commit().await?;
-        }
-        Ok(outcomes)
-    }
-}
-
-/// A report whose chain is its bundle's consumer's.
-struct Checked {
-    /// Which call's, and which of its reports.
-    at: (usize, usize),
-    reporter: Uuid,
-    side: Role,
-    lane: LaneId,
-    age_ms: u64,
-    key: VerifyingKey,
-    chain: Chain,
-    tickets: Vec<SignedTicket>,
-}
-
-fn refused(detail: &str) -> ReportVerdict {
-    ReportVerdict::Refused {
-        detail: detail.to_owned(),
-    }
-}
-
-/// What is said of a report of which nothing better can be said.
-fn refuse(me: Uuid, report: &Report, bundles: &HashMap<Uuid, BundleRow>) -> ReportVerdict {
-    match bundles.get(&report.bundle) {
-        Some(bundle) if bundle.state == BundleState::Disconnected && side(bundle, me).is_some() => {
-            ReportVerdict::Disconnected
-        }
-        Some(bundle) if side(bundle, me).is_some() => refused(MALFORMED),
-        _ => refused("no such bundle"),
-    }
-}
-
-fn side(bundle: &BundleRow, endpoint: Uuid) -> Option<Role> {
-    match endpoint {
-        me if me == bundle.consumer => Some(Role::Consumer),
-        me if me == bundle.producer => Some(Role::Producer),
-        _ => None,
-    }
-}
-
-/// The reports of a call that can be judged.
-fn check(at: usize, call: &Call, bundles: &HashMap<Uuid, BundleRow>) -> Vec<Checked> {
-    let reports = call.reports.iter().enumerate();
-    let checked = reports.filter_map(|(place, report)| {
-        let bundle = bundles.get(&report.bundle)?;
-        let side = side(bundle, call.endpoint)?;
-        if bundle.state == BundleState::Disconnected {
-            return None;
-        }
-        let (previous, entries) = report.tickets.as_ref()?;
-        let chain = Chain {
-            suite: Suite::from_u8(bundle.suite).ok()?,
-            bundle: *bundle.id.as_bytes(),
-            lane: report.lane,
-            first: report.first,
-            previous: *previous,
-            entries: entries.clone(),
-        };
-        let key = bundle.consumer_key.as_slice().try_into().ok()?;
-        let key = VerifyingKey::from_bytes(key).ok()?;
-        let tickets = chain.tickets().ok()?;
-        // As many as the database can count.
-        i64::try_from(tickets.last()?.ticket.n).ok()?;
-        vouched(&tickets, &key).ok()?;
-        Some(Checked {
-            at: (at, place),
-            reporter: call.endpoint,
-            side,
-            lane: (report.bundle, report.lane),
-            age_ms: report.age_ms,
-            key,
-            chain,
-            tickets,
-        })
-    });
-    checked.collect()
-}
-
-/// A lane as it is after what was judged so far.
-#[derive(Default)]
-struct Lane {
-    /// As the database has it.
-    stored: Option<SignedTicket>,
-    /// Around what is reported, in order; the last is the head.
-    recorded: Vec<SignedTicket>,
-    head: Option<SignedTicket>,
-    witnessed: Witnessed,
-    runs: Vec<(Chain, Uuid)>,
-    /// Reports that were accepted on condition that the lane advances.
-    accepted: Vec<Checked>,
-}
-
-struct Round<'a> {
+/// Judges reports until no other replica has changed their lanes meanwhile.
+pub struct Round<'a> {
     tx: &'a mut Tx,
     bundles: HashMap<Uuid, BundleRow>,
     graces: HashMap<Uuid, u32>,
-    judged: Vec<(usize, usize, ReportVerdict)>,
-    found: Vec<Found>,
-    advanced_any: bool,
+    recorded: Recorded,
 }
 
-impl Round<'_> {
-    async fn record(&mut self, mut pending: Vec<Checked>) -> ApiResult<()> {
+/// What became of the reports.
+pub struct Recorded {
+    /// Verdicts: which call's, on which of its reports.
+    pub judged: Vec<(usize, usize, ReportVerdict)>,
+    /// Collisions that are to be recorded.
+    pub found: Vec<Found>,
+    /// Whether any lane is longer than before.
+    pub advanced_any: bool,
+}
+
+impl<'a> Round<'a> {
+    /// Begins with the bundles as they were read, locked.
+    pub fn new(tx: &'a mut Tx, bundles: HashMap<Uuid, BundleRow>) -> Self {
+        Self {
+            tx,
+            bundles,
+            graces: HashMap::new(),
+            recorded: Recorded {
+                judged: Vec::new(),
+                found: Vec::new(),
+                advanced_any: false,
+            },
+        }
+    }
+
+    /// What became of them.
+    pub fn finish(self) -> Recorded {
+        self.recorded
+    }
+
+    /// Judges reports and records what is new.
+    ///
+    /// # Errors
+    /// If the database refuses, or a lane was outrun again and again.
+    pub async fn record(&mut self, mut pending: Vec<Checked>) -> ApiResult<()> {
         for _ in 0..MAX_ROUNDS {
             if pending.is_empty() {
                 return Ok(());
@@ -303,7 +113,7 @@ impl Round<'_> {
         let mut again = Vec::new();
         if !steps.is_empty() {
             let advanced = self.tx.lanes().advance(&steps).await?;
-            self.advanced_any |= !advanced.is_empty();
+            self.recorded.advanced_any |= !advanced.is_empty();
             for step in steps {
                 if !advanced.contains(&step.lane)
                     && let Some(lane) = lanes.get_mut(&step.lane)
@@ -389,7 +199,7 @@ impl Round<'_> {
                     return Ok(());
                 }
                 self.say(&report, ReportVerdict::Collision);
-                self.found.push(Found {
+                self.recorded.found.push(Found {
                     kind: CollisionKind::Fork,
                     lane: report.lane.1,
                     n: reported.ticket.n,
@@ -404,7 +214,7 @@ impl Round<'_> {
                 // are not recorded: known ones would be no evidence any more, if we
                 // died before the collision is declared.
                 self.say(&report, ReportVerdict::Collision);
-                self.found.push(Found {
+                self.recorded.found.push(Found {
                     kind: CollisionKind::Superseded,
                     lane: report.lane.1,
                     n: last.ticket.n,
@@ -455,6 +265,22 @@ impl Round<'_> {
     }
 
     fn say(&mut self, report: &Checked, verdict: ReportVerdict) {
-        self.judged.push((report.at.0, report.at.1, verdict));
+        self.recorded
+            .judged
+            .push((report.at.0, report.at.1, verdict));
     }
+}
+
+/// A lane as it is after what was judged so far.
+#[derive(Default)]
+struct Lane {
+    /// As the database has it.
+    stored: Option<SignedTicket>,
+    /// Around what is reported, in order; the last is the head.
+    recorded: Vec<SignedTicket>,
+    head: Option<SignedTicket>,
+    witnessed: Witnessed,
+    runs: Vec<(Chain, Uuid)>,
+    /// Reports that were accepted on condition that the lane advances.
+    accepted: Vec<Checked>,
 }

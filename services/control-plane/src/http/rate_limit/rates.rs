@@ -1,108 +1,22 @@
-//! How many requests callers may make, how large and how slow.
-//!
-//! Two limits: one of each replica's own that holds off floods before anything is
-//! looked up, and a tenant's rate, which all replicas keep to together. For the
-//! latter a replica leases a few requests at a time from PostgreSQL.
+//! Tenants' rates, which all replicas keep to together.
 
+use armour_api::ProblemType;
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Mutex, PoisonError},
 };
 
 use armour_storage::Store;
-use axum::{
-    body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use governor::{DefaultKeyedRateLimiter, Quota};
-use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{
-    http::BODY_LIMIT,
-    http::problem::{ApiError, ApiResult},
-};
+use super::slot::{RateLimitSlot, RateState, WINDOW};
+use crate::http::problem::{ApiError, ApiResult};
 
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(15);
-/// A tenant's window, in seconds.
-const WINDOW: i32 = 10;
 /// A replica leases this part of a tenant's rate at a time.
 const LEASES: u32 = 50;
-
-/// Reads the body before anything else happens: handlers begin their transaction
-/// first, and a slow body must not hold a database connection.
-pub async fn body(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
-        Ok(Err(_)) => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "the body is cut short or larger than 1 MiB",
-        )
-        .into_response(),
-        Err(_) => ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "slow-body",
-            "the body took longer than 15 s",
-        )
-        .into_response(),
-    }
-}
-
-/// Counts requests by the SHA-256 of their credentials.
-pub struct BurstLimiter(DefaultKeyedRateLimiter<[u8; 32]>);
-
-impl BurstLimiter {
-    /// Allows so many requests a second to each caller.
-    pub fn new(per_second: u32) -> Self {
-        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        Self(DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)))
-    }
-}
-
-/// Refuses a caller that floods this replica; tells others their tenant's rate.
-pub async fn rate(
-    State(limiter): State<Arc<BurstLimiter>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let mut hash = Sha256::new();
-    for name in [header::AUTHORIZATION, header::COOKIE] {
-        hash.update(
-            request
-                .headers()
-                .get(name)
-                .map_or(&b""[..], |v| v.as_bytes()),
-        );
-    }
-    if limiter.0.check_key(&hash.finalize().into()).is_err() {
-        return ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
-            "too many requests; wait a second",
-        )
-        .into_response();
-    }
-    if limiter.0.len() > 100_000 {
-        limiter.0.retain_recent();
-    }
-    let slot = RateLimitSlot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
-    let state = lock(&slot.0).take();
-    if let Some(state) = state {
-        state.write(&mut response);
-    }
-    response
-}
 
 /// Whose rate a request counts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,18 +25,6 @@ pub enum Class {
     Members,
     /// Endpoints.
     Endpoints,
-}
-
-/// What the response tells of the rate.
-#[derive(Clone, Default)]
-struct RateLimitSlot(Arc<Mutex<Option<RateState>>>);
-
-#[derive(Debug, Clone, Copy)]
-struct RateState {
-    limit: u32,
-    left: u32,
-    resets_in: u64,
-    exceeded: bool,
 }
 
 /// What this replica holds of tenants' rates.
@@ -166,12 +68,11 @@ pub async fn consume(
 
 fn report(parts: &Parts, state: RateState) -> ApiResult<()> {
     if let Some(slot) = parts.extensions.get::<RateLimitSlot>() {
-        *lock(&slot.0) = Some(state);
+        slot.set(state);
     }
     if state.exceeded {
         return Err(ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
+            ProblemType::RateLimited,
             format!(
                 "the tenant may make {} requests in {WINDOW} seconds; wait {} s",
                 state.limit, state.resets_in
@@ -242,31 +143,6 @@ impl LeasedQuota {
                 .as_secs()
                 + 1,
             exceeded,
-        }
-    }
-}
-
-impl RateState {
-    /// The fields of draft-ietf-httpapi-ratelimit-headers.
-    fn write(&self, response: &mut Response) {
-        let headers = response.headers_mut();
-        let fields = [
-            (
-                "ratelimit-policy",
-                format!("\"tenant\";q={};w={WINDOW}", self.limit),
-            ),
-            (
-                "ratelimit",
-                format!("\"tenant\";r={};t={}", self.left, self.resets_in),
-            ),
-        ];
-        for (name, text) in fields {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(name, value);
-            }
-        }
-        if self.exceeded {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.resets_in));
         }
     }
 }

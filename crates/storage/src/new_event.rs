@@ -1,0 +1,365 @@
+//! What happens that those who watch are told of: each kind of event with what it says.
+
+use armour_api::{CollisionKind, EventKind, Policy, Role};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Something that has happened, to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub enum NewEvent<'a> {
+    /// A bundle is of no use any more, on either side.
+    BundleDisconnected {
+        pair: Uuid,
+        bundle: Uuid,
+        reason: &'a str,
+    },
+    /// A bundle was issued.
+    BundleMinted { pair: Uuid, bundle: Uuid },
+    /// A bundle was followed by another.
+    BundleSuperseded {
+        pair: Uuid,
+        bundle: Uuid,
+        successor: Uuid,
+    },
+    /// Somebody else holds the state of `endpoint`.
+    CollisionDetected {
+        pair: Uuid,
+        bundle: Uuid,
+        endpoint: Uuid,
+        collision: CollisionSummary,
+    },
+    /// An endpoint that was lost is heard of again.
+    EndpointBack { endpoint: Uuid, name: &'a str },
+    /// An agent became an endpoint.
+    EndpointEnrolled {
+        endpoint: Uuid,
+        role: Role,
+        name: &'a str,
+    },
+    /// An endpoint has fallen silent.
+    EndpointLost {
+        endpoint: Uuid,
+        silence: Silence<'a>,
+    },
+    /// An endpoint is admitted no more.
+    EndpointRevoked { endpoint: Uuid, reason: &'a str },
+    /// The database was restored to an earlier state, and what was before has ended.
+    LedgerFenced(FenceSummary<'a>),
+    /// A consumer and a producer were paired.
+    PairCreated { pair: Uuid },
+    /// A pair may not exchange any more.
+    PairDisconnected { pair: Uuid, reason: &'a str },
+    /// A pair that was disconnected may exchange again.
+    PairReArmed { pair: Uuid, reason: &'a str },
+    /// A pair has another policy.
+    PairUpdated { pair: Uuid, policy: &'a Policy },
+}
+
+/// What its event and its audit entry say of a collision.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct CollisionSummary {
+    /// Its id.
+    pub collision_id: Uuid,
+    /// How it became evident.
+    pub kind: CollisionKind,
+    /// The lane.
+    pub lane: u32,
+    /// The exchange.
+    pub n: u64,
+    /// The endpoint whose report showed it.
+    pub reporter_id: Uuid,
+}
+
+/// What its event and its audit entry say of an endpoint that is lost.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Silence<'a> {
+    /// The endpoint's name.
+    pub name: &'a str,
+    /// For how long, at least, nothing was heard of it.
+    pub silent_for_s: i64,
+}
+
+/// What its event and its audit entry say of a fence.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct FenceSummary<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// How many bundles ended.
+    pub bundles: usize,
+    /// How many sessions ended.
+    pub sessions: usize,
+    /// How many entries somebody has seen of the log that is lost.
+    pub seen_of_the_lost_log: Option<u64>,
+}
+
+/// An event's columns.
+#[derive(Debug)]
+pub(crate) struct EventRecord {
+    pub kind: EventKind,
+    pub pair: Option<Uuid>,
+    pub bundle: Option<Uuid>,
+    pub endpoint: Option<Uuid>,
+    pub detail: Value,
+}
+
+impl NewEvent<'_> {
+    pub(crate) fn record(self) -> EventRecord {
+        use EventRecord as Record;
+        match self {
+            Self::BundleDisconnected {
+                pair,
+                bundle,
+                reason,
+            } => Record::new(EventKind::BundleDisconnected)
+                .of_bundle(pair, bundle)
+                .saying(json!({ "reason": reason })),
+            Self::BundleMinted { pair, bundle } => {
+                Record::new(EventKind::BundleMinted).of_bundle(pair, bundle)
+            }
+            Self::BundleSuperseded {
+                pair,
+                bundle,
+                successor,
+            } => Record::new(EventKind::BundleSuperseded)
+                .of_bundle(pair, bundle)
+                .saying(json!({ "successor": successor })),
+            Self::CollisionDetected {
+                pair,
+                bundle,
+                endpoint,
+                collision,
+            } => Record::new(EventKind::CollisionDetected)
+                .of_bundle(pair, bundle)
+                .of_endpoint(endpoint)
+                .saying(json!(collision)),
+            Self::EndpointBack { endpoint, name } => Record::new(EventKind::EndpointBack)
+                .of_endpoint(endpoint)
+                .saying(json!({ "name": name })),
+            Self::EndpointEnrolled {
+                endpoint,
+                role,
+                name,
+            } => Record::new(EventKind::EndpointEnrolled)
+                .of_endpoint(endpoint)
+                .saying(json!({ "role": role, "name": name })),
+            Self::EndpointLost { endpoint, silence } => Record::new(EventKind::EndpointLost)
+                .of_endpoint(endpoint)
+                .saying(json!(silence)),
+            Self::EndpointRevoked { endpoint, reason } => Record::new(EventKind::EndpointRevoked)
+                .of_endpoint(endpoint)
+                .saying(json!({ "reason": reason })),
+            Self::LedgerFenced(fence) => Record::new(EventKind::LedgerFenced).saying(json!(fence)),
+            Self::PairCreated { pair } => Record::new(EventKind::PairCreated).of_pair(pair),
+            Self::PairDisconnected { pair, reason } => Record::new(EventKind::PairDisconnected)
+                .of_pair(pair)
+                .saying(json!({ "reason": reason })),
+            Self::PairReArmed { pair, reason } => Record::new(EventKind::PairReArmed)
+                .of_pair(pair)
+                .saying(json!({ "reason": reason })),
+            Self::PairUpdated { pair, policy } => Record::new(EventKind::PairUpdated)
+                .of_pair(pair)
+                .saying(json!({ "policy": policy })),
+        }
+    }
+}
+
+impl EventRecord {
+    fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            pair: None,
+            bundle: None,
+            endpoint: None,
+            detail: Value::Null,
+        }
+    }
+
+    fn of_pair(self, pair: Uuid) -> Self {
+        let pair = Some(pair);
+        Self { pair, ..self }
+    }
+
+    fn of_bundle(self, pair: Uuid, bundle: Uuid) -> Self {
+        let (pair, bundle) = (Some(pair), Some(bundle));
+        Self {
+            pair,
+            bundle,
+            ..self
+        }
+    }
+
+    fn of_endpoint(self, endpoint: Uuid) -> Self {
+        let endpoint = Some(endpoint);
+        Self { endpoint, ..self }
+    }
+
+    fn saying(self, detail: Value) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAIR: Uuid = Uuid::from_u128(1);
+    const BUNDLE: Uuid = Uuid::from_u128(2);
+    const ENDPOINT: Uuid = Uuid::from_u128(3);
+    const OTHER: Uuid = Uuid::from_u128(4);
+
+    /// Checks an event's kind, its pair, bundle and endpoint, and its detail to the byte.
+    fn check(event: NewEvent<'_>, kind: &str, ids: [Option<Uuid>; 3], detail: &str) {
+        let record = event.record();
+        assert_eq!(record.kind.into_str(), kind);
+        assert_eq!([record.pair, record.bundle, record.endpoint], ids, "{kind}");
+        assert_eq!(record.detail.to_string(), detail, "{kind}");
+    }
+
+    #[test]
+    fn of_bundles() {
+        let (pair, bundle) = (PAIR, BUNDLE);
+        let ids = [Some(PAIR), Some(BUNDLE), None];
+        check(
+            NewEvent::BundleDisconnected {
+                pair,
+                bundle,
+                reason: "stolen",
+            },
+            "bundle.disconnected",
+            ids,
+            r#"{"reason":"stolen"}"#,
+        );
+        check(
+            NewEvent::BundleMinted { pair, bundle },
+            "bundle.minted",
+            ids,
+            "null",
+        );
+        check(
+            NewEvent::BundleSuperseded {
+                pair,
+                bundle,
+                successor: OTHER,
+            },
+            "bundle.superseded",
+            ids,
+            r#"{"successor":"00000000-0000-0000-0000-000000000004"}"#,
+        );
+        check(
+            NewEvent::CollisionDetected {
+                pair,
+                bundle,
+                endpoint: ENDPOINT,
+                collision: CollisionSummary {
+                    collision_id: OTHER,
+                    kind: CollisionKind::Fork,
+                    lane: 5,
+                    n: 6,
+                    reporter_id: ENDPOINT,
+                },
+            },
+            "collision.detected",
+            [Some(PAIR), Some(BUNDLE), Some(ENDPOINT)],
+            concat!(
+                r#"{"collision_id":"00000000-0000-0000-0000-000000000004","kind":"fork","#,
+                r#""lane":5,"n":6,"reporter_id":"00000000-0000-0000-0000-000000000003"}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn of_endpoints() {
+        let (endpoint, name) = (ENDPOINT, "till");
+        let ids = [None, None, Some(ENDPOINT)];
+        check(
+            NewEvent::EndpointBack { endpoint, name },
+            "endpoint.back",
+            ids,
+            r#"{"name":"till"}"#,
+        );
+        check(
+            NewEvent::EndpointEnrolled {
+                endpoint,
+                role: Role::Consumer,
+                name,
+            },
+            "endpoint.enrolled",
+            ids,
+            r#"{"name":"till","role":"consumer"}"#,
+        );
+        check(
+            NewEvent::EndpointLost {
+                endpoint,
+                silence: Silence {
+                    name,
+                    silent_for_s: 90,
+                },
+            },
+            "endpoint.lost",
+            ids,
+            r#"{"name":"till","silent_for_s":90}"#,
+        );
+        check(
+            NewEvent::EndpointRevoked {
+                endpoint,
+                reason: "sold",
+            },
+            "endpoint.revoked",
+            ids,
+            r#"{"reason":"sold"}"#,
+        );
+    }
+
+    #[test]
+    fn of_pairs() {
+        let pair = PAIR;
+        let ids = [Some(PAIR), None, None];
+        check(NewEvent::PairCreated { pair }, "pair.created", ids, "null");
+        check(
+            NewEvent::PairDisconnected {
+                pair,
+                reason: "stolen",
+            },
+            "pair.disconnected",
+            ids,
+            r#"{"reason":"stolen"}"#,
+        );
+        check(
+            NewEvent::PairReArmed {
+                pair,
+                reason: "looked at",
+            },
+            "pair.re-armed",
+            ids,
+            r#"{"reason":"looked at"}"#,
+        );
+        let policy = Policy::default();
+        let detail = format!(r#"{{"policy":{}}}"#, json!(policy));
+        check(
+            NewEvent::PairUpdated {
+                pair,
+                policy: &policy,
+            },
+            "pair.updated",
+            ids,
+            &detail,
+        );
+    }
+
+    #[test]
+    fn of_the_ledger() {
+        let fence = FenceSummary {
+            reason: "restored",
+            bundles: 1,
+            sessions: 2,
+            seen_of_the_lost_log: None,
+        };
+        check(
+            NewEvent::LedgerFenced(fence),
+            "ledger.fenced",
+            [None; 3],
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2}"#,
+        );
+    }
+}

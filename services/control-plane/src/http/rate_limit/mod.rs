@@ -1,0 +1,14 @@
+//! How many requests callers may make, how large and how slow.
+//!
+//! Two limits: one of each replica's own that holds off floods before anything is
+//! looked up, and a tenant's rate, which all replicas keep to together. For the
+//! latter a replica leases a few requests at a time from PostgreSQL.
+
+mod body;
+mod burst;
+mod rates;
+mod slot;
+
+pub use body::body;
+pub use burst::{BurstLimiter, rate};
+pub use rates::{Class, Rates, consume, consume_leased};

@@ -1,0 +1,45 @@
+//! API tokens.
+
+use armour_storage::{Actor, Tx};
+use chrono::Duration;
+use subtle::ConstantTimeEq;
+
+use super::{
+    credential::invalid,
+    principal::Principal,
+    state::Authn,
+    verified::{Refusal, Used, Verified},
+};
+use crate::identity::token::Token;
+
+/// How stale `last_used_at` may be.
+const TOUCH_AFTER: Duration = Duration::seconds(60);
+
+/// Checks that an API token exists, holds the right secret and is live.
+pub async fn verify(authn: &Authn, tx: &mut Tx, token: &Token) -> Result<Verified, Refusal> {
+    let now = authn.now();
+    let row = tx.api_tokens().find(token.id).await?;
+    let right = bool::from(row.hash.ct_eq(&token.hash));
+    if !right || !row.is_live(now) {
+        let why = match right {
+            true => "the token was revoked or has expired",
+            false => "a wrong secret",
+        };
+        return Err(Refusal {
+            error: invalid(),
+            noted: Some((Actor::Token(token.id), why)),
+        });
+    }
+    let stale = row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER);
+    Ok(Verified {
+        principal: Principal {
+            actor: Actor::Token(token.id),
+            name: row.name,
+            role: row.role,
+            session: None,
+            expires_at: row.expires_at,
+            csrf: None,
+        },
+        to_touch: stale.then_some(Used::Token(token.id)),
+    })
+}

@@ -1,0 +1,94 @@
+//! Members' credentials: verified, and the refused ones noted.
+
+use armour_storage::Tx;
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::{
+    api_token,
+    denial::Denied,
+    principal::Principal,
+    route::Route,
+    session,
+    state::Authn,
+    verified::{Refusal, Used, Verified},
+};
+use crate::{
+    http::problem::{ApiError, ApiResult},
+    identity::token::{Kind, Token},
+};
+
+/// Checks a member's credential and role.
+pub async fn authenticate(
+    parts: &Parts,
+    authn: &Authn,
+    token: Token,
+    route: &Route,
+) -> ApiResult<(Tx, Principal)> {
+    let mut tx = authn.store.tenant(token.tenant).await?;
+    let verified = verify(parts, authn, &mut tx, &token, route).await;
+    let checked = verified.map(|verified| {
+        if let Some(used) = verified.to_touch {
+            touch(authn, token.tenant, used);
+        }
+        verified.principal
+    });
+    let refusal = match checked {
+        Ok(principal) if route.allows(principal.role) => return Ok((tx, principal)),
+        Ok(principal) => Refusal {
+            error: ApiError::forbidden(format!(
+                "the role {} may not do this",
+                principal.role.into_str()
+            )),
+            noted: Some((principal.actor, "the role may not")),
+        },
+        Err(refusal) => refusal,
+    };
+    // Noted in a transaction of its own. None is begun while another is held: with
+    // every connection held by somebody who waits for one, nobody would go on.
+    drop(tx);
+    if let Some((actor, why)) = refusal.noted {
+        let denied = Denied {
+            tenant: token.tenant,
+            actor,
+            route,
+        };
+        authn.denials.note(&denied, why).await;
+    }
+    Err(refusal.error)
+}
+
+/// Verifies a member's credential: that it exists, holds the right secret and is
+/// live, and that a session's call comes from its own page. Every layer that lets a
+/// member do something asks here; nothing is noted of the attempt.
+pub async fn verify(
+    parts: &Parts,
+    authn: &Authn,
+    tx: &mut Tx,
+    token: &Token,
+    route: &Route,
+) -> Result<Verified, Refusal> {
+    match token.kind {
+        Kind::Api => api_token::verify(authn, tx, token).await,
+        Kind::Session => session::verify(parts, authn, tx, token, route).await,
+        Kind::Enrolment => Err(ApiError::forbidden("an enrolment token only enrols").into()),
+    }
+}
+
+/// Notes a use apart from the call: most calls only read.
+fn touch(authn: &Authn, tenant: Uuid, used: Used) {
+    let (store, now) = (authn.store.clone(), authn.now());
+    tokio::spawn(async move {
+        let noted = async {
+            let mut tx = store.tenant(tenant).await?;
+            match used {
+                Used::Token(id) => tx.api_tokens().touch(id, now).await?,
+                Used::Session(id) => tx.sessions().touch(id, now).await?,
+            }
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note the use of a credential");
+        }
+    });
+}

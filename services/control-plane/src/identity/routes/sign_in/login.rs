@@ -1,0 +1,69 @@
+//! The first redirect: to the issuer.
+
+use armour_api::ProblemType;
+use std::sync::Arc;
+
+use axum::{extract::State, http::request::Parts, response::Response};
+use axum_extra::extract::CookieJar;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::browser::{FLOW_COOKIE, for_people, redirect};
+use crate::{
+    http::{
+        extract::Params,
+        problem::{ApiError, ApiResult},
+    },
+    identity::{
+        authn::cookie,
+        oidc::{Oidc, flow, login},
+    },
+};
+
+/// Begins to sign in: sends the browser to the issuer.
+#[utoipa::path(get, path = "/v1/auth/login", tag = "people", params(Login), security(()),
+    extensions(("x-problems" = json!([ProblemType::NotFound, ProblemType::IssuerUnreachable]))),
+    responses((status = 303, description = "To the issuer.")))]
+pub(super) async fn login(
+    State(oidc): State<Arc<Oidc>>,
+    parts: Parts,
+    Params(ask): Params<Login>,
+) -> ApiResult<Response> {
+    let begun = begin(&oidc, ask).await;
+    begun.or_else(|error| for_people(&parts, error))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Login {
+    /// The tenant.
+    tenant: Uuid,
+    /// The issuer to sign in with.
+    issuer: Uuid,
+    /// The console's page to come back to, a path of this host; `/` if absent.
+    return_to: Option<String>,
+}
+
+async fn begin(oidc: &Oidc, ask: Login) -> ApiResult<Response> {
+    let return_to = ask.return_to.unwrap_or_else(|| "/".into());
+    check_return(&return_to)?;
+    let issuer = oidc.people_issuer(ask.tenant, ask.issuer).await?;
+    let (url, flow) = login::begin(oidc, ask.tenant, &issuer, return_to).await?;
+    let sealed = flow.seal(&oidc.store).await?;
+    let kept = cookie::set(FLOW_COOKIE, sealed, flow::MAX_SECONDS);
+    redirect(url.as_str(), CookieJar::new().add(kept))
+}
+
+/// Only a path of this host: anything else would make us redirect to strangers.
+fn check_return(path: &str) -> ApiResult<()> {
+    let plain = path.len() <= 500
+        && path.starts_with('/')
+        && !path.starts_with("//")
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    match plain {
+        true => Ok(()),
+        false => Err(ApiError::invalid("return_to must be a path of this host")),
+    }
+}

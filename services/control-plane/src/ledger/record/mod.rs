@@ -1,0 +1,10 @@
+//! Recording reports: those of many calls in one transaction, each judged as if it
+//! had come alone.
+
+mod batch;
+mod check;
+mod report;
+mod round;
+
+pub use batch::Ledger;
+pub use report::{Call, Report, ReportOutcome};
