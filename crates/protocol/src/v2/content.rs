@@ -3,7 +3,12 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{body::Direction, error::HeadError, fields::Reader, gate::hmac, mode::Mode};
+use super::{
+    body::Direction,
+    error::HeadError,
+    fields::{Reader, hmac},
+    mode::Mode,
+};
 
 const LABEL_REQUEST: &[u8] = b"armour/2 content request";
 const LABEL_RESPONSE: &[u8] = b"armour/2 content response";

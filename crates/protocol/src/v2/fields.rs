@@ -3,6 +3,7 @@
 //! Every hash, MAC, derivation and signature takes a label and fields, each preceded by
 //! its length in four bytes. Fixed layouts on the wire need no lengths.
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::error::HeadError;
@@ -22,8 +23,16 @@ pub(crate) fn hash(label: &[u8], fields: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// HMAC-SHA-256 (RFC 2104) over a label and fields.
+pub(crate) fn hmac(key: &[u8; 32], label: &[u8], fields: &[&[u8]]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
+    each(label, fields, |bytes| mac.update(bytes));
+    mac.finalize().into_bytes().into()
+}
+
 /// Hands [`join`]'s bytes on, piece by piece.
-pub(crate) fn each(label: &[u8], fields: &[&[u8]], mut sink: impl FnMut(&[u8])) {
+fn each(label: &[u8], fields: &[&[u8]], mut sink: impl FnMut(&[u8])) {
     for field in std::iter::once(&label).chain(fields) {
         // No field comes near four gibibytes: the longest is a head.
         sink(&(field.len() as u32).to_be_bytes());

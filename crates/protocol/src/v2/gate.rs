@@ -1,15 +1,13 @@
 //! The gate: a short MAC over every head, which the proxy checks before the enclave, the
 //! ledger or the control plane hears anything. And the frame that carries both.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::ZeroizeOnDrop;
 
 use super::{
     body::Direction,
     error::HeadError,
-    fields::each,
+    fields::hmac,
     message::{MAX_HEAD, MIN_HEAD},
     secret::Secret,
 };
@@ -89,14 +87,6 @@ pub fn frame_len(prefix: [u8; FRAME_PREFIX]) -> Result<usize, HeadError> {
         true => Ok(length),
         false => Err(HeadError::Malformed),
     }
-}
-
-/// HMAC-SHA-256 (RFC 2104) over a label and fields.
-pub(crate) fn hmac(key: &[u8; 32], label: &[u8], fields: &[&[u8]]) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
-    each(label, fields, |bytes| mac.update(bytes));
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use crate::v2::{
 };
 
 use super::{
-    MAX_UNVERIFIED,
     buffer::{Held, Verified},
     keys::Incoming,
+    limits::MAX_UNVERIFIED,
     segment::{SegmentCipher, SegmentHeader, SegmentKind, data_range, read_preamble},
 };
 

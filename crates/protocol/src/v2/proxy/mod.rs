@@ -9,6 +9,7 @@ mod buffer;
 mod decision;
 mod incoming;
 pub(crate) mod keys;
+mod limits;
 mod outgoing;
 mod screen;
 mod segment;
@@ -17,15 +18,9 @@ pub use buffer::Verified;
 pub use decision::{Begun, Conclusion, NotBegun, Refused, Undecided};
 pub use incoming::{Arrived, Read, StreamReader, Unverified};
 pub use keys::{Incoming, Outgoing};
+pub use limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE};
 pub use outgoing::{DueCheckpoint, FirstContent, StreamWriter, WholeContent};
 pub use screen::{Look, Screen};
 pub use segment::{MAX_SEGMENT, SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
-
-/// Most bytes of content that is sent whole.
-pub const MAX_WHOLE: usize = 256 * 1024;
-/// Most bytes of a stream's first segment, and of each that follows.
-pub const MAX_PIECE: usize = 64 * 1024;
-/// Most bytes that a receiver holds unverified.
-pub const MAX_UNVERIFIED: usize = 1024 * 1024;
 
 pub(crate) use decision::Concluded;

@@ -10,8 +10,8 @@ use crate::v2::{
 };
 
 use super::{
-    MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE,
     keys::Outgoing,
+    limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE},
     segment::{SegmentCipher, SegmentKind},
 };
 

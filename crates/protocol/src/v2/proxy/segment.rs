@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-use super::{MAX_PIECE, MAX_WHOLE};
+use super::limits::{MAX_PIECE, MAX_WHOLE};
 
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER_LEN: usize = 4;

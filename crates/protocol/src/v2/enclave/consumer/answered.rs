@@ -4,7 +4,11 @@ use std::marker::PhantomData;
 
 use crate::v2::{
     body::Direction,
-    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Place},
+    checkpoint::{Checkpoint, CheckpointClaim, Place},
+    enclave::{
+        core::LaneMark,
+        streams::{After, Streaming},
+    },
     error::{HeadError, LaneError},
     message::{Evidence, Response, SignedReceipt},
     mode::{Mode, Reason},
@@ -15,30 +19,9 @@ use crate::v2::{
 };
 
 use super::{
-    super::{
-        core::LaneMark,
-        streams::{After, Streaming},
-    },
-    idle::Idle,
-    in_flight::{InFlight, Taken},
+    in_flight::Taken,
+    states::{Closing, Idle, Opening, Refreshing, Waiting},
 };
-
-/// A lane whose ticket 0 is under way. Nothing can be sealed on it before its receipt,
-/// which holds the peer's log head.
-pub struct Opening(pub(super) InFlight);
-
-/// A lane whose call is under way.
-pub struct Waiting {
-    pub(super) in_flight: InFlight,
-    /// If the request is a stream.
-    pub(super) stream: Option<CheckpointSigner>,
-}
-
-/// A lane whose ticket without content is under way.
-pub struct Refreshing(pub(super) InFlight);
-
-/// A lane whose last ticket is under way; its receipt ends the lane at both ends.
-pub struct Closing(pub(super) InFlight);
 
 /// What a receipt gave.
 pub struct Received {

@@ -4,44 +4,25 @@ use std::marker::PhantomData;
 
 use rand_core::CryptoRng;
 
-use crate::{
-    agreement::PeerShare,
-    v2::{
-        body::{Body, BodyHash, Direction},
-        checkpoint::{CheckpointSigner, Place},
-        content::ContentClaim,
-        error::{HeadError, LaneError},
-        message::{Evidence, OpeningPart, Request, SignedReceipt, Ticket},
-        mode::Mode,
-        proof::Unsigned,
-        proxy::{Outgoing, keys::Keys},
-        schedule::MessageKey,
-        secret::Secret,
-        time::{LocalTime, ProducerClock, ProducerTime},
-    },
+use crate::v2::{
+    body::{BodyHash, Direction},
+    checkpoint::{CheckpointSigner, Place},
+    content::ContentClaim,
+    enclave::core::{LaneMark, checked_log_head},
+    error::{HeadError, LaneError},
+    message::{Evidence, OpeningPart, Request, SignedReceipt, Ticket},
+    mode::Mode,
+    proof::Unsigned,
+    proxy::{Outgoing, keys::Keys},
+    schedule::MessageKey,
+    secret::Secret,
+    time::{LocalTime, ProducerTime},
 };
 
 use super::{
-    super::core::{Core, LaneMark, checked_log_head},
-    answered::{Closing, Opening, Refreshing, Waiting},
     in_flight::{InFlight, Issue, Taken},
+    states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting},
 };
-
-/// A lane that has not been opened. It can do nothing but open.
-pub struct Fresh {
-    pub(super) core: Core,
-}
-
-/// An open lane that may begin its next exchange. It holds no private ephemeral: a stolen
-/// one reads nothing.
-pub struct Idle {
-    core: Core,
-    next: u64,
-    ticket: Body,
-    peer: PeerShare,
-    clock: ProducerClock,
-    receipt: Evidence,
-}
 
 /// What a receipt that arrives late is to a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,75 +213,6 @@ impl Idle {
     }
 }
 
-/// Copies for the demonstration of a theft.
-#[cfg(feature = "state-export")]
-mod stolen {
-    use std::sync::Arc;
-
-    use zeroize::Zeroizing;
-
-    use super::*;
-    use crate::v2::{
-        context::Context,
-        fields::Reader,
-        schedule::{Root, Transcript},
-    };
-
-    impl Idle {
-        /// The lane's whole state: what a thief takes.
-        pub fn steal(&self) -> Zeroizing<Vec<u8>> {
-            let peer = self.peer.to_bytes();
-            let mut out = Zeroizing::new(Vec::with_capacity(1024 + peer.len()));
-            out.extend_from_slice(&self.core.lane.to_be_bytes());
-            out.extend_from_slice(self.core.consumer_root.as_bytes());
-            out.extend_from_slice(self.core.producer_root.as_bytes());
-            out.extend_from_slice(self.core.transcript.as_bytes());
-            out.extend_from_slice(&self.ticket.to_bytes());
-            out.extend_from_slice(&self.clock.read.0.to_be_bytes());
-            out.extend_from_slice(&self.clock.arrived.0.to_be_bytes());
-            out.extend_from_slice(&(peer.len() as u16).to_be_bytes());
-            out.extend_from_slice(&peer);
-            out.extend_from_slice(&self.receipt.to_bytes());
-            out
-        }
-
-        /// A second lane from a stolen state.
-        ///
-        /// # Errors
-        /// [`HeadError::Malformed`] or [`HeadError::KeyShare`].
-        pub fn from_stolen(context: Arc<Context>, stolen: &[u8]) -> Result<Self, HeadError> {
-            let mut reader = Reader::new(stolen);
-            let lane = reader.u16()?;
-            let core = Core {
-                lane,
-                consumer_root: Root::from_stolen(reader.array()?),
-                producer_root: Root::from_stolen(reader.array()?),
-                transcript: Transcript::from_stolen(reader.array()?),
-                context,
-            };
-            let ticket = Body::from_bytes(reader.bytes(crate::v2::body::BODY_LEN)?)?;
-            let clock = ProducerClock {
-                read: ProducerTime(reader.u64()?),
-                arrived: LocalTime(reader.u64()?),
-            };
-            let length = usize::from(reader.u16()?);
-            let suite = core.context.suite().agreement();
-            let peer = PeerShare::from_bytes(suite, reader.bytes(length)?)
-                .map_err(|_| HeadError::KeyShare)?;
-            let receipt = Evidence::from_bytes(reader.rest())?;
-            let next = ticket.header.n.checked_add(1).ok_or(HeadError::Malformed)?;
-            Ok(Self {
-                core,
-                next,
-                ticket,
-                peer,
-                clock,
-                receipt,
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -311,7 +223,7 @@ mod tests {
     use super::*;
     use crate::v2::{
         content::{DigestKind, Padding},
-        enclave::{consumer, producer},
+        enclave::{consumer, core::Core, producer},
         message::Receipt,
         schedule::BundleSecret,
         suite::Suite,

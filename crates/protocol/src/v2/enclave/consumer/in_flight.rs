@@ -9,6 +9,7 @@ use crate::{
     agreement::{self, PeerShare, ShareSecret, SharedSecret},
     v2::{
         body::{Body, BodyHash, Direction, Kind},
+        enclave::core::{Core, LaneMark},
         error::{HeadError, LaneError},
         message::{Evidence, Head, OpeningPart, SignedReceipt, Ticket},
         mode::Mode,
@@ -17,8 +18,6 @@ use crate::{
         transient::{SignedTransient, Transient},
     },
 };
-
-use super::super::core::{Core, LaneMark};
 
 /// What a new ticket says, besides what follows from the lane.
 pub(super) struct Issue {

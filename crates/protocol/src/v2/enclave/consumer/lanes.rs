@@ -7,15 +7,13 @@ use std::{
 
 use crate::v2::{
     context::Context,
+    enclave::core::{Core, LaneMark},
     error::LanesError,
     gate::Gate,
     schedule::{BundleKeys, BundleSecret},
 };
 
-use super::{
-    super::core::{Core, LaneMark},
-    idle::Fresh,
-};
+use super::states::Fresh;
 
 /// A bundle as its consumer holds it.
 pub struct Lanes {

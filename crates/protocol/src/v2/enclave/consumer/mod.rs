@@ -9,7 +9,11 @@ mod answered;
 mod idle;
 mod in_flight;
 mod lanes;
+mod states;
+#[cfg(feature = "state-export")]
+mod stolen;
 
-pub use answered::{Answered, Closing, Opening, Received, Refreshing, Waiting};
-pub use idle::{Fresh, Idle, ReceiptStanding};
+pub use answered::{Answered, Received};
+pub use idle::ReceiptStanding;
 pub use lanes::Lanes;
+pub use states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting};

@@ -7,6 +7,10 @@ use rand_core::CryptoRng;
 use crate::v2::{
     body::Direction,
     checkpoint::{CheckpointSigner, Place},
+    enclave::{
+        core::{LaneMark, checked_log_head},
+        streams::{After, Streaming},
+    },
     error::{HeadError, LaneError},
     message::{OpeningPart, Receipt, Response, SignedTicket},
     mode::Mode,
@@ -17,23 +21,10 @@ use crate::v2::{
 };
 
 use super::{
-    super::{
-        core::{LaneMark, checked_log_head},
-        streams::{After, Streaming},
-    },
-    Standing,
-    owed::{Owed, Say},
-    ready::{Ready, against, verify},
+    owed::Say,
+    standing::{Standing, against, verify},
+    states::{Answering, Bare, Opened, Ready},
 };
-
-/// A lane whose ticket 0 was accepted.
-pub struct Opened(pub(super) Owed);
-
-/// A lane whose ticket carried no content.
-pub struct Bare(pub(super) Owed);
-
-/// A lane whose call was accepted.
-pub struct Answering(pub(super) Owed);
 
 /// A lane after its bare ticket's receipt.
 pub enum BareAfter {

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::v2::{
     context::Context,
+    enclave::core::{Core, LaneMark},
     error::{HeadError, LanesError},
     gate::Gate,
     message::SignedTicket,
@@ -19,11 +20,7 @@ use crate::v2::{
     transient::Transient,
 };
 
-use super::{
-    super::core::{Core, LaneMark},
-    answering::Opened,
-    ready::Fresh,
-};
+use super::states::{Fresh, Opened};
 
 /// A bundle as its producer holds it.
 pub struct Lanes {

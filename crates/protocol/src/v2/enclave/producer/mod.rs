@@ -8,32 +8,11 @@ mod answering;
 mod lanes;
 mod owed;
 mod ready;
+mod standing;
+mod states;
 
-pub use answering::{Answering, Bare, BareAfter, Concluded, Opened};
+pub use answering::{BareAfter, Concluded};
 pub use lanes::{Lanes, OpeningError};
-pub use ready::{Accepted, Fresh, Ready};
-
-use crate::v2::message::Evidence;
-
-/// What a ticket that the consumer's incarnation signed is to a lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// The next one: it can be accepted.
-    Next,
-    /// The one accepted last, again: answer it with the same bytes as before.
-    Repeat,
-    /// Another one in the place of the one accepted last: the consumer's state was copied.
-    Conflict {
-        /// The one that was accepted.
-        accepted: Box<Evidence>,
-    },
-    /// The next number, but it names a receipt that is not this lane's: either the
-    /// producer's state was copied and the consumer can show that receipt, or the finding
-    /// is the consumer's. The ledger decides.
-    ForeignReceipt,
-    /// Older or further ahead than this lane can judge; the ledger compares it.
-    Elsewhere {
-        /// The exchange that this lane awaits.
-        expected: u64,
-    },
-}
+pub use ready::Accepted;
+pub use standing::Standing;
+pub use states::{Answering, Bare, Fresh, Opened, Ready};

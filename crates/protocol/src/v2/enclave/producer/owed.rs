@@ -9,6 +9,7 @@ use crate::{
     agreement::{self, PeerShare, ShareSecret},
     v2::{
         body::{Body, BodyHash, Direction, Kind},
+        enclave::core::Core,
         error::{HeadError, LaneError},
         message::{Evidence, Head, OpeningPart, Receipt, SignedTicket},
         mode::{Mode, Reason},
@@ -16,8 +17,6 @@ use crate::{
         time::ProducerTime,
     },
 };
-
-use super::super::core::Core;
 
 pub(super) struct Owed {
     pub(super) core: Core,

@@ -2,43 +2,25 @@
 
 use std::marker::PhantomData;
 
-use crate::{
-    agreement::ShareSecret,
-    v2::{
-        body::{Body, BodyHash, Kind},
-        checkpoint::Place,
-        error::{HeadError, LaneError},
-        message::{Evidence, Receipt, Request, SignedTicket},
-        mode::Reason,
-        proof::Unsigned,
-        proxy::{Incoming, keys::Keys},
-        schedule::MessageKey,
-        time::ProducerTime,
-        transient::Transient,
-    },
+use crate::v2::{
+    body::{BodyHash, Kind},
+    checkpoint::Place,
+    enclave::core::{Core, LaneMark},
+    error::{HeadError, LaneError},
+    message::{Receipt, Request, SignedTicket},
+    mode::Reason,
+    proof::Unsigned,
+    proxy::{Incoming, keys::Keys},
+    schedule::MessageKey,
+    time::ProducerTime,
+    transient::Transient,
 };
 
 use super::{
-    super::core::{Core, LaneMark},
-    Standing,
-    answering::{Answering, Bare, Opened},
     owed::{Owed, Said},
+    standing::{Standing, against, verify},
+    states::{Answering, Bare, Fresh, Opened, Ready},
 };
-
-/// A lane that has not been opened.
-pub struct Fresh {
-    pub(super) core: Core,
-}
-
-/// An open lane that may accept its next ticket.
-pub struct Ready {
-    core: Core,
-    next: u64,
-    ticket: Evidence,
-    receipt: Body,
-    /// Of our latest share.
-    secret: ShareSecret,
-}
 
 /// An accepted ticket.
 pub enum Accepted {
@@ -182,23 +164,6 @@ impl Ready {
     /// How far the lane has come.
     pub fn mark(&self) -> LaneMark {
         LaneMark::of(&self.receipt)
-    }
-}
-
-/// Checks that a ticket is of this lane and that the consumer's incarnation signed it.
-pub(super) fn verify(core: &Core, ticket: &SignedTicket) -> Result<(), HeadError> {
-    ticket.message.header().belongs(&core.context, core.lane)?;
-    ticket.verify(&core.context)
-}
-
-/// What a verified ticket is beside the one accepted last.
-pub(super) fn against(accepted: &Evidence, body: &Body, expected: u64) -> Standing {
-    match body.header.n == accepted.body.header.n {
-        true if *body == accepted.body => Standing::Repeat,
-        true => Standing::Conflict {
-            accepted: Box::new(accepted.clone()),
-        },
-        false => Standing::Elsewhere { expected },
     }
 }
 
