@@ -1,13 +1,15 @@
 //! Readiness that means what it says, and draining.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, until};
+use armour_ambient::Ambient;
 use armour_api::Policy;
 use armour_control_plane::{app::App, config::Config};
 use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
+use tokio::time::Instant;
 
 /// Status and what is said.
 async fn ask(url: &str) -> (u16, String) {
@@ -45,11 +47,14 @@ async fn a_database_that_is_not_migrated_is_waited_for() {
         ])
         .unwrap()
     };
-    let refused = App::start(config("1")).await.err().unwrap();
+    let refused = App::start(config("1"), Ambient::system())
+        .await
+        .err()
+        .unwrap();
     let text = format!("{refused:#}");
     assert!(text.contains("lacks the migrations [1, 2"), "{text}");
     // Somebody migrates it meanwhile, as the chart's Job does.
-    let mut waiting = Box::pin(App::start(config("180")));
+    let mut waiting = Box::pin(App::start(config("180"), Ambient::system()));
     let a_while = tokio::time::timeout(Duration::from_millis(300), &mut waiting);
     assert!(a_while.await.is_err(), "it waits");
     let only = [
@@ -61,7 +66,8 @@ async fn a_database_that_is_not_migrated_is_waited_for() {
     let only = Config::try_parse_from(only).unwrap();
     let migrate = async {
         let none = armour_storage::Keyring::new();
-        let store = armour_control_plane::platform::database::open(&only, none).await;
+        let store =
+            armour_control_plane::platform::database::open(&only, none, &Ambient::system()).await;
         store.unwrap().close().await;
     };
     let (app, ()) = tokio::join!(waiting, migrate);

@@ -1,6 +1,7 @@
 //! Quotas and rates: told, kept to, and the same for all replicas.
 
 use crate::common::{As, PLATFORM, World, call, database, enrol, replica, until};
+use armour_ambient::Ambient;
 use armour_api::{Policy, Quotas, Role};
 use armour_client::Client;
 use serde_json::json;
@@ -143,7 +144,7 @@ async fn two_replicas_keep_to_one_rate() {
     let token = world.operator_token();
     // A window that all calls fall into, however long they take here; not at its ends, for
     // the replicas go by the database's clock.
-    let now = || chrono::Utc::now().timestamp_millis();
+    let now = || Ambient::system().now().timestamp_millis();
     let (served, refused, least) = until("calls within one window", async || {
         let began = until("a window's beginning", async || {
             Some(now()).filter(|now| (1_000..4_000).contains(&(now % 10_000)))

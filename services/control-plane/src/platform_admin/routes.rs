@@ -14,7 +14,6 @@ use axum::{
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::audit::routes::Before;
 use crate::{
@@ -148,7 +147,7 @@ async fn rotate(
         return Err(rotation_running());
     }
     tx.key_versions().activate(new.to_version).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let rotation = tx.rotations().create(id, new.to_version, total).await?;
     let action = PlatformAction::MasterKeyRotate {
         rotation: id,
