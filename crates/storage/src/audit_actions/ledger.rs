@@ -52,7 +52,7 @@ mod tests {
     use armour_api::CollisionKind;
     use armour_transparency::pin::FENCE;
 
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

@@ -73,7 +73,7 @@ impl AuditAction for PlatformAction<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";
