@@ -1,6 +1,6 @@
 //! A control plane, and endpoints that are no agents.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use armour_api::{Enrol, Role};
 use armour_client::Client;
@@ -38,7 +38,7 @@ pub async fn control_plane(at: &Path, name: &str, url: &str) -> anyhow::Result<(
     })?;
     let base = format!("http://127.0.0.1:{port}");
     let client = Client::new(&base, PLATFORM)?;
-    until("the control plane", Duration::from_secs(30), || async {
+    until("the control plane", || async {
         client.ready().await.is_ok()
     })
     .await?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// All connections of a listener.
@@ -25,6 +25,8 @@ struct Inner {
 /// holder outside of it drops it.
 pub struct Connection {
     state: Mutex<State>,
+    /// Told when a request begins or ends.
+    changed: Notify,
     evicted: CancellationToken,
 }
 
@@ -51,6 +53,7 @@ impl ConnectionTracker {
                 served: false,
                 quiet_since: Instant::now(),
             }),
+            changed: Notify::new(),
             evicted: CancellationToken::new(),
         });
         let mut inner = self.0.lock();
@@ -126,6 +129,7 @@ impl Connection {
         state.requests += 1;
         state.served = true;
         drop(state);
+        self.changed.notify_one();
         Busy(self.clone())
     }
 
@@ -138,19 +142,22 @@ impl Connection {
     /// one, and between them.
     pub async fn too_quiet(&self, first: Duration, later: Duration) {
         loop {
-            let (wait, over) = {
+            let left = {
                 let state = self.state.lock();
                 let limit = if state.served { later } else { first };
                 let left = limit.saturating_sub(state.quiet_since.elapsed());
-                match state.requests {
-                    0 => (left, left.is_zero()),
-                    _ => (limit, false),
+                (state.requests == 0).then_some(left)
+            };
+            let quiet_for_too_long = async {
+                match left {
+                    Some(left) => tokio::time::sleep(left).await,
+                    None => std::future::pending().await,
                 }
             };
-            if over {
-                return;
+            tokio::select! {
+                () = quiet_for_too_long => return,
+                () = self.changed.notified() => {}
             }
-            tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
         }
     }
 }
@@ -160,6 +167,8 @@ impl Drop for Busy {
         let mut state = self.0.state.lock();
         state.requests -= 1;
         state.quiet_since = Instant::now();
+        drop(state);
+        self.0.changed.notify_one();
     }
 }
 

@@ -183,7 +183,7 @@ impl Deliveries<'_> {
         if webhooks.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = webhooks.iter().map(|_| Uuid::now_v7()).collect();
+        let ids: Vec<Uuid> = webhooks.iter().map(|_| self.0.new_id()).collect();
         sqlx::query!(
             "INSERT INTO webhook_deliveries (tenant_id, delivery_id, webhook_id, event_seq, kind)
              SELECT $1, delivery_id, webhook_id, $4, $5

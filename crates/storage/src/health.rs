@@ -3,7 +3,6 @@
 use chrono::Duration;
 
 use crate::{
-    clock::machine_time,
     error::{Result, StorageError},
     store::Store,
 };
@@ -50,11 +49,11 @@ impl Store {
     /// # Errors
     /// If it does not answer.
     pub async fn set_clock(&self) -> Result<()> {
-        let asked = machine_time();
+        let asked = self.clock.machine_time();
         let time = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "time!""#)
             .fetch_one(&self.pool)
             .await?;
-        self.clock.set(asked, time, machine_time());
+        self.clock.set(asked, time, self.clock.machine_time());
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //! key that signs its audit log's heads.
 
 use ed25519_dalek::SigningKey;
-use rand::Rng;
 use zeroize::Zeroizing;
 
 use crate::{decode::corrupt, error::Result, tx::Tx};
@@ -24,7 +23,7 @@ impl Journals<'_> {
     /// Opens a new tenant's journal: its salt, its log's key, no entries.
     pub(crate) async fn open(&mut self) -> Result<()> {
         let mut random = Zeroizing::new([0u8; 64]);
-        rand::rng().fill_bytes(&mut *random);
+        self.0.random().fill(&mut *random);
         let (salt, seed) = random.split_at(32);
         self.0.secrets().create_salt(salt).await?;
         let seed: &[u8; 32] = seed.first_chunk().ok_or_else(|| corrupt("a seed"))?;

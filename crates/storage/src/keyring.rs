@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use armour_ambient::Random;
 use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
 use hkdf::Hkdf;
-use rand::Rng;
 use sha2::Sha256;
 use thiserror::Error;
 use uuid::Uuid;
@@ -109,9 +109,9 @@ impl Keyring {
         key: TenantKey<'_>,
         row: &str,
         secret: &[u8],
+        random: &Random,
     ) -> Result<Vec<u8>, KeyringError> {
-        let mut nonce = [0u8; 12];
-        rand::rng().fill_bytes(&mut nonce);
+        let nonce: [u8; 12] = random.bytes();
         let payload = Payload {
             msg: secret,
             aad: row.as_bytes(),
@@ -190,15 +190,17 @@ mod tests {
         ring.add(1, &"ab".repeat(32)).unwrap();
         ring.add(2, &"cd".repeat(32)).unwrap();
         let key = TenantKey {
-            tenant: Uuid::now_v7(),
+            tenant: Uuid::from_u128(1),
             salt: &[1; 32],
             version: 1,
         };
-        let mut boxed = ring.seal(key, "row", b"secret").unwrap();
+        let mut boxed = ring
+            .seal(key, "row", b"secret", &Random::seeded(1))
+            .unwrap();
         assert_eq!(&**ring.open(key, "row", &boxed).unwrap(), b"secret");
         let others = [
             TenantKey {
-                tenant: Uuid::now_v7(),
+                tenant: Uuid::from_u128(2),
                 ..key
             },
             TenantKey {

@@ -65,7 +65,6 @@ pub use audit_log::{AuditFilter, AuditLog, SignedEntry};
 pub use audit_partitions::retain_from;
 pub use audit_tree::AuditTree;
 pub use bundles::{BundleRow, Bundles, NewBundle, bundle_secret};
-pub use clock::Clock;
 pub use collisions::{Collisions, NewCollision};
 pub use counted::Counted;
 pub use deliveries::{Attempt, Deliveries, DueDelivery};

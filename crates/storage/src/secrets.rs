@@ -38,7 +38,7 @@ impl Secrets<'_> {
             salt: &salt,
             version,
         };
-        let sealed = self.0.keyring.seal(key, name, secret)?;
+        let sealed = self.0.keyring.seal(key, name, secret, self.0.random())?;
         sqlx::query!(
             "INSERT INTO secrets (tenant_id, name, key_version, sealed) VALUES ($1, $2, $3, $4)
              ON CONFLICT (tenant_id, name) DO UPDATE SET key_version = $3, sealed = $4",
@@ -170,7 +170,11 @@ impl Secrets<'_> {
                 .0
                 .keyring
                 .open(key(row.key_version), &row.name, &row.sealed)?;
-            boxes.push(self.0.keyring.seal(key(version), &row.name, &secret)?);
+            boxes.push(
+                self.0
+                    .keyring
+                    .seal(key(version), &row.name, &secret, self.0.random())?,
+            );
             names.push(row.name);
         }
         let done = sqlx::query!(

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
+    clock::DatabaseClock,
     error::Result,
     keyring::Keyring,
     tx::{PLATFORM, Tx},
@@ -18,7 +19,8 @@ use crate::{
 pub struct Store {
     pub(crate) pool: PgPool,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) clock: Clock,
+    pub(crate) clock: DatabaseClock,
+    pub(crate) ambient: Ambient,
 }
 
 impl Store {
@@ -31,6 +33,7 @@ impl Store {
         connections: u32,
         wait: Duration,
         keyring: Arc<Keyring>,
+        ambient: Ambient,
     ) -> Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -41,7 +44,8 @@ impl Store {
         let store = Self {
             pool,
             keyring,
-            clock: Clock::default(),
+            clock: DatabaseClock::new(ambient.clock.clone()),
+            ambient,
         };
         store.set_clock().await?;
         Ok(store)
@@ -76,12 +80,23 @@ impl Store {
             tenant,
             keyring: self.keyring.clone(),
             clock: self.clock.clone(),
+            ambient: self.ambient.clone(),
         })
     }
 
     /// The time, as the database has it.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// An id that sorts after those made before it.
+    pub fn new_id(&self) -> Uuid {
+        self.ambient.id()
+    }
+
+    /// Random bytes.
+    pub fn random(&self) -> &Random {
+        &self.ambient.random
     }
 
     /// The master keys that are loaded.

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{clock::Clock, error::Result, keyring::Keyring};
+use crate::{clock::DatabaseClock, error::Result, keyring::Keyring};
 
 /// The tenant that stands for the platform itself.
 pub const PLATFORM: Uuid = Uuid::nil();
@@ -17,7 +18,8 @@ pub struct Tx {
     pub(crate) inner: Transaction<'static, Postgres>,
     pub(crate) tenant: Uuid,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) clock: Clock,
+    pub(crate) clock: DatabaseClock,
+    pub(crate) ambient: Ambient,
 }
 
 impl Tx {
@@ -66,6 +68,16 @@ impl Tx {
     /// The time, the same for all replicas.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// An id that sorts after those made before it.
+    pub fn new_id(&self) -> Uuid {
+        self.ambient.id()
+    }
+
+    /// Random bytes.
+    pub fn random(&self) -> &Random {
+        &self.ambient.random
     }
 
     /// The tenant the transaction is bound to.

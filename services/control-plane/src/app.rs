@@ -1,8 +1,9 @@
 //! Composes the service from its domains: their states, their routes, their jobs.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, bail};
+use armour_ambient::Ambient;
 use armour_storage::{Actor, PlatformAction, Store};
 use axum::{
     Router,
@@ -12,7 +13,7 @@ use axum::{
 use chrono::Duration;
 use prometheus::Registry;
 use sha2::{Digest, Sha256};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -75,14 +76,14 @@ impl App {
     /// # Errors
     /// If a key is missing, malformed or another than the database knows, the
     /// database cannot be reached, or its role is not bound by row-level security.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let keyring = config.keyring()?;
         let file = config.platform_token_file.as_deref();
         let platform = read_secret(file.context("give --platform-token-file")?)?;
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
         }
-        let store = database::open(&config, keyring).await?;
+        let store = database::open(&config, keyring, &ambient).await?;
         prepare(&store).await?;
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
@@ -107,13 +108,14 @@ impl App {
         let events = EventStreams {
             notifier: EventNotifier::start(store.clone(), stopping.clone()),
             reader: GroupCommit::new(EventBatchReader(store.clone())),
+            random: ambient.random.clone(),
             started: Instant::now(),
             draining: draining.clone(),
             drain_delay: std::time::Duration::from_millis(config.drain_delay_ms),
             stopping: stopping.clone(),
         };
         Ok(Self {
-            replica: Uuid::now_v7(),
+            replica: ambient.id(),
             egress,
             burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
             authn: Arc::new(authn),
@@ -195,7 +197,7 @@ pub fn router(app: App) -> Router {
         )
         .merge(reference::router());
     let api = match &app.config.console_dir {
-        Some(dir) => api.fallback_service(console::router(dir)),
+        Some(dir) => api.fallback_service(console::router(dir, app.store.random())),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
     api.layer(middleware::from_fn(problem::stamp))

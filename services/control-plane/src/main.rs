@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use armour_ambient::Ambient;
 use armour_control_plane::{
     app::{App, router},
     config::Config,
@@ -23,8 +24,10 @@ fn main() -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
+    let ambient = Ambient::system();
     if config.migrate_only {
-        database::open(&config, Keyring::new()).await?.close().await;
+        let store = database::open(&config, Keyring::new(), &ambient).await?;
+        store.close().await;
         tracing::info!("the database is migrated");
         return Ok(());
     }
@@ -32,7 +35,7 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     tracing::debug!(files, "open files");
     let listen = config.listen;
     let tls = config.tls.open()?;
-    let app = App::start(config).await?;
+    let app = App::start(config, ambient).await?;
     if let Some(listen) = app.config.metrics_listen {
         app.serve_metrics(listen, registry).await?;
     }

@@ -1,9 +1,13 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
-use crate::common::{As, World, bound, call, database, replica};
+use crate::common::{
+    As, PATIENCE, World, app_in, bound, call, database, replica, serve, still, until,
+};
+use armour_ambient::Ambient;
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};
 use armour_client::{Client, dpop};
+use chrono::Duration;
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -17,8 +21,9 @@ async fn status(base: &str, token: &str, path: &str) -> u16 {
 
 #[tokio::test]
 async fn api_tokens_expire_rotate_and_show_their_use() {
-    let database = database().await;
-    let base = replica(&database).await;
+    let ambient = still();
+    let app = app_in(&database().await, &[], ambient.clone()).await;
+    let base = serve(app.unwrap()).await;
     let world = World::new(&base, Policy::default()).await;
     let made: CreatedSecret = world
         .operator
@@ -33,16 +38,12 @@ async fn api_tokens_expire_rotate_and_show_their_use() {
         let page: Page<ApiToken> = world.operator.get("/v1/api-tokens").await.unwrap();
         page.items.into_iter().find(|token| token.id == id).unwrap()
     };
-    let mut listed = find(made.id).await;
     // Noted apart from the call.
-    for _ in 0..50 {
-        if listed.last_used_at.is_some() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        listed = find(made.id).await;
-    }
-    assert!(listed.last_used_at.is_some());
+    let listed = until("the token's use", async || {
+        let listed = find(made.id).await;
+        listed.last_used_at.is_some().then_some(listed)
+    })
+    .await;
     assert!(made.token.starts_with(&listed.prefix) && made.token.len() > listed.prefix.len() + 60);
     // Rotated with an overlap both work, without one the earlier does not.
     let rotate = async |id: Uuid, overlap: u32| -> CreatedSecret {
@@ -66,13 +67,7 @@ async fn api_tokens_expire_rotate_and_show_their_use() {
     let (code, _, text) = call(As::Bearer(&third.token), "POST", &url, Some(&body)).await;
     assert!(code == 403 && text.contains("auditor"), "{text}");
     // Expired: refused, and noted.
-    sqlx::query(
-        "UPDATE api_tokens SET expires_at = now() - interval '1 second' WHERE token_id = $1",
-    )
-    .bind(third.id)
-    .execute(&mut bound(&database, world.tenant).await)
-    .await
-    .unwrap();
+    ambient.clock.advance(Duration::seconds(3600));
     assert_eq!(status(&base, &third.token, "/v1/pairs").await, 401);
     let denied: Page<AuditEntry> = world
         .operator
@@ -200,7 +195,7 @@ async fn a_stolen_access_token_is_useless() {
     let first = with(&url.replace(&one, &two), "DPoP", Some(proof)).await;
     assert_eq!(first.0, 401);
     // The thief has the token, and a key of their own.
-    let thief = SigningKey::generate(&mut rand::rng());
+    let thief = SigningKey::generate(&mut Ambient::system().random.generator());
     let claims =
         |method: &str, url: &str, of: Option<&str>| dpop::Claims::new(method, url, of, None);
     let sign = |key: &SigningKey, claims: &dpop::Claims| dpop::sign(key, claims).unwrap();
@@ -304,8 +299,9 @@ async fn a_stolen_access_token_is_useless() {
 #[tokio::test]
 async fn a_stream_ends_with_the_credentials_that_opened_it() {
     use futures::StreamExt;
-    let database = database().await;
-    let base = replica(&database).await;
+    let ambient = still();
+    let app = app_in(&database().await, &[], ambient.clone()).await;
+    let base = serve(app.unwrap()).await;
     let world = World::new(&base, Policy::default()).await;
     let made: CreatedSecret = world
         .operator
@@ -335,9 +331,7 @@ async fn a_stream_ends_with_the_credentials_that_opened_it() {
         of_token.collect::<Vec<_>>().await;
         of_endpoint.collect::<Vec<_>>().await;
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), ended)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[tokio::test]
@@ -355,7 +349,7 @@ async fn a_session_is_of_its_page_alone_and_ends() {
         .await
         .unwrap();
     let issuer = Uuid::parse_str(issuer["id"].as_str().unwrap()).unwrap();
-    let (id, secret) = (Uuid::now_v7(), "ab".repeat(32));
+    let (id, secret) = (Ambient::system().id(), "ab".repeat(32));
     let cookie = format!(
         "armour_sess_{}_{}_{secret}",
         world.tenant.simple(),
@@ -380,7 +374,8 @@ async fn a_session_is_of_its_page_alone_and_ends() {
             .request(method.parse().unwrap(), format!("{base}{path}"))
             .header("cookie", format!("other=1; __Host-armour-session={cookie}"));
         if method == "POST" {
-            request = request.json(&json!({ "name": format!("p {}", Uuid::new_v4()) }));
+            request =
+                request.json(&json!({ "name": format!("p {}", Ambient::system().opaque_id()) }));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -210,16 +210,21 @@ async fn a_large_or_slow_body_is_refused_before_it_holds_a_connection() {
     let address = base.strip_prefix("http://").unwrap();
     let mut silent = Vec::new();
     for _ in 0..40 {
-        use tokio::io::AsyncWriteExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
             "POST /v1/consumers HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\ncontent-length: 20\r\n\r\n{{",
+             content-type: application/json\r\ncontent-length: 20\r\n\
+             expect: 100-continue\r\n\r\n",
             world.operator_token()
         );
         socket.write_all(head.as_bytes()).await.unwrap();
+        // Said once the body is being waited for.
+        let mut told = [0; 12];
+        socket.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100");
+        socket.write_all(b"{").await.unwrap();
         silent.push(socket);
     }
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     world.operator.collisions().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
-use crate::common::{MASTER_KEYS, World, bound, database, history, replica, report};
+use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
+use armour_ambient::Ambient;
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
 };
@@ -76,7 +77,7 @@ async fn a_thousand_random_tamperings_are_all_detected_and_named() {
     let latest: LogHead = world.operator.get("/v1/audit/head").await.unwrap();
     let key = public_key(&latest.log_key).unwrap();
     verify(&lines, Some(&key)).unwrap();
-    let seed: u64 = rand::rng().random();
+    let seed = u64::from_be_bytes(Ambient::system().random.bytes());
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut found = std::collections::BTreeMap::new();
@@ -149,12 +150,13 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let store = Store::connect(
         &database,
         2,
-        std::time::Duration::from_secs(5),
+        PATIENCE,
         std::sync::Arc::new(keyring),
+        Ambient::system(),
     )
     .await
     .unwrap();
-    let today = chrono::Utc::now().date_naive();
+    let today = store.now().date_naive();
     let from = NaiveDate::from_ymd_opt(2025, 6, 1).unwrap();
     assert_eq!(
         store
@@ -298,7 +300,7 @@ async fn evidence_convinces_whoever_trusts_the_logs_key_alone() {
     assert!(shown.proven && shown.rests_on.is_empty(), "{shown:?}");
     assert!(!evidence::check(&good, None).unwrap().rests_on.is_empty());
     // Nobody can make evidence up: with another key, another ticket, another log.
-    let stranger = ed25519_dalek::SigningKey::generate(&mut rand::rng());
+    let stranger = ed25519_dalek::SigningKey::generate(&mut Ambient::system().random.generator());
     let forged = history(&stranger, bundle, 0, &[], 1, 9)[0].to_bytes();
     let mut bad = good.clone();
     bad.collision.reported = Some(STANDARD.encode(forged));
@@ -310,7 +312,7 @@ async fn evidence_convinces_whoever_trusts_the_logs_key_alone() {
     bad.consumer_signing_key = STANDARD.encode(stranger.verifying_key());
     assert!(evidence::check(&bad, Some(&key)).is_err());
     let mut bad = good.clone();
-    bad.collision.bundle_id = uuid::Uuid::now_v7();
+    bad.collision.bundle_id = Ambient::system().id();
     assert!(
         evidence::check(&bad, Some(&key))
             .unwrap_err()

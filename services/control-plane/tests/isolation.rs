@@ -1,6 +1,7 @@
 //! Tenants see nothing of each other: every route, every table.
 
 use crate::common::{As, World, bound, call, database, history, replica, report, routes};
+use armour_ambient::Ambient;
 use armour_api::{Policy, Role};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
@@ -49,7 +50,7 @@ async fn every_route_hides_other_tenants() {
                     // An issuer posts a form, and is told so only where it is known.
                     assert_eq!(status, 404, "{method} {url}: {text}");
                     // The same as of what does not exist at all.
-                    let nothing = theirs.map(|_| Uuid::now_v7().to_string());
+                    let nothing = theirs.map(|_| Ambient::system().id().to_string());
                     let body = body_of(&method, &path, &nothing);
                     let url = format!("{base}{}", fill(&path, &nothing));
                     let (status, _, other) = call(who, &method, &url, body.as_ref()).await;
@@ -256,7 +257,7 @@ async fn everything(a: &World, database: &str) -> (Vec<Theirs>, Vec<String>) {
         .await
         .unwrap();
     let delivery = deliveries["items"][0]["id"].as_str().unwrap().to_owned();
-    let session = Uuid::now_v7();
+    let session = Ambient::system().id();
     sqlx::query(
         "INSERT INTO sessions (tenant_id, session_id, issuer_id, hash, subject, name, role,
                                user_agent, expires_at)

@@ -1,11 +1,11 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
-use std::time::Duration;
-
 use crate::common::{
-    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, database, replica, replica_with, serve,
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
+    replica_with, serve,
 };
+use armour_ambient::Ambient;
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
 use armour_protocol::{
@@ -19,7 +19,6 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 fn both_keys() -> String {
     format!("1:{},2:{}", MASTER_KEYS[0], MASTER_KEYS[1])
@@ -34,8 +33,9 @@ async fn store(database: &str, versions: &[i32]) -> Store {
     Store::connect(
         database,
         8,
-        Duration::from_secs(10),
+        PATIENCE,
         std::sync::Arc::new(keyring),
+        Ambient::system(),
     )
     .await
     .unwrap()
@@ -66,7 +66,7 @@ async fn a_rotation_under_traffic_loses_no_secret_though_a_replica_dies() {
     fill(&store_of_both, &worlds, many).await;
 
     let platform = Client::new(&base, PLATFORM).unwrap();
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let rotation: KeyRotation = platform
         .post("/v1/platform/rotations", &json!({ "to_version": 2 }))
         .await
@@ -447,7 +447,7 @@ async fn idempotent(base: &str, token: &str) -> (u16, (), String) {
     let answer = reqwest::Client::new()
         .post(format!("{base}/v1/api-tokens"))
         .bearer_auth(token)
-        .header("idempotency-key", Uuid::new_v4().to_string())
+        .header("idempotency-key", Ambient::system().opaque_id().to_string())
         .json(&json!({ "name": "kept", "role": "auditor" }))
         .send()
         .await

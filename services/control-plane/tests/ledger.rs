@@ -1,8 +1,9 @@
 //! The ledger against a real PostgreSQL and two replicas.
 
-use crate::common::{World, database, history, replica, report};
+use crate::common::{World, app_in, database, history, replica, report, serve, still};
 use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict, Role};
 use armour_protocol::ticket::SignedTicket;
+use chrono::Duration;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -247,9 +248,13 @@ async fn two_replicas_find_one_collision() {
 
 #[tokio::test]
 async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
-    let base = replica(&database().await).await;
+    let ambient = still();
+    let app = app_in(&database().await, &[], ambient.clone()).await;
+    let app = app.unwrap();
+    let store = app.store.clone();
+    let base = serve(app).await;
     let policy = Policy {
-        supersede_grace_ms: 300,
+        supersede_grace_ms: 60_000,
         ..Policy::default()
     };
     let world = World::new(&base, policy).await;
@@ -278,9 +283,11 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         .unwrap()
         .remove(0);
     assert_eq!(verdict, ReportVerdict::Accepted);
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    // An hour later, from the database's time on, which is that of the supersession.
+    store.set_clock().await.unwrap();
+    ambient.clock.advance(Duration::hours(1));
     let verdict = producer
-        .report(vec![report(&tickets[3..4], 60_000)])
+        .report(vec![report(&tickets[3..4], 3_600_000)])
         .await
         .unwrap()
         .remove(0);

@@ -1,7 +1,7 @@
 //! A database restored to an earlier state: no spent ticket is taken, nobody is
 //! taken for a thief, and endpoints go on. The backup is PostgreSQL's own copy.
 
-use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report};
+use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report, until};
 use armour_api::{AuditEntry, BundleState, LogRestart, Page, Policy, ReportVerdict, Role};
 use armour_transparency::pin::{FENCE, Pin};
 use serde_json::json;
@@ -25,18 +25,17 @@ async fn copy(database: &str) -> String {
     };
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
     allow(false).await;
-    for attempt in 0.. {
+    until("the copy", async || {
         sqlx::query(terminate)
             .bind(name)
             .execute(&pool)
             .await
             .unwrap();
-        match run(format!("CREATE DATABASE {copy} TEMPLATE {name}")).await {
-            Ok(_) => break,
-            Err(error) => assert!(attempt < 50, "{error}"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        run(format!("CREATE DATABASE {copy} TEMPLATE {name}"))
+            .await
+            .ok()
+    })
+    .await;
     allow(true).await;
     format!("{base}/{copy}")
 }

@@ -1,7 +1,7 @@
 //! What people watch and look for: pairs by search and order, changes that would
 //! overwrite another's, a lane's tickets, the tenant at a glance.
 
-use crate::common::{As, PLATFORM, World, call, database, history, replica_with, report};
+use crate::common::{As, PLATFORM, World, call, database, history, replica_with, report, until};
 use armour_api::{
     Bundle, Endpoint, Heartbeat, NewPair, Obedience, Overview, Page, Pair, Policy, RecordedTicket,
     Role, System,
@@ -263,16 +263,13 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
     assert!(endpoint.last_error_at.is_some());
     let platform = Client::new(&base, PLATFORM).unwrap();
     // This replica tells of itself once its workers run.
-    for _ in 0..50 {
+    until("a replica", async || {
         let system: System = platform.get("/v1/platform/system").await.unwrap();
         assert!(system.database_bytes > 1_000_000 && system.tenants == 1);
         assert!(system.migrations.contains(&3));
-        if !system.replicas.is_empty() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("no replica is told of");
+        (!system.replicas.is_empty()).then_some(())
+    })
+    .await;
 }
 
 fn beat(bundles: Vec<uuid::Uuid>) -> Heartbeat {

@@ -145,7 +145,7 @@ async fn roll(
 
 async fn until_ready(system: &System, place: usize) -> anyhow::Result<()> {
     let url = format!("http://{}/v1/health/ready", system.replicas[place]);
-    until("a replica", Duration::from_secs(60), || async {
+    until("a replica", || async {
         let answer = system.http.get(&url).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     })
@@ -170,7 +170,7 @@ pub async fn failover(plan: &Plan) -> anyhow::Result<Outcome> {
         let synchronous = "ALTER SYSTEM SET synchronous_standby_names = '*'";
         system.postgres.sql(synchronous).await?;
         system.postgres.sql("SELECT pg_reload_conf()").await?;
-        until("the standby to follow", Duration::from_secs(30), || async {
+        until("the standby to follow", || async {
             let state = "SELECT sync_state FROM pg_stat_replication";
             let state = system.postgres.sql(state).await;
             state.is_ok_and(|state| state.trim() == "sync")
@@ -238,7 +238,7 @@ pub async fn restore(plan: &Plan) -> anyhow::Result<Outcome> {
         .postgres
         .sql("SELECT pg_walfile_name(pg_switch_wal())")
         .await?;
-    until("the archive", Duration::from_secs(30), || async {
+    until("the archive", || async {
         archive.path().join(segment.trim()).exists()
     })
     .await?;
@@ -256,7 +256,7 @@ pub async fn restore(plan: &Plan) -> anyhow::Result<Outcome> {
     std::fs::write(&signal, "")?;
     own(&signal)?;
     backup.launch().await?;
-    until("the restore", Duration::from_secs(60), || async {
+    until("the restore", || async {
         let recovering = backup.sql("SELECT pg_is_in_recovery()").await;
         recovering.is_ok_and(|answer| answer.trim() == "f")
     })
@@ -302,7 +302,7 @@ async fn until_fenced(system: &System) -> anyhow::Result<usize> {
         let page: Page<AuditEntry> = system.operator.get("/v1/audit?action=ledger.fence").await?;
         Ok(page.items.len())
     };
-    until("a fence", Duration::from_secs(60), || async {
+    until("a fence", || async {
         asked().await.is_ok_and(|fences| fences > 0)
     })
     .await

@@ -85,7 +85,7 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
         // One fault at a time: a ticket that both ends forget before the
         // ledger has it is lost to a batched policy by design.
         system.until_served().await.context("after a fault")?;
-        until("the control plane", Duration::from_secs(30), || async {
+        until("the control plane", || async {
             system.operator.ready().await.is_ok()
         })
         .await?;

@@ -1,16 +1,11 @@
 //! What the ledger says of both ends' reports: whoever reads it waits for that, not for
 //! some time to pass.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use armour_api::{Bundle, BundleState, LaneHead, Page, RecordedTicket};
 use uuid::Uuid;
 
 use crate::{process::until, system::System};
-
-/// How long an end may take to report.
-const REPORTED: Duration = Duration::from_secs(60);
 
 /// A ticket of each lane that is in use.
 #[derive(Debug)]
@@ -82,7 +77,7 @@ impl Mark {
 /// If one of them does not.
 pub async fn until_reported(system: &System) -> anyhow::Result<()> {
     let marks = Marks::at_heads(system, 0).await?;
-    until("both ends' reports", REPORTED, || async {
+    until("both ends' reports", || async {
         marks.are_reported(system).await.unwrap_or(false)
     })
     .await

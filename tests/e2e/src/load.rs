@@ -14,8 +14,9 @@ use tokio::{sync::Mutex, task::JoinSet};
 
 use crate::{process::until, system::System};
 
-/// How long the upstream may take to write down what it has answered.
-const WRITTEN: Duration = Duration::from_secs(30);
+/// How long a caller waits after a first refusal, and at most after more.
+const PAUSE: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_millis(640);
 
 /// Callers at work.
 pub struct Load {
@@ -106,7 +107,7 @@ impl Load {
         while self.callers.join_next().await.is_some() {}
         let acknowledged = self.shared.acknowledged.lock().await;
         // nginx writes a request down once it has been answered.
-        let written = until("the upstream's log", WRITTEN, || async {
+        let written = until("the upstream's log", || async {
             let log = system.nginx.requests().unwrap_or_default();
             let ran = ran(&log);
             acknowledged.iter().all(|id| ran.contains_key(id))
@@ -131,6 +132,7 @@ impl Load {
 }
 
 async fn call(load: Arc<Shared>, http: reqwest::Client) {
+    let mut pause = PAUSE;
     loop {
         let id = load.next.fetch_add(1, Ordering::Relaxed);
         if id >= load.calls.load(Ordering::Relaxed) {
@@ -160,10 +162,13 @@ async fn call(load: Arc<Shared>, http: reqwest::Client) {
                     load.wrong.fetch_add(1, Ordering::Relaxed);
                 }
                 load.acknowledged.lock().await.push(id);
+                pause = PAUSE;
             }
             None => {
                 load.refused.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // How many calls an outage costs is not to depend on how long it lasts.
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MOST_PAUSE);
             }
         }
         load.done.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,14 @@
 //! A process that can be killed and started again.
 
-use std::{fs::File, net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    net::TcpListener,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use rand::RngExt;
@@ -47,7 +55,7 @@ impl Process {
     /// Stops it with SIGTERM, waits until it has ended by itself and starts it again.
     ///
     /// # Errors
-    /// If it does not end cleanly within a minute, or does not start.
+    /// If it does not end cleanly, or does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await?;
         self.child = spawn(&self.command, &self.log)?;
@@ -57,10 +65,10 @@ impl Process {
     /// Stops it with SIGTERM and waits until it has ended by itself.
     ///
     /// # Errors
-    /// If it does not end cleanly within a minute.
+    /// If it does not end cleanly.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.with_context(|| format!("{} does not end", self.name))??;
         if !status.success() {
             bail!("{} ended with {status}", self.name);
@@ -166,25 +174,34 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A port that was free a moment ago, below those that the kernel gives to
-/// connections that go out (32768 and up): none of them takes it meanwhile.
+/// A port that is free, below those that the kernel gives to connections that go out
+/// (32768 and up): none of them takes it meanwhile, and nor does another test of this
+/// process.
 ///
 /// # Errors
 /// If there is none.
 pub fn free_port() -> anyhow::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     (0..1000)
         .map(|_| rand::rng().random_range(20_000..32_000))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .inspect(|port| {
+            given.insert(*port);
+        })
         .context("no port is free")
 }
+
+/// How long anything may take that is waited for, on a machine that has other things to do:
+/// no test passes or fails by how long it does take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `ready` says so.
 ///
 /// # Errors
-/// If it does not within the time.
+/// If it does not, however long it is waited for.
 pub async fn until<F: Future<Output = bool>>(
     what: &str,
-    within: Duration,
     ready: impl Fn() -> F,
 ) -> anyhow::Result<()> {
     let wait = async {
@@ -192,7 +209,7 @@ pub async fn until<F: Future<Output = bool>>(
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(within, wait)
+    tokio::time::timeout(PATIENCE, wait)
         .await
-        .with_context(|| format!("{what}: not within {within:?}"))
+        .with_context(|| format!("{what}: not within {PATIENCE:?}"))
 }

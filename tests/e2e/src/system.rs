@@ -236,7 +236,7 @@ impl System {
             }
         };
         let platform = Client::new(&control, PLATFORM)?;
-        until("the control plane", Duration::from_secs(30), || async {
+        until("the control plane", || async {
             platform.ready().await.is_ok()
         })
         .await?;
@@ -316,7 +316,7 @@ impl System {
     /// # Errors
     /// If none is within half a minute.
     pub async fn until_served(&self) -> anyhow::Result<()> {
-        until("a protected call", Duration::from_secs(30), || async {
+        until("a protected call", || async {
             self.get("/echo?id=ready").await.is_ok()
         })
         .await

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::Context as _;
 use tokio::{
     io::AsyncReadExt,
-    net::{TcpListener, UnixStream},
+    net::{TcpStream, UnixStream},
     process::Command,
 };
 
 use crate::{
-    process::{Process, free_port, program},
+    process::{Process, free_port, program, until},
     system::System,
 };
 
@@ -84,9 +84,9 @@ async fn start(
     let base = format!("http://{listen}");
     let at = listen.clone();
     let process = Process::start("the thief", folder.join("log"), move || command(&at))?;
-    crate::process::until("the thief", std::time::Duration::from_secs(20), || async {
+    until("the thief", || async {
         // Its port alone: no ticket is spent by looking.
-        TcpListener::bind(&listen).await.is_err()
+        TcpStream::connect(&listen).await.is_ok()
     })
     .await
     .context("the thief does not start")?;

@@ -92,7 +92,7 @@ async fn raw(address: &str, request: &[u8]) -> String {
     let _ = socket.write_all(request).await;
     let mut answer = Vec::new();
     let read = socket.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(20), read)
+    let _ = tokio::time::timeout(Duration::from_secs(180), read)
         .await
         .unwrap();
     let answer = String::from_utf8_lossy(&answer);

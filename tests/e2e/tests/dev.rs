@@ -1,6 +1,6 @@
 //! `armour dev` as a newcomer runs it, the operator commands, and the clone.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use armour_e2e::process::{Process, free_port, program, until};
 use rustix::process::Signal;
@@ -50,7 +50,7 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
         command
     })
     .unwrap();
-    let served = until("armour dev", Duration::from_secs(60), || async {
+    let served = until("armour dev", || async {
         reqwest::get(&url)
             .await
             .is_ok_and(|answer| answer.status().is_success())
@@ -76,7 +76,7 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
     assert_eq!(pairs[0]["state"], "disconnected");
     let pair = pairs[0]["id"].as_str().unwrap();
     ok(&data, &["pairs", "re-arm", pair, "--reason", "test"]);
-    until("the re-armed pair", Duration::from_secs(20), || async {
+    until("the re-armed pair", || async {
         reqwest::get(&url)
             .await
             .is_ok_and(|answer| answer.status().is_success())
@@ -186,7 +186,7 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
 
     // Ctrl-C drains everything.
     dev.signal(Signal::INT).unwrap();
-    let gone = until("armour dev's end", Duration::from_secs(30), || async {
+    let gone = until("armour dev's end", || async {
         dev.log().unwrap().contains("armour dev: stopping")
             && !data.join("postgres/data/postmaster.pid").exists()
     });

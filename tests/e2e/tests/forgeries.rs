@@ -1,7 +1,12 @@
 //! What a stranger can send to the producer's agent: garbage, damaged and
 //! repeated messages. Each is refused with 4xx and disturbs no lane.
 
-use armour_e2e::system::{System, brisk};
+use armour_api::Policy;
+use armour_e2e::{
+    ledger::until_reported,
+    process::until,
+    system::{System, brisk},
+};
 use rand::{Rng, RngExt};
 
 /// The bodies of the exchanges that were recorded, request bytes alone.
@@ -40,7 +45,12 @@ async fn send(system: &System, body: Vec<u8>) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_and_damaged_messages_get_4xx_and_disturb_no_lane() {
-    let system = System::start(brisk()).await.unwrap();
+    // What was accepted last stays the last.
+    let policy = Policy {
+        empty_exchange_interval_ms: 60_000,
+        ..brisk()
+    };
+    let system = System::start(policy).await.unwrap();
     system.hop.record();
     system.get("/echo?id=first").await.unwrap();
     system.get("/echo?id=second").await.unwrap();
@@ -76,16 +86,23 @@ async fn forged_and_damaged_messages_get_4xx_and_disturb_no_lane() {
         let status = send(&system, message.clone()).await;
         assert!(status == 409 || status == 200, "a replay: {status}");
     }
+    // No lane has noticed, and nobody was disconnected.
+    for number in 0..20 {
+        system.get(&format!("/echo?id={number}")).await.unwrap();
+    }
+    // What the producer took for tickets is reported no later than these.
+    until_reported(&system).await.unwrap();
+    // nginx writes down in order what it has answered.
+    until("the upstream's log", || async {
+        system.nginx.requests().unwrap().contains("id=19 ")
+    })
+    .await
+    .unwrap();
     let log = system.nginx.requests().unwrap();
     for id in ["first", "second"] {
         let times = log.matches(&format!("id={id} ")).count();
         assert_eq!(times, 1, "{id} ran {times} times");
     }
-    // No lane has noticed, and nobody was disconnected.
-    for number in 0..20 {
-        system.get(&format!("/echo?id={number}")).await.unwrap();
-    }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(system.collisions().await.unwrap(), 0);
     let bundles: armour_api::Page<armour_api::Bundle> =
         system.operator.get("/v1/bundles").await.unwrap();

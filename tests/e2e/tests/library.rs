@@ -1,7 +1,5 @@
 //! The endpoint as a library: a client and a tower layer, with no agent between.
 
-use std::time::Duration;
-
 use armour_api::{NewPair, Role};
 use armour_e2e::{
     process::{program, until},
@@ -67,7 +65,7 @@ async fn pair(system: &System, api: Router) -> Pair {
     tokio::spawn(async move { axum::serve(listener, protected).await });
     let consumer = settings.pop().unwrap().consumer().await.unwrap();
     let client = consumer.client(None).await.unwrap();
-    until("a protected call", Duration::from_secs(20), || async {
+    until("a protected call", || async {
         client
             .get("/ready")
             .send()
@@ -174,7 +172,7 @@ async fn a_disconnected_pair_is_refused_with_a_problem() {
         reason: "test".into(),
     };
     let _: armour_api::Pair = system.operator.post(&path, &reason).await.unwrap();
-    until("the refusal", Duration::from_secs(20), || async {
+    until("the refusal", || async {
         let answer = made.client.get("/ready").send().await.unwrap();
         answer.status() == 503
             && answer

@@ -1,10 +1,11 @@
 //! One trace from the application through both agents to the upstream and to the ledger,
 //! as a receiver of OTLP that none of us wrote sees it; and nobody on the way does.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use armour_api::{Policy, Reporting};
 use armour_e2e::{
+    ledger::until_reported,
     process::until,
     system::{Setup, System, brisk},
 };
@@ -52,15 +53,19 @@ async fn traced(policy: Policy) {
         .start()
         .await
         .unwrap();
+    // A report of several exchanges goes on with the trace of the first, and links to those
+    // of the others: this one is to be alone.
+    let policy = Policy {
+        empty_exchange_interval_ms: 60_000,
+        ..policy
+    };
     let setup = Setup {
         policy,
         collector: Some(format!("http://{}", collector.addr())),
         ..Setup::default()
     };
     let system = System::set_up(setup).await.unwrap();
-    // A report of several exchanges goes on with the trace of the first, and links to those
-    // of the others: this one is to be alone.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until_reported(&system).await.unwrap();
     system.hop.record();
     let request = system.http.get(format!("{}/echo?id=traced", system.base));
     let request = request.header("traceparent", format!("00-{TRACE}-{SPAN}-01"));
@@ -91,7 +96,7 @@ async fn traced(policy: Policy) {
             found.is_some()
         })
     };
-    let whole = until("the whole trace", Duration::from_secs(20), || async {
+    let whole = until("the whole trace", || async {
         let spans = spans_of(&collector, TRACE).await;
         holds(&spans, &chain) && holds(&spans, &to_ledger)
     });
@@ -108,7 +113,7 @@ async fn traced(policy: Policy) {
         assert!(!seen, "{secret} is visible");
     }
     // Metrics and logs arrive too.
-    until("metrics and logs", Duration::from_secs(20), || async {
+    until("metrics and logs", || async {
         collector
             .with_collector(|collector| {
                 let metric = |name: &str| collector.expect_metric_with_name(name).count() > 0;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use armour_api::{Bundle, BundleState, CollisionKind, Page, PairState, Policy};
 use armour_e2e::{
+    ledger::Marks,
     process::until,
     system::{Setup, System, brisk},
     thief::{Thief, steal_disk, steal_memory},
@@ -23,14 +24,14 @@ async fn system(policy: Policy) -> System {
 /// Waits until the collision is declared and both are refused; its kind and how long.
 async fn cut_off(system: &System, thief: &Thief) -> (CollisionKind, Duration) {
     let since = Instant::now();
-    until("the collision", Duration::from_secs(20), || async {
+    until("the collision", || async {
         system.collisions().await.unwrap_or(0) > 0
     })
     .await
     .unwrap();
     let took = since.elapsed();
     for base in [&system.base, &thief.base] {
-        until("the refusal", Duration::from_secs(20), || async {
+        until("the refusal", || async {
             system.get_at(base, "/echo?id=refused").await.is_err()
         })
         .await
@@ -126,7 +127,13 @@ async fn a_thief_that_only_listens_reads_nothing_and_a_copy_at_rest_does_no_harm
     }
     let wire = system.hop.recorded();
     assert!(!wire.windows(6).any(|window| window == b"unseen"));
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Both ends go on with every lane.
+    let later = Marks::at_heads(&system, 1).await.unwrap();
+    until("another exchange of each lane", || async {
+        later.are_reported(&system).await.unwrap()
+    })
+    .await
+    .unwrap();
     assert_eq!(system.collisions().await.unwrap(), 0);
 }
 

@@ -4,12 +4,9 @@
 use crate::identity::authn::Authn;
 use axum::extract::FromRef;
 use std::sync::Arc;
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
+use armour_ambient::Random;
 use armour_api::Event;
 use armour_storage::Tx;
 use axum::{
@@ -19,7 +16,10 @@ use axum::{
 };
 use futures::Stream;
 use rand::RngExt;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -99,6 +99,8 @@ pub struct EventStreams {
     pub notifier: EventNotifier,
     /// Reads for many streams at once.
     pub reader: Arc<GroupCommit<EventBatchReader>>,
+    /// What the time to go elsewhere is drawn from.
+    pub random: Random,
     /// When this process started, which streams count their polls from.
     pub started: Instant,
     /// Cancelled when this replica is about to stop.
@@ -194,14 +196,14 @@ async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid
     // Spread over the time there is, so that not all readers come back at once.
     let drained = async {
         streams.draining.cancelled().await;
-        let share = rand::rng().random_range(0.0..1.0);
+        let share = streams.random.generator().random_range(0.0..1.0);
         tokio::time::sleep(streams.drain_delay.mul_f64(share)).await;
     };
     tokio::select! {
         () = drained => false,
         () = streams.stopping.cancelled() => false,
         () = noticed => true,
-        () = tokio::time::sleep_until(next_poll(streams, tenant).into()) => true,
+        () = tokio::time::sleep_until(next_poll(streams, tenant)) => true,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use armour_ambient::Random;
 use axum::{
     Router,
     body::Body,
@@ -12,7 +13,6 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rand::Rng;
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
 use crate::http::problem::ApiError;
@@ -21,33 +21,41 @@ use crate::http::problem::ApiError;
 const PLACE: &str = "__ARMOUR_NONCE__";
 
 /// The console's files; pages of its own making are all `index.html`.
-pub fn router(dir: &Path) -> Router {
-    let index: Arc<Path> = dir.join("index.html").into();
-    let pages = Router::new().fallback(page).with_state(index.clone());
+pub fn router(dir: &Path, random: &Random) -> Router {
+    let pages = Pages {
+        index: dir.join("index.html").into(),
+        random: random.clone(),
+    };
+    let every = Router::new().fallback(page).with_state(pages.clone());
     let files = ServeDir::new(dir)
         .append_index_html_on_directories(false)
-        .fallback(pages);
+        .fallback(every);
     let header =
         |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
     Router::new()
-        .route("/index.html", get(page).with_state(index))
+        .route("/index.html", get(page).with_state(pages))
         .fallback_service(files)
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
 }
 
+/// What pages are made of.
+#[derive(Clone)]
+struct Pages {
+    index: Arc<Path>,
+    random: Random,
+}
+
 /// The page, with a nonce of its own for the styles that its components make.
-async fn page(State(index): State<Arc<Path>>) -> Response<Body> {
-    let text = match tokio::fs::read_to_string(&index).await {
+async fn page(State(pages): State<Pages>) -> Response<Body> {
+    let text = match tokio::fs::read_to_string(&pages.index).await {
         Ok(text) => text,
         Err(error) => {
-            tracing::warn!(%error, file = %index.display(), "no console");
+            tracing::warn!(%error, file = %pages.index.display(), "no console");
             return ApiError::not_found("no such resource").into_response();
         }
     };
-    let mut bytes = [0u8; 16];
-    rand::rng().fill_bytes(&mut bytes);
-    let nonce = STANDARD.encode(bytes);
+    let nonce = STANDARD.encode(pages.random.bytes::<16>());
     let policy = format!(
         "default-src 'self'; style-src 'self' 'nonce-{nonce}'; frame-ancestors 'none'; \
          base-uri 'none'; form-action 'self'"

@@ -1,7 +1,5 @@
 //! Each request is counted, and a span of its caller's trace.
 
-use std::time::Instant;
-
 use armour_telemetry::trace;
 use axum::{
     extract::{MatchedPath, Request},
@@ -9,6 +7,7 @@ use axum::{
     response::Response,
 };
 use opentelemetry::KeyValue;
+use tokio::time::Instant;
 use tracing::{Instrument, field};
 
 use crate::platform::instruments::METRICS;

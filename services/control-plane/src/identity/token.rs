@@ -1,7 +1,7 @@
 //! Bearer tokens that name their tenant, so that it is known before any row is
 //! read: `armour_<kind>_<tenant>_<id>_<secret>`, all hexadecimal.
 
-use rand::Rng;
+use armour_storage::Tx;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -29,11 +29,12 @@ pub struct Token {
     pub hash: [u8; 32],
 }
 
-/// Makes a token; returns its text, to be shown once, and what to store.
-pub fn mint(kind: Kind, tenant: Uuid) -> (String, Token) {
+/// Makes a token of the transaction's tenant; returns its text, to be shown once, and
+/// what to store.
+pub fn mint(kind: Kind, tx: &Tx) -> (String, Token) {
     let mut secret = Zeroizing::new([0u8; 32]);
-    rand::rng().fill_bytes(&mut *secret);
-    let id = Uuid::now_v7();
+    tx.random().fill(&mut *secret);
+    let (tenant, id) = (tx.tenant_id(), tx.new_id());
     let text = format!(
         "armour_{}_{}_{}_{}",
         kind.word(),

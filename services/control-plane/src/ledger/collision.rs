@@ -37,7 +37,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     // The pair's lock comes first wherever bundles change, so two calls for
     // one pair wait for each other and never block each other for good.
     tx.pairs().lock(found.bundle.pair).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let bytes = |ticket: &Option<SignedTicket>| ticket.map(|ticket| ticket.to_bytes().to_vec());
     let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
     let first = tx

@@ -1,5 +1,6 @@
 //! Issuing bundles: minted, sealed to both endpoints, in place of the one before.
 
+use armour_ambient::Random;
 use armour_api::{Endpoint, Pair, PairState, ProblemType};
 use armour_protocol::{
     Suite,
@@ -9,7 +10,6 @@ use armour_protocol::{
 use armour_storage::{Actor, NewBundle, NewEvent, PairingAction, StorageError, Tx};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
-use rand::Rng;
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -60,7 +60,7 @@ pub async fn issue_bundle(
     if let Some(number) = number {
         advance_counter(tx, consumer, number).await?;
     }
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let superseded = tx.bundles().supersede(pair.id, consumer.id).await?;
     let context = BundleContext {
         suite: Suite::from_u8(pair.policy.suite).map_err(ApiError::internal)?,
@@ -72,7 +72,7 @@ pub async fn issue_bundle(
         consumer_key: signing_key(consumer)?,
         producer_key: signing_key(&producer)?,
     };
-    let (for_consumer, for_producer) = mint(&context, consumer, &producer)?;
+    let (for_consumer, for_producer) = mint(&context, consumer, &producer, tx.random())?;
     tx.bundles()
         .create(&NewBundle {
             id,
@@ -125,16 +125,17 @@ fn mint(
     context: &BundleContext,
     consumer: &Endpoint,
     producer: &Endpoint,
+    random: &Random,
 ) -> ApiResult<(Vec<u8>, Vec<u8>)> {
-    let mut rng = rand::rng();
     let mut bytes = Zeroizing::new([0u8; 32]);
-    rng.fill_bytes(&mut *bytes);
+    random.fill(&mut *bytes);
     let secret = BundleSecret::from_bytes(*bytes);
+    let mut generator = random.generator();
     let mut seal = |endpoint: &Endpoint| -> ApiResult<Vec<u8>> {
         let key = STANDARD
             .decode(&endpoint.kem_key)
             .map_err(ApiError::internal)?;
-        envelope::seal(&key, context, &secret, &mut rng).map_err(ApiError::internal)
+        envelope::seal(&key, context, &secret, &mut generator).map_err(ApiError::internal)
     };
     Ok((seal(consumer)?, seal(producer)?))
 }

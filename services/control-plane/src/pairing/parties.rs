@@ -7,7 +7,6 @@ use axum::extract::FromRef;
 use axum::{Json as Answer, http::StatusCode};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     http::extract::{Cursor, Id, Json, Params, check_text},
@@ -95,11 +94,8 @@ async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> Ap
     check_text("name", &new.name, 100)?;
     let actor = member.actor();
     member.tx.quotas().check(Counted::Parties).await?;
-    let party = member
-        .tx
-        .parties()
-        .create(role, Uuid::now_v7(), &new.name)
-        .await?;
+    let id = member.tx.new_id();
+    let party = member.tx.parties().create(role, id, &new.name).await?;
     member
         .tx
         .audit_log()

@@ -1,13 +1,12 @@
 //! Comes to a database that may not be there, or not be migrated, yet.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use armour_ambient::{Ambient, Random};
 use armour_storage::{Keyring, StorageError, Store};
 use rand::RngExt;
+use tokio::time::Instant;
 
 use crate::config::Config;
 
@@ -16,15 +15,16 @@ use crate::config::Config;
 ///
 /// # Errors
 /// If it does not come up in time, or its role sees through row-level security.
-pub async fn open(config: &Config, keyring: Keyring) -> anyhow::Result<Store> {
+pub async fn open(config: &Config, keyring: Keyring, ambient: &Ambient) -> anyhow::Result<Store> {
     let keyring = Arc::new(keyring);
     let deadline = Instant::now() + Duration::from_secs(config.database_wait_s.into());
-    let store = until(deadline, async || {
+    let store = until(deadline, &ambient.random, async || {
         Store::connect(
             &config.database_url,
             config.database_connections,
             Duration::from_secs(5),
             keyring.clone(),
+            ambient.clone(),
         )
         .await
     })
@@ -36,7 +36,7 @@ pub async fn open(config: &Config, keyring: Keyring) -> anyhow::Result<Store> {
     if config.migrate || config.migrate_only {
         store.migrate().await?;
     }
-    until(deadline, async || {
+    until(deadline, &ambient.random, async || {
         let missing = store.missing_migrations().await?;
         match missing.is_empty() {
             true => Ok(()),
@@ -52,6 +52,7 @@ pub async fn open(config: &Config, keyring: Keyring) -> anyhow::Result<Store> {
 /// replica, so that a database which comes up is not asked by all at once.
 async fn until<T>(
     deadline: Instant,
+    random: &Random,
     attempt: impl AsyncFn() -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {
     let mut pause = Duration::from_millis(100);
@@ -59,7 +60,7 @@ async fn until<T>(
         match attempt().await {
             Err(error) if Instant::now() + pause < deadline => {
                 tracing::warn!(%error, "waiting for the database");
-                let share = rand::rng().random_range(0.5..1.0);
+                let share = random.generator().random_range(0.5..1.0);
                 tokio::time::sleep(pause.mul_f64(share)).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

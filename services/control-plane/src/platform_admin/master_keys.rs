@@ -3,7 +3,6 @@
 use armour_api::{KeyRotation, KeyState, ProblemType};
 use armour_storage::{Actor, PlatformAction, Store, Tx};
 use thiserror::Error;
-use uuid::Uuid;
 
 use crate::{
     http::problem::{ApiResult, OperationError},
@@ -80,7 +79,7 @@ pub async fn begin_rotation(store: &Store, to_version: i32) -> ApiResult<KeyRota
     let mut tx = store.platform().await?;
     check_no_rotation(&mut tx).await?;
     tx.key_versions().activate(to_version).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let rotation = tx.rotations().create(id, to_version, total).await?;
     let action = PlatformAction::MasterKeyRotate {
         rotation: id,

@@ -45,7 +45,7 @@ async fn create(
     Json(new): Json<NewTenant>,
 ) -> ApiResult<(StatusCode, Answer<CreatedTenant>)> {
     check_text("name", &new.name, 100)?;
-    let id = Uuid::now_v7();
+    let id = store.new_id();
     let action = TenancyAction::Create {
         id,
         name: &new.name,
@@ -53,7 +53,7 @@ async fn create(
     let mut tx = store.platform().await?;
     tx.audit_log().append(&Actor::Platform, action).await?;
     let tenant = tx.tenants().create(id, &new.name).await?;
-    let (text, token) = token::mint(Kind::Api, tenant.id);
+    let (text, token) = token::mint(Kind::Api, &tx);
     tx.api_tokens()
         .create(&NewToken {
             id: token.id,

@@ -178,7 +178,7 @@ fn failed<'a>(
         // Up to a fifth more, so that receivers are not all tried at once.
         Some(times) => {
             let pause = first * *times;
-            let jitter = rand::rng().random_range(0..=200);
+            let jitter = deliveries.store.random().generator().random_range(0..=200);
             (DeliveryState::Pending, pause + pause * jitter / 1000)
         }
     };

@@ -8,10 +8,8 @@ use armour_storage::{Counted, WebhookAction};
 use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rand::Rng;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -62,9 +60,9 @@ async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.quotas().check(Counted::Webhooks).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let mut secret = Zeroizing::new([0u8; 32]);
-    rand::rng().fill_bytes(&mut *secret);
+    tx.random().fill(&mut *secret);
     let webhook = tx.webhooks().create(id, &new.url, &new.kinds).await?;
     tx.secrets().put(&secret_name(id), &secret[..]).await?;
     tx.audit_log()

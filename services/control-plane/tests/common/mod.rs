@@ -2,8 +2,9 @@
 
 mod problems;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use armour_ambient::{Ambient, Clock};
 use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
 use armour_client::{Client, dpop};
 use armour_control_plane::{
@@ -27,7 +28,7 @@ pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
 pub async fn database() -> String {
     let url = std::env::var("ARMOUR_TEST_POSTGRES")
         .expect("ARMOUR_TEST_POSTGRES; run the tests by `make test` or scripts/with-postgres");
-    let name = format!("t{}", Uuid::new_v4().simple());
+    let name = format!("t{}", Ambient::system().opaque_id().simple());
     let pool = sqlx::PgPool::connect(&url).await.expect("connect");
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&pool)
@@ -42,6 +43,25 @@ pub const MASTER_KEYS: [&str; 2] = [
     "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
     "c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3",
 ];
+
+/// How long anything may take that is waited for, on a machine that has other things to do:
+/// no test passes or fails by how long it does take.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answer = async {
+        loop {
+            match ask().await {
+                Some(answer) => return answer,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
 
 /// Starts a replica; returns its address.
 pub async fn replica(database_url: &str) -> String {
@@ -58,6 +78,19 @@ pub async fn replica_with(database_url: &str, more: &[&str]) -> String {
 
 /// A replica's state, with options as on the command line.
 pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> {
+    app_in(database_url, more, Ambient::system()).await
+}
+
+/// Surroundings whose clock stands at the time that it is now, until it is moved.
+pub fn still() -> Ambient {
+    let mut ambient = Ambient::system();
+    ambient.clock = Clock::fixed(ambient.now());
+    ambient
+}
+
+/// A replica's state, with a clock that the test may move. The time is the database's
+/// again with each look at it, as [`App::start`] and the jobs take.
+pub async fn app_in(database_url: &str, more: &[&str], ambient: Ambient) -> anyhow::Result<App> {
     let dir = tempfile::tempdir()?.keep();
     std::fs::write(dir.join("platform"), PLATFORM)?;
     let platform = dir.join("platform").display().to_string();
@@ -68,7 +101,7 @@ pub async fn app_with(database_url: &str, more: &[&str]) -> anyhow::Result<App> 
         line.extend(["--master-keys", &first]);
     }
     line.extend(more);
-    App::start(Config::try_parse_from(line)?).await
+    App::start(Config::try_parse_from(line)?, ambient).await
 }
 
 /// Serves a replica; returns its address.
@@ -209,7 +242,7 @@ pub struct World {
 impl World {
     pub async fn new(base: &str, policy: Policy) -> Self {
         let platform = Client::new(base, PLATFORM).expect("client");
-        let name = format!("tenant {}", Uuid::new_v4());
+        let name = format!("tenant {}", Ambient::system().opaque_id());
         let created = platform.create_tenant(&name).await.expect("tenant");
         let token = created.token;
         let operator = platform.with_token(&token);
@@ -264,8 +297,10 @@ pub async fn enrol_with(
     client: &Client,
     role: Role,
 ) -> Result<TestEndpoint, armour_client::ClientError> {
-    let key = SigningKey::generate(&mut rand::rng());
-    let (kem_secret, kem_key) = envelope::generate(&mut rand::rng());
+    let mut random = Ambient::system().random.generator();
+    let key = SigningKey::generate(&mut random);
+    let (kem_secret, kem_key) = envelope::generate(&mut random);
+    drop(random);
     let enrol = Enrol {
         name: "test".into(),
         signing_key: STANDARD.encode(key.verifying_key().as_bytes()),

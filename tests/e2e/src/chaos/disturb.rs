@@ -4,7 +4,11 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 
-use crate::{network::Host, process::Process, system::System};
+use crate::{
+    network::Host,
+    process::{Process, until},
+    system::System,
+};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,14 +151,14 @@ impl Disturbance {
             FullDisk => {
                 system.disk.as_ref().context("a disk")?.fill(false)?;
                 // It ends itself where it cannot write ahead; its supervisor starts it.
-                for _ in 0..50 {
-                    if system.postgres.sql("SELECT 1").await.is_ok() {
-                        return Ok(());
+                until("PostgreSQL, after its disk was full", || async {
+                    let serves = system.postgres.sql("SELECT 1").await.is_ok();
+                    if !serves {
+                        let _ = system.postgres.launch().await;
                     }
-                    let _ = system.postgres.launch().await;
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
-                anyhow::bail!("PostgreSQL does not come back after its disk was full");
+                    serves
+                })
+                .await?;
             }
             NoConnections => drop(held),
             NoFiles(part) => {

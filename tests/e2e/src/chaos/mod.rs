@@ -54,11 +54,7 @@ pub struct Outcome {
 const REPLICAS: usize = 2;
 /// A fault lasts no longer than this: less than leases and graces.
 const LONGEST: Duration = Duration::from_secs(6);
-/// How long after the last fault calls must be served again.
-const RECOVERY: Duration = Duration::from_secs(60);
 const THEFT_EVERY: Duration = Duration::from_secs(40);
-/// How long it may take until a theft is found out.
-const FOUND: Duration = Duration::from_secs(60);
 
 /// Runs the plan. Needs root.
 ///
@@ -154,7 +150,7 @@ pub async fn run(plan: Plan, keep: bool) -> anyhow::Result<Outcome> {
                 .push(format!("{unexpected} after {}", names.join(" and ")));
             re_arm(&system).await?;
         }
-        until("a protected call after a fault", RECOVERY, || async {
+        until("a protected call after a fault", || async {
             system.get("/echo?id=ready").await.is_ok()
         })
         .await
@@ -194,7 +190,7 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
     let thief = served.then_some(thief);
     let later = Marks::at_heads(system, 1).await?;
     let collided = async || system.collisions().await.is_ok_and(|count| count > before);
-    until("a collision", FOUND, || async {
+    until("a collision", || async {
         collided().await || (!served && later.are_reported(system).await.unwrap_or(false))
     })
     .await
@@ -212,7 +208,7 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
     if found {
         re_arm(system).await?;
     }
-    until("a protected call after a theft", RECOVERY, || async {
+    until("a protected call after a theft", || async {
         system.get("/echo?id=ready").await.is_ok()
     })
     .await

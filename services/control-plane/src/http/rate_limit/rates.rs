@@ -4,12 +4,12 @@ use armour_api::ProblemType;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::Instant,
 };
 
 use armour_storage::Store;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::slot::{RateLimitSlot, RateState, WINDOW};

@@ -82,7 +82,7 @@ mod tests {
         ring.add(1, &"11".repeat(32)).unwrap();
         let mut other = Keyring::new();
         other.add(1, &"22".repeat(32)).unwrap();
-        let now = Utc::now();
+        let now = DateTime::UNIX_EPOCH + Duration::days(20_000);
         let nonce = issue(&ring, now).unwrap();
         for seconds in [-20, 0, LIFE] {
             let then = now + Duration::seconds(seconds);

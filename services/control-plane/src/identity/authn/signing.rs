@@ -1,17 +1,16 @@
 //! Access tokens of endpoints (RFC 9068), signed with keys that rotate.
 
-use armour_api::ProblemType;
-use std::time::{Duration as StdDuration, Instant};
+use std::time::Duration as StdDuration;
 
+use armour_api::ProblemType;
 use armour_storage::{PublicSigningKey, StorageError, Store, Tx};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::RwLock;
+use tokio::{sync::RwLock, time::Instant};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -77,9 +76,9 @@ pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
         false => now + Duration::seconds(PUBLISHED_BEFORE),
     };
     let mut seed = Zeroizing::new([0u8; 32]);
-    rand::rng().fill_bytes(&mut *seed);
+    tx.random().fill(&mut *seed);
     let key = SigningKey::from_bytes(&seed);
-    let kid = Uuid::now_v7().simple().to_string();
+    let kid = tx.new_id().simple().to_string();
     tx.signing_keys()
         .create(
             &kid,

@@ -7,7 +7,6 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{Aead, Payload},
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -54,8 +53,7 @@ impl Flow {
             .platform_key(version, "sign-in")
             .map_err(ApiError::internal)?;
         let text = Zeroizing::new(serde_json::to_vec(self).map_err(ApiError::internal)?);
-        let mut nonce = [0u8; 12];
-        rand::rng().fill_bytes(&mut nonce);
+        let nonce: [u8; 12] = store.random().bytes();
         let prefix = version.to_be_bytes();
         let sealed = ChaCha20Poly1305::new((&*key).into())
             .encrypt(

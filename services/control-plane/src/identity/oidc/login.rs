@@ -2,6 +2,7 @@
 //! section 3.1; RFC 7636).
 
 use armour_api::{AccessRole, Issuer, ProblemType};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
     AccessTokenHash, AuthorizationCode, CsrfToken, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
     PkceCodeVerifier, Scope, TokenResponse, core::CoreAuthenticationFlow,
@@ -73,13 +74,17 @@ pub async fn begin(
     return_to: String,
 ) -> ApiResult<(Url, Flow)> {
     let client = client(oidc, tenant, issuer).await?;
-    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let random = oidc.store.random();
+    let state = CsrfToken::new(URL_SAFE_NO_PAD.encode(random.bytes::<16>()));
+    let nonce = Nonce::new(URL_SAFE_NO_PAD.encode(random.bytes::<16>()));
+    let verifier = PkceCodeVerifier::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
+    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
     let scopes = issuer.scopes.iter().cloned().map(Scope::new);
     let (url, state, nonce) = client
         .authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
-            CsrfToken::new_random,
-            Nonce::new_random,
+            || state,
+            || nonce,
         )
         .add_scopes(scopes)
         .set_pkce_challenge(challenge)

@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use armour_api::{Issuer, ProblemType};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use openidconnect::{IssuerUrl, ProviderMetadataWithLogout, core::CoreJsonWebKeySet};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::text::reason;
 use crate::{

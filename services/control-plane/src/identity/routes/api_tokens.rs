@@ -118,7 +118,7 @@ async fn mint(
     replaces: Option<(Uuid, DateTime<Utc>)>,
 ) -> ApiResult<Created> {
     let actor = member.actor();
-    let (text, token) = token::mint(Kind::Api, member.tx.tenant_id());
+    let (text, token) = token::mint(Kind::Api, &member.tx);
     member
         .tx
         .api_tokens()

@@ -11,7 +11,6 @@ use axum::extract::FromRef;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     http::extract::{Id, Ids, Json, check_text},
@@ -48,7 +47,7 @@ async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.quotas().check(Counted::Issuers).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     let issuer = tx.issuers().create(id, &new).await?;
     if let Some(secret) = &new.client_secret {
         tx.secrets()
@@ -128,7 +127,8 @@ async fn create_rule(
             "the issuer is trusted for people, not for workloads",
         ));
     }
-    let rule = tx.workload_rules().create(Uuid::now_v7(), id, &new).await?;
+    let rule = tx.new_id();
+    let rule = tx.workload_rules().create(rule, id, &new).await?;
     tx.audit_log()
         .append(&actor, IdentityAction::WorkloadRuleCreate { rule: &rule })
         .await?;

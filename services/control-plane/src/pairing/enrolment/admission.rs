@@ -57,7 +57,7 @@ pub(super) async fn admit(
     let role = admission.role;
     check_address(role, new.address.as_deref())?;
     tx.quotas().check(Counted::Endpoints).await?;
-    let id = Uuid::now_v7();
+    let id = tx.new_id();
     // The entry that agents will ask for proof of: whose keys these are.
     let action = PairingAction::EndpointEnrol {
         id,

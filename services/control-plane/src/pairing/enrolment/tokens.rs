@@ -31,7 +31,7 @@ pub(super) async fn create(
     }
     let actor = member.actor();
     let tx = &mut member.tx;
-    let (text, token) = token::mint(Kind::Enrolment, tx.tenant_id());
+    let (text, token) = token::mint(Kind::Enrolment, tx);
     let expires = tx.now() + Duration::seconds(seconds.into());
     tx.enrolment_tokens()
         .create(token.id, new.role, new.party_id, &token.hash, expires)

@@ -3,7 +3,6 @@
 use armour_api::{NewPair, Pair, ProblemType};
 use armour_storage::{Counted, NewEvent, PairingAction};
 use axum::{Json as Answer, http::StatusCode};
-use uuid::Uuid;
 
 use crate::{
     http::{
@@ -27,14 +26,10 @@ pub(super) async fn create(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.quotas().check(Counted::Pairs).await?;
+    let id = tx.new_id();
     let pair = tx
         .pairs()
-        .create(
-            Uuid::now_v7(),
-            new.consumer_id,
-            new.producer_id,
-            &new.policy,
-        )
+        .create(id, new.consumer_id, new.producer_id, &new.policy)
         .await?;
     tx.audit_log()
         .append(&actor, PairingAction::PairCreate { pair: &pair })

@@ -124,9 +124,9 @@ async fn begin_session(
     person: Person,
     user_agent: &str,
 ) -> ApiResult<String> {
-    let (text, token) = token::mint(Kind::Session, tenant);
     let life = Duration::seconds(oidc.session_life_s.into());
     let mut tx = oidc.store.tenant(tenant).await?;
+    let (text, token) = token::mint(Kind::Session, &tx);
     tx.sessions()
         .create(&NewSession {
             id: token.id,
