@@ -1,4 +1,4 @@
-//! What is said of an action.
+//! What every action has.
 
 /// An action as its entry has it: `Into` gives its word, `Serialize` its detail.
 pub trait AuditAction: Copy + Into<&'static str> + serde::Serialize {

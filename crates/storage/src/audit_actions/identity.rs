@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done about credentials.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 use crate::new_event::{CollisionSummary, FenceSummary};
 
 /// What was done for the ledger's sake.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 use crate::new_event::Silence;
 
 /// What was done to parties, pairs, endpoints and bundles.

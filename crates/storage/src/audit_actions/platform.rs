@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done to the platform itself.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]

@@ -4,7 +4,7 @@ use armour_api::Webhook;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done to a receiver.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
