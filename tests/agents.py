@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from control_plane import ROOT, ControlPlane, free_port, until
+from control_plane import PATIENCE, ROOT, ControlPlane, free_port, until
 
 AGENT = ROOT / "target/debug/armour-agent"
 
@@ -70,7 +70,7 @@ class Agent:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
         finally:
             self.process.kill()
 
@@ -115,12 +115,12 @@ def served(url: str, agent: Agent | None = None, **options) -> requests.Response
     def ask():
         assert agent is None or agent.process.poll() is None, agent.log()
         try:
-            answer = requests.get(url, timeout=15, **options)
+            answer = requests.get(url, timeout=PATIENCE, **options)
         except requests.ConnectionError:
             return None
         return answer if answer.status_code < 502 else None
 
-    return until(url, 40, ask)
+    return until(url, ask)
 
 
 def wait_for_port(port: int):
@@ -133,5 +133,5 @@ def wait_for_port(port: int):
         except OSError:
             return False
 
-    until(f"port {port}", 20, connect)
+    until(f"port {port}", connect)
     time.sleep(0.05)

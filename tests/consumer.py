@@ -80,7 +80,7 @@ class Consumer:
         self.base, self.draws = base, 0
         self.key, self.kem = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
         text = lambda key: base64.b64encode(raw(key.public_key())).decode()
-        made = requests.post(f"{base}/v1/enrol", timeout=10, headers={
+        made = requests.post(f"{base}/v1/enrol", timeout=180, headers={
             "authorization": f"Bearer {enrolment}",
         }, json={"name": name, "signing_key": text(self.key), "kem_key": text(self.kem),
                  "address": None, "version": "python"})
@@ -92,7 +92,7 @@ class Consumer:
         self.bundle = None
 
     def post(self, path: str, body=None):
-        answer = requests.post(self.base + path, json=body or {}, auth=self.auth, timeout=10)
+        answer = requests.post(self.base + path, json=body or {}, auth=self.auth, timeout=180)
         if answer.status_code >= 400:
             raise RuntimeError(answer.json())
         return answer.json() if answer.content else None
@@ -121,7 +121,7 @@ class Consumer:
         wire = self.lane.begin(content)
         self.report(previous)
         for _ in range(5):
-            answer = requests.post(f"{self.producer}/armour/v1/exchange", wire, timeout=60,
+            answer = requests.post(f"{self.producer}/armour/v1/exchange", wire, timeout=180,
                                    headers={"content-type": "application/octet-stream"})
             if answer.status_code == 200:
                 return self.lane.conclude(answer.content)

@@ -54,7 +54,7 @@ class Endpoint(requests.auth.AuthBase):
             request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
             request.add_header("content-type", "application/json")
             request.add_header("dpop", self.proof("POST", url))
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 given = json.load(answer)
             self.token = given["access_token"]
             self.until = time.monotonic() + given["expires_in"] / 2

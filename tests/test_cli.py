@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from agents import agents, wait_for_port
-from control_plane import PLATFORM, ROOT, control_plane, free_port, until
+from control_plane import PATIENCE, PLATFORM, ROOT, control_plane, free_port, until
 
 ARMOUR = ROOT / "target/debug/armour"
 # Called by agents, browsers and issuers alone.
@@ -31,7 +31,7 @@ class Cli:
 
     def run(self, *arguments, fails=False, **environment) -> str:
         done = subprocess.run([ARMOUR, *map(str, arguments)], capture_output=True, text=True,
-                              timeout=60, env={**self.environment, **environment})
+                              timeout=PATIENCE, env={**self.environment, **environment})
         assert (done.returncode != 0) == fails, done
         return done.stderr if fails else done.stdout
 
@@ -57,7 +57,7 @@ def world(tmp_path_factory):
 
 
 def routes_called(metrics: int) -> set:
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=PATIENCE) as answer:
         text = answer.read().decode()
     return set(re.findall(r'armour_http_requests_total\{method="(\w+)",[^}]*route="([^"]+)"', text))
 
@@ -69,7 +69,7 @@ def test_every_route_has_a_command(world, tmp_path):
     made.producer("--upstream", "http://127.0.0.1:9", "--health-listen", f"127.0.0.1:{health}")
     _, base = made.consumer()
     wait_for_port(int(base.split(":")[1]))
-    until("an answer", 30, lambda: requests.get(f"http://{base}/").status_code == 502)
+    until("an answer", lambda: requests.get(f"http://{base}/").status_code == 502)
     tenant = made.tenant.id
 
     # What there is of each, by its list.
@@ -127,7 +127,7 @@ def test_every_route_has_a_command(world, tmp_path):
     admin.json("webhooks", "list")
     admin.json("webhooks", "get", hook["id"])
     admin.json("pairs", "policy", pair["id"], '{"report_interval_ms": 70}')
-    delivery = until("a delivery", 20, lambda: admin.json("webhooks", "deliveries", hook["id"]))[0]
+    delivery = until("a delivery", lambda: admin.json("webhooks", "deliveries", hook["id"]))[0]
     admin.json("webhooks", "replay", hook["id"], delivery["id"])
     admin.json("webhooks", "delete", hook["id"])
     # The platform.
@@ -223,7 +223,7 @@ def test_top_shows_pairs_in_a_terminal(world):
             seen += os.read(terminal, 65536)
     assert b"EXCHANGES/S" in seen and b"shop" in seen, seen
     os.write(terminal, b"q")
-    status = until("its end", 10, lambda: os.waitpid(child, os.WNOHANG)[0] and (True,))
+    status = until("its end", lambda: os.waitpid(child, os.WNOHANG)[0] and (True,))
     assert status
     os.close(terminal)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from control_plane import PLATFORM, ROOT, control_plane
+from control_plane import PATIENCE, PLATFORM, ROOT, control_plane
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def built():
 def test_typescript(plane, built):
     done = subprocess.run(
         ["npm", "run", "--silent", "test"], cwd=ROOT / "openapi/typescript", text=True,
-        capture_output=True, timeout=120,
+        capture_output=True, timeout=PATIENCE,
         env={**os.environ, "ARMOUR_SERVER": plane.base, "ARMOUR_PLATFORM_TOKEN": PLATFORM})
     assert done.returncode == 0 and "pass 3" in done.stdout, done.stdout + done.stderr
 
@@ -62,7 +62,7 @@ def test_the_reference_is_served(plane):
     """Swagger UI on the document, under a policy without inline scripts."""
     import requests
 
-    page = requests.get(f"{plane.base}/reference/", timeout=10)
+    page = requests.get(f"{plane.base}/reference/", timeout=PATIENCE)
     assert page.status_code == 200 and "swagger-ui" in page.text
     policy = page.headers["content-security-policy"]
     assert "default-src 'self'" in policy and "script-src" not in policy
@@ -70,6 +70,6 @@ def test_the_reference_is_served(plane):
         ["/usr/bin/chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
          "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--virtual-time-budget=15000", "--dump-dom",
-         f"{plane.base}/reference/"], capture_output=True, text=True, timeout=90)
+         f"{plane.base}/reference/"], capture_output=True, text=True, timeout=PATIENCE)
     for seen in ["Armour", "/v1/pairs/{id}/re-arm", "Authorize"]:
         assert seen in shown.stdout, shown.stdout[-2000:]

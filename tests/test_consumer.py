@@ -46,10 +46,10 @@ def enrolled(plane, tmp_path, request):
     with running(Keeper) as upstream, agents(plane, tmp_path, request.param) as made:
         made.producer("--upstream", f"http://127.0.0.1:{upstream}")
         tenant = made.tenant
-        until("the producer", 20, lambda: tenant.get("/v1/endpoints")["items"])
+        until("the producer", lambda: tenant.get("/v1/endpoints")["items"])
         token = tenant.enrolment("consumer", tenant.consumer)
         consumer = Consumer(plane.base, token)
-        until("a bundle", 20, lambda: draw(consumer, tenant.pairs[0]))
+        until("a bundle", lambda: draw(consumer, tenant.pairs[0]))
         yield consumer, tenant
 
 
@@ -83,7 +83,7 @@ def test_exchanges(enrolled):
         both = all(one["consumer_reported"] and one["producer_reported"] for one in tickets)
         return len(tickets) == 12 and both
 
-    until("both reports", 10, recorded)
+    until("both reports", recorded)
     assert tenant.get("/v1/collisions")["items"] == []
 
 
@@ -97,5 +97,5 @@ def test_a_copy_is_found_out(enrolled):
     assert thief.request("GET", "/stolen")[0] == 200
     with pytest.raises(RuntimeError):
         consumer.request("GET", "/own")
-    found = until("the collision", 10, lambda: tenant.get("/v1/collisions")["items"])
+    found = until("the collision", lambda: tenant.get("/v1/collisions")["items"])
     assert found[0]["kind"] == "fork" and found[0]["bundle_id"] == consumer.bundle

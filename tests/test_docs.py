@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 
-from control_plane import ROOT, free_port, until
+from control_plane import PATIENCE, ROOT, free_port, until
 
 DOCS = ROOT / "docs"
 
@@ -105,11 +105,11 @@ def test_the_tutorial_does_what_it_says(tmp_path):
         def up():
             assert dev.poll() is None, (tmp_path / "dev.log").read_text()
             try:
-                return requests.get(base, timeout=10).ok
+                return requests.get(base, timeout=PATIENCE).ok
             except requests.ConnectionError:
                 return False
 
-        until("armour dev", 60, up)
+        until("armour dev", up)
         lines = commands(DOCS / "tutorial.md")
         assert len(lines) > 20
         text = "\n".join(lines)
@@ -126,7 +126,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
                      "BROKEN   pairs", "holds     ", "pair.re-arm", "exchanges/s"]:
             assert seen in told, f"{seen}: {told}"
         # It ends as it began: served.
-        assert requests.get(base, timeout=30).text == "Hello from the upstream.\n"
+        assert requests.get(base, timeout=PATIENCE).text == "Hello from the upstream.\n"
     finally:
         dev.send_signal(signal.SIGINT)
         try:

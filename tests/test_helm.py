@@ -18,7 +18,7 @@ import requests
 import yaml
 
 from agents import agents, wait_for_port
-from control_plane import ROOT, control_plane, free_port
+from control_plane import PATIENCE, ROOT, control_plane, free_port
 
 HERE = Path(__file__).parent
 SNAPSHOTS = HERE / "helm" / "snapshots"
@@ -378,9 +378,9 @@ def of_agents(made) -> set:
     made.producer("--upstream", "http://127.0.0.1:9", "--health-listen", f"127.0.0.1:{ports[0]}")
     _, base = made.consumer("--health-listen", f"127.0.0.1:{ports[1]}")
     wait_for_port(int(base.split(":")[1]))
-    requests.get(f"http://{base}/secret-path", timeout=30)
-    requests.get(f"http://{base}/", headers={"upgrade": "websocket"}, timeout=30)
-    texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text for port in ports]
+    requests.get(f"http://{base}/secret-path", timeout=PATIENCE)
+    requests.get(f"http://{base}/", headers={"upgrade": "websocket"}, timeout=PATIENCE)
+    texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text for port in ports]
     outcomes = set(re.findall(r'armour_agent_calls_total{[^}]*outcome="([^"]*)"', texts[1]))
     assert outcomes == {"answered", "upgrade"}
     assert 'armour_agent_tickets_total{kind="next"' in texts[0].replace("otel_scope_name=\"armour\",", "")
@@ -399,15 +399,15 @@ def test_alerts_and_panels_name_metrics_that_exist(tmp_path):
     with control_plane(tmp_path, ARMOUR_METRICS_LISTEN=f"127.0.0.1:{metrics}") as plane:
         plane.tenant("metrics")
         url = f"http://127.0.0.1:{metrics}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             text = answer.read().decode()
         # They are on their own listener alone.
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{plane.base}/metrics", timeout=10)
+            urllib.request.urlopen(f"{plane.base}/metrics", timeout=PATIENCE)
         exposed = set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
         with agents(plane, tmp_path / "agents") as made:
             exposed |= of_agents(made)
-        text += urllib.request.urlopen(url, timeout=10).read().decode()
+        text += urllib.request.urlopen(url, timeout=PATIENCE).read().decode()
     exposed |= set(re.findall(r"^(armour_\w+)", text, re.MULTILINE))
     assert named <= exposed, named - exposed
     documented = (ROOT / "docs" / "metrics.md").read_text()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane import PLATFORM, ROOT, ControlPlane, free_port, new_database
+from control_plane import PATIENCE, PLATFORM, ROOT, ControlPlane, free_port, new_database
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NOBODY = 65532
@@ -193,7 +193,7 @@ def contained(root: Path, command: list[str], log: Path, writable=(), **env: str
             yield process
         finally:
             process.terminate()
-            assert process.wait(30) == 0, log.read_text()[-2000:]
+            assert process.wait(PATIENCE) == 0, log.read_text()[-2000:]
 
 
 def until(url: str, process: subprocess.Popen, log: Path) -> str:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from agents import agents, served, wait_for_port
-from control_plane import ROOT, control_plane, free_port, until
+from control_plane import PATIENCE, ROOT, control_plane, free_port, until
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def nginx(folder: Path, http: str):
         yield
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -177,7 +177,7 @@ def test_events_pass_one_by_one(plane, tmp_path):
 
     class Stepwise(Echo):
         def pause(self):
-            assert seen.acquire(timeout=20), "the event before is still on its way"
+            assert seen.acquire(timeout=PATIENCE), "the event before is still on its way"
 
     with running(Stepwise) as upstream, agents(plane, tmp_path / "a") as made:
         made.producer("--upstream", f"http://127.0.0.1:{upstream}")
@@ -228,7 +228,7 @@ def test_a_browser_loads_a_page_and_its_events(plane, tmp_path):
              "--disable-component-update", "--disable-sync",
              f"--user-data-dir={tmp_path}/profile", "--timeout=8000",
              "--virtual-time-budget=20000", "--dump-dom", f"http://{base}/"],
-            capture_output=True, text=True, timeout=90)
+            capture_output=True, text=True, timeout=PATIENCE)
         assert "events 0,1,2,3" in seen.stdout, seen
 
 
@@ -303,16 +303,16 @@ def test_grpc(plane, tmp_path, tls):
 
             def first():
                 try:
-                    return stub.Check(ask, timeout=15)
+                    return stub.Check(ask, timeout=PATIENCE)
                 except grpc.RpcError:
                     return None
 
-            assert until("gRPC", 30, first).status == 1, consumer.log()
+            assert until("gRPC", first).status == 1, consumer.log()
             for _ in range(20):
-                assert stub.Check(ask, timeout=15).status == 1
-            assert len(list(stub.Watch(ask, timeout=15))) == 3
+                assert stub.Check(ask, timeout=PATIENCE).status == 1
+            assert len(list(stub.Watch(ask, timeout=PATIENCE))) == 3
             with pytest.raises(grpc.RpcError) as refused:
-                stub.Check(health_pb2.HealthCheckRequest(service="unknown"), timeout=15)
+                stub.Check(health_pb2.HealthCheckRequest(service="unknown"), timeout=PATIENCE)
             assert refused.value.code() == grpc.StatusCode.NOT_FOUND
             assert refused.value.details() == "no such service"
             assert ("x-detail", "told") in refused.value.trailing_metadata()
@@ -329,7 +329,7 @@ def test_git_clones_and_pushes(plane, tmp_path):
     environment = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
                    "GIT_CONFIG_VALUE_0": "*"}
     fcgi = subprocess.Popen(["/usr/sbin/fcgiwrap", "-s", f"unix:{socket_path}"], env=environment)
-    until("fcgiwrap", 10, socket_path.exists)
+    until("fcgiwrap", socket_path.exists)
     socket_path.chmod(0o777)
     backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip())
     http = f"""server {{
@@ -358,7 +358,7 @@ def test_git_clones_and_pushes(plane, tmp_path):
             def git(at, *arguments):
                 told = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
                 done = subprocess.run(["git", "-C", at, *told, *arguments],
-                                      capture_output=True, text=True, timeout=120)
+                                      capture_output=True, text=True, timeout=PATIENCE)
                 assert done.returncode == 0, done
                 return done.stdout
 
@@ -374,7 +374,7 @@ def test_git_clones_and_pushes(plane, tmp_path):
             assert (second / "large").read_bytes() == (first / "large").read_bytes()
     finally:
         fcgi.terminate()
-        fcgi.wait(10)
+        fcgi.wait(PATIENCE)
 
 
 def test_pip_installs_from_a_protected_index(plane, tmp_path):
@@ -410,7 +410,7 @@ def test_pip_installs_from_a_protected_index(plane, tmp_path):
             assert "42" in (tmp_path / "site/armour_sample.py").read_text()
     finally:
         index.terminate()
-        index.wait(10)
+        index.wait(PATIENCE)
 
 
 def test_nginx_in_front_of_either_agent(plane, tmp_path):
@@ -431,7 +431,7 @@ def test_nginx_in_front_of_either_agent(plane, tmp_path):
             answer = served(f"http://127.0.0.1:{before_consumer}/path")
             assert answer.json()["path"] == "/path"
             body = os.urandom(2_000_000)
-            sent = requests.post(f"http://127.0.0.1:{before_consumer}/big", body, timeout=30)
+            sent = requests.post(f"http://127.0.0.1:{before_consumer}/big", body, timeout=PATIENCE)
             assert sent.status_code == 200
 
 
@@ -459,7 +459,7 @@ def test_tls_everywhere_and_a_renewed_certificate(plane, tmp_path):
                   f"https://{base}/")
         assert h2.stdout == "2", h2
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(f"https://{base}/", timeout=10)
+            requests.get(f"https://{base}/", timeout=PATIENCE)
         other_chain, other_key = authority.certificate("other")
         shutil.copy(other_key, served_key)
         shutil.copy(other_chain, served_chain)
@@ -469,7 +469,7 @@ def test_tls_everywhere_and_a_renewed_certificate(plane, tmp_path):
             shown = ssl.get_server_certificate((host, int(port)))
             return shown.strip() == other_chain.read_text().strip()
 
-        until("the other certificate", 30, renewed)
+        until("the other certificate", renewed)
     server.shutdown()
 
 
@@ -490,7 +490,7 @@ def test_a_control_plane_under_tls(tmp_path):
         def armour(*arguments):
             command = [ROOT / "target/debug/armour", "--server", plane.base, "--token-file",
                        tmp_path / "token", *arguments]
-            return subprocess.run(command, capture_output=True, text=True, timeout=30, env={
+            return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env={
                 **os.environ, "ARMOUR_CONFIG": str(tmp_path / "none")})
 
         assert armour("--ca-file", authority.file, "doctor").returncode == 0
@@ -531,7 +531,7 @@ def test_several_pairs_and_settings_that_change(plane, tmp_path):
         # A pair that stays is not disturbed: it draws no bundle anew.
         assert len(tenant.get("/v1/bundles")["items"]) == bundles + 1
         settings.write_text("[[pairs]]\nlisten = 3")
-        until("a word of it", 10, lambda: "the settings in use are kept" in consumer.log())
+        until("a word of it", lambda: "the settings in use are kept" in consumer.log())
         assert path(ports[0]) == "/of-0/x" and path(ports[1]) == "/of-1/x"
         # An address that is in use for a while.
         with socket.socket() as taken:
@@ -539,9 +539,9 @@ def test_several_pairs_and_settings_that_change(plane, tmp_path):
             taken.listen()
             write((1, ports[2]))
             consumer.hang_up()
-            until("a word of it", 20, lambda: "not all settings are in force" in consumer.log())
+            until("a word of it", lambda: "not all settings are in force" in consumer.log())
         assert path(ports[2]) == "/of-1/x"
-        until("the first pair's end", 20, lambda: refuses(ports[0]) and refuses(ports[1]))
+        until("the first pair's end", lambda: refuses(ports[0]) and refuses(ports[1]))
 
 
 def test_an_upstream_that_moves(plane, tmp_path):
@@ -553,5 +553,5 @@ def test_an_upstream_that_moves(plane, tmp_path):
         _, base = made.consumer()
         assert served(f"http://{base}/x").json()["path"] == "/before/x"
         settings.write_text(f'upstream = "http://127.0.0.1:{upstream}/after"\n')
-        until("the other upstream", 15, lambda: requests.get(
-            f"http://{base}/x", timeout=15).json()["path"] == "/after/x")
+        until("the other upstream", lambda: requests.get(
+            f"http://{base}/x", timeout=PATIENCE).json()["path"] == "/after/x")

@@ -29,7 +29,7 @@ impl ClientError {
     /// Whether the problem is of this kind (`urn:armour:problem:<kind>`).
     pub fn is(&self, kind: &str) -> bool {
         matches!(self, Self::Problem(problem)
-            if problem.r#type.strip_prefix("urn:armour:problem:") == Some(kind))
+            if problem.kind() == Some(kind))
     }
 
     /// Whether trying again later may help.

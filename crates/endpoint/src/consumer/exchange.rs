@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
-use armour_api::{ReportVerdict, Reporting};
+use armour_api::{Problem, ReportVerdict, Reporting};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
 use axum::body::Body;
 use bytes::Bytes;
@@ -286,16 +286,12 @@ impl Exchange<'_> {
         }
         let status = response.status();
         let body = Limited::new(Body::new(response.into_body()), 16 * 1024);
-        let problem =
-            body.collect().await.ok().and_then(|body| {
-                serde_json::from_slice::<armour_api::Problem>(&body.to_bytes()).ok()
-            });
-        let kind = problem.as_ref().map_or("", |problem| {
-            problem
-                .r#type
-                .strip_prefix("urn:armour:problem:")
-                .unwrap_or("")
-        });
+        let problem = body
+            .collect()
+            .await
+            .ok()
+            .and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
+        let kind = problem.as_ref().and_then(Problem::kind).unwrap_or("");
         tracing::debug!(%status, kind, lane = self.lane.number, "the producer refuses");
         match kind {
             // The producer holds no such lane: the bundle is of no more use.

@@ -60,19 +60,13 @@ pub fn refuse(status: StatusCode, kind: &'static str, detail: &'static str) -> R
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let problem = Problem {
-            r#type: format!("urn:armour:problem:{}", self.kind),
-            title: self.kind.replace('-', " "),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            request_id: None,
-        };
+        let problem = Problem::new(&self.kind, self.status.as_u16(), self.detail);
         let mut response =
             Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(
             header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
+            HeaderValue::from_static(Problem::MEDIA_TYPE),
         );
         response
     }

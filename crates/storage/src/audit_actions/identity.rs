@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done about credentials.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -124,7 +124,7 @@ impl AuditAction for IdentityAction<'_> {
 mod tests {
     use armour_api::{IssuerKind, Role};
 
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 use crate::new_event::{CollisionSummary, FenceSummary};
 
 /// What was done for the ledger's sake.
@@ -52,7 +52,7 @@ mod tests {
     use armour_api::CollisionKind;
     use armour_transparency::pin::FENCE;
 
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

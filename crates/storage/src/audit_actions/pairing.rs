@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 use crate::new_event::Silence;
 
 /// What was done to parties, pairs, endpoints and bundles.
@@ -151,7 +151,7 @@ fn in_base64<S: Serializer>(key: &[u8; 32], serializer: S) -> Result<S::Ok, S::E
 mod tests {
     use armour_api::PairState;
 
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done to the platform itself.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -73,7 +73,7 @@ impl AuditAction for PlatformAction<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

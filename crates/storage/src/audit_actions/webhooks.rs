@@ -4,7 +4,7 @@ use armour_api::Webhook;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::AuditAction;
+use super::action::AuditAction;
 
 /// What was done to a receiver.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -42,7 +42,7 @@ impl AuditAction for WebhookAction<'_> {
 mod tests {
     use chrono::DateTime;
 
-    use super::{super::check, *};
+    use super::{super::action::check, *};
 
     const ID: Uuid = Uuid::from_u128(1);
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";

@@ -10,17 +10,45 @@ use armour_protocol::{
 use armour_storage::{Actor, NewBundle, NewEvent, PairingAction, StorageError, Tx};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
+use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::http::problem::{ApiError, ApiResult};
+use crate::http::problem::{ApiError, ApiResult, OperationError};
+
+/// Why no bundle is issued.
+#[derive(Debug, Clone, Copy, Error)]
+pub enum IssueError {
+    /// It is for an operator to say that the pair may go on.
+    #[error("the pair is disconnected; an operator must re-arm it")]
+    PairDisconnected,
+    /// The pair is another consumer's.
+    #[error("no such pair of this consumer")]
+    NotOfConsumer,
+    /// There is nobody to seal the secret to.
+    #[error("the producer has no active endpoint yet")]
+    NoProducer,
+    /// Somebody with the consumer's state has asked since.
+    #[error("the endpoint has made a later draw; number the next one after it")]
+    Overtaken,
+}
+
+impl OperationError for IssueError {
+    fn problem_type(&self) -> ProblemType {
+        match self {
+            Self::PairDisconnected => ProblemType::PairDisconnected,
+            Self::NotOfConsumer => ProblemType::NotFound,
+            Self::NoProducer => ProblemType::NoProducer,
+            Self::Overtaken => ProblemType::DrawOver,
+        }
+    }
+}
 
 /// Issues a bundle of a pair to a consumer; the consumer's active one is superseded.
 /// Returns the new one's id. `number` is the consumer's own count of its requests.
 ///
 /// # Errors
-/// 404 if the pair is another consumer's; 409 `pair-disconnected`, `no-producer`, and
-/// `draw-over` if the consumer's request was overtaken by a later one.
+/// [`IssueError`], or if the database refuses.
 pub async fn issue_bundle(
     tx: &mut Tx,
     consumer: &Endpoint,
@@ -62,14 +90,11 @@ pub async fn issue_bundle(
 
 async fn lock_active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pair> {
     if tx.pairs().lock(id).await? == PairState::Disconnected {
-        return Err(ApiError::new(
-            ProblemType::PairDisconnected,
-            "the pair is disconnected; an operator must re-arm it",
-        ));
+        return Err(IssueError::PairDisconnected.into());
     }
     let pair = tx.pairs().find(id).await?;
     if pair.consumer_id != consumer.party_id {
-        return Err(ApiError::not_found("no such pair of this consumer"));
+        return Err(IssueError::NotOfConsumer.into());
     }
     Ok(pair)
 }
@@ -77,10 +102,7 @@ async fn lock_active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResu
 async fn producer_of(tx: &mut Tx, pair: &Pair) -> ApiResult<Endpoint> {
     match tx.endpoints().latest_of_producer(pair.producer_id).await {
         Ok(producer) => Ok(producer),
-        Err(StorageError::NotFound) => Err(ApiError::new(
-            ProblemType::NoProducer,
-            "the producer has no active endpoint yet",
-        )),
+        Err(StorageError::NotFound) => Err(IssueError::NoProducer.into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -93,10 +115,7 @@ async fn advance_counter(tx: &mut Tx, consumer: &Endpoint, number: u64) -> ApiRe
         .await?;
     match advanced {
         true => Ok(()),
-        false => Err(ApiError::new(
-            ProblemType::DrawOver,
-            "the endpoint has made a later draw; number the next one after it",
-        )),
+        false => Err(IssueError::Overtaken.into()),
     }
 }
 

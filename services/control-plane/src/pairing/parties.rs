@@ -15,6 +15,7 @@ use crate::{
 };
 
 type Created = (StatusCode, Answer<Party>);
+type Listed = Answer<Page<Party>>;
 
 pub fn routes<S>() -> OpenApiRouter<S>
 where
@@ -36,58 +37,12 @@ async fn create_producer(member: Member, new: Json<NewNamed>) -> ApiResult<Creat
     create(member, Role::Producer, new).await
 }
 
-/// Lists producers.
-#[utoipa::path(get, path = "/v1/producers", tag = "producers", params(Cursor),
-    responses((status = 200, body = Page<Party>)))]
-async fn list_producers(
-    mut member: Member,
-    Params(cursor): Params<Cursor>,
-) -> ApiResult<Answer<Page<Party>>> {
-    Ok(Answer(
-        member
-            .tx
-            .parties()
-            .list(Role::Producer, cursor.cursor)
-            .await?,
-    ))
-}
-
-/// One producer.
-#[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Party)))]
-async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(member.tx.parties().find(Role::Producer, id).await?))
-}
-
 /// Registers a consumer.
 #[utoipa::path(post, path = "/v1/consumers", tag = "consumers", request_body = NewNamed,
     extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
     responses((status = 201, body = Party)))]
 async fn create_consumer(member: Member, new: Json<NewNamed>) -> ApiResult<Created> {
     create(member, Role::Consumer, new).await
-}
-
-/// Lists consumers.
-#[utoipa::path(get, path = "/v1/consumers", tag = "consumers", params(Cursor),
-    responses((status = 200, body = Page<Party>)))]
-async fn list_consumers(
-    mut member: Member,
-    Params(cursor): Params<Cursor>,
-) -> ApiResult<Answer<Page<Party>>> {
-    Ok(Answer(
-        member
-            .tx
-            .parties()
-            .list(Role::Consumer, cursor.cursor)
-            .await?,
-    ))
-}
-
-/// One consumer.
-#[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Party)))]
-async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
-    Ok(Answer(member.tx.parties().find(Role::Consumer, id).await?))
 }
 
 async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> ApiResult<Created> {
@@ -103,4 +58,36 @@ async fn create(mut member: Member, role: Role, Json(new): Json<NewNamed>) -> Ap
         .await?;
     member.tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(party)))
+}
+
+/// Lists producers.
+#[utoipa::path(get, path = "/v1/producers", tag = "producers", params(Cursor),
+    responses((status = 200, body = Page<Party>)))]
+async fn list_producers(member: Member, cursor: Params<Cursor>) -> ApiResult<Listed> {
+    list(member, Role::Producer, cursor).await
+}
+
+/// Lists consumers.
+#[utoipa::path(get, path = "/v1/consumers", tag = "consumers", params(Cursor),
+    responses((status = 200, body = Page<Party>)))]
+async fn list_consumers(member: Member, cursor: Params<Cursor>) -> ApiResult<Listed> {
+    list(member, Role::Consumer, cursor).await
+}
+
+async fn list(mut member: Member, role: Role, Params(page): Params<Cursor>) -> ApiResult<Listed> {
+    Ok(Answer(member.tx.parties().list(role, page.cursor).await?))
+}
+
+/// One producer.
+#[utoipa::path(get, path = "/v1/producers/{id}", tag = "producers", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Party)))]
+async fn get_producer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.parties().find(Role::Producer, id).await?))
+}
+
+/// One consumer.
+#[utoipa::path(get, path = "/v1/consumers/{id}", tag = "consumers", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Party)))]
+async fn get_consumer(mut member: Member, Id(id): Id) -> ApiResult<Answer<Party>> {
+    Ok(Answer(member.tx.parties().find(Role::Consumer, id).await?))
 }

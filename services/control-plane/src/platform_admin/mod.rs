@@ -1,6 +1,7 @@
 //! The service itself: its keys, its health and its upkeep.
 
 pub mod health;
+mod master_keys;
 pub mod presence;
 pub mod rotation;
 mod routes;

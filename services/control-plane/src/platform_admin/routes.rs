@@ -1,8 +1,7 @@
 //! `/v1/platform/…` and `/v1/keys`: the service's own keys and its audit log.
 
 use armour_api::{
-    AuditEntry, KeyRotation, KeyState, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey,
-    System,
+    AuditEntry, KeyRotation, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey, System,
 };
 use armour_storage::{Actor, AuditFilter, PlatformAction, Store};
 use axum::extract::FromRef;
@@ -20,7 +19,7 @@ use crate::{
     http::extract::{Id, Json, Params},
     http::problem::{ApiError, ApiResult},
     identity::authn::{Authn, Platform, signing},
-    platform_admin::rotation::{self, Secrets},
+    platform_admin::master_keys,
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -31,7 +30,7 @@ where
 {
     OpenApiRouter::new()
         .routes(routes!(jwks))
-        .routes(routes!(master_keys))
+        .routes(routes!(key_versions))
         .routes(routes!(retire))
         .routes(routes!(rotate, rotations))
         .routes(routes!(rotation_))
@@ -55,7 +54,7 @@ async fn jwks(
 /// Versions of the master key, and what they are for.
 #[utoipa::path(get, path = "/v1/platform/master-keys", tag = "platform",
     responses((status = 200, body = Vec<KeyVersion>)))]
-async fn master_keys(
+async fn key_versions(
     _: Platform,
     State(store): State<Store>,
 ) -> ApiResult<Answer<Vec<KeyVersion>>> {
@@ -77,46 +76,8 @@ async fn retire(
     let Ok(Path(version)) = version else {
         return Err(ApiError::not_found("no such version"));
     };
-    let left = rotation::count(&store, Secrets::Under(version)).await?;
-    let mut tx = store.platform().await?;
-    let known = tx.key_versions().list().await?;
-    match known.iter().find(|key| key.version == version) {
-        None => return Err(ApiError::not_found("no such version")),
-        Some(key) if key.state == KeyState::Active => {
-            return Err(ApiError::new(
-                ProblemType::KeyActive,
-                "this version seals now; rotate to another first",
-            ));
-        }
-        Some(key) if key.state == KeyState::Retired => return Ok(StatusCode::NO_CONTENT),
-        Some(_) => {}
-    }
-    let rotations = tx.rotations().list().await?;
-    if rotations.iter().any(|one| one.finished_at.is_none()) {
-        return Err(rotation_running());
-    }
-    if left > 0 {
-        return Err(ApiError::new(
-            ProblemType::KeyInUse,
-            format!("{left} secrets are still under this version; rotate first"),
-        ));
-    }
-    tx.key_versions().retire(version).await?;
-    tx.audit_log()
-        .append(
-            &Actor::Platform,
-            PlatformAction::MasterKeyRetire { version },
-        )
-        .await?;
-    tx.commit().await?;
+    master_keys::retire(&store, version).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn rotation_running() -> ApiError {
-    ApiError::new(
-        ProblemType::RotationRunning,
-        "another rotation is not finished yet",
-    )
 }
 
 /// Begins a rotation: the version seals from now on, and workers seal anew what is
@@ -132,30 +93,7 @@ async fn rotate(
     State(store): State<Store>,
     Json(new): Json<NewKeyRotation>,
 ) -> ApiResult<(StatusCode, Answer<KeyRotation>)> {
-    if !store.keyring().holds(new.to_version) {
-        return Err(ApiError::new(
-            ProblemType::KeyNotLoaded,
-            "this replica has not loaded that version; give it to every replica first",
-        ));
-    }
-    // Before the activation, which makes all wait who seal something: what they add
-    // meanwhile is sealed anew too, and only the progress does not know of it.
-    let total = rotation::count(&store, Secrets::NotUnder(new.to_version)).await?;
-    let mut tx = store.platform().await?;
-    let running = tx.rotations().list().await?;
-    if running.iter().any(|one| one.finished_at.is_none()) {
-        return Err(rotation_running());
-    }
-    tx.key_versions().activate(new.to_version).await?;
-    let id = tx.new_id();
-    let rotation = tx.rotations().create(id, new.to_version, total).await?;
-    let action = PlatformAction::MasterKeyRotate {
-        rotation: id,
-        to_version: new.to_version,
-        total,
-    };
-    tx.audit_log().append(&Actor::Platform, action).await?;
-    tx.commit().await?;
+    let rotation = master_keys::begin_rotation(&store, new.to_version).await?;
     Ok((StatusCode::CREATED, Answer(rotation)))
 }
 

@@ -2,6 +2,7 @@
 
 use armour_storage::StorageError;
 use axum::http::{header, request::Parts};
+use axum_extra::headers::{Authorization, HeaderMapExt, authorization::Bearer};
 
 use super::cookie;
 use crate::{
@@ -13,15 +14,13 @@ use crate::{
 ///
 /// # Errors
 /// 401 if there is none.
-pub fn bearer(parts: &Parts) -> ApiResult<&str> {
-    let value = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .ok_or_else(|| ApiError::unauthenticated("an Authorization header is needed"))?;
-    let text = value.to_str().map_err(|_| invalid())?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(invalid()),
+pub fn bearer(parts: &Parts) -> ApiResult<Bearer> {
+    match parts.headers.typed_try_get::<Authorization<Bearer>>() {
+        Ok(Some(Authorization(bearer))) => Ok(bearer),
+        Ok(None) => Err(ApiError::unauthenticated(
+            "an Authorization header is needed",
+        )),
+        Err(_) => Err(invalid()),
     }
 }
 
@@ -32,7 +31,7 @@ pub fn bearer(parts: &Parts) -> ApiResult<&str> {
 pub fn member_credential(parts: &Parts) -> ApiResult<Token> {
     let token = match cookie::session(parts) {
         Some(cookie) if !parts.headers.contains_key(header::AUTHORIZATION) => cookie,
-        _ => token::parse(bearer(parts)?)
+        _ => token::parse(bearer(parts)?.token())
             .filter(|token| token.kind != Kind::Session)
             .ok_or_else(invalid)?,
     };

@@ -90,7 +90,7 @@ where
         let access_token = match text.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => token.trim().to_owned(),
             _ => {
-                return match bearer(parts).ok().and_then(token::parse) {
+                return match bearer(parts).ok().and_then(|it| token::parse(it.token())) {
                     Some(token) => {
                         authenticate(parts, authn, token, &route).await?;
                         Err(not_an_endpoint())

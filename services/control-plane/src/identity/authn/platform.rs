@@ -34,8 +34,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let authn = &*Arc::<Authn>::from_ref(state);
         let route = Route::of(parts);
-        let text = bearer(parts)?;
-        let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        let bearer = bearer(parts)?;
+        let hash: [u8; 32] = Sha256::digest(bearer.token()).into();
         if bool::from(hash.ct_eq(&authn.platform_hash)) {
             return match route.allows(AccessRole::PlatformAdmin) {
                 true => Ok(Self),
@@ -43,7 +43,7 @@ where
             };
         }
         // A tenant's token is told apart from none, and the attempt noted.
-        match token::parse(text) {
+        match token::parse(bearer.token()) {
             Some(token) => {
                 authenticate(parts, authn, token, &route).await?;
                 Err(forbidden())

@@ -8,6 +8,7 @@ use openidconnect::{
     PkceCodeVerifier, Scope, TokenResponse, core::CoreAuthenticationFlow,
 };
 use serde_json::{Map, Value};
+use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,7 +19,35 @@ use super::{
     state::Oidc,
     text::{printable, reason},
 };
-use crate::http::problem::{ApiError, ApiResult};
+use crate::http::problem::{ApiError, ApiResult, OperationError};
+
+/// Why somebody is not signed in.
+#[derive(Debug, Error)]
+pub enum SignInError {
+    /// The answer is to no flow that this browser holds.
+    #[error("this browser began no such sign-in, or took longer than ten minutes; begin again")]
+    Stale,
+    /// The issuer does not vouch for the person.
+    #[error("the issuer refused: {0}")]
+    Refused(String),
+    /// What the issuer answers does not hold.
+    #[error("signing in failed: {0}")]
+    Failed(String),
+    /// The issuer vouches for the person, but nothing gives them a role.
+    #[error("you are known, but none of your groups has a role here; ask an administrator")]
+    NotAdmitted,
+}
+
+impl OperationError for SignInError {
+    fn problem_type(&self) -> ProblemType {
+        match self {
+            Self::Stale => ProblemType::SignInStale,
+            Self::Refused(_) => ProblemType::SignInRefused,
+            Self::Failed(_) => ProblemType::SignInFailed,
+            Self::NotAdmitted => ProblemType::NotAdmitted,
+        }
+    }
+}
 
 /// A person, as the issuer vouches for them.
 pub struct Person {
@@ -75,8 +104,7 @@ pub async fn begin(
 /// Ends: redeems the code and checks who it is.
 ///
 /// # Errors
-/// 403 `not-admitted` if nothing gives the person a role, 502 if the provider
-/// refuses or its answer does not hold.
+/// [`SignInError`], or if the issuer cannot be asked.
 pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> ApiResult<Person> {
     let client = client(oidc, flow.tenant, issuer).await?;
     let tokens = client
@@ -109,12 +137,7 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
         }
     }
     let more = &claims.additional_claims().0;
-    let role = role_of(issuer, more).ok_or_else(|| {
-        ApiError::new(
-            ProblemType::NotAdmitted,
-            "you are known, but none of your groups has a role here; ask an administrator",
-        )
-    })?;
+    let role = role_of(issuer, more).ok_or(SignInError::NotAdmitted)?;
     let name = [
         claims.preferred_username().map(|name| name.to_string()),
         claims.email().map(|email| email.to_string()),
@@ -135,11 +158,8 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
     })
 }
 
-fn failed(why: impl std::fmt::Display) -> ApiError {
-    ApiError::new(
-        ProblemType::SignInFailed,
-        format!("signing in failed: {why}"),
-    )
+fn failed(why: impl Into<String>) -> ApiError {
+    SignInError::Failed(why.into()).into()
 }
 
 /// The most powerful role that the person's groups have.

@@ -33,7 +33,7 @@ pub(super) async fn enrol(
     parts: Parts,
     Json(new): Json<Enrol>,
 ) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
-    let token = token::parse(authn::bearer(&parts)?)
+    let token = token::parse(authn::bearer(&parts)?.token())
         .filter(|token| token.kind == Kind::Enrolment)
         .ok_or_else(spent)?;
     let keys = Keys::read(&new)?;

@@ -38,7 +38,7 @@ pub(super) async fn enrol_workload(
     Json(new): Json<Enrol>,
 ) -> ApiResult<(StatusCode, Answer<Endpoint>)> {
     let keys = Keys::read(&new)?;
-    let workload = workload::identify(&oidc, tenant, authn::bearer(&parts)?).await?;
+    let workload = workload::identify(&oidc, tenant, authn::bearer(&parts)?.token()).await?;
     let admission = Admission {
         actor: Actor::Workload {
             issuer: workload.issuer,

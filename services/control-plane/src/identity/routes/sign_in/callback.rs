@@ -16,16 +16,13 @@ use uuid::Uuid;
 
 use super::browser::{FLOW_COOKIE, for_people, redirect};
 use crate::{
-    http::{
-        extract::Params,
-        problem::{ApiError, ApiResult},
-    },
+    http::{extract::Params, problem::ApiResult},
     identity::{
         authn::cookie,
         oidc::{
             Oidc,
             flow::Flow,
-            login::{self, Person},
+            login::{self, Person, SignInError},
             printable,
         },
         token::{self, Kind},
@@ -86,20 +83,14 @@ async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Res
 
 /// The sign-in that this browser began with the issuer that answers.
 async fn begun(oidc: &Oidc, parts: &Parts, answer: &Redirected) -> ApiResult<(Flow, Issuer)> {
-    let stale = || {
-        ApiError::new(
-            ProblemType::SignInStale,
-            "this browser began no such sign-in, or took longer than ten minutes; begin again",
-        )
-    };
     let flow = cookie::value(parts, FLOW_COOKIE)
         .and_then(|text| Flow::open(&oidc.store, &text))
         .filter(|flow| flow.answers(answer.state.as_deref().unwrap_or_default()))
-        .ok_or_else(stale)?;
+        .ok_or(SignInError::Stale)?;
     let issuer = oidc.people_issuer(flow.tenant, flow.issuer).await?;
     // Another issuer's answer is not this one's (RFC 9207).
     if answer.iss.as_ref().is_some_and(|iss| *iss != issuer.url) {
-        return Err(stale());
+        return Err(SignInError::Stale.into());
     }
     Ok((flow, issuer))
 }
@@ -110,10 +101,7 @@ fn granted(answer: Redirected) -> ApiResult<String> {
         (Some(code), None) => Ok(code),
         (_, error) => {
             let why = printable(&error.unwrap_or_else(|| "no code".into()), 100);
-            Err(ApiError::new(
-                ProblemType::SignInRefused,
-                format!("the issuer refused: {why}"),
-            ))
+            Err(SignInError::Refused(why).into())
         }
     }
 }
