@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use armour_ambient::Ambient;
 use armour_api::{Enrol, Role};
 use armour_client::Client;
 use armour_e2e::process::{Process, free_port, program, until};
@@ -77,7 +78,12 @@ pub async fn enrol(
             version: "0".into(),
         })
         .await?;
-    let client = Client::new(base, "")?.as_endpoint(endpoint.tenant_id, endpoint.id, key.clone());
+    let client = Client::new(base, "")?.as_endpoint(
+        endpoint.tenant_id,
+        endpoint.id,
+        key.clone(),
+        Ambient::system(),
+    );
     Ok(Endpoint {
         client,
         id: endpoint.id,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use armour_ambient::Ambient;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -50,12 +51,12 @@ impl Cli {
     ///
     /// # Errors
     /// If it cannot be done.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, ambient: &Ambient) -> anyhow::Result<()> {
         let data = self.folder.path();
         match self.command {
-            Command::Dev(dev) => dev.run(data).await,
+            Command::Dev(dev) => dev.run(data, &ambient.random).await,
             Command::Demo(demo) => demo.run(data, &self.access).await,
-            Command::Doctor(doctor) => doctor.run(&data, &self.access).await,
+            Command::Doctor(doctor) => doctor.run(&data, &self.access, &ambient.clock).await,
             Command::Top(top) => top.run(&data, &self.access).await,
             Command::Profiles(command) => command.run(self.access.output()?),
             Command::Completions { shell } => {

@@ -58,10 +58,17 @@ impl Client {
         }
     }
 
-    /// The same control plane as an endpoint whose key the prover holds.
+    /// The same control plane as an endpoint whose key the prover holds; time and ids
+    /// of its proofs are those of `ambient`.
     #[must_use]
-    pub fn as_endpoint(&self, tenant: Uuid, endpoint: Uuid, prover: impl Prover + 'static) -> Self {
-        let credentials = EndpointCredentials::new(tenant, endpoint, prover, Ambient::system());
+    pub fn as_endpoint(
+        &self,
+        tenant: Uuid,
+        endpoint: Uuid,
+        prover: impl Prover + 'static,
+        ambient: Ambient,
+    ) -> Self {
+        let credentials = EndpointCredentials::new(tenant, endpoint, prover, ambient);
         Self {
             credentials: Credentials::Endpoint(Arc::new(credentials)),
             ..self.clone()

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use armour_ambient::Ambient;
 use uuid::Uuid;
 
 /// Who an endpoint is, whom it belongs to, and what it trusts.
@@ -32,6 +33,8 @@ pub struct Options {
     pub enclave_program: Option<PathBuf>,
     /// The endpoint's name.
     pub name: String,
+    /// The time and the ids of what it signs.
+    pub ambient: Ambient,
 }
 
 /// What to do where the enclave cannot be shut off.
@@ -58,6 +61,7 @@ impl Options {
             tls_ca_file: None,
             enclave_program: None,
             name: "agent".to_owned(),
+            ambient: Ambient::system(),
         }
     }
 }

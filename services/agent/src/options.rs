@@ -108,8 +108,6 @@ pub struct Common {
 impl From<&Common> for Options {
     fn from(common: &Common) -> Self {
         Self {
-            control_plane: common.control_plane.clone(),
-            data_dir: common.data_dir.clone(),
             enrol_token_file: common.enrol_token_file.clone(),
             enrol_identity_file: common.enrol_identity_file.clone(),
             tenant: common.tenant,
@@ -122,6 +120,7 @@ impl From<&Common> for Options {
             tls_ca_file: common.tls_ca_file.clone(),
             enclave_program: common.enclave_program.clone(),
             name: common.name.clone(),
+            ..Self::new(&common.control_plane, &common.data_dir)
         }
     }
 }

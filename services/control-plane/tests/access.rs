@@ -161,7 +161,8 @@ async fn an_endpoint_whose_clock_is_off_proves_itself_with_a_nonce() {
         }
     }
     let client = armour_client::Client::new(&one, "").unwrap();
-    let client = client.as_endpoint(world.tenant, endpoint.id, Late(endpoint.key.clone()));
+    let late = Late(endpoint.key.clone());
+    let client = client.as_endpoint(world.tenant, endpoint.id, late, ambient.clone());
     assert_eq!(client.endpoint().await.unwrap().endpoint.id, endpoint.id);
 }
 

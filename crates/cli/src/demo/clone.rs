@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use armour_api::{Bundle, BundleState};
+use armour_api::{Bundle, BundleState, Problem};
 use armour_client::Client;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -181,8 +181,11 @@ impl Stage {
         match status.is_success() {
             true => Ok(format!("{status}, {body:?}")),
             false => {
-                let problem: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-                bail!("{status}, {}", problem["type"].as_str().unwrap_or(&body))
+                let problem = serde_json::from_str::<Problem>(&body);
+                bail!(
+                    "{status}, {}",
+                    problem.map_or(body, |problem| problem.r#type)
+                )
             }
         }
     }

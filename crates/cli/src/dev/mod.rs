@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use armour_ambient::Random;
 use armour_client::Client;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +56,7 @@ impl Dev {
     ///
     /// # Errors
     /// If a part does not start.
-    pub async fn run(self, data: PathBuf) -> anyhow::Result<()> {
+    pub async fn run(self, data: PathBuf, random: &Random) -> anyhow::Result<()> {
         std::fs::create_dir_all(&data)?;
         let data = data.canonicalize()?;
         // PostgreSQL's and nginx's users must be able to pass through.
@@ -66,13 +67,13 @@ impl Dev {
             self.postgres_port
         ));
         let postgres = Postgres::start(&data.join("postgres"), self.postgres_port).await?;
-        let served = self.serve(&data, &postgres).await;
+        let served = self.serve(&data, &postgres, random).await;
         say("stopping");
         postgres.stop().await?;
         served
     }
 
-    async fn serve(&self, data: &Path, postgres: &Postgres) -> anyhow::Result<()> {
+    async fn serve(&self, data: &Path, postgres: &Postgres, random: &Random) -> anyhow::Result<()> {
         say(&format!(
             "starting nginx, the upstream, on 127.0.0.1:{}",
             self.upstream_port
@@ -83,19 +84,25 @@ impl Dev {
         let stop_control_plane = CancellationToken::new();
         let control_plane = tokio::spawn(supervise(
             "control plane",
-            self.control_plane(data, postgres)?,
+            self.control_plane(data, postgres, random)?,
             stop_control_plane.clone(),
         ));
-        let outcome = self.agents(data, &stop).await;
+        let outcome = self.agents(data, &stop, random).await;
         stop_control_plane.cancel();
         let _ = control_plane.await;
         nginx.stop().await?;
         outcome
     }
 
-    async fn agents(&self, data: &Path, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn agents(
+        &self,
+        data: &Path,
+        stop: &CancellationToken,
+        random: &Random,
+    ) -> anyhow::Result<()> {
         let base = format!("http://{}", self.listen);
-        let platform = Client::new(&base, secret(&data.join("platform-token"))?)?;
+        let token = secret(&data.join("platform-token"), random)?;
+        let platform = Client::new(&base, token)?;
         wait_ready(&platform).await?;
         let environment = DevEnvironment::open(data, &base, self.consumer, &platform).await?;
         let agents = [

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use armour_ambient::Random;
 use tokio::process::Command;
 
 use super::{Dev, say, secrets::secret};
@@ -19,11 +20,12 @@ impl Dev {
         &self,
         data: &Path,
         postgres: &Postgres,
+        random: &Random,
     ) -> anyhow::Result<Starter> {
         let keys = data.join("master-keys");
         std::fs::create_dir_all(&keys)?;
-        secret(&keys.join("1"))?;
-        secret(&data.join("platform-token"))?;
+        secret(&keys.join("1"), random)?;
+        secret(&data.join("platform-token"), random)?;
         let program = program("armour-control-plane")?;
         let console = self.console_dir.canonicalize().ok();
         if console.is_none() {

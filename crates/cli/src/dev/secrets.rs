@@ -8,10 +8,9 @@ use armour_ambient::Random;
 ///
 /// # Errors
 /// If the file cannot be read or made.
-pub fn secret(path: &Path) -> anyhow::Result<String> {
+pub fn secret(path: &Path, random: &Random) -> anyhow::Result<String> {
     if !path.exists() {
-        let bytes: [u8; 32] = Random::system().bytes();
-        write_secret(path, &hex::encode(bytes))?;
+        write_secret(path, &hex::encode(random.bytes::<32>()))?;
     }
     Ok(std::fs::read_to_string(path)?)
 }

@@ -33,12 +33,11 @@ impl Doctor {
     ///
     /// # Errors
     /// If anything is broken.
-    pub async fn run(self, data: &Path, access: &Access) -> anyhow::Result<()> {
+    pub async fn run(self, data: &Path, access: &Access, clock: &Clock) -> anyhow::Result<()> {
         let output = access.output()?;
         let spinner = progress_spinner("looking");
         let mut findings = Findings::default();
-        let clock = Clock::system();
-        let reached = control_plane::check(&mut findings, data, access, &clock).await;
+        let reached = control_plane::check(&mut findings, data, access, clock).await;
         if let Some(server) = reached {
             tenant::check(&mut findings, data, access, &server, clock.now()).await;
         }

@@ -58,8 +58,7 @@ pub async fn check(
 }
 
 fn token(findings: &mut Findings, who: &Whoami, now: DateTime<Utc>) {
-    let role = serde_json::to_value(who.role).unwrap_or_default();
-    let is = format!("{} ({})", who.name, role.as_str().unwrap_or("?"));
+    let is = format!("{} ({})", who.name, who.role.into_str());
     match who.expires_at {
         Some(end) if end < now + SOON => findings.warning(
             "token",

@@ -83,7 +83,12 @@ impl Session {
                 identity.role.into_str()
             );
         }
-        let client = base.as_endpoint(identity.tenant, identity.id, enclave.clone());
+        let client = base.as_endpoint(
+            identity.tenant,
+            identity.id,
+            enclave.clone(),
+            options.ambient.clone(),
+        );
         let log = AuditLog::open(
             &options.data_dir,
             options.log_key.as_deref(),

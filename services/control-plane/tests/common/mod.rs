@@ -127,9 +127,12 @@ pub struct TestEndpoint {
 impl TestEndpoint {
     /// A client that proves itself as this endpoint.
     pub fn client(&self, base: &str) -> Client {
-        Client::new(base, "")
-            .expect("client")
-            .as_endpoint(self.tenant, self.id, self.key.clone())
+        Client::new(base, "").expect("client").as_endpoint(
+            self.tenant,
+            self.id,
+            self.key.clone(),
+            Ambient::system(),
+        )
     }
 
     /// An access token, bound to the endpoint's key.
