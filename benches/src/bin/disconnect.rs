@@ -126,7 +126,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Reports two successors of nothing in a new bundle: when the second was sent.
 async fn fork(thief: &Endpoint, pair: Uuid) -> anyhow::Result<Instant> {
-    let bundle = thief.client.draw_bundle(pair, None).await?.bundle.id;
+    let bundle = thief.client.request_bundle(pair, None).await?.bundle.id;
     let mut since = Instant::now();
     for share_digest in [[1; 32], [2; 32]] {
         let ticket = Ticket {

@@ -48,18 +48,18 @@ impl Random {
     #[expect(clippy::disallowed_methods, reason = "everybody else asks here")]
     pub fn generator(&self) -> Generator {
         Generator(match &self.0 {
-            Source::System => Drawn::System(rand::rng()),
-            Source::Seeded(generator) => Drawn::Seeded(generator.clone()),
+            Source::System => Inner::System(rand::rng()),
+            Source::Seeded(generator) => Inner::Seeded(generator.clone()),
         })
     }
 }
 
 /// A generator of random numbers ([`rand::CryptoRng`]).
 #[derive(Debug)]
-pub struct Generator(Drawn);
+pub struct Generator(Inner);
 
 #[derive(Debug)]
-enum Drawn {
+enum Inner {
     System(ThreadRng),
     Seeded(Arc<Mutex<StdRng>>),
 }
@@ -69,22 +69,22 @@ impl TryRng for Generator {
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         match &mut self.0 {
-            Drawn::System(generator) => generator.try_next_u32(),
-            Drawn::Seeded(generator) => generator.lock().try_next_u32(),
+            Inner::System(generator) => generator.try_next_u32(),
+            Inner::Seeded(generator) => generator.lock().try_next_u32(),
         }
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         match &mut self.0 {
-            Drawn::System(generator) => generator.try_next_u64(),
-            Drawn::Seeded(generator) => generator.lock().try_next_u64(),
+            Inner::System(generator) => generator.try_next_u64(),
+            Inner::Seeded(generator) => generator.lock().try_next_u64(),
         }
     }
 
     fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Infallible> {
         match &mut self.0 {
-            Drawn::System(generator) => generator.try_fill_bytes(buffer),
-            Drawn::Seeded(generator) => generator.lock().try_fill_bytes(buffer),
+            Inner::System(generator) => generator.try_fill_bytes(buffer),
+            Inner::Seeded(generator) => generator.lock().try_fill_bytes(buffer),
         }
     }
 }

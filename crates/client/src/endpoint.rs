@@ -60,20 +60,20 @@ impl Client {
     ///
     /// # Errors
     /// As above.
-    pub async fn draw_bundle(&self, pair: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
+    pub async fn request_bundle(&self, pair: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
         let request = DrawBundle {
             pair_id: pair,
             pinned,
             number: None,
         };
-        self.draw(&request).await
+        self.request_numbered_bundle(&request).await
     }
 
     /// Draws a bundle, numbered so that it does not supersede a later one.
     ///
     /// # Errors
     /// As above; `draw-over` if a later one was drawn.
-    pub async fn draw(&self, request: &DrawBundle) -> Result<BundleGrant> {
+    pub async fn request_numbered_bundle(&self, request: &DrawBundle) -> Result<BundleGrant> {
         self.post("/v1/endpoint/bundles", request).await
     }
 

@@ -24,7 +24,7 @@ pub struct Metrics {
     /// From a request until its upstream's response began.
     upstream_durations: Histogram<f64>,
     /// Bundles drawn.
-    pub bundles_drawn: Counter<u64>,
+    pub bundles_issued: Counter<u64>,
 }
 
 /// This process's instruments.
@@ -39,7 +39,7 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         call_durations: seconds("armour_agent_call_duration"),
         tickets: meter.u64_counter("armour_agent_tickets").build(),
         upstream_durations: seconds("armour_agent_upstream_duration"),
-        bundles_drawn: meter.u64_counter("armour_agent_bundles_drawn").build(),
+        bundles_issued: meter.u64_counter("armour_agent_bundles_drawn").build(),
     }
 });
 

@@ -192,8 +192,8 @@ impl Telemetry {
     pub fn end(self) {
         let tracers = self.tracers.map(|tracers| tracers.shutdown());
         let loggers = self.loggers.map(|loggers| loggers.shutdown());
-        let told = [tracers, loggers, Some(self.meters.shutdown())];
-        for error in told.into_iter().flatten().filter_map(Result::err) {
+        let ended = [tracers, loggers, Some(self.meters.shutdown())];
+        for error in ended.into_iter().flatten().filter_map(Result::err) {
             tracing::warn!(%error, "telemetry was not sent to its end");
         }
     }

@@ -176,7 +176,7 @@ async fn events_resume_after_the_last_one_seen() {
     world
         .consumer
         .client(&base)
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap();
     assert_eq!(live.next().await.unwrap().kind, "bundle.minted");

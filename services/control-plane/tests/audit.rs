@@ -178,7 +178,7 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let first = client.log_head(None).await.unwrap();
     let mut pin = Pin::first(&first.log_key, first.head).unwrap();
     let grant = client
-        .draw_bundle(world.pair.id, Some(pin.head.size))
+        .request_bundle(world.pair.id, Some(pin.head.size))
         .await
         .unwrap();
     let claimed = Claimed {
@@ -221,7 +221,7 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let head: LogHead = world.operator.get("/v1/audit/head").await.unwrap();
     TreeHead::check(&head.head, &public_key(&head.log_key).unwrap()).unwrap();
     client
-        .draw_bundle(world.pair.id, Some(pin.head.size))
+        .request_bundle(world.pair.id, Some(pin.head.size))
         .await
         .unwrap();
 }
@@ -235,7 +235,7 @@ async fn a_swapped_key_is_not_vouched_for() {
     let first = client.log_head(None).await.unwrap();
     let mut pin = Pin::first(&first.log_key, first.head).unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.draw_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
     let claimed = |grant: &armour_api::BundleGrant, key: &str| Claimed {
         endpoint: grant.bundle.producer_endpoint_id,
         role: Role::Producer,
@@ -252,7 +252,7 @@ async fn a_swapped_key_is_not_vouched_for() {
         .await
         .unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.draw_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
     let log = grant.log.as_ref().unwrap();
     let why = pin
         .follow(log, &[claimed(&grant, &grant.producer_signing_key)])
@@ -269,7 +269,7 @@ async fn a_swapped_key_is_not_vouched_for() {
     .await
     .unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.draw_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
     let log = grant.log.as_ref().unwrap();
     let why = pin
         .follow(log, &[claimed(&grant, &grant.producer_signing_key)])
@@ -283,7 +283,7 @@ async fn evidence_convinces_whoever_trusts_the_logs_key_alone() {
     let world = World::new(&base, Policy::default()).await;
     let client = world.consumer.client(&base);
     let bundle = client
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap()
         .bundle

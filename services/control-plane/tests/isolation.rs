@@ -246,7 +246,12 @@ async fn everything(a: &World, database: &str) -> (Vec<Theirs>, Vec<String>) {
         .unwrap();
     let thief = crate::common::enrol(operator, Role::Consumer, extra.id).await;
     let client = thief.client(&a.base);
-    let bundle = client.draw_bundle(second.id, None).await.unwrap().bundle.id;
+    let bundle = client
+        .request_bundle(second.id, None)
+        .await
+        .unwrap()
+        .bundle
+        .id;
     for branch in [1, 2] {
         let tickets = history(&thief.key, bundle, 0, &[], 2, branch);
         client.report(vec![report(&tickets, 0)]).await.unwrap();
@@ -275,7 +280,7 @@ async fn everything(a: &World, database: &str) -> (Vec<Theirs>, Vec<String>) {
     let live = a
         .consumer
         .client(&a.base)
-        .draw_bundle(a.pair.id, None)
+        .request_bundle(a.pair.id, None)
         .await
         .unwrap()
         .bundle

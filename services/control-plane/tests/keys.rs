@@ -83,7 +83,7 @@ async fn a_rotation_under_traffic_loses_no_secret_though_a_replica_dies() {
         // kept for repeats.
         for world in &worlds {
             let client = world.consumer.client(&base);
-            let grant = client.draw_bundle(world.pair.id, None).await.unwrap();
+            let grant = client.request_bundle(world.pair.id, None).await.unwrap();
             let again = client.bundle_grant(grant.bundle.id, None).await.unwrap();
             assert_eq!(grant.sealed_secret, again.sealed_secret);
             let producer = world.producer.client(&base);
@@ -191,7 +191,7 @@ async fn a_deleted_tenant_is_shredded() {
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
     let client = world.consumer.client(&base);
-    client.draw_bundle(world.pair.id, None).await.unwrap();
+    client.request_bundle(world.pair.id, None).await.unwrap();
     // A backup of what was sealed, taken before.
     let mut connection = bound(&database, world.tenant).await;
     let backup: Vec<(String, i32, Vec<u8>)> =
@@ -350,7 +350,7 @@ async fn a_dump_of_the_database_holds_no_live_secret() {
     let grant = world
         .consumer
         .client(&base)
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap();
     let sealed = STANDARD

@@ -12,7 +12,7 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
     let world = World::new(&base, Policy::default()).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
     let bundle = consumer
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap()
         .bundle
@@ -62,7 +62,7 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
     assert_eq!((collisions.len(), collisions[0].n), (1, 2));
     assert!(
         consumer
-            .draw_bundle(world.pair.id, None)
+            .request_bundle(world.pair.id, None)
             .await
             .unwrap_err()
             .is("pair-disconnected")
@@ -70,7 +70,7 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
     world.operator.re_arm(world.pair.id, "drill").await.unwrap();
     assert_ne!(
         consumer
-            .draw_bundle(world.pair.id, None)
+            .request_bundle(world.pair.id, None)
             .await
             .unwrap()
             .bundle
@@ -90,7 +90,7 @@ async fn reports_that_come_at_once_each_get_their_own_verdict() {
         let endpoint = crate::common::enrol(&world.operator, Role::Consumer, party).await;
         let client = endpoint.client(&base);
         let bundle = client
-            .draw_bundle(world.pair.id, None)
+            .request_bundle(world.pair.id, None)
             .await
             .unwrap()
             .bundle
@@ -164,7 +164,7 @@ async fn the_last_signature_vouches_for_a_chain_but_evidence_bears_its_own() {
     let world = World::new(&base, Policy::default()).await;
     let consumer = world.consumer.client(&base);
     let bundle = consumer
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap()
         .bundle
@@ -206,7 +206,7 @@ async fn two_replicas_find_one_collision() {
         let world = World::new(&a, Policy::default()).await;
         let consumer = world.consumer.client(&a);
         let bundle = consumer
-            .draw_bundle(world.pair.id, None)
+            .request_bundle(world.pair.id, None)
             .await
             .unwrap()
             .bundle
@@ -260,7 +260,7 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
     let world = World::new(&base, policy).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
     let old = consumer
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap()
         .bundle
@@ -271,7 +271,7 @@ async fn a_superseded_bundle_collides_only_when_used_after_its_grace() {
         .await
         .unwrap();
     let new = consumer
-        .draw_bundle(world.pair.id, None)
+        .request_bundle(world.pair.id, None)
         .await
         .unwrap()
         .bundle
@@ -320,7 +320,7 @@ async fn a_draw_that_comes_late_supersedes_nothing_and_one_of_a_thief_is_disowne
     let consumer = world.consumer.client(&base);
     let draw = async |number: Option<u64>| {
         consumer
-            .draw(&armour_api::DrawBundle {
+            .request_numbered_bundle(&armour_api::DrawBundle {
                 pair_id: world.pair.id,
                 pinned: None,
                 number,

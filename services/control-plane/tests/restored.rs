@@ -42,7 +42,7 @@ async fn copy(database: &str) -> String {
 
 async fn draw(world: &World, base: &str) -> uuid::Uuid {
     let consumer = world.consumer.client(base);
-    let drawn = consumer.draw_bundle(world.pair.id, None).await.unwrap();
+    let drawn = consumer.request_bundle(world.pair.id, None).await.unwrap();
     drawn.bundle.id
 }
 
@@ -245,5 +245,5 @@ async fn an_operator_fences_before_anybody_calls() {
     let operator = armour_client::Client::new(&base, world.operator_token()).unwrap();
     let fresh = enrol(&operator, Role::Consumer, world.pair.consumer_id).await;
     let client = fresh.client(&base);
-    client.draw_bundle(world.pair.id, None).await.unwrap();
+    client.request_bundle(world.pair.id, None).await.unwrap();
 }

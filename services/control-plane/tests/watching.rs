@@ -173,7 +173,7 @@ async fn a_lane_shows_its_tickets_and_a_disconnect_who_obeyed() {
     let base = replica_with(&database().await, &[]).await;
     let world = World::new(&base, Policy::default()).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
-    let drawn = consumer.draw_bundle(world.pair.id, None).await.unwrap();
+    let drawn = consumer.request_bundle(world.pair.id, None).await.unwrap();
     let id = drawn.bundle.id;
     let tickets = history(&world.consumer.key, id, 3, &[], 450, 1);
     consumer

@@ -78,7 +78,7 @@ impl Reporter {
             .await?;
         let producer = enrol(base, operator, Role::Producer, producer.id).await?;
         let consumer = enrol(base, operator, Role::Consumer, consumer.id).await?;
-        let grant = consumer.client.draw_bundle(pair.id, None).await?;
+        let grant = consumer.client.request_bundle(pair.id, None).await?;
         let mut reporter = Self {
             key: Signer::new(&consumer.key),
             client: consumer.client,

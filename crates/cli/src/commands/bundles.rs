@@ -61,7 +61,9 @@ impl Bundles {
             }
             Self::Obediences { id } => {
                 let columns = ["endpoint_id", "obeyed_at"];
-                operator.list(client.obediences(id), &columns).await
+                operator
+                    .list(client.disconnect_acknowledgements(id), &columns)
+                    .await
             }
             Self::Disconnect { id, reason } => {
                 operator.show(client.disconnect_bundle(id, &reason)).await

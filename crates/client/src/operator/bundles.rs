@@ -31,7 +31,7 @@ impl Client {
     }
 
     /// When endpoints obeyed a bundle's disconnect.
-    pub fn obediences(&self, bundle: Uuid) -> Call<'_, Vec<Obedience>> {
+    pub fn disconnect_acknowledgements(&self, bundle: Uuid) -> Call<'_, Vec<Obedience>> {
         self.read(format!("/v1/bundles/{bundle}/obediences"))
     }
 

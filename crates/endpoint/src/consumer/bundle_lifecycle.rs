@@ -55,7 +55,7 @@ async fn run(consumer: Arc<ConsumerPair>) {
             Ok(bundle) => {
                 backoff = Backoff::default();
                 tracing::info!(bundle = %bundle.id(), "drew a bundle");
-                METRICS.bundles_drawn.add(1, &[]);
+                METRICS.bundles_issued.add(1, &[]);
                 if consumer.closing.is_cancelled() {
                     bundle.dead.cancel();
                 }
@@ -68,7 +68,7 @@ async fn run(consumer: Arc<ConsumerPair>) {
                 tracing::warn!(bundle = %bundle.id(), "the bundle is of no more use");
                 set(&consumer, Current::None(REQUESTING));
                 if !bundle.condemned.load(Ordering::Relaxed) {
-                    consumer.last_look(&bundle).await;
+                    consumer.last_check(&bundle).await;
                 }
                 // Every root of it is gone from here on.
                 if consumer
@@ -84,11 +84,11 @@ async fn run(consumer: Arc<ConsumerPair>) {
             }
             Err(error) if error.is::<Disconnected>() => {
                 set(&consumer, Current::None(DISCONNECTED));
-                let look_again = consumer.pair.lock().policy.heartbeat_interval_ms;
-                let look_again = Duration::from_millis(look_again.into());
+                let ask_again = consumer.pair.lock().policy.heartbeat_interval_ms;
+                let ask_again = Duration::from_millis(ask_again.into());
                 tokio::select! {
                     () = consumer.changed.notified() => {}
-                    () = tokio::time::sleep(look_again) => {}
+                    () = tokio::time::sleep(ask_again) => {}
                     () = consumer.closing.cancelled() => return,
                 }
                 continue;

@@ -4,7 +4,7 @@ use armour_api::{BundleStatus, Heartbeat};
 
 use super::{
     bundle::Bundle,
-    pair::{ConsumerPair, LAST_LOOK},
+    pair::{ConsumerPair, LAST_CHECK},
 };
 use armour_enclave::binding::LaneId;
 
@@ -39,14 +39,14 @@ impl ConsumerPair {
 
     /// Compares the ledger's heads with our lanes a last time, before the lanes of a
     /// bundle that is given up are erased: nobody could afterwards.
-    pub async fn last_look(&self, bundle: &Bundle) {
+    pub async fn last_check(&self, bundle: &Bundle) {
         let heartbeat = Heartbeat {
             bundles: vec![bundle.id()],
             error: None,
             log_size: None,
         };
-        let look = self.session.client().heartbeat(&heartbeat);
-        match tokio::time::timeout(LAST_LOOK, look).await {
+        let heads = self.session.client().heartbeat(&heartbeat);
+        match tokio::time::timeout(LAST_CHECK, heads).await {
             Ok(Ok(ack)) => {
                 for status in ack.bundles {
                     self.disown_strangers(&status, || true).await;

@@ -26,7 +26,7 @@ use armour_enclave::Enclave;
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
 
 /// How long a bundle that is given up waits for a last look at the ledger.
-pub const LAST_LOOK: Duration = Duration::from_secs(3);
+pub const LAST_CHECK: Duration = Duration::from_secs(3);
 
 /// What all pairs of an agent have in common.
 pub struct Shared {
@@ -78,7 +78,7 @@ impl ConsumerPair {
         }
         let lifecycle = self.lifecycle.lock().take();
         if let Some(lifecycle) = lifecycle
-            && tokio::time::timeout(LAST_LOOK * 2, lifecycle)
+            && tokio::time::timeout(LAST_CHECK * 2, lifecycle)
                 .await
                 .is_err()
         {

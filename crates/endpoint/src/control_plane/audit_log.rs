@@ -156,12 +156,12 @@ impl Pinned {
         pinned: Option<u64>,
     ) -> Result<BundleGrant, GrantError> {
         let number = self.counter.next().map_err(GrantError::Uncounted)?;
-        let ask = DrawBundle {
+        let request = DrawBundle {
             pair_id: pair,
             pinned,
             number: Some(number),
         };
-        let granted = client.draw(&ask).await;
+        let granted = client.request_numbered_bundle(&request).await;
         if matches!(&granted, Err(error) if error.is("draw-over")) {
             let known = client.endpoint().await?.draws;
             tracing::warn!(number, known, "this folder is older than its last draw");

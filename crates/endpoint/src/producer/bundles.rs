@@ -125,11 +125,11 @@ impl Bundles {
     /// # Errors
     /// If the control plane cannot be asked now.
     pub async fn get(&self, id: Uuid) -> Result<Known, Refusal> {
-        if let Some(known) = self.look(id).await? {
+        if let Some(known) = self.lookup(id).await? {
             return Ok(known);
         }
         let _one = self.asking.lock().await;
-        if let Some(known) = self.look(id).await? {
+        if let Some(known) = self.lookup(id).await? {
             return Ok(known);
         }
         let known = self.ask(id).await?;
@@ -152,7 +152,7 @@ impl Bundles {
             BundleState::Superseded => {
                 held.superseded.lock().get_or_insert_with(Instant::now);
                 // Erases it once its grace is over.
-                let _ = self.look(id).await;
+                let _ = self.lookup(id).await;
             }
             BundleState::Disconnected => {
                 let _ = self.retire(id, &held, disconnected(), false).await;
@@ -160,7 +160,7 @@ impl Bundles {
         }
     }
 
-    async fn look(&self, id: Uuid) -> Result<Option<Known>, Refusal> {
+    async fn lookup(&self, id: Uuid) -> Result<Option<Known>, Refusal> {
         let known = self.known.lock().get(&id).cloned();
         Ok(match known {
             Some(Known::Held(held)) if held.is_over() => {
