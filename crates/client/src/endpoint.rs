@@ -55,7 +55,7 @@ impl Client {
         self.post("/v1/endpoint/log/restart", &lost).await
     }
 
-    /// Draws a bundle; with the size of the pinned head also what the audit log
+    /// Requests a bundle; with the size of the pinned head also what the audit log
     /// says of the endpoints' keys.
     ///
     /// # Errors
@@ -69,10 +69,10 @@ impl Client {
         self.request_numbered_bundle(&request).await
     }
 
-    /// Draws a bundle, numbered so that it does not supersede a later one.
+    /// Requests a bundle, numbered so that it does not supersede a later one.
     ///
     /// # Errors
-    /// As above; `draw-over` if a later one was drawn.
+    /// As above; `draw-over` if a later one was made.
     pub async fn request_numbered_bundle(&self, request: &DrawBundle) -> Result<BundleGrant> {
         self.post("/v1/endpoint/bundles", request).await
     }
@@ -95,7 +95,7 @@ impl Client {
             .await
     }
 
-    /// Says that the bundle was superseded by a draw that is not the consumer's own.
+    /// Says that the bundle was superseded at a request that is not the consumer's own.
     ///
     /// # Errors
     /// As above.

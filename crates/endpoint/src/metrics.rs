@@ -23,7 +23,7 @@ pub struct Metrics {
     tickets: Counter<u64>,
     /// From a request until its upstream's response began.
     upstream_durations: Histogram<f64>,
-    /// Bundles drawn.
+    /// Bundles issued to this consumer.
     pub bundles_issued: Counter<u64>,
 }
 

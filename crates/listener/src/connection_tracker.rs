@@ -25,7 +25,7 @@ struct Inner {
 /// holder outside of it drops it.
 pub struct Connection {
     state: Mutex<State>,
-    /// Told when a request begins or ends.
+    /// Notified when a request begins or ends.
     changed: Notify,
     evicted: CancellationToken,
 }

@@ -30,7 +30,7 @@ impl Client {
         self.read(format!("/v1/bundles/{bundle}/tickets?lane={lane}"))
     }
 
-    /// When endpoints obeyed a bundle's disconnect.
+    /// When endpoints acknowledged a bundle's disconnect.
     pub fn disconnect_acknowledgements(&self, bundle: Uuid) -> Call<'_, Vec<Obedience>> {
         self.read(format!("/v1/bundles/{bundle}/obediences"))
     }

@@ -1,4 +1,4 @@
-//! Draws a bundle whenever there is none, and keeps idle lanes fresh.
+//! Requests a bundle whenever there is none, and keeps idle lanes fresh.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ use crate::{
 
 const REQUESTING: &str = "waiting for the control plane to grant a bundle";
 
-/// Begins to serve a pair: draws a bundle whenever there is none.
+/// Begins to serve a pair: requests a bundle whenever there is none.
 pub fn start(
     shared: Arc<Shared>,
     pair: Pair,
@@ -79,7 +79,7 @@ async fn run(consumer: Arc<ConsumerPair>) {
                 {
                     return;
                 }
-                // The control plane is told at once that it is obeyed.
+                // The next heartbeat acknowledges that; it is sent at once.
                 consumer.session.heartbeat_now();
             }
             Err(error) if error.is::<Disconnected>() => {

@@ -1,4 +1,4 @@
-//! What a pair does with news from the control plane.
+//! What a pair does with events from the control plane.
 
 use std::sync::atomic::Ordering;
 
@@ -34,9 +34,9 @@ impl ConsumerPair {
         }
     }
 
-    /// A bundle was superseded. If it is the one in use, somebody else drew its
-    /// successor in this endpoint's name: it draws one itself only when it has given up
-    /// the one before, and no draw of its earlier processes is taken after that.
+    /// A bundle was superseded. If it is the one in use, somebody else requested its
+    /// successor in this endpoint's name: it requests one itself only when it has given up
+    /// the one before, and no request of its earlier processes is taken after that.
     fn superseded(&self, id: Uuid) {
         let own = self.current().filter(|bundle| bundle.id() == id);
         if own.is_none_or(|bundle| bundle.dead.is_cancelled()) {

@@ -2,8 +2,8 @@
 //!
 //! * [`open`]: starts it;
 //! * [`pair_manager`]: the pairs that are served;
-//! * [`pair`]: one of them, and [`events`] what it does with news;
-//! * [`bundle_lifecycle`]: draws bundles and keeps lanes fresh;
+//! * [`pair`]: one of them, and [`events`] what it does with events;
+//! * [`bundle_lifecycle`]: requests bundles and keeps lanes fresh;
 //! * [`ingress`]: the application's HTTP;
 //! * [`lanes`]: a lane for a request;
 //! * [`exchange`]: one exchange, and [`delivery`] of what came back;

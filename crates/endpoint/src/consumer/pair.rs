@@ -25,7 +25,7 @@ use armour_enclave::Enclave;
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
 
-/// How long a bundle that is given up waits for a last look at the ledger.
+/// How long a bundle that is given up waits for a last check of the ledger.
 pub const LAST_CHECK: Duration = Duration::from_secs(3);
 
 /// What all pairs of an agent have in common.
@@ -44,11 +44,11 @@ pub struct ConsumerPair {
     /// Seconds that a caller waits while a lost exchange is repeated.
     pub(super) retry_for: AtomicU64,
     pub(super) current: Mutex<Current>,
-    /// Told when `current` changes or may be worth another look.
+    /// Notified when `current` changes, or may after another request.
     pub(super) changed: Notify,
     /// Cancelled once the pair is not served here any more.
     pub(super) closing: CancellationToken,
-    /// Draws bundles until then.
+    /// Requests bundles until then.
     pub(super) lifecycle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -69,7 +69,7 @@ pub enum Current {
 }
 
 impl ConsumerPair {
-    /// Gives up the bundle, and draws none any more: its lanes are compared with the
+    /// Gives up the bundle, and requests none any more: its lanes are compared with the
     /// ledger's a last time, and erased.
     pub async fn close(&self) {
         self.closing.cancel();

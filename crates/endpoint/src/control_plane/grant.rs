@@ -39,7 +39,7 @@ pub enum Wanted {
         /// The pair.
         pair: Uuid,
     },
-    /// One that its consumer has drawn.
+    /// One that was issued to its consumer.
     Known {
         /// The bundle.
         bundle: Uuid,
@@ -52,7 +52,7 @@ pub enum GrantError {
     /// The control plane refused or is out of reach.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The draw's number cannot be kept.
+    /// The request's number cannot be kept.
     #[error("the data folder cannot be written: {0}")]
     Uncounted(std::io::Error),
     /// What it granted does not hold.

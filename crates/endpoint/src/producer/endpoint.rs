@@ -1,4 +1,4 @@
-//! The producer's agent, and what it does with news from the control plane.
+//! The producer's agent, and what it does with events from the control plane.
 
 use std::{sync::Arc, time::Duration};
 
@@ -60,7 +60,7 @@ impl Watcher for ProducerEndpoint {
         match (event.known_kind(), event.bundle_id) {
             (Some(EventKind::BundleDisconnected), Some(id)) => {
                 self.bundles.set_state(id, Disconnected).await;
-                // The control plane is told at once that it is obeyed.
+                // The next heartbeat acknowledges that; it is sent at once.
                 self.session.heartbeat_now();
             }
             (Some(EventKind::BundleSuperseded), Some(id)) => {

@@ -1,5 +1,5 @@
-//! The numbers of a consumer's draws: each is kept before it is used, so that a draw of
-//! a process that has died since is known to be over when it arrives late.
+//! The numbers of a consumer's requests for bundles: each is kept before it is used, so
+//! that a request of a process that has died since is known to be over when it arrives late.
 
 use std::{
     io,
@@ -39,7 +39,7 @@ impl IssuanceCounter {
 }
 
 impl<D: Disk> IssuanceCounter<D> {
-    /// A number that no draw has had.
+    /// A number that no request has had.
     ///
     /// # Errors
     /// If it cannot be kept; then it must not be used.
