@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::FileExt};
 
 use armour_enclave::binding::LaneId;
+use memchr::memmem;
 
 use crate::common::{Ends, LANE, MINTED, accept, ends, privileged, proc, read};
 
@@ -78,14 +79,7 @@ fn found(memory: &[Vec<u8>], secrets: &[(String, [u8; 32])]) -> BTreeMap<String,
     for (name, secret) in secrets {
         let times = memory
             .iter()
-            .map(|region| {
-                let starts = region.windows(8).enumerate();
-                starts
-                    .filter(|(at, start)| {
-                        *start == &secret[..8] && region.get(*at..at + 32) == Some(&secret[..])
-                    })
-                    .count()
-            })
+            .map(|region| memmem::find_iter(region, secret).count())
             .sum();
         if times > 0 {
             found.insert(name.clone(), times);
