@@ -16,7 +16,9 @@ use armour_protocol::v2::{
     suite::Suite,
 };
 
-use crate::v2_common::{BUDGET, MAX_LANES, World, door_claim, door_in, lane, proof, segments};
+use crate::v2_common::{
+    BUDGET, MAX_LANES, Sent, World, door_claim, door_in, lane, proof, segments, whole,
+};
 
 #[test]
 fn exchanges_in_every_suite() {
@@ -203,6 +205,67 @@ fn stream(suite: Suite, kind: DigestKind) {
         .map_err(|(_, error)| error)
         .unwrap();
     w.exchange(idle, ready, b"the lane", b"goes on");
+}
+
+/// One direction streams and the other is whole: the next exchange waits for the stream.
+#[test]
+fn a_stream_one_way_and_whole_content_the_other() {
+    let mut w = World::new(Suite::X25519Aes256Gcm);
+    let (idle, ready) = w.opened();
+    // The request streams, and is answered before its end.
+    let first = FirstContent::new(b"PUT /", DigestKind::Sha256, Padding::None).unwrap();
+    let (waiting, ticket, outgoing) = idle
+        .begin(first.claim(), w.local(), BUDGET, &mut w.rng)
+        .unwrap();
+    let ticket = ticket.sign(&w.consumer);
+    let mut body = Vec::new();
+    let writer = first.seal(outgoing, &mut body).unwrap();
+    let sent = Sent { ticket, body };
+    let (answering, undecided) = w.accept(ready, &sent);
+    let request = undecided.receive(segments(&sent.body)[0].0, segments(&sent.body)[0].1);
+    let Ok((begun, Arrived::Stream(..))) = undecided.begin(request.unwrap(), w.clock()) else {
+        panic!("it is a stream");
+    };
+    let answer = whole(b"no need for the rest");
+    let concluded = w.conclude(answering, begun.answer(answer.claim()));
+    let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
+    let (After::Streaming(mut ours), After::Streaming(theirs)) = (received.lane, concluded.lane)
+    else {
+        panic!("the request streams on");
+    };
+    let due = writer.finish(Mark::NONE);
+    let signed = ours.checkpoint(door_claim(&due)).unwrap().sign(&w.consumer);
+    let idle = ours.finish(None).map_err(|(_, error)| error).unwrap();
+    // A ticket that overtakes the last checkpoint can be put off.
+    let (waiting, next) = w.begin(idle, b"GET /events");
+    let ticket = w.ticket(&next.ticket);
+    assert_eq!(theirs.lane().judge(&ticket), Ok(Standing::Next));
+    assert!(theirs.lane().put_off(&ticket, Reason::BUSY, 5).is_ok());
+    let (theirs, error) = theirs.finish(None).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
+    let ready = theirs.finish(Some(&signed)).map_err(|(_, error)| error);
+
+    // The response streams.
+    let (answering, undecided) = w.accept(ready.unwrap(), &next);
+    let (begun, _) = w.run(undecided, &next);
+    let first = FirstContent::new(b"200", DigestKind::Sha256, Padding::None).unwrap();
+    let concluded = w.conclude(answering, begun.answer(first.claim()));
+    let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
+    let (After::Streaming(ours), After::Streaming(mut theirs)) = (received.lane, concluded.lane)
+    else {
+        panic!("the response streams");
+    };
+    let writer = first
+        .seal(concluded.outgoing.unwrap(), &mut Vec::new())
+        .unwrap();
+    let due = writer.finish(Mark::NONE);
+    let signed = theirs
+        .checkpoint(door_claim(&due))
+        .unwrap()
+        .sign(&w.producer);
+    let ready = theirs.finish(None).map_err(|(_, error)| error).unwrap();
+    let idle = ours.finish(Some(&signed)).map_err(|(_, error)| error);
+    w.exchange(idle.unwrap(), ready, b"and", b"on");
 }
 
 #[test]
