@@ -10,7 +10,7 @@ use armour_protocol::v2::{
     context::{Binding, Context},
     enclave::{
         consumer::{self, Answered, Waiting},
-        producer::{self, Accepted, OpeningError, Standing},
+        producer::{self, Accepted, NotAccepted, OpeningError, Standing},
     },
     error::{ContentError, HeadError},
     gate::Gate,
@@ -110,9 +110,15 @@ fn p0_an_impostor_consumer_opens_no_lane() {
         let (_, forged) = fresh.open(LOG_HEAD, None, &mut w.rng).unwrap();
         let forged = forged.sign(&attacker());
         let refused = w.producer_lanes.open(&w.ticket(&forged)).err();
-        assert_eq!(refused, Some(OpeningError::Head(HeadError::Signature)));
+        assert_eq!(
+            refused,
+            Some(OpeningError::Ticket(HeadError::Signature.into()))
+        );
         let signed = w.producer_lanes.put_off(&forged, Reason::BUSY, 1).err();
-        assert_eq!(signed, Some(OpeningError::Head(HeadError::Signature)));
+        assert_eq!(
+            signed,
+            Some(OpeningError::Ticket(HeadError::Signature.into()))
+        );
         w.opened();
     }
 }
@@ -397,7 +403,7 @@ fn p3_a_transient_refusal_is_of_its_own_ticket() {
     let asked = ready
         .put_off(&w.ticket(&sent.ticket), Reason::BUSY, 1)
         .err();
-    assert_eq!(asked, Some(HeadError::Unexpected));
+    assert_eq!(asked, Some(NotAccepted::Stands(Standing::Repeat)));
     assert!(
         ready
             .put_off(&w.ticket(&next.ticket), Reason::BUSY, 1)
@@ -453,7 +459,7 @@ fn p5_a_late_ticket_is_refused_and_never_begun() {
             assert_eq!(ready.judge(&ticket), Ok(Standing::Repeat));
         }
         let (ready, error) = ready.accept(&w.ticket(&sent.ticket)).err().unwrap();
-        assert_eq!(error, HeadError::Unexpected);
+        assert_eq!(error, NotAccepted::Stands(Standing::Repeat));
         let received = w.received(waiting, &receipt);
         assert!(matches!(received.answer, Answered::Refused(Reason::LATE)));
         // The caller may try again, on the same lane.
@@ -541,7 +547,8 @@ fn splicing_and_downgrade_are_refused() {
         let mut sender = World::new(Suite::X25519ChaCha20Poly1305);
         let fresh = sender.consumer_lanes.fresh().unwrap();
         let (_, ticket) = fresh.open(LOG_HEAD, None, &mut w.rng).unwrap();
-        let OpeningError::Head(refused) = lanes.open(&ticket.sign(&w.consumer)).err().unwrap()
+        let OpeningError::Ticket(NotAccepted::Invalid(refused)) =
+            lanes.open(&ticket.sign(&w.consumer)).err().unwrap()
         else {
             panic!("its number is free");
         };

@@ -244,6 +244,7 @@ fn a_stream_one_way_and_whole_content_the_other() {
     let (theirs, error) = theirs.finish(None).err().unwrap();
     assert_eq!(error, LaneError::NotFinal);
     let ready = theirs.finish(Some(&signed)).map_err(|(_, error)| error);
+    let earlier = signed;
 
     // The response streams.
     let (answering, undecided) = w.accept(ready.unwrap(), &next);
@@ -258,6 +259,18 @@ fn a_stream_one_way_and_whole_content_the_other() {
     let writer = first
         .seal(concluded.outgoing.unwrap(), &mut Vec::new())
         .unwrap();
+    // What is not the end of this stream does not end it: a checkpoint in its middle, and
+    // the end of the stream before.
+    let due = writer.checkpoint(Mark::NONE);
+    let middle = theirs
+        .checkpoint(door_claim(&due))
+        .unwrap()
+        .sign(&w.producer);
+    let writer = due.seal(&proof(&middle), &mut Vec::new()).unwrap().unwrap();
+    let (ours, error) = ours.finish(Some(&middle)).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
+    let (ours, error) = ours.finish(Some(&earlier)).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
     let due = writer.finish(Mark::NONE);
     let signed = theirs
         .checkpoint(door_claim(&due))

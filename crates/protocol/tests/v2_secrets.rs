@@ -38,7 +38,6 @@ secret!(
     consumer::Refreshing,
     consumer::Closing,
     producer::Lanes,
-    producer::Fresh,
     producer::Opened,
     producer::Ready,
     producer::Bare,
