@@ -4,7 +4,7 @@ use armour_protocol::v2::{
     checkpoint::Mark,
     content::{DigestKind, Padding},
     enclave::{
-        After,
+        After, LaneMark,
         consumer::Answered,
         producer::{Accepted, BareAfter, Standing},
     },
@@ -12,12 +12,12 @@ use armour_protocol::v2::{
     message::SignedReceipt,
     mode::Reason,
     proof::Unsigned,
-    proxy::{Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Read, Undecided, WholeContent},
+    proxy::{Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Pending, Read, WholeContent},
     suite::Suite,
 };
 
 use crate::v2_common::{
-    BUDGET, MAX_LANES, Sent, World, door_claim, door_in, lane, proof, segments, whole,
+    BUDGET, MAX_LANES, Sent, World, door_claim, door_in, lane, proof, received, segments, whole,
 };
 
 #[test]
@@ -109,10 +109,10 @@ fn stream(suite: Suite, kind: DigestKind) {
     let Ok(Accepted::Call(answering, incoming)) = ready.accept(&ticket) else {
         panic!("it is a call");
     };
-    let undecided = Undecided::new(w.context.clone(), door_in(incoming));
+    let pending = Pending::new(w.context.clone(), door_in(incoming));
     let parts = segments(&wire);
-    let request = undecided.receive(parts[0].0, parts[0].1).unwrap();
-    let Ok((begun, Arrived::Stream(head, mut reader))) = undecided.begin(request, w.clock()) else {
+    let Ok((begun, Arrived::Stream(head, mut reader))) = received(pending, &wire).begin(w.clock())
+    else {
         panic!("it is a stream");
     };
     assert_eq!(head.content(), b"POST /");
@@ -222,8 +222,7 @@ fn a_stream_one_way_and_whole_content_the_other() {
     let writer = first.seal(outgoing, &mut body).unwrap();
     let sent = Sent { ticket, body };
     let (answering, undecided) = w.accept(ready, &sent);
-    let request = undecided.receive(segments(&sent.body)[0].0, segments(&sent.body)[0].1);
-    let Ok((begun, Arrived::Stream(..))) = undecided.begin(request.unwrap(), w.clock()) else {
+    let Ok((begun, Arrived::Stream(..))) = received(undecided, &sent.body).begin(w.clock()) else {
         panic!("it is a stream");
     };
     let answer = whole(b"no need for the rest");
@@ -344,7 +343,7 @@ fn an_aborted_call_and_a_refused_stream_leave_the_lane_usable() {
     let Ok(Accepted::Call(answering, incoming)) = ready.accept(&ticket) else {
         panic!("it is a call");
     };
-    let refused = Undecided::new(w.context.clone(), incoming).refuse(Reason::BUSY);
+    let refused = Pending::new(w.context.clone(), incoming).refuse(Reason::BUSY);
     let concluded = w.conclude(answering, refused.conclude());
     let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
     assert!(matches!(received.answer, Answered::Refused(Reason::BUSY)));
@@ -401,6 +400,17 @@ fn lane_numbers_are_used_once_and_in_order() {
     let ticket = ticket.sign(&w.consumer);
     let (_, replaced) = w.producer_lanes.open(&w.ticket(&ticket)).unwrap();
     assert_eq!(replaced, Some(0));
+    // The one that was replaced counts no more, and only once.
+    for (replaces, expected) in [(0, Err(LanesError::Busy.into())), (1, Ok(Some(1)))] {
+        w.consumer_lanes.ended(LaneMark {
+            lane: 2 + replaces,
+            ..mark
+        });
+        let fresh = w.consumer_lanes.fresh().unwrap();
+        let (_, ticket) = fresh.open(&[], Some(replaces), &mut w.rng).unwrap();
+        let opened = w.producer_lanes.open(&ticket.sign(&w.consumer));
+        assert_eq!(opened.map(|(_, replaced)| replaced), expected);
+    }
     // Further ahead than what may be on its way.
     let mut far = World::new(Suite::X25519ChaCha20Poly1305);
     for number in 0..=MAX_LANES {
