@@ -41,17 +41,7 @@ pub fn seal<R: CryptoRng>(
     secret: &BundleSecret,
     rng: &mut R,
 ) -> Result<Vec<u8>> {
-    let key = <Kem as hpke::Kem>::PublicKey::from_bytes(kem_key).map_err(|_| Error::KeyShare)?;
-    let (encapped, sealed) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
-        &OpModeS::Base,
-        &key,
-        INFO,
-        secret.as_bytes(),
-        &context.to_bytes(),
-        rng,
-    )
-    .map_err(|_| Error::KeyShare)?;
-    Ok([encapped.to_bytes().as_slice(), &sealed].concat())
+    seal_bytes(kem_key, INFO, &context.to_bytes(), secret.as_bytes(), rng)
 }
 
 /// Opens what [`seal`] made.
@@ -63,6 +53,36 @@ pub fn open(
     context: &BundleContext,
     envelope: &[u8],
 ) -> Result<BundleSecret> {
+    let opened = open_bytes(kem_secret, INFO, &context.to_bytes(), envelope)?;
+    Ok(BundleSecret::from_bytes(*opened))
+}
+
+pub(crate) fn seal_bytes<R: CryptoRng>(
+    kem_key: &[u8],
+    info: &[u8],
+    associated: &[u8],
+    secret: &[u8; 32],
+    rng: &mut R,
+) -> Result<Vec<u8>> {
+    let key = <Kem as hpke::Kem>::PublicKey::from_bytes(kem_key).map_err(|_| Error::KeyShare)?;
+    let (encapped, sealed) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
+        &OpModeS::Base,
+        &key,
+        info,
+        secret,
+        associated,
+        rng,
+    )
+    .map_err(|_| Error::KeyShare)?;
+    Ok([encapped.to_bytes().as_slice(), &sealed].concat())
+}
+
+pub(crate) fn open_bytes(
+    kem_secret: &[u8; 32],
+    info: &[u8],
+    associated: &[u8],
+    envelope: &[u8],
+) -> Result<Zeroizing<[u8; 32]>> {
     if envelope.len() != ENVELOPE_LEN {
         return Err(Error::Malformed);
     }
@@ -76,12 +96,12 @@ pub fn open(
             &OpModeR::Base,
             &key,
             &encapped,
-            INFO,
+            info,
             sealed,
-            &context.to_bytes(),
+            associated,
         )
         .map_err(|_| Error::Seal)?,
     );
     let bytes: [u8; 32] = opened.as_slice().try_into().map_err(|_| Error::Malformed)?;
-    Ok(BundleSecret::from_bytes(bytes))
+    Ok(Zeroizing::new(bytes))
 }

@@ -10,7 +10,8 @@
 //! * [`message`]: heads on the wire, payload signatures;
 //! * [`segment`]: sealing and opening a body piece by piece;
 //! * [`crypto`]: the primitives, of one of two backends;
-//! * [`ledger`]: the control plane's decision whether two reports agree.
+//! * [`ledger`]: the control plane's decision whether two reports agree;
+//! * [`v2`]: the next version, which no agent speaks yet.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod schedule;
 pub mod segment;
 pub mod suite;
 pub mod ticket;
+pub mod v2;
 
 pub use error::{Error, Result};
 pub use suite::Suite;

@@ -15,4 +15,15 @@ mod requirements;
 #[cfg(feature = "state-export")]
 mod salamander;
 mod secrets;
+mod v2_attacks;
+mod v2_clones;
+mod v2_common;
+mod v2_exchange;
+mod v2_interleavings;
+mod v2_parsers;
+#[cfg(feature = "state-export")]
+mod v2_requirements;
+mod v2_secrets;
+mod v2_sizes;
+mod v2_vectors;
 mod vectors;

@@ -14,9 +14,9 @@ use rand_chacha::{
 use serde_json::{Value, json};
 
 /// Keeps what was drawn: ephemeral secrets, in their order.
-struct Recording {
+pub struct Recording {
     inner: ChaCha20Rng,
-    drawn: Vec<u8>,
+    pub drawn: Vec<u8>,
 }
 
 impl TryRng for Recording {
@@ -44,6 +44,13 @@ impl TryRng for Recording {
 impl TryCryptoRng for Recording {}
 
 impl Recording {
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self {
+            inner: ChaCha20Rng::from_seed(seed),
+            drawn: Vec::new(),
+        }
+    }
+
     /// What was drawn since the last call: X25519 secret, then ML-KEM's seed.
     fn ephemerals(&mut self, suite: Suite) -> Value {
         let drawn = std::mem::take(&mut self.drawn);
@@ -69,10 +76,7 @@ const CONTENTS: [[&[&[u8]]; 2]; 3] = [
 
 fn vector(suite: Suite) -> Value {
     let world = World::new(suite);
-    let mut rng = Recording {
-        inner: ChaCha20Rng::from_seed([0x42; 32]),
-        drawn: Vec::new(),
-    };
+    let mut rng = Recording::new([0x42; 32]);
     let context = &world.context;
     let minted = BundleSecret::from_bytes([7; 32]);
     let (kem_secret, kem_public) = envelope::generate(&mut rng);

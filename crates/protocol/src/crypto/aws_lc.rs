@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use aws_lc_rs::{
-    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey},
+    aead::{AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey},
     agreement::{self, PrivateKey, X25519},
     signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey},
 };
@@ -45,13 +45,23 @@ impl X25519Secret {
     }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439) under one key.
+/// An AEAD under one key.
 pub(crate) struct Cipher(LessSafeKey);
 
 impl Cipher {
-    #[expect(clippy::expect_used, reason = "any 32 bytes are a key")]
+    /// ChaCha20-Poly1305 (RFC 8439).
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key);
+        Self::of(&CHACHA20_POLY1305, key)
+    }
+
+    /// AES-256-GCM (NIST SP 800-38D).
+    pub(crate) fn aes_256_gcm(key: &[u8; 32]) -> Self {
+        Self::of(&AES_256_GCM, key)
+    }
+
+    #[expect(clippy::expect_used, reason = "any 32 bytes are a key")]
+    fn of(algorithm: &'static Algorithm, key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(algorithm, key);
         Self(LessSafeKey::new(key.expect("32 bytes")))
     }
 

@@ -1,5 +1,6 @@
 //! RustCrypto's and dalek's primitives.
 
+use aes_gcm::Aes256Gcm;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -35,12 +36,21 @@ impl X25519Secret {
     }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439) under one key, erased when dropped.
-pub(crate) struct Cipher(ChaCha20Poly1305);
+/// An AEAD under one key, erased when dropped.
+pub(crate) enum Cipher {
+    /// ChaCha20-Poly1305 (RFC 8439).
+    ChaCha(ChaCha20Poly1305),
+    /// AES-256-GCM (NIST SP 800-38D). On the heap: its round keys are long.
+    Aes(Box<Aes256Gcm>),
+}
 
 impl Cipher {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(ChaCha20Poly1305::new(key.into()))
+        Self::ChaCha(ChaCha20Poly1305::new(key.into()))
+    }
+
+    pub(crate) fn aes_256_gcm(key: &[u8; 32]) -> Self {
+        Self::Aes(Box::new(Aes256Gcm::new(key.into())))
     }
 
     /// Seals what the buffer holds from `at` on, and appends the tag.
@@ -51,11 +61,14 @@ impl Cipher {
         buffer: &mut Vec<u8>,
         at: usize,
     ) -> Result<()> {
-        let tag = self
-            .0
-            .encrypt_inout_detached(nonce.into(), associated, (&mut buffer[at..]).into())
-            .map_err(|_| Error::Seal)?;
-        buffer.extend_from_slice(&tag);
+        let content = (&mut buffer[at..]).into();
+        let tag = match self {
+            Self::ChaCha(cipher) => {
+                cipher.encrypt_inout_detached(nonce.into(), associated, content)
+            }
+            Self::Aes(cipher) => cipher.encrypt_inout_detached(nonce.into(), associated, content),
+        };
+        buffer.extend_from_slice(&tag.map_err(|_| Error::Seal)?);
         Ok(())
     }
 
@@ -69,9 +82,12 @@ impl Cipher {
         let at = buffer.len().checked_sub(TAG_LEN).ok_or(Error::Seal)?;
         let (content, tag) = buffer.split_at_mut(at);
         let tag = Tag::try_from(&*tag).map_err(|_| Error::Seal)?;
-        self.0
-            .decrypt_inout_detached(nonce.into(), associated, content.into(), &tag)
-            .map_err(|_| Error::Seal)?;
+        let (nonce, content) = (nonce.into(), content.into());
+        match self {
+            Self::ChaCha(cipher) => cipher.decrypt_inout_detached(nonce, associated, content, &tag),
+            Self::Aes(cipher) => cipher.decrypt_inout_detached(nonce, associated, content, &tag),
+        }
+        .map_err(|_| Error::Seal)?;
         buffer.truncate(at);
         Ok(())
     }

@@ -1,0 +1,186 @@
+//! A lane that awaits a ticket.
+
+use std::marker::PhantomData;
+
+use crate::v2::{
+    body::{BodyHash, Kind},
+    checkpoint::Place,
+    enclave::core::{Core, LaneMark},
+    error::{HeadError, LaneError},
+    message::{Receipt, Request, SignedTicket},
+    mode::Reason,
+    proof::Unsigned,
+    proxy::{Incoming, keys::Keys},
+    schedule::MessageKey,
+    time::ProducerTime,
+    transient::Transient,
+};
+
+use super::{
+    owed::{Owed, Said},
+    standing::{Standing, against, verify},
+    states::{Answering, Bare, Fresh, Opened, Ready},
+};
+
+/// An accepted ticket.
+pub enum Accepted {
+    /// A call.
+    Call(Answering, Incoming<Request>),
+    /// Nothing to do but answer.
+    Bare(Bare),
+}
+
+impl Fresh {
+    /// Accepts ticket 0. Its signature is verified before its share is used.
+    ///
+    /// # Errors
+    /// Any error leaves the lane as it was.
+    pub fn accept(self, ticket: &SignedTicket) -> Result<Opened, (Box<Self>, HeadError)> {
+        if let Err(error) = self.judge(ticket).and_then(only_next) {
+            return Err((Box::new(self), error));
+        }
+        match Owed::take(self.core, None, ticket) {
+            Ok((owed, _)) => Ok(Opened(owed)),
+            Err((core, error)) => Err((Box::new(Self { core }), error)),
+        }
+    }
+
+    /// Judges a ticket without changing anything.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the consumer's, and proves nothing.
+    pub fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
+        verify(&self.core, ticket)?;
+        let body = ticket.message.body();
+        let first = BodyHash::opening(&self.core.context, self.core.lane);
+        Ok(match body.header.n == 0 && body.previous == first {
+            true => Standing::Next,
+            false => Standing::Elsewhere { expected: 0 },
+        })
+    }
+
+    /// A transient refusal of ticket 0.
+    ///
+    /// # Errors
+    /// [`HeadError`]: nothing is to be signed for this ticket.
+    pub fn put_off(
+        &self,
+        ticket: &SignedTicket,
+        reason: Reason,
+        after: u32,
+    ) -> Result<Unsigned<Transient>, HeadError> {
+        only_next(self.judge(ticket)?)?;
+        Ok(put_off(&self.core, ticket, reason, after))
+    }
+}
+
+impl Ready {
+    /// The lane after its receipt, the receipt, and the key of what goes with it.
+    pub(super) fn after(said: Said) -> Result<(Self, Unsigned<Receipt>, MessageKey), LaneError> {
+        let receipt = Unsigned::new(said.receipt, &said.core.context);
+        let ready = Self {
+            core: said.core,
+            next: said
+                .body
+                .header
+                .n
+                .checked_add(1)
+                .ok_or(LaneError::Exhausted)?,
+            ticket: said.ticket,
+            receipt: said.body,
+            secret: said.secret,
+        };
+        Ok((ready, receipt, said.key))
+    }
+
+    /// Judges a ticket without changing anything.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the consumer's, and proves nothing.
+    pub fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
+        verify(&self.core, ticket)?;
+        let body = ticket.message.body();
+        Ok(match body.header.n == self.next {
+            true if body.previous == BodyHash::after(&self.receipt) => Standing::Next,
+            true => Standing::ForeignReceipt,
+            false => against(&self.ticket, &body, self.next),
+        })
+    }
+
+    /// Accepts the lane's next ticket. Its signature is verified before its share is used.
+    ///
+    /// # Errors
+    /// Any error leaves the lane as it was; [`HeadError::Unexpected`]: judge it.
+    pub fn accept(self, ticket: &SignedTicket) -> Result<Accepted, (Box<Self>, HeadError)> {
+        if let Err(error) = self.judge(ticket).and_then(only_next) {
+            return Err((Box::new(self), error));
+        }
+        let (owed, key) = match Owed::take(self.core, Some(&self.secret), ticket) {
+            Ok(taken) => taken,
+            Err((core, error)) => return Err((Box::new(Self { core, ..self }), error)),
+        };
+        let head = &ticket.message;
+        if !head.mode.has_content() {
+            return Ok(Accepted::Bare(Bare(owed)));
+        }
+        let hash = owed.hash();
+        let incoming = Incoming {
+            keys: Keys {
+                suite: owed.core.context.suite(),
+                mode: head.mode,
+                place: Place {
+                    n: head.header.n,
+                    session: hash,
+                },
+                body: hash,
+                commitment: head.commitment,
+                key,
+                side: PhantomData,
+            },
+            begin_by: ProducerTime(head.moment),
+        };
+        Ok(Accepted::Call(Answering(owed), incoming))
+    }
+
+    /// A transient refusal of the next ticket: the same bytes may come again.
+    ///
+    /// # Errors
+    /// [`HeadError`]: nothing is to be signed for this ticket.
+    pub fn put_off(
+        &self,
+        ticket: &SignedTicket,
+        reason: Reason,
+        after: u32,
+    ) -> Result<Unsigned<Transient>, HeadError> {
+        only_next(self.judge(ticket)?)?;
+        Ok(put_off(&self.core, ticket, reason, after))
+    }
+
+    /// The exchange that is awaited.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How far the lane has come.
+    pub fn mark(&self) -> LaneMark {
+        LaneMark::of(&self.receipt)
+    }
+}
+
+fn only_next(standing: Standing) -> Result<(), HeadError> {
+    match standing {
+        Standing::Next => Ok(()),
+        _ => Err(HeadError::Unexpected),
+    }
+}
+
+fn put_off(core: &Core, ticket: &SignedTicket, reason: Reason, after: u32) -> Unsigned<Transient> {
+    let body = ticket.message.body();
+    let transient = Transient {
+        header: core.header(Kind::Transient, body.header.n),
+        ticket: body.hash(),
+        reason,
+        after,
+    };
+    Unsigned::new(transient, &core.context)
+}

@@ -1,0 +1,48 @@
+//! What a ticket is to a lane.
+
+use crate::v2::{
+    body::Body,
+    enclave::core::Core,
+    error::HeadError,
+    message::{Evidence, SignedTicket},
+};
+
+/// What a ticket that the consumer's incarnation signed is to a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The next one: it can be accepted.
+    Next,
+    /// The one accepted last, again: answer it with the same bytes as before.
+    Repeat,
+    /// Another one in the place of the one accepted last: the consumer's state was copied.
+    Conflict {
+        /// The one that was accepted.
+        accepted: Box<Evidence>,
+    },
+    /// The next number, but it names a receipt that is not this lane's: either the
+    /// producer's state was copied and the consumer can show that receipt, or the finding
+    /// is the consumer's. The ledger decides.
+    ForeignReceipt,
+    /// Older or further ahead than this lane can judge; the ledger compares it.
+    Elsewhere {
+        /// The exchange that this lane awaits.
+        expected: u64,
+    },
+}
+
+/// Checks that a ticket is of this lane and that the consumer's incarnation signed it.
+pub(super) fn verify(core: &Core, ticket: &SignedTicket) -> Result<(), HeadError> {
+    ticket.message.header().belongs(&core.context, core.lane)?;
+    ticket.verify(&core.context)
+}
+
+/// What a verified ticket is beside the one accepted last.
+pub(super) fn against(accepted: &Evidence, body: &Body, expected: u64) -> Standing {
+    match body.header.n == accepted.body.header.n {
+        true if *body == accepted.body => Standing::Repeat,
+        true => Standing::Conflict {
+            accepted: Box::new(accepted.clone()),
+        },
+        false => Standing::Elsewhere { expected },
+    }
+}

@@ -1,0 +1,96 @@
+//! A lane whose exchange is a stream: the next one waits for both directions' ends.
+
+use std::sync::Arc;
+
+use crate::v2::{
+    body::Direction,
+    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Place, SignedCheckpoint},
+    context::Context,
+    error::{HeadError, LaneError},
+    proof::Unsigned,
+};
+
+/// A lane after an exchange's receipt.
+pub enum After<L> {
+    /// The exchange is over.
+    Lane(L),
+    /// A stream goes on.
+    Streaming(Streaming<L>),
+}
+
+/// A lane that goes on once its streams are final. A broken stream ends it.
+pub struct Streaming<L> {
+    lane: L,
+    context: Arc<Context>,
+    own: Option<CheckpointSigner>,
+    peer: Option<(Direction, Place)>,
+}
+
+impl<L> Streaming<L> {
+    /// The lane, if no direction streams.
+    pub(super) fn around(
+        lane: L,
+        context: Arc<Context>,
+        own: Option<CheckpointSigner>,
+        peer: Option<(Direction, Place)>,
+    ) -> After<L> {
+        match (&own, &peer) {
+            (None, None) => After::Lane(lane),
+            (Some(own), None) if own.is_done() => After::Lane(lane),
+            _ => After::Streaming(Self {
+                lane,
+                context,
+                own,
+                peer,
+            }),
+        }
+    }
+
+    /// The lane as it will go on, to judge by it.
+    pub fn lane(&self) -> &L {
+        &self.lane
+    }
+
+    /// The next checkpoint of the direction that this end sends.
+    ///
+    /// # Errors
+    /// [`LaneError::Checkpoint`] or [`LaneError::Exhausted`]; nothing has changed.
+    pub fn checkpoint(
+        &mut self,
+        claim: CheckpointClaim,
+    ) -> Result<Unsigned<Checkpoint>, LaneError> {
+        let own = self.own.as_mut().ok_or(LaneError::Checkpoint)?;
+        own.next(claim, &self.context)
+    }
+
+    /// Reads the other direction's checkpoint as the proxy hands it in.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`], or [`HeadError::Unexpected`] if that direction is no
+    /// stream.
+    pub fn read_checkpoint(&self, bytes: &[u8]) -> Result<SignedCheckpoint, HeadError> {
+        let (direction, place) = self.peer.ok_or(HeadError::Unexpected)?;
+        SignedCheckpoint::from_bytes(direction, place, bytes)
+    }
+
+    /// The lane, once this end's direction is final and the other's final checkpoint is
+    /// shown.
+    ///
+    /// # Errors
+    /// [`LaneError::NotFinal`]; nothing has changed.
+    pub fn finish(self, last: Option<&SignedCheckpoint>) -> Result<L, (Box<Self>, LaneError)> {
+        let own = self.own.as_ref().is_none_or(CheckpointSigner::is_done);
+        let peer = self.peer.is_none_or(|(direction, place)| {
+            last.is_some_and(|last| {
+                let said = last.unverified();
+                said.is_final()
+                    && (said.direction, said.place) == (direction, place)
+                    && last.verify(&self.context).is_ok()
+            })
+        });
+        match own && peer {
+            true => Ok(self.lane),
+            false => Err((Box::new(self), LaneError::NotFinal)),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the proxy holds: one-time keys, content, and the decision whether a call begins.
+//! No root comes here.
+//!
+//! Content that has not been verified has types whose bytes nobody can reach:
+//! [`Unverified`], and what a [`StreamReader`] holds. Only verifying by value yields
+//! [`Verified`]; and of a request only the one decision to begin it does.
+
+mod buffer;
+mod decision;
+mod incoming;
+pub(crate) mod keys;
+mod limits;
+mod outgoing;
+mod screen;
+mod segment;
+
+pub use buffer::Verified;
+pub use decision::{Begun, Conclusion, NotBegun, Refused, Undecided};
+pub use incoming::{Arrived, Read, StreamReader, Unverified};
+pub use keys::{Incoming, Outgoing};
+pub use limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE};
+pub use outgoing::{DueCheckpoint, FirstContent, StreamWriter, WholeContent};
+pub use screen::{Look, Screen};
+pub use segment::{MAX_SEGMENT, SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
+
+pub(crate) use decision::Concluded;

@@ -1,0 +1,210 @@
+//! The key schedule: a bundle's secret, roots, re-keying and one-time keys.
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{
+    context::Context,
+    fields::{hash, join},
+    gate::Gate,
+    secret::Secret,
+};
+
+const LABEL_BUNDLE: &[u8] = b"armour/2 bundle";
+const LABEL_GATE: &[u8] = b"armour/2 gate";
+const LABEL_ROOT_CONSUMER: &[u8] = b"armour/2 root consumer";
+const LABEL_ROOT_PRODUCER: &[u8] = b"armour/2 root producer";
+const LABEL_TRANSCRIPT: &[u8] = b"armour/2 transcript";
+const LABEL_ABSORB: &[u8] = b"armour/2 absorb";
+const LABEL_KEY: &[u8] = b"armour/2 key";
+const LABEL_COMMIT: &[u8] = b"armour/2 commit";
+const LABEL_NEXT: &[u8] = b"armour/2 next";
+
+/// The secret that the control plane mints for a bundle.
+pub struct BundleSecret(Secret);
+
+/// What is kept of a bundle's secret: lanes and the gate follow from it.
+pub(crate) struct BundleKeys(Secret);
+
+/// A sender's root secret of one lane.
+pub(crate) struct Root(Secret);
+
+/// A one-time AEAD key. It and the root that is kept are siblings, so that neither leads
+/// to the other.
+pub struct MessageKey(Secret);
+
+/// A hash over every head of a lane so far, without its key commitment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Transcript([u8; 32]);
+
+/// What both state machines of a lane start from.
+pub(crate) struct LaneStart {
+    pub(crate) consumer_root: Root,
+    pub(crate) producer_root: Root,
+    pub(crate) transcript: Transcript,
+}
+
+/// What re-keying a root gives.
+pub(crate) struct Step {
+    pub(crate) key: MessageKey,
+    /// Makes the key committing, and tells a wrong root before any state changes.
+    pub(crate) commitment: [u8; 32],
+    pub(crate) root: Root,
+}
+
+impl BundleSecret {
+    /// A secret from its 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::from_bytes(bytes))
+    }
+
+    /// The secret's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The keys that the secret leads to; it is erased.
+    pub(crate) fn into_keys(self) -> BundleKeys {
+        BundleKeys(extract(LABEL_BUNDLE, &*self.0))
+    }
+}
+
+impl ZeroizeOnDrop for BundleSecret {}
+
+impl BundleKeys {
+    pub(crate) fn gate(&self, context: &Context) -> Gate {
+        Gate::new(expand(&self.0, LABEL_GATE, &[context.hash()]))
+    }
+
+    pub(crate) fn lane(&self, context: &Context, number: u16) -> LaneStart {
+        let bound: [&[u8]; 2] = [context.hash(), &number.to_be_bytes()];
+        LaneStart {
+            consumer_root: Root(expand(&self.0, LABEL_ROOT_CONSUMER, &bound)),
+            producer_root: Root(expand(&self.0, LABEL_ROOT_PRODUCER, &bound)),
+            transcript: Transcript(hash(LABEL_TRANSCRIPT, &bound)),
+        }
+    }
+}
+
+impl Root {
+    /// Takes in a message's agreed secret and transcript. The extracted secret itself is
+    /// erased: it would lead to the key.
+    pub(crate) fn rekey(&self, agreed: &[u8], transcript: &Transcript) -> Step {
+        let mut input = Zeroizing::new(Vec::with_capacity(agreed.len() + 32));
+        input.extend_from_slice(agreed);
+        input.extend_from_slice(&transcript.0);
+        let extracted = extract(&*self.0, &input);
+        Step {
+            key: MessageKey(expand(&extracted, LABEL_KEY, &[])),
+            commitment: *expand(&extracted, LABEL_COMMIT, &[]),
+            root: Self(expand(&extracted, LABEL_NEXT, &[])),
+        }
+    }
+}
+
+/// Copies for the demonstration of a theft.
+#[cfg(feature = "state-export")]
+mod stolen {
+    use super::*;
+
+    impl Root {
+        pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+            &self.0
+        }
+
+        pub(crate) fn from_stolen(bytes: [u8; 32]) -> Self {
+            Self(Secret::from_bytes(bytes))
+        }
+    }
+
+    impl Transcript {
+        pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+            &self.0
+        }
+
+        pub(crate) fn from_stolen(bytes: [u8; 32]) -> Self {
+            Self(bytes)
+        }
+    }
+}
+
+impl MessageKey {
+    /// A key from its 32 bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::from_bytes(bytes))
+    }
+
+    /// The key's bytes, to hand it from the enclave to the proxy.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl ZeroizeOnDrop for MessageKey {}
+
+impl Transcript {
+    /// The transcript after one more head.
+    #[must_use]
+    pub(crate) fn absorb(&self, head: &[u8]) -> Self {
+        Self(hash(LABEL_ABSORB, &[&self.0, head]))
+    }
+}
+
+fn extract(salt: &[u8], input: &[u8]) -> Secret {
+    let (mut prk, _) = Hkdf::<Sha256>::extract(Some(salt), input);
+    let secret = Secret::from_bytes(prk.into());
+    prk.zeroize();
+    secret
+}
+
+fn expand(key: &Secret, label: &[u8], fields: &[&[u8]]) -> Secret {
+    Secret::written(|out| {
+        // A 32-byte key is long enough and 32 bytes of output short enough for SHA-256,
+        // which are the only two ways in which these calls can fail.
+        #[expect(clippy::expect_used, reason = "lengths are constants")]
+        Hkdf::<Sha256>::from_prk(&**key)
+            .expect("a 32-byte key")
+            .expand(&join(label, fields), out)
+            .expect("32 bytes of output");
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v2::{suite::Suite, testing::context};
+
+    /// R2: none of what a step gives is another, and none leads to another.
+    #[test]
+    fn r2_parts_of_a_step_are_siblings() {
+        let root = Root(Secret::from_bytes([5; 32]));
+        let transcript = Transcript([6; 32]);
+        let step = root.rekey(b"agreed", &transcript);
+        let parts = [*step.key.as_bytes(), step.commitment, *step.root.0, *root.0];
+        for (place, part) in parts.iter().enumerate() {
+            assert!(!parts[..place].contains(part));
+            let onwards = Root(Secret::from_bytes(*part)).rekey(b"agreed", &transcript);
+            let led_back = [*onwards.key.as_bytes(), onwards.commitment, *onwards.root.0];
+            // From the first root it is the step itself, from no other part.
+            assert_eq!(led_back.iter().any(|p| parts.contains(p)), place == 3);
+        }
+    }
+
+    #[test]
+    fn every_lane_and_context_has_roots_of_its_own() {
+        let first = context(Suite::X25519ChaCha20Poly1305);
+        let other = context(Suite::X25519Aes256Gcm);
+        let keys = BundleSecret::from_bytes([7; 32]).into_keys();
+        let mut seen = Vec::new();
+        for (context, lane) in [(&first, 0), (&first, 1), (&other, 0)] {
+            let start = keys.lane(context, lane);
+            seen.extend([*start.consumer_root.0, *start.producer_root.0]);
+            assert!(start.transcript != keys.lane(context, lane + 7).transcript);
+        }
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
+}

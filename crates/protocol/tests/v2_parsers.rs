@@ -1,0 +1,186 @@
+//! Version 2: parsers take whatever comes, and one form of each message only.
+
+use armour_protocol::v2::{
+    body::Body,
+    checkpoint::CheckpointClaim,
+    content::ContentClaim,
+    error::HeadError,
+    gate::frame_len,
+    message::{Evidence, Request, Response, SignedReceipt, SignedTicket},
+    mode::Reason,
+    proof::{Proof, Unsigned},
+    proxy::{Conclusion, Incoming, NotBegun, Outgoing, SegmentHeader},
+    suite::Suite,
+    transient::{Answer, SignedTransient},
+};
+use proptest::prelude::*;
+
+use crate::v2_common::{LOG_HEAD, World, one};
+
+/// Whatever is read is written the same.
+fn parse_all(bytes: &[u8]) {
+    let same = |written: &[u8]| assert_eq!(written, bytes);
+    let _ = SignedTicket::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SignedReceipt::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SignedTransient::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Answer::from_bytes(bytes);
+    let _ = Body::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Evidence::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Proof::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = ContentClaim::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = CheckpointClaim::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Conclusion::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Outgoing::<Request>::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Outgoing::<Response>::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Incoming::<Request>::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Incoming::<Response>::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    if let Some((prefix, _)) = bytes.split_first_chunk() {
+        let _ = frame_len(*prefix);
+    }
+    if let Some((header, _)) = bytes.split_first_chunk() {
+        let _ = SegmentHeader::from_bytes(*header);
+    }
+}
+
+/// One of each message, genuine.
+fn corpus(suite: Suite) -> Vec<Vec<u8>> {
+    let mut w = World::new(suite);
+    let mut out = Vec::new();
+    let (mut tickets, mut lanes) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let fresh = w.consumer_lanes.fresh().unwrap();
+        let (opening, ticket) = fresh.open(LOG_HEAD, Some(1), &mut w.rng).unwrap();
+        lanes.push(opening);
+        tickets.push(ticket);
+    }
+    let tickets = Unsigned::sign_all(tickets, &w.consumer, &mut w.rng).unwrap();
+    for (opening, ticket) in lanes.into_iter().zip(tickets) {
+        out.push(ticket.to_bytes());
+        let put_off = w.producer_lanes.put_off(&ticket, Reason::BUSY, 9).unwrap();
+        out.push(put_off.sign(&w.producer).to_bytes());
+        let (opened, _) = w.producer_lanes.open(&ticket).unwrap();
+        let (ready, receipt) = opened.answer(LOG_HEAD, w.clock(), &mut w.rng).unwrap();
+        let receipt = receipt.sign(&w.producer);
+        out.extend([receipt.to_bytes(), receipt.evidence().to_bytes()]);
+        let idle = opening.receive(&receipt, w.local());
+        let idle = idle.map_err(|(_, error)| error).unwrap();
+        let (waiting, sent) = w.begin(idle, b"request");
+        out.push(sent.ticket.to_bytes());
+        let (answering, undecided) = w.accept(ready, &sent);
+        let (begun, _) = w.run(undecided, &sent);
+        let (_, replied) = w.reply(answering, begun, b"response");
+        out.push(replied.receipt.to_bytes());
+        w.take(waiting, &replied);
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn parsers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4500)) {
+        parse_all(&bytes);
+    }
+
+    #[test]
+    fn changed_messages_are_refused_or_read_as_they_are(
+        number in 1u8..=3,
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let corpus = corpus(Suite::from_u8(number).unwrap());
+        let mut bytes = corpus[which.index(corpus.len())].clone();
+        parse_all(&bytes);
+        parse_all(&bytes[..cut.index(bytes.len())]);
+        // Nothing may follow.
+        let longer = [&bytes[..], &[0]].concat();
+        prop_assert!(SignedTicket::from_bytes(&longer).is_err());
+        prop_assert!(Answer::from_bytes(&longer).is_err());
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        parse_all(&bytes);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_and_disturbs_nothing(
+        number in 1u8..=3,
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut w = World::new(Suite::from_u8(number).unwrap());
+        let (idle, ready) = w.opened();
+        let (waiting, sent) = w.begin(idle, b"request");
+        let mut bytes = sent.ticket.to_bytes();
+        let place = at.index(bytes.len());
+        bytes[place] ^= 1 << bit;
+        let ready = match SignedTicket::from_bytes(&bytes) {
+            Err(_) => ready,
+            Ok(changed) => *ready.accept(&changed).err().unwrap().0,
+        };
+        let (answering, undecided) = w.accept(ready, &sent);
+        let mut body = sent.body.clone();
+        let place = at.index(body.len());
+        body[place] ^= 1 << bit;
+        let (header, sealed) = body.split_first_chunk().unwrap();
+        if let Ok(header) = SegmentHeader::from_bytes(*header) {
+            prop_assert!(undecided.receive(header, sealed).is_err());
+        }
+        let (begun, _) = w.run(undecided, &sent);
+        let (ready, replied) = w.reply(answering, begun, b"response");
+        let mut bytes = replied.receipt.to_bytes();
+        let place = at.index(bytes.len());
+        bytes[place] ^= 1 << bit;
+        let waiting = match SignedReceipt::from_bytes(&bytes) {
+            Err(_) => waiting,
+            Ok(changed) => *waiting.receive(&changed, w.local()).err().unwrap().0,
+        };
+        let (idle, _) = w.take(waiting, &replied);
+        w.exchange(idle, ready, b"goes", b"on");
+    }
+}
+
+#[test]
+fn one_tickets_content_is_not_anothers() {
+    let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+    let ((idle, ready), (other, beside)) = (w.opened(), w.opened());
+    let ((_, one_sent), (_, two_sent)) = (w.begin(idle, b"one"), w.begin(other, b"two"));
+    let ((_, first), (_, second)) = (w.accept(ready, &one_sent), w.accept(beside, &two_sent));
+    let (header, sealed) = one(&two_sent.body);
+    assert!(first.receive(header, sealed).is_err());
+    // Nor does what one call opened begin another.
+    let request = second.receive(header, sealed).unwrap();
+    assert!(matches!(
+        first.begin(request, w.clock()),
+        Err(NotBegun::Invalid(..))
+    ));
+}
+
+#[test]
+fn versions_and_kinds_are_told_apart() {
+    let corpus = corpus(Suite::X25519ChaCha20Poly1305);
+    let mut ticket = corpus[0].clone();
+    assert!(SignedReceipt::from_bytes(&ticket).is_err());
+    assert!(Answer::from_bytes(&ticket).is_err());
+    ticket[0] = 1;
+    assert_eq!(SignedTicket::from_bytes(&ticket), Err(HeadError::Version));
+    ticket[0] = 2;
+    ticket[1] = 4;
+    assert_eq!(SignedTicket::from_bytes(&ticket), Err(HeadError::Suite));
+}
+
+/// A lane opens without content, whatever an end would like.
+#[test]
+fn an_opening_carries_no_content() {
+    let mut ticket = corpus(Suite::X25519ChaCha20Poly1305)[0].clone();
+    let (mode, commitment) = (33 + 32 + 8, 33 + 32 + 8 + 2);
+    assert_eq!(ticket[mode], 1);
+    for wrong in [2, 3, 6] {
+        ticket[mode] = wrong;
+        ticket[commitment] = u8::from(wrong != 6);
+        assert_eq!(SignedTicket::from_bytes(&ticket), Err(HeadError::Malformed));
+    }
+}

@@ -1,0 +1,235 @@
+"""The computations of the protocol's version 2, from docs/protocol-2.md alone, with the
+`cryptography` package: what `test_vectors_2.py` derives the published vectors with.
+"""
+
+import hmac
+import struct
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from protocol import expand, extract, h
+
+TICKET, RECEIPT, TRANSIENT = 1, 2, 5
+EMPTY, WHOLE, STREAM, REFUSED = 1, 2, 3, 4
+ALL, FIRST, DATA, CHECKPOINT = 1, 2, 3, 4
+HEADER, MAC = 33, 16
+SHARES = {1: (32, 32), 2: (1216, 2304), 3: (32, 32)}
+STATEMENTS = {"ticket": 1, "receipt": 2, "transient": 3, "checkpoint request": 4, "checkpoint response": 4}
+
+
+def fields(label: str, *parts: bytes) -> bytes:
+    return b"".join(struct.pack(">I", len(part)) + part for part in (label.encode(), *parts))
+
+
+def hashed(label: str, *parts: bytes) -> bytes:
+    return h(fields("armour/2 " + label, *parts))
+
+
+def expanded(key: bytes, label: str, *parts: bytes) -> bytes:
+    return expand(key, fields("armour/2 " + label, *parts))
+
+
+def mac(key: bytes, label: str, *parts: bytes) -> bytes:
+    return hmac.digest(key, fields("armour/2 " + label, *parts), "sha256")
+
+
+def padded(length: int, padding: int) -> int:
+    if padding == 0 or length < 2:
+        return length
+    e = length.bit_length() - 1
+    step = 1 << (e - e.bit_length())
+    return (length + step - 1) // step * step
+
+
+class Cursor:
+    def __init__(self, data: bytes):
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        taken = self.data[self.at : self.at + count]
+        assert len(taken) == count, "cut short"
+        self.at += count
+        return taken
+
+    def number(self, count: int) -> int:
+        return int.from_bytes(self.take(count))
+
+    def end(self):
+        assert self.at == len(self.data), "something follows"
+
+
+@dataclass
+class Bundle:
+    """One bundle's context and what follows from its secret."""
+
+    suite: int
+    context: bytes
+    minted: bytes
+    bundle: bytes
+    consumer: Ed25519PublicKey
+    producer: Ed25519PublicKey
+
+    def __post_init__(self):
+        self.ctx = h(self.context)
+        self.prk = extract(b"armour/2 bundle", self.minted)
+        self.gate = expanded(self.prk, "gate", self.ctx)
+
+    def aead(self, key: bytes):
+        return (AESGCM if self.suite == 3 else ChaCha20Poly1305)(key)
+
+    def passed(self, frame: bytes, direction: str) -> bytes:
+        """The head in a frame that passes the gate."""
+        cursor = Cursor(frame)
+        head = cursor.take(cursor.number(2) - MAC)
+        assert cursor.take(MAC) == mac(self.gate, "gate " + direction, head)[:MAC]
+        cursor.end()
+        return head
+
+    def prove(self, proof: Cursor, label: str, *said: bytes):
+        """Checks a proof of what the direction's end says."""
+        statement = fields("armour/2 " + label, self.ctx, *said)
+        key = self.consumer if label in ("ticket", "checkpoint request") else self.producer
+        count = proof.number(1)
+        if count == 1:
+            return key.verify(proof.take(64), statement)
+        assert 2 <= count <= 64
+        index, salt = proof.number(1), proof.take(16)
+        node = h(b"\0" + salt + statement)
+        # From the root downwards: in which half the leaf is.
+        first, size, sides = 0, count, []
+        while size > 1:
+            left = 1 << ((size - 1).bit_length() - 1)
+            sides.append(index - first >= left)
+            first, size = (first + left, size - left) if sides[-1] else (first, left)
+        for right in reversed(sides):
+            beside = proof.take(32)
+            node = h(b"\1" + (beside + node if right else node + beside))
+        kind = bytes([STATEMENTS[label]])
+        batch = fields("armour/2 batch", kind, bytes([count]), node)
+        key.verify(proof.take(64), batch)
+
+
+@dataclass
+class Head:
+    """A ticket or receipt, taken apart."""
+
+    bundle: Bundle
+    wire: bytes
+    kind: int
+
+    def __post_init__(self):
+        cursor = Cursor(self.wire)
+        self.header = cursor.take(HEADER)
+        assert self.header[:3] == bytes([2, self.bundle.suite, self.kind])
+        assert self.header[3:19] == self.bundle.bundle and self.header[29:] == bytes(4)
+        self.lane, self.n = struct.unpack(">HQ", self.header[19:29])
+        self.previous = cursor.take(32)
+        self.moment = cursor.number(8)
+        self.mode, self.reason = cursor.number(1), cursor.number(1)
+        self.commitment = cursor.take(32)
+        first = self.n == 0
+        alone, answer = SHARES[self.bundle.suite]
+        self.share = cursor.take(alone if first and self.kind == TICKET else answer)
+        self.replaces = self.log_head = None
+        if first:
+            if self.kind == TICKET:
+                self.replaces = cursor.number(4)
+            self.log_head = cursor.take(cursor.number(2))
+        self.absorbed = self.wire[: cursor.at]
+        self.key_commitment = cursor.take(32)
+        rest = self.wire[HEADER + 32 : cursor.at]
+        self.body = self.header + self.previous + hashed("rest", rest)
+        self.hash = hashed("body", self.body)
+        self.bundle.prove(cursor, "ticket" if self.kind == TICKET else "receipt", self.body)
+        cursor.end()
+
+
+class Lane:
+    """Both ends' view of a lane: what either derives, the other must."""
+
+    def __init__(self, bundle: Bundle, number: int):
+        self.bundle, self.number = bundle, struct.pack(">H", number)
+        bound = bundle.ctx, self.number
+        self.roots = {
+            TICKET: expanded(bundle.prk, "root consumer", *bound),
+            RECEIPT: expanded(bundle.prk, "root producer", *bound),
+        }
+        self.transcript = hashed("transcript", *bound)
+        self.link = hashed("opening", *bound)
+
+    def message(self, wire: bytes, kind: int, agreed: bytes) -> tuple[Head, bytes]:
+        """The head and its key."""
+        head = Head(self.bundle, wire, kind)
+        assert head.previous == self.link
+        self.transcript = hashed("absorb", self.transcript, head.absorbed)
+        x = extract(self.roots[kind], agreed + self.transcript)
+        assert head.key_commitment == expanded(x, "commit")
+        self.roots[kind] = expanded(x, "next")
+        self.link = head.hash if kind == TICKET else hashed("link", head.body, bytes(32))
+        return head, expanded(x, "key")
+
+
+class Body:
+    """The segments of a message, opened and verified in order."""
+
+    def __init__(self, head: Head, key: bytes, ticket: Head, body: bytes):
+        self.head, self.aead, self.ticket = head, head.bundle.aead(key), ticket
+        self.direction = "request" if head.kind == TICKET else "response"
+        self.counter, self.content, self.marks = 0, b"", [(0, bytes(32))]
+        self.peers, self.blinding = [], None
+        cursor, unverified, done = Cursor(body), b"", head.mode not in (WHOLE, STREAM)
+        while cursor.at < len(body):
+            assert not done, "nothing follows the last"
+            opened, kind = self.segment(cursor)
+            if kind in (ALL, FIRST):
+                done = self.first(Cursor(opened), kind)
+            elif kind == DATA:
+                unverified += self.padded(Cursor(opened))
+            else:
+                assert kind == CHECKPOINT
+                self.running += unverified
+                self.content, unverified = self.content + unverified, b""
+                done = self.checkpoint(Cursor(opened))
+        assert done and not unverified
+
+    def segment(self, cursor: Cursor) -> tuple[bytes, int]:
+        header = cursor.take(4)
+        sealed = cursor.take(int.from_bytes(header[1:]))
+        nonce = struct.pack(">4xQ", self.counter)
+        self.counter += 1
+        return self.aead.decrypt(nonce, sealed, self.head.hash + header), header[0]
+
+    def first(self, cursor: Cursor, kind: int) -> bool:
+        assert (kind, self.counter) == (ALL if self.head.mode == WHOLE else FIRST, 1)
+        self.blinding = cursor.take(32)
+        digest_kind, self.padding = cursor.number(1), cursor.number(1)
+        assert digest_kind == 1, "these vectors use SHA-256"
+        self.content = self.padded(cursor)
+        claim = (bytes([self.head.mode]), bytes([digest_kind]), bytes([self.padding]),
+                 struct.pack(">Q", len(self.content)), h(self.content))
+        assert self.head.commitment == mac(self.blinding, "content " + self.direction, *claim)
+        self.running = self.blinding + self.content
+        return self.head.mode == WHOLE
+
+    def padded(self, cursor: Cursor) -> bytes:
+        length = cursor.number(4)
+        content = cursor.take(length)
+        assert cursor.take(padded(length, self.padding) - length).strip(b"\0") == b""
+        cursor.end()
+        return content
+
+    def checkpoint(self, cursor: Cursor) -> bool:
+        peer, flags = (cursor.number(8), cursor.take(32)), cursor.number(1)
+        assert flags in (0, 1)
+        sequence = self.marks[-1][0] + 1
+        digest = h(self.running)
+        said = (struct.pack(">Q", self.head.n), bytes(4), self.ticket.hash,
+                struct.pack(">Q", sequence), struct.pack(">Q", len(self.content)), digest,
+                struct.pack(">Q", peer[0]), peer[1], bytes([flags]))
+        self.head.bundle.prove(cursor, "checkpoint " + self.direction, *said)
+        cursor.end()
+        self.marks.append((sequence, digest))
+        self.peers.append(peer)
+        return flags == 1
