@@ -1,5 +1,5 @@
 //! Clients that only want to be a burden, and one that does not, at the same time.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

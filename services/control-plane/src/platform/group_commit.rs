@@ -196,8 +196,6 @@ impl<W: BatchOperation> GroupCommit<W> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
-
     use std::sync::Mutex;
 
     use super::*;
