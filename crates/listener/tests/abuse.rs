@@ -134,7 +134,10 @@ async fn silent_and_trickling_clients_are_cut_off() {
     closed(&mut second).await;
     // Others are served; also one that gets no turn for longer than the limit and asks again.
     let served = async {
-        while !ask(address, "/").await.is_ok_and(|answer| answer.ends_with("ok")) {}
+        while !ask(address, "/")
+            .await
+            .is_ok_and(|answer| answer.ends_with("ok"))
+        {}
     };
     tokio::time::timeout(PATIENCE, served).await.unwrap();
 }
