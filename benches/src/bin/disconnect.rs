@@ -2,6 +2,7 @@
 //! streams open at two replicas, and from the moment that a second successor of a
 //! ticket is reported to one of them it is measured when each has heard that the pair
 //! is disconnected. Endpoints are simulated; sockets, tokens and streams are real.
+#![expect(clippy::disallowed_methods, reason = "measures real time")]
 
 use std::{
     os::unix::fs::PermissionsExt,

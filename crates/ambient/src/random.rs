@@ -45,6 +45,7 @@ impl Random {
     }
 
     /// A generator, for what takes one. It stays on this thread.
+    #[expect(clippy::disallowed_methods, reason = "everybody else asks here")]
     pub fn generator(&self) -> Generator {
         Generator(match &self.0 {
             Source::System => Drawn::System(rand::rng()),

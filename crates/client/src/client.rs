@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use armour_ambient::Ambient;
 use armour_api::Event;
 use armour_dpop::Prover;
 use eventsource_stream::Eventsource;
@@ -60,7 +61,7 @@ impl Client {
     /// The same control plane as an endpoint whose key the prover holds.
     #[must_use]
     pub fn as_endpoint(&self, tenant: Uuid, endpoint: Uuid, prover: impl Prover + 'static) -> Self {
-        let credentials = EndpointCredentials::new(tenant, endpoint, prover);
+        let credentials = EndpointCredentials::new(tenant, endpoint, prover, Ambient::system());
         Self {
             credentials: Credentials::Endpoint(Arc::new(credentials)),
             ..self.clone()

@@ -1,14 +1,12 @@
 //! As whom calls are made.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
+use armour_ambient::Ambient;
 use armour_api::{AccessToken, TokenRequest};
 use armour_dpop::{Claims, Prover};
 use reqwest::{Method, RequestBuilder, Response};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +28,7 @@ pub(crate) struct EndpointCredentials {
     tenant: Uuid,
     endpoint: Uuid,
     prover: Box<dyn Prover>,
+    ambient: Ambient,
     token: Mutex<Option<(Instant, String)>>,
     /// What the control plane wants to see in the next proof; so its time counts, and
     /// not this machine's.
@@ -60,11 +59,17 @@ impl Credentials {
 }
 
 impl EndpointCredentials {
-    pub fn new(tenant: Uuid, endpoint: Uuid, prover: impl Prover + 'static) -> Self {
+    pub fn new(
+        tenant: Uuid,
+        endpoint: Uuid,
+        prover: impl Prover + 'static,
+        ambient: Ambient,
+    ) -> Self {
         Self {
             tenant,
             endpoint,
             prover: Box::new(prover),
+            ambient,
             token: Mutex::new(None),
             nonce: parking_lot::Mutex::default(),
         }
@@ -84,7 +89,7 @@ impl EndpointCredentials {
         loop {
             let token = self.access_token(transport).await?;
             let with_token = request().header("authorization", format!("DPoP {token}"));
-            let claims = Claims::new(method.as_str(), url, Some(&token), self.nonce());
+            let claims = self.claims(method.as_str(), url, Some(&token));
             let refusal = match self.send_proven(transport, with_token, claims).await {
                 Err(error) if error.is_unauthenticated() => error,
                 done => return done,
@@ -125,7 +130,7 @@ impl EndpointCredentials {
             endpoint_id: self.endpoint,
         };
         let request = transport.request(Method::POST, &url).json(&who);
-        let claims = Claims::new("POST", &url, None, self.nonce());
+        let claims = self.claims("POST", &url, None);
         let request = request.timeout(CALL_TIMEOUT);
         self.send_proven(transport, request, claims).await
     }
@@ -146,7 +151,7 @@ impl EndpointCredentials {
         success(answer).await
     }
 
-    fn nonce(&self) -> Option<String> {
-        self.nonce.lock().clone()
+    fn claims(&self, method: &str, url: &str, token: Option<&str>) -> Claims {
+        Claims::new(&self.ambient, method, url, token, self.nonce.lock().clone())
     }
 }

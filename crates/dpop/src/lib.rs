@@ -1,7 +1,6 @@
 //! DPoP proofs (RFC 9449, section 4.2): an endpoint shows that it holds its key.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use armour_ambient::Ambient;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use futures::future::BoxFuture;
@@ -50,15 +49,18 @@ pub trait Prover: Send + Sync {
 impl Claims {
     /// Claims for a request made now; with an access token and the control plane's
     /// nonce once there are any.
-    pub fn new(method: &str, url: &str, access_token: Option<&str>, nonce: Option<String>) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+    pub fn new(
+        ambient: &Ambient,
+        method: &str,
+        url: &str,
+        access_token: Option<&str>,
+        nonce: Option<String>,
+    ) -> Self {
         Self {
-            jti: Uuid::new_v4(),
+            jti: ambient.opaque_id(),
             htm: method.to_owned(),
             htu: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-            iat: now,
+            iat: ambient.now().timestamp().try_into().unwrap_or(0),
             ath: access_token.map(|token| URL_SAFE_NO_PAD.encode(Sha256::digest(token))),
             nonce,
         }

@@ -93,8 +93,6 @@ fn folder_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

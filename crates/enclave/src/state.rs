@@ -15,7 +15,7 @@ use armour_protocol::{
     ticket::TicketHash,
 };
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use rand::rand_core::UnwrapErr;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -56,8 +56,12 @@ enum Lane {
 /// The kernel's randomness, each time. A generator in this process would hold a state
 /// from which whoever copies the enclave computes the ephemeral secrets that it drew
 /// before, though they were erased.
-pub fn kernel_rng() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
+#[expect(
+    clippy::disallowed_types,
+    reason = "the enclave keeps no generator's state"
+)]
+pub fn kernel_rng() -> UnwrapErr<rand::rngs::SysRng> {
+    UnwrapErr(rand::rngs::SysRng)
 }
 
 /// Why a call failed, by its code.

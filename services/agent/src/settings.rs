@@ -174,8 +174,6 @@ fn parse<T: DeserializeOwned + Check>(file: &Path, text: &str) -> anyhow::Result
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
     use super::*;
 
     const ID: &str = "01a20da7-7765-7384-b45a-98899b8c3834";

@@ -5,4 +5,6 @@
 mod common;
 mod enclave;
 mod hardening;
+#[cfg(feature = "clone-demo")]
+mod memory;
 mod policy;

@@ -107,8 +107,10 @@ async fn an_endpoint_whose_clock_is_off_proves_itself_with_a_nonce() {
     let world = World::new(&one, Policy::default()).await;
     let (endpoint, url) = (&world.consumer, format!("{one}/v1/endpoint"));
     let token = endpoint.access_token(&one).await;
+    let ambient = Ambient::system();
     let ask = async |url: &str, off: i64, nonce: Option<&str>| {
-        let mut claims = dpop::Claims::new("GET", url, Some(&token), nonce.map(str::to_owned));
+        let mut claims =
+            dpop::Claims::new(&ambient, "GET", url, Some(&token), nonce.map(str::to_owned));
         claims.iat = claims.iat.saturating_add_signed(off);
         let proof = dpop::sign(&endpoint.key, &claims).unwrap();
         let answer = reqwest::Client::new()
@@ -195,9 +197,11 @@ async fn a_stolen_access_token_is_useless() {
     let first = with(&url.replace(&one, &two), "DPoP", Some(proof)).await;
     assert_eq!(first.0, 401);
     // The thief has the token, and a key of their own.
-    let thief = SigningKey::generate(&mut Ambient::system().random.generator());
-    let claims =
-        |method: &str, url: &str, of: Option<&str>| dpop::Claims::new(method, url, of, None);
+    let ambient = Ambient::system();
+    let thief = SigningKey::generate(&mut ambient.random.generator());
+    let claims = |method: &str, url: &str, of: Option<&str>| {
+        dpop::Claims::new(&ambient, method, url, of, None)
+    };
     let sign = |key: &SigningKey, claims: &dpop::Claims| dpop::sign(key, claims).unwrap();
     let mut late = claims("GET", &url, Some(&token));
     late.iat -= 120;

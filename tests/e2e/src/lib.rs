@@ -1,5 +1,6 @@
 //! The whole system as real processes: PostgreSQL, control plane, nginx, the
 //! two agents of one pair, and a hop between them that records and breaks.
+#![expect(clippy::disallowed_methods, reason = "real processes in real time")]
 
 pub mod chaos;
 pub mod disk;

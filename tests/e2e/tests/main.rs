@@ -1,5 +1,6 @@
 //! The whole system, tried from outside. One program for all of it: a module that is not
 //! named here is not tried.
+#![expect(clippy::disallowed_methods, reason = "real processes in real time")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
 
 mod abuse;

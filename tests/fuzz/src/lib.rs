@@ -2,7 +2,7 @@
 //!
 //! `make fuzz` runs them under libFuzzer (cargo-fuzz), guided by coverage; the corpus
 //! that this leaves, and every finding, is replayed by an ordinary test.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a target fails by panicking; nothing here takes input from outside"

@@ -1,6 +1,5 @@
 //! Replays what fuzzing left: inputs that reach code no other does, and every finding.
 //! Then as many random inputs and changes to them as a test has time for.
-#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@
 //! control plane do around them is written anew here ([`system`]), as
 //! `docs/protocol.md` says.
 
+#![expect(clippy::disallowed_methods, reason = "says how long checking took")]
 #![forbid(unsafe_code)]
 
 pub mod bounds;

@@ -1,6 +1,7 @@
 //! The ledger over REST against `pgbench` on the same PostgreSQL, fsync on, in one
 //! run: rate, latency at half of it, write-ahead log, memory; at a million bundles;
 //! and with `--soak` whether tables stay as small as they are.
+#![expect(clippy::disallowed_methods, reason = "measures real time")]
 
 mod bundles;
 mod load;

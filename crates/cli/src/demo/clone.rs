@@ -1,16 +1,14 @@
 //! `armour demo clone`: a thief copies a live consumer's state, both act, and
 //! the collision cuts both off.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{Bundle, BundleState};
 use armour_client::Client;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
 
 use super::{
     summary::{self, Run},

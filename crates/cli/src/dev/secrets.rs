@@ -2,7 +2,7 @@
 
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
-use rand::Rng;
+use armour_ambient::Random;
 
 /// Reads a secret of 64 hexadecimal digits, made at the first call.
 ///
@@ -10,8 +10,7 @@ use rand::Rng;
 /// If the file cannot be read or made.
 pub fn secret(path: &Path) -> anyhow::Result<String> {
     if !path.exists() {
-        let mut bytes = [0u8; 32];
-        rand::rng().fill_bytes(&mut bytes);
+        let bytes: [u8; 32] = Random::system().bytes();
         write_secret(path, &hex::encode(bytes))?;
     }
     Ok(std::fs::read_to_string(path)?)

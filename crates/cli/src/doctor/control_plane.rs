@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use armour_ambient::Clock;
 use armour_api::{Health, KeyState, Problem, System};
 use armour_client::Client;
 use chrono::{DateTime, Utc};
@@ -24,10 +25,15 @@ pub struct Server {
 }
 
 /// Checks the control plane; tells of it if it can be asked more.
-pub async fn check(findings: &mut Findings, data: &Path, access: &Access) -> Option<Server> {
+pub async fn check(
+    findings: &mut Findings,
+    data: &Path,
+    access: &Access,
+    here: &Clock,
+) -> Option<Server> {
     let server = configuration(findings, data, access)?;
     let http = authorities(findings, access)?;
-    let asked_at = Utc::now();
+    let asked_at = here.now();
     let answer = reachability(findings, &http, &server).await?;
     clock(findings, &answer, asked_at);
     let health = readiness(findings, answer).await?;

@@ -8,6 +8,7 @@ mod tenant;
 use std::path::Path;
 
 use anyhow::bail;
+use armour_ambient::Clock;
 use clap::Args;
 
 use self::findings::{Finding, Findings, State};
@@ -36,9 +37,10 @@ impl Doctor {
         let output = access.output()?;
         let spinner = progress_spinner("looking");
         let mut findings = Findings::default();
-        let reached = control_plane::check(&mut findings, data, access).await;
+        let clock = Clock::system();
+        let reached = control_plane::check(&mut findings, data, access, &clock).await;
         if let Some(server) = reached {
-            tenant::check(&mut findings, data, access, &server).await;
+            tenant::check(&mut findings, data, access, &server, clock.now()).await;
         }
         for listener in &self.agent {
             agent::check_listener(&mut findings, listener).await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use armour_api::{Endpoint, EndpointState, PairState, Whoami};
 use armour_client::Client;
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::{control_plane::Server, findings::Findings};
 use crate::access::{Access, As};
@@ -15,7 +15,13 @@ const SOON: Duration = Duration::days(7);
 const LATELY: Duration = Duration::days(1);
 
 /// Checks what an operator's token may see.
-pub async fn check(findings: &mut Findings, data: &Path, access: &Access, server: &Server) {
+pub async fn check(
+    findings: &mut Findings,
+    data: &Path,
+    access: &Access,
+    server: &Server,
+    now: DateTime<Utc>,
+) {
     let client = match access.client(data, As::Operator) {
         Ok(client) => client,
         Err(error) => {
@@ -24,7 +30,7 @@ pub async fn check(findings: &mut Findings, data: &Path, access: &Access, server
         }
     };
     match client.whoami().await {
-        Ok(who) => token(findings, &who),
+        Ok(who) => token(findings, &who, now),
         Err(_) if server.as_platform => {
             findings.skipped("token", "the platform's token sees nothing of a tenant's");
             return;
@@ -38,9 +44,9 @@ pub async fn check(findings: &mut Findings, data: &Path, access: &Access, server
             return;
         }
     }
-    endpoints(findings, &client, server).await;
+    endpoints(findings, &client, server, now).await;
     pairs(findings, &client).await;
-    collisions(findings, &client).await;
+    collisions(findings, &client, now).await;
     match client.audit_head().await {
         Ok(log) => findings.ok("audit log", format!("{} entries, signed", log.head.size)),
         Err(error) => findings.broken(
@@ -51,11 +57,11 @@ pub async fn check(findings: &mut Findings, data: &Path, access: &Access, server
     }
 }
 
-fn token(findings: &mut Findings, who: &Whoami) {
+fn token(findings: &mut Findings, who: &Whoami, now: DateTime<Utc>) {
     let role = serde_json::to_value(who.role).unwrap_or_default();
     let is = format!("{} ({})", who.name, role.as_str().unwrap_or("?"));
     match who.expires_at {
-        Some(end) if end < Utc::now() + SOON => findings.warning(
+        Some(end) if end < now + SOON => findings.warning(
             "token",
             format!("{is}, expires {end}"),
             "armour api-tokens rotate …",
@@ -64,7 +70,7 @@ fn token(findings: &mut Findings, who: &Whoami) {
     }
 }
 
-async fn endpoints(findings: &mut Findings, client: &Client, server: &Server) {
+async fn endpoints(findings: &mut Findings, client: &Client, server: &Server, now: DateTime<Utc>) {
     let Ok(all) = client.endpoints().every().await else {
         findings.skipped("endpoints", "they cannot be listed");
         return;
@@ -98,7 +104,7 @@ async fn endpoints(findings: &mut Findings, client: &Client, server: &Server) {
     }
     if let Some(ailing) = names(&|one| {
         one.last_error_at
-            .is_some_and(|at| at > Utc::now() - Duration::hours(1))
+            .is_some_and(|at| at > now - Duration::hours(1))
     }) {
         findings.warning(
             "agents' errors",
@@ -128,11 +134,11 @@ async fn pairs(findings: &mut Findings, client: &Client) {
     }
 }
 
-async fn collisions(findings: &mut Findings, client: &Client) {
+async fn collisions(findings: &mut Findings, client: &Client, now: DateTime<Utc>) {
     match client.collisions().await {
         Ok(page) => {
             let late = page.items.iter();
-            let late = late.filter(|one| one.detected_at > Utc::now() - LATELY);
+            let late = late.filter(|one| one.detected_at > now - LATELY);
             match late.count() {
                 0 => findings.ok("collisions", "none within a day"),
                 many => findings.warning(

@@ -1,9 +1,10 @@
 //! What is shown: a tenant's pairs, and how much each exchanges.
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 use armour_api::{Bundle, BundleState, Endpoint, Event, Overview, Pair, PairState};
 use armour_client::Client;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::output::plain;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use armour_api::{BundleState, Pair, PairState, Policy};
 use armour_listener::Limits;
-use chrono::Utc;
+use chrono::DateTime;
 use ed25519_dalek::VerifyingKey;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
         producer_name: String::new(),
         state: PairState::Active,
         policy: theft.policy.clone(),
-        created_at: Utc::now(),
+        created_at: DateTime::UNIX_EPOCH,
         revision: 0,
     };
     let grant = Grant {

@@ -46,8 +46,6 @@ impl DataDirLock {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
     use std::time::Duration;
 
     #[test]

@@ -66,8 +66,6 @@ impl<D: Disk> IssuanceCounter<D> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-
     use super::*;
 
     /// A disk whose folders can fail to be stored.

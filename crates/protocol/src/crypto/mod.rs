@@ -62,8 +62,6 @@ mod wycheproof;
 
 #[cfg(all(test, feature = "aws-lc"))]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
-
     use proptest::prelude::*;
 
     use super::*;

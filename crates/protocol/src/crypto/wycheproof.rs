@@ -1,6 +1,5 @@
 //! Project Wycheproof's vectors: known weaknesses of implementations, tried on each
 //! primitive of each backend that is built in.
-#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use ed25519_dalek::VerifyingKey;
 use hkdf::Hkdf;

@@ -1,5 +1,8 @@
 //! A consumer's and a producer's enclave, as real processes, with one bundle.
 
+use std::path::PathBuf;
+
+use armour_ambient::Random;
 use armour_enclave::{
     Enclave,
     binding::{Binding, LaneId},
@@ -56,7 +59,8 @@ pub async fn ends(suite: u8) -> Ends {
     };
     let minted = BundleSecret::from_bytes(MINTED);
     for (enclave, kem) in [(&consumer, consumer_kem), (&producer, producer_kem)] {
-        let sealed = envelope::seal(&kem, &context, &minted, &mut rand::rng()).unwrap();
+        let sealed =
+            envelope::seal(&kem, &context, &minted, &mut Random::system().generator()).unwrap();
         enclave
             .install(binding.clone(), sealed.clone())
             .await
@@ -88,4 +92,23 @@ pub async fn accept(ends: &Ends, lane: LaneId, request: &Keyed) -> Keyed {
         Accepted::Next(keyed) => keyed,
         _ => panic!("not accepted"),
     }
+}
+
+/// A file of a process.
+pub fn proc(pid: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// Its text.
+pub fn read(pid: u32, name: &str) -> String {
+    std::fs::read_to_string(proc(pid, name)).unwrap()
+}
+
+/// Whether we may look into a process that forbids it to its own user.
+pub fn privileged() -> bool {
+    let privileged = rustix::process::geteuid().is_root();
+    if !privileged {
+        eprintln!("not root: an enclave's memory cannot be looked into, which is the point");
+    }
+    privileged
 }

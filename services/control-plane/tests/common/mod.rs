@@ -149,7 +149,8 @@ impl TestEndpoint {
 
     /// A DPoP proof.
     pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
-        dpop::sign(&self.key, &dpop::Claims::new(method, url, token, None)).expect("proof")
+        let claims = dpop::Claims::new(&Ambient::system(), method, url, token, None);
+        dpop::sign(&self.key, &claims).expect("proof")
     }
 }
 

@@ -2,6 +2,10 @@
 //! slow links between network namespaces, a full disk, no connections, no open files.
 //! Prints what happened and fails if anything was run twice, lost, taken for a theft that
 //! was none, or missed. Needs root.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a seed that is printed, so that a run can be repeated"
+)]
 
 use std::{process::ExitCode, time::Duration};
 

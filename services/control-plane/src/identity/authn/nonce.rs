@@ -72,8 +72,6 @@ pub async fn offer(State(store): State<Store>, request: Request, next: Next) -> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a helper of tests fails its test")]
-
     use super::*;
 
     #[test]
