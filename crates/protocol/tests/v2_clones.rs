@@ -3,7 +3,7 @@
 use armour_protocol::v2::{
     enclave::{
         consumer::{Idle, ReceiptStanding},
-        producer::{Ready, Standing},
+        producer::{NotAccepted, Ready, Standing},
     },
     error::HeadError,
     ledger::{Run, Verdict, compare},
@@ -109,7 +109,7 @@ fn a_producers_clone_is_found_when_its_victim_is_reached_again() {
         let standing = ready.judge(&victim.ticket(&next.ticket)).unwrap();
         assert_eq!(standing, Standing::ForeignReceipt);
         let (_, error) = ready.accept(&next.ticket).err().unwrap();
-        assert_eq!(error, HeadError::Unexpected);
+        assert_eq!(error, NotAccepted::Stands(Standing::ForeignReceipt));
         // The ticket alone does not say whose fault that is; the receipt does.
         let next = Run::of(&next.ticket.evidence());
         let recorded = half(&victim, &ours.receipt);
