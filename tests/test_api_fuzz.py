@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane import PLATFORM, ROOT, control_plane, new_keys
+from control_plane import PATIENCE, PLATFORM, ROOT, control_plane, new_keys
 from dpop import Endpoint
 
 EXAMPLES = os.environ.get("ARMOUR_FUZZ_EXAMPLES", "15")
@@ -100,7 +100,7 @@ def test_streams_refuse_bad_resumption(plane, callers, path, last):
         credentials = endpoint.headers("GET", plane.base + path)
     else:
         credentials = {"authorization": f"Bearer {callers['operator']}"}
-    connection = http.client.HTTPConnection(plane.base.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(plane.base.removeprefix("http://"), timeout=PATIENCE)
     connection.request("GET", path, headers={**credentials, "last-event-id": last})
     answer = connection.getresponse()
     assert 400 <= answer.status < 500

@@ -217,7 +217,7 @@ def test_top_shows_pairs_in_a_terminal(world):
     import struct
     import termios
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    seen, end = b"", time.monotonic() + 20
+    seen, end = b"", time.monotonic() + PATIENCE
     while time.monotonic() < end and not (b"EXCHANGES/S" in seen and b"shop" in seen):
         if select.select([terminal], [], [], 0.2)[0]:
             seen += os.read(terminal, 65536)

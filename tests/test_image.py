@@ -10,14 +10,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from control_plane import PATIENCE, PLATFORM, ROOT, ControlPlane, free_port, new_database
+from control_plane import PATIENCE, PLATFORM, ROOT, ControlPlane, free_port, new_database, until
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NOBODY = 65532
@@ -196,14 +195,14 @@ def contained(root: Path, command: list[str], log: Path, writable=(), **env: str
             assert process.wait(PATIENCE) == 0, log.read_text()[-2000:]
 
 
-def until(url: str, process: subprocess.Popen, log: Path) -> str:
-    for _ in range(600):
+def served(url: str, process: subprocess.Popen, log: Path) -> str:
+    def ask():
         assert process.poll() is None, log.read_text()[-2000:]
         with contextlib.suppress(OSError, urllib.error.HTTPError):
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 return answer.read().decode()
-        time.sleep(0.1)
-    pytest.fail(f"{url}: {log.read_text()[-2000:]}")
+
+    return until(url, ask)
 
 
 def restricted(process: subprocess.Popen):
@@ -246,10 +245,10 @@ def test_both_run_in_an_empty_root(roots: dict[str, Path], tmp_path: Path):
     }
     base = f"http://127.0.0.1:{port}"
     with contained(roots["control-plane"], [program], log, **environment) as process:
-        until(f"{base}/v1/health/ready", process, log)
+        served(f"{base}/v1/health/ready", process, log)
         restricted(process)
-        assert "<title>Armour" in until(f"{base}/", process, log)
-        assert "armour_http_requests_total" in until(f"http://127.0.0.1:{metrics}/metrics", process, log)
+        assert "<title>Armour" in served(f"{base}/", process, log)
+        assert "armour_http_requests_total" in served(f"http://127.0.0.1:{metrics}/metrics", process, log)
         plane = ControlPlane(base)
         token = plane.tenant("image")["token"]
         party = plane.call("POST", "/v1/producers", token, {"name": "stock"})["id"]
@@ -271,7 +270,7 @@ def test_both_run_in_an_empty_root(roots: dict[str, Path], tmp_path: Path):
         with contained(
             roots["agent"], command, agent_log, ["var/lib/armour"], **agent
         ) as process:
-            assert until(f"http://127.0.0.1:{health}/ready", process, agent_log) == "ok\n"
+            assert served(f"http://127.0.0.1:{health}/ready", process, agent_log) == "ok\n"
             restricted(process)
         endpoints = plane.call("GET", "/v1/endpoints", token)["items"]
         assert [endpoint["state"] for endpoint in endpoints] == ["active"]

@@ -18,7 +18,9 @@ const dev = [
 export default defineConfig({
   testDir: "e2e",
   workers: 1,
-  timeout: 60_000,
+  // Long enough for a machine that has other things to do: only a hung test meets them.
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   reporter: [["list"]],
   outputDir: "../target/playwright",
   use: {
@@ -42,7 +44,7 @@ export default defineConfig({
     command: dev,
     // The consumer's agent is the last to be up.
     url: "http://127.0.0.1:7301/",
-    timeout: 60_000,
+    timeout: 180_000,
     gracefulShutdown: { signal: "SIGTERM", timeout: 30_000 },
   },
 });

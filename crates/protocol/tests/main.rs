@@ -25,5 +25,6 @@ mod v2_parsers;
 mod v2_requirements;
 mod v2_secrets;
 mod v2_sizes;
+mod v2_streams;
 mod v2_vectors;
 mod vectors;

@@ -9,8 +9,8 @@ use armour_protocol::v2::{
     content::{DigestKind, Padding},
     context::{Binding, Context},
     enclave::{
-        consumer::{self, Answered, Waiting},
-        producer::{self, Accepted, OpeningError, Standing},
+        consumer::{self, Answered, ReceiptStanding, Waiting},
+        producer::{self, Accepted, NotAccepted, OpeningError, Standing},
     },
     error::{ContentError, HeadError},
     gate::Gate,
@@ -18,8 +18,8 @@ use armour_protocol::v2::{
     mode::{Mode, Reason},
     proof::Proof,
     proxy::{
-        Arrived, DueCheckpoint, FirstContent, Incoming, Look, NotBegun, Outgoing, Read,
-        SEGMENT_HEADER_LEN, Screen, Undecided,
+        Arrived, DueCheckpoint, FirstContent, Incoming, Look, Outgoing, Pending, Read,
+        SEGMENT_HEADER_LEN, Screen,
     },
     schedule::BundleSecret,
     suite::Suite,
@@ -28,7 +28,8 @@ use armour_protocol::v2::{
 use ed25519_dalek::SigningKey;
 
 use crate::v2_common::{
-    BUDGET, LOG_HEAD, MAX_LANES, MINTED, Sent, World, binding, lane, one, proof, segments, whole,
+    BUDGET, LOG_HEAD, MAX_LANES, MINTED, Sent, World, binding, lane, one, proof, received,
+    segments, whole,
 };
 
 fn attacker() -> SigningKey {
@@ -110,9 +111,15 @@ fn p0_an_impostor_consumer_opens_no_lane() {
         let (_, forged) = fresh.open(LOG_HEAD, None, &mut w.rng).unwrap();
         let forged = forged.sign(&attacker());
         let refused = w.producer_lanes.open(&w.ticket(&forged)).err();
-        assert_eq!(refused, Some(OpeningError::Head(HeadError::Signature)));
+        assert_eq!(
+            refused,
+            Some(OpeningError::Ticket(HeadError::Signature.into()))
+        );
         let signed = w.producer_lanes.put_off(&forged, Reason::BUSY, 1).err();
-        assert_eq!(signed, Some(OpeningError::Head(HeadError::Signature)));
+        assert_eq!(
+            signed,
+            Some(OpeningError::Ticket(HeadError::Signature.into()))
+        );
         w.opened();
     }
 }
@@ -185,11 +192,8 @@ fn p1_a_request_forged_with_its_key_is_never_begun() {
         let sent = Sent { ticket, body };
         let (_, undecided) = w.accept(ready, &sent);
         let (header, sealed) = one(&forged);
-        // It opens, but what it holds cannot be read.
-        let request = undecided.receive(header, sealed).unwrap();
-        let Err(NotBegun::Invalid(undecided, error)) = undecided.begin(request, w.clock()) else {
-            panic!("a forged request has begun");
-        };
+        // It opens, and is not what was committed to.
+        let (undecided, error) = undecided.receive(header, sealed).err().unwrap();
         assert_eq!(error, ContentError::Commitment);
         assert_eq!(w.run(*undecided, &sent).1, b"GET /harmless");
     }
@@ -316,10 +320,9 @@ fn stream(outgoing: &Outgoing<Request>, content: &[u8]) -> (Unproven, Checkpoint
 /// What of a stream, after its first segment, reaches the API.
 fn read(w: &World, incoming: &Incoming<Request>, wire: &[u8]) -> (Vec<u8>, Option<ContentError>) {
     let incoming = Incoming::from_bytes(&incoming.to_bytes()).unwrap();
-    let undecided = Undecided::new(w.context.clone(), incoming);
+    let pending = Pending::new(w.context.clone(), incoming);
     let parts = segments(wire);
-    let request = undecided.receive(parts[0].0, parts[0].1).unwrap();
-    let Ok((_, Arrived::Stream(_, mut reader))) = undecided.begin(request, w.clock()) else {
+    let Ok((_, Arrived::Stream(_, mut reader))) = received(pending, wire).begin(w.clock()) else {
         panic!("it is a stream");
     };
     let mut out = Vec::new();
@@ -397,7 +400,7 @@ fn p3_a_transient_refusal_is_of_its_own_ticket() {
     let asked = ready
         .put_off(&w.ticket(&sent.ticket), Reason::BUSY, 1)
         .err();
-    assert_eq!(asked, Some(HeadError::Unexpected));
+    assert_eq!(asked, Some(NotAccepted::Stands(Standing::Repeat)));
     assert!(
         ready
             .put_off(&w.ticket(&next.ticket), Reason::BUSY, 1)
@@ -440,9 +443,7 @@ fn p5_a_late_ticket_is_refused_and_never_begun() {
         w.now += u64::from(BUDGET) + 1;
         let (answering, undecided) = w.accept(ready, &sent);
         assert!(undecided.is_late(w.clock()));
-        let (header, sealed) = one(&sent.body);
-        let request = undecided.receive(header, sealed).unwrap();
-        let Err(NotBegun::Late(refused)) = undecided.begin(request, w.clock()) else {
+        let Err(refused) = received(undecided, &sent.body).begin(w.clock()) else {
             panic!("a late call has begun");
         };
         let concluded = w.conclude(answering, refused.conclude());
@@ -453,7 +454,7 @@ fn p5_a_late_ticket_is_refused_and_never_begun() {
             assert_eq!(ready.judge(&ticket), Ok(Standing::Repeat));
         }
         let (ready, error) = ready.accept(&w.ticket(&sent.ticket)).err().unwrap();
-        assert_eq!(error, HeadError::Unexpected);
+        assert_eq!(error, NotAccepted::Stands(Standing::Repeat));
         let received = w.received(waiting, &receipt);
         assert!(matches!(received.answer, Answered::Refused(Reason::LATE)));
         // The caller may try again, on the same lane.
@@ -480,7 +481,7 @@ fn p5_delays_only_make_deadlines_earlier() {
     assert!(!waiting.is_past(w.local()));
     let (_, undecided) = w.accept(ready, &sent);
     assert!(undecided.is_late(w.clock()));
-    w.now += u64::from(BUDGET) + 10;
+    w.now += u64::from(BUDGET) + 3;
     assert!(waiting.is_past(w.local()));
 }
 
@@ -513,6 +514,10 @@ fn replay_and_reflection_change_nothing() {
         (ready, replied) = w.reply(answering, begun, b"response");
         assert!(SignedTicket::from_bytes(&replied.receipt.to_bytes()).is_err());
         (idle, _) = w.take(*waiting, &replied);
+        for old in &receipts {
+            assert_eq!(idle.judge(old), Ok(ReceiptStanding::Elsewhere));
+        }
+        assert_eq!(idle.judge(&replied.receipt), Ok(ReceiptStanding::Repeat));
         tickets.push(sent.ticket);
         receipts.push(replied.receipt);
     }
@@ -541,7 +546,8 @@ fn splicing_and_downgrade_are_refused() {
         let mut sender = World::new(Suite::X25519ChaCha20Poly1305);
         let fresh = sender.consumer_lanes.fresh().unwrap();
         let (_, ticket) = fresh.open(LOG_HEAD, None, &mut w.rng).unwrap();
-        let OpeningError::Head(refused) = lanes.open(&ticket.sign(&w.consumer)).err().unwrap()
+        let OpeningError::Ticket(NotAccepted::Invalid(refused)) =
+            lanes.open(&ticket.sign(&w.consumer)).err().unwrap()
         else {
             panic!("its number is free");
         };
@@ -590,9 +596,7 @@ fn a_disclosed_message_is_evidence() {
     let (idle, ready) = w.opened();
     let (_, sent): (Waiting, Sent) = w.begin(idle, b"I owe you 5");
     let (_, undecided) = w.accept(ready, &sent);
-    let (header, sealed) = one(&sent.body);
-    let request = undecided.receive(header, sealed).unwrap();
-    let Ok((_, Arrived::Whole(content))) = undecided.begin(request, w.clock()) else {
+    let Ok((_, Arrived::Whole(content))) = received(undecided, &sent.body).begin(w.clock()) else {
         panic!("it is whole");
     };
     let disclosed = content.disclosure().unwrap();

@@ -1,15 +1,18 @@
 //! Version 2: copies of a consumer's and of a producer's state, and who is found out.
 
 use armour_protocol::v2::{
+    body::{Body, BodyHash, Header, Kind},
     enclave::{
         consumer::{Idle, ReceiptStanding},
-        producer::{Ready, Standing},
+        producer::{NotAccepted, Ready, Standing},
     },
     error::HeadError,
-    ledger::{Run, Verdict, compare},
+    ledger::{Exchange, Run, Verdict, compare},
     message::{Evidence, SignedReceipt},
     suite::Suite,
 };
+
+use proptest::prelude::*;
 
 use crate::{
     v2_common::{Replied, Sent, World},
@@ -109,7 +112,7 @@ fn a_producers_clone_is_found_when_its_victim_is_reached_again() {
         let standing = ready.judge(&victim.ticket(&next.ticket)).unwrap();
         assert_eq!(standing, Standing::ForeignReceipt);
         let (_, error) = ready.accept(&next.ticket).err().unwrap();
-        assert_eq!(error, HeadError::Unexpected);
+        assert_eq!(error, NotAccepted::Stands(Standing::ForeignReceipt));
         // The ticket alone does not say whose fault that is; the receipt does.
         let next = Run::of(&next.ticket.evidence());
         let recorded = half(&victim, &ours.receipt);
@@ -230,4 +233,95 @@ fn a_run_is_evidence_of_its_own_bundle_only() {
     let mut longer = genuine.clone();
     assert!(!longer.push(&w.context, &ticket) && !longer.push(&w.context, &receipt));
     assert_eq!(Evidence::from_bytes(&ticket.to_bytes()), Ok(ticket));
+}
+
+/// A lane's history without signatures: tickets and receipts in turn.
+fn history(prefix: &[Exchange], count: u64, last_answered: bool, other: u8) -> Vec<Exchange> {
+    let w = World::new(Suite::X25519ChaCha20Poly1305);
+    let header = |kind, n| Header {
+        suite: Suite::X25519ChaCha20Poly1305,
+        kind,
+        bundle: w.context.binding().bundle,
+        lane: 0,
+        n,
+    };
+    let mut all = prefix.to_vec();
+    if let Some(open) = all.last_mut().filter(|last| last.receipt.is_none()) {
+        open.receipt = Some(Body {
+            header: header(Kind::Receipt, open.ticket.header.n),
+            previous: open.ticket.hash(),
+            rest: [100 + other; 32],
+        });
+    }
+    for n in all.len() as u64..count {
+        let previous = match all.last().and_then(|last| last.receipt) {
+            None => BodyHash::opening(&w.context, 0),
+            Some(receipt) => BodyHash::after(&receipt),
+        };
+        let ticket = Body {
+            header: header(Kind::Ticket, n),
+            previous,
+            rest: [other; 32],
+        };
+        let receipt = (last_answered || n + 1 < count).then(|| Body {
+            header: header(Kind::Receipt, n),
+            previous: ticket.hash(),
+            rest: [100 + other; 32],
+        });
+        all.push(Exchange { ticket, receipt });
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Two histories that part at a ticket or at a receipt, any of the one recorded and any
+    /// of the other reported: found if both have what differs, on the right side.
+    #[test]
+    fn a_fork_is_found_wherever_it_is(
+        fork in 0u64..5,
+        at_ticket: bool,
+        more in 0u64..4,
+        recorded in 1usize..9,
+        from in 0usize..9,
+        to in 1usize..9,
+        answered: bool,
+    ) {
+        let count = fork + 1 + more;
+        let mut prefix = history(&[], fork + u64::from(!at_ticket), at_ticket, 0);
+        if !at_ticket {
+            prefix.last_mut().unwrap().receipt = None;
+        }
+        let (ours, theirs) = (history(&prefix, count, true, 1), history(&prefix, count, answered, 2));
+        let record = &ours[..recorded.min(ours.len())];
+        let from = from.min(theirs.len() - 1);
+        let report = &theirs[from..to.min(theirs.len()).max(from + 1)];
+        let n = fork as usize;
+        let last = from + report.len() - 1;
+        let verdict = compare(record, report);
+        let found = !matches!(
+            verdict,
+            Verdict::Known | Verdict::Extends { .. } | Verdict::Gap { .. }
+        );
+        if at_ticket {
+            // The ticket itself, or one that names a receipt of it.
+            let both = record.len() > n && last >= n && from <= record.len();
+            prop_assert_eq!(found, both, "{:?}", verdict);
+            if both && from <= n {
+                prop_assert_eq!(verdict, Verdict::ConsumerClone { n: fork });
+            }
+        } else {
+            let reported = theirs[n].receipt.is_some() && last >= n || last > n;
+            let both = record.len() > n && reported && from <= record.len();
+            prop_assert_eq!(found, both, "{:?}", verdict);
+            let foreign = Verdict::ForeignReceipt { n: fork };
+            let clone = Verdict::ProducerClone { n: fork };
+            prop_assert!(!both || from > n + 1 || verdict == foreign || verdict == clone);
+            // With the producer's word for a receipt from there on it is its own.
+            if both && from <= n && report.iter().any(|e| e.ticket.header.n >= fork && e.receipt.is_some()) {
+                prop_assert_eq!(verdict, clone);
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use armour_protocol::v2::{
     checkpoint::Mark,
     content::{DigestKind, Padding},
     enclave::{
-        After,
+        After, LaneMark,
         consumer::Answered,
         producer::{Accepted, BareAfter, Standing},
     },
@@ -12,11 +12,13 @@ use armour_protocol::v2::{
     message::SignedReceipt,
     mode::Reason,
     proof::Unsigned,
-    proxy::{Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Read, Undecided, WholeContent},
+    proxy::{Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Pending, Read, WholeContent},
     suite::Suite,
 };
 
-use crate::v2_common::{BUDGET, MAX_LANES, World, door_claim, door_in, lane, proof, segments};
+use crate::v2_common::{
+    BUDGET, MAX_LANES, Sent, World, door_claim, door_in, lane, proof, received, segments, whole,
+};
 
 #[test]
 fn exchanges_in_every_suite() {
@@ -107,10 +109,10 @@ fn stream(suite: Suite, kind: DigestKind) {
     let Ok(Accepted::Call(answering, incoming)) = ready.accept(&ticket) else {
         panic!("it is a call");
     };
-    let undecided = Undecided::new(w.context.clone(), door_in(incoming));
+    let pending = Pending::new(w.context.clone(), door_in(incoming));
     let parts = segments(&wire);
-    let request = undecided.receive(parts[0].0, parts[0].1).unwrap();
-    let Ok((begun, Arrived::Stream(head, mut reader))) = undecided.begin(request, w.clock()) else {
+    let Ok((begun, Arrived::Stream(head, mut reader))) = received(pending, &wire).begin(w.clock())
+    else {
         panic!("it is a stream");
     };
     assert_eq!(head.content(), b"POST /");
@@ -205,6 +207,79 @@ fn stream(suite: Suite, kind: DigestKind) {
     w.exchange(idle, ready, b"the lane", b"goes on");
 }
 
+/// One direction streams and the other is whole: the next exchange waits for the stream.
+#[test]
+fn a_stream_one_way_and_whole_content_the_other() {
+    let mut w = World::new(Suite::X25519Aes256Gcm);
+    let (idle, ready) = w.opened();
+    // The request streams, and is answered before its end.
+    let first = FirstContent::new(b"PUT /", DigestKind::Sha256, Padding::None).unwrap();
+    let (waiting, ticket, outgoing) = idle
+        .begin(first.claim(), w.local(), BUDGET, &mut w.rng)
+        .unwrap();
+    let ticket = ticket.sign(&w.consumer);
+    let mut body = Vec::new();
+    let writer = first.seal(outgoing, &mut body).unwrap();
+    let sent = Sent { ticket, body };
+    let (answering, undecided) = w.accept(ready, &sent);
+    let Ok((begun, Arrived::Stream(..))) = received(undecided, &sent.body).begin(w.clock()) else {
+        panic!("it is a stream");
+    };
+    let answer = whole(b"no need for the rest");
+    let concluded = w.conclude(answering, begun.answer(answer.claim()));
+    let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
+    let (After::Streaming(mut ours), After::Streaming(theirs)) = (received.lane, concluded.lane)
+    else {
+        panic!("the request streams on");
+    };
+    let due = writer.finish(Mark::NONE);
+    let signed = ours.checkpoint(door_claim(&due)).unwrap().sign(&w.consumer);
+    let idle = ours.finish(None).map_err(|(_, error)| error).unwrap();
+    // A ticket that overtakes the last checkpoint can be put off.
+    let (waiting, next) = w.begin(idle, b"GET /events");
+    let ticket = w.ticket(&next.ticket);
+    assert_eq!(theirs.lane().judge(&ticket), Ok(Standing::Next));
+    assert!(theirs.lane().put_off(&ticket, Reason::BUSY, 5).is_ok());
+    let (theirs, error) = theirs.finish(None).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
+    let ready = theirs.finish(Some(&signed)).map_err(|(_, error)| error);
+    let earlier = signed;
+
+    // The response streams.
+    let (answering, undecided) = w.accept(ready.unwrap(), &next);
+    let (begun, _) = w.run(undecided, &next);
+    let first = FirstContent::new(b"200", DigestKind::Sha256, Padding::None).unwrap();
+    let concluded = w.conclude(answering, begun.answer(first.claim()));
+    let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
+    let (After::Streaming(ours), After::Streaming(mut theirs)) = (received.lane, concluded.lane)
+    else {
+        panic!("the response streams");
+    };
+    let writer = first
+        .seal(concluded.outgoing.unwrap(), &mut Vec::new())
+        .unwrap();
+    // What is not the end of this stream does not end it: a checkpoint in its middle, and
+    // the end of the stream before.
+    let due = writer.checkpoint(Mark::NONE);
+    let middle = theirs
+        .checkpoint(door_claim(&due))
+        .unwrap()
+        .sign(&w.producer);
+    let writer = due.seal(&proof(&middle), &mut Vec::new()).unwrap().unwrap();
+    let (ours, error) = ours.finish(Some(&middle)).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
+    let (ours, error) = ours.finish(Some(&earlier)).err().unwrap();
+    assert_eq!(error, LaneError::NotFinal);
+    let due = writer.finish(Mark::NONE);
+    let signed = theirs
+        .checkpoint(door_claim(&due))
+        .unwrap()
+        .sign(&w.producer);
+    let ready = theirs.finish(None).map_err(|(_, error)| error).unwrap();
+    let idle = ours.finish(Some(&signed)).map_err(|(_, error)| error);
+    w.exchange(idle.unwrap(), ready, b"and", b"on");
+}
+
 #[test]
 fn several_tickets_to_one_peer_share_a_signature() {
     let mut w = World::new(Suite::X25519ChaCha20Poly1305);
@@ -268,7 +343,7 @@ fn an_aborted_call_and_a_refused_stream_leave_the_lane_usable() {
     let Ok(Accepted::Call(answering, incoming)) = ready.accept(&ticket) else {
         panic!("it is a call");
     };
-    let refused = Undecided::new(w.context.clone(), incoming).refuse(Reason::BUSY);
+    let refused = Pending::new(w.context.clone(), incoming).refuse(Reason::BUSY);
     let concluded = w.conclude(answering, refused.conclude());
     let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
     assert!(matches!(received.answer, Answered::Refused(Reason::BUSY)));
@@ -325,6 +400,17 @@ fn lane_numbers_are_used_once_and_in_order() {
     let ticket = ticket.sign(&w.consumer);
     let (_, replaced) = w.producer_lanes.open(&w.ticket(&ticket)).unwrap();
     assert_eq!(replaced, Some(0));
+    // The one that was replaced counts no more, and only once.
+    for (replaces, expected) in [(0, Err(LanesError::Busy.into())), (1, Ok(Some(1)))] {
+        w.consumer_lanes.ended(LaneMark {
+            lane: 2 + replaces,
+            ..mark
+        });
+        let fresh = w.consumer_lanes.fresh().unwrap();
+        let (_, ticket) = fresh.open(&[], Some(replaces), &mut w.rng).unwrap();
+        let opened = w.producer_lanes.open(&ticket.sign(&w.consumer));
+        assert_eq!(opened.map(|(_, replaced)| replaced), expected);
+    }
     // Further ahead than what may be on its way.
     let mut far = World::new(Suite::X25519ChaCha20Poly1305);
     for number in 0..=MAX_LANES {

@@ -13,12 +13,12 @@ use armour_protocol::v2::{
         producer::{Accepted, Answering, Ready},
     },
     mode::Reason,
-    proxy::{Arrived, Look, NotBegun, Screen, Undecided},
+    proxy::{Arrived, Look, Pending, Screen},
     suite::Suite,
 };
 use proptest::prelude::*;
 
-use crate::v2_common::{BUDGET, Replied, Sent, World, lane, one, whole};
+use crate::v2_common::{BUDGET, Replied, Sent, World, lane, one, received, whole};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -78,7 +78,7 @@ enum Consumer {
 
 enum Producer {
     Ready(Box<Ready>),
-    Answering(Box<(Answering, Undecided, Sent)>),
+    Answering(Box<(Answering, Pending, Sent)>),
     Gone,
 }
 
@@ -187,7 +187,7 @@ impl Lane {
             Producer::Ready(ready) => match ready.accept(&ticket) {
                 Ok(Accepted::Call(answering, incoming)) => {
                     self.screen.accepted(&body);
-                    let undecided = Undecided::new(self.w.context.clone(), incoming);
+                    let undecided = Pending::new(self.w.context.clone(), incoming);
                     let call = (answering, undecided, sent.clone());
                     self.producer = Producer::Answering(Box::new(call));
                 }
@@ -208,11 +208,10 @@ impl Lane {
                 }
             };
         let ticket = sent.ticket.unverified().body();
-        let (header, sealed) = one(&sent.body);
-        let request = undecided.receive(header, sealed).unwrap();
+        let call = received(undecided, &sent.body);
         let outcome = match run {
-            true => undecided.begin(request, self.w.clock()),
-            false => Err(NotBegun::Late(undecided.refuse(Reason::BUSY))),
+            true => call.begin(self.w.clock()),
+            false => Err(call.refuse(Reason::BUSY)),
         };
         let (conclusion, reply) = match outcome {
             Ok((begun, Arrived::Whole(content))) => {
@@ -226,7 +225,7 @@ impl Lane {
                 let reply = [&content_of(&ticket)[..], b" done"].concat();
                 (begun.answer(whole(&reply).claim()), Some(reply))
             }
-            Err(NotBegun::Late(refused)) => {
+            Err(refused) => {
                 self.refused.insert(ticket.hash());
                 (refused.conclude(), None)
             }

@@ -6,7 +6,7 @@ use armour_protocol::v2::{
         consumer::Idle,
         producer::{Accepted, Standing},
     },
-    proxy::{Incoming, Outgoing},
+    proxy::{Incoming, Outgoing, Pending},
     suite::Suite,
 };
 
@@ -60,7 +60,7 @@ fn r1_a_message_key_opens_its_own_payload_only() {
         let length = bytes.len();
         bytes[length - 40..length - 8].copy_from_slice(&stolen);
         let wrong = Incoming::from_bytes(&bytes).unwrap();
-        let wrong = armour_protocol::v2::proxy::Undecided::new(w.context.clone(), wrong);
+        let wrong = Pending::new(w.context.clone(), wrong);
         let (header, sealed) = one(&body);
         assert!(wrong.receive(header, sealed).is_err());
     }

@@ -13,8 +13,8 @@ use armour_protocol::v2::{
     message::{Receipt, Request, Response, Ticket},
     proof::Unsigned,
     proxy::{
-        Begun, Conclusion, DueCheckpoint, Incoming, Outgoing, Refused, StreamReader, StreamWriter,
-        Undecided, Unverified, Verified,
+        Begun, Conclusion, DueCheckpoint, Incoming, Outgoing, Pending, Refused, StreamReader,
+        StreamWriter, Undecided, Unverified, Verified,
     },
     schedule::{BundleSecret, MessageKey},
 };
@@ -38,7 +38,6 @@ secret!(
     consumer::Refreshing,
     consumer::Closing,
     producer::Lanes,
-    producer::Fresh,
     producer::Opened,
     producer::Ready,
     producer::Bare,
@@ -50,6 +49,7 @@ secret!(
     StreamReader<Response>,
     Verified,
     // Each is decided once.
+    Pending,
     Undecided,
     Begun,
     Refused,
@@ -69,6 +69,7 @@ unreadable!(
     Unverified<Response>,
     StreamReader<Request>,
     StreamReader<Response>,
+    Pending,
     Undecided,
 );
 

@@ -14,7 +14,7 @@ use armour_protocol::v2::{
     message::{SignedReceipt, SignedTicket},
     mode::Reason,
     proof::Unsigned,
-    proxy::{FirstContent, Outgoing, Undecided, WholeContent},
+    proxy::{FirstContent, Outgoing, Pending, WholeContent},
     schedule::BundleSecret,
     suite::Suite,
 };
@@ -166,10 +166,9 @@ fn stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Value) {
     let Ok(Accepted::Call(answering, incoming)) = ready.accept(&sent) else {
         panic!("it is a call");
     };
-    let undecided = Undecided::new(w.context.clone(), incoming);
-    let (header, sealed) = crate::v2_common::segments(&body)[0];
-    let request = undecided.receive(header, sealed).unwrap();
-    let (begun, _) = undecided.begin(request, w.clock()).ok().unwrap();
+    let pending = Pending::new(w.context.clone(), incoming);
+    let request = crate::v2_common::received(pending, &body);
+    let (begun, _) = request.begin(w.clock()).ok().unwrap();
     let answer = FirstContent::new(b"status", DigestKind::Sha256, Padding::None).unwrap();
     let mut concluded = w.conclude(answering, begun.answer(answer.claim()));
     let outgoing = concluded.outgoing.take().unwrap();

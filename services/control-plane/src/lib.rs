@@ -11,8 +11,8 @@
 //   jobs                                   the scheduler
 //   identity                               who is calling
 //   audit, events, webhooks
-//   pairing
 //   ledger
+//   pairing
 //   tenancy, platform_admin
 //   app                                    composes them; nobody imports it
 pub mod app;

@@ -135,7 +135,7 @@ async fn two_replicas_keep_to_one_rate() {
     let database = database().await;
     let (one, two) = (replica(&database).await, replica(&database).await);
     let world = World::new(&one, Policy::default()).await;
-    let most = 60;
+    let most = 20;
     let quotas = Quotas {
         requests: most,
         ..Quotas::default()

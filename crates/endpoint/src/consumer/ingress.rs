@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures::StreamExt;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use http_body_util::BodyStream;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     metrics::METRICS,
-    wire::{bhttp, message::HELD, problem::Refusal},
+    wire::{bhttp, message::HELD, problem::Refusal, problem_type::ProblemType},
 };
 
 /// Every path is the producer's.
@@ -51,9 +51,9 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     let (response, outcome) = match outcome {
         Ok(response) => (response, "answered".into()),
         Err(refusal) => {
-            span.record("armour.refused", &*refusal.kind);
-            let kind = refusal.kind.clone();
-            (refusal.into_response(), kind)
+            span.record("armour.refused", refusal.problem.name());
+            let name = refusal.problem.clone().into_name();
+            (refusal.into_response(), name)
         }
     };
     METRICS.call(outcome, since.elapsed());
@@ -70,8 +70,7 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
     match answer.await.map_err(|_| Refusal::stopping())?? {
         Incoming::Response(response) => Ok(response),
         Incoming::Empty => Err(Refusal::new(
-            StatusCode::BAD_GATEWAY,
-            "aborted",
+            ProblemType::Aborted,
             "the request was cut short on its way, and the producer has aborted it",
         )),
     }
@@ -83,8 +82,7 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
     if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
         return Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "upgrade",
+            ProblemType::Upgrade,
             "CONNECT and protocol upgrades, such as WebSocket, cannot be protected",
         ));
     }
@@ -94,8 +92,7 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
     bhttp::put_request(&parts, &mut encoded);
     if encoded.len() > bhttp::MAX_FIELDS {
         return Err(Refusal::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "fields-too-large",
+            ProblemType::FieldsTooLarge,
             "target and header fields exceed 64 KiB",
         ));
     }
@@ -109,8 +106,7 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
             }
             Some(Err(_)) => {
                 return Err(Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    "body",
+                    ProblemType::Body,
                     "the request's body was cut short",
                 ));
             }

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::StatusCode;
-
 use super::{
     bundle::Lane,
     exchange,
     pair::{ConsumerPair, Current},
 };
-use crate::wire::problem::Refusal;
+use crate::wire::{problem::Refusal, problem_type::ProblemType};
 
 /// How long a request waits for a bundle or a free lane.
 const LANE_WAIT: Duration = Duration::from_secs(10);
@@ -17,19 +15,16 @@ const LANE_WAIT: Duration = Duration::from_secs(10);
 impl ConsumerPair {
     /// A lane of the current bundle, open.
     pub async fn lane(self: &Arc<Self>) -> Result<Lane, Refusal> {
-        let unavailable = |kind: &'static str, detail: String| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
-        };
         let bundle = tokio::time::timeout(LANE_WAIT, self.bundle())
             .await
             .map_err(|_| match &*self.current.lock() {
-                Current::None(why) => unavailable("disconnected", (*why).to_owned()),
-                Current::Bundle(_) => unavailable("disconnected", "no bundle in time".to_owned()),
+                Current::None(why) => Refusal::new(ProblemType::Disconnected, *why),
+                Current::Bundle(_) => Refusal::new(ProblemType::Disconnected, "no bundle in time"),
             })??;
         self.check_lease(&bundle)?;
         loop {
             let Some(lane) = bundle.lane(LANE_WAIT).await else {
-                return Err(unavailable("lanes-busy", "every lane is busy".to_owned()));
+                return Err(Refusal::new(ProblemType::LanesBusy, "every lane is busy"));
             };
             if !lane.fresh {
                 return Ok(lane);

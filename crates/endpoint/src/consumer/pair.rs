@@ -10,7 +10,6 @@ use std::{
 };
 
 use armour_api::Pair;
-use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::bundle::Bundle;
 use crate::{
     control_plane::{reporter::Reporter, session::Session},
-    wire::{http_client::HttpClient, problem::Refusal},
+    wire::{http_client::HttpClient, problem::Refusal, problem_type::ProblemType},
 };
 use armour_enclave::Enclave;
 
@@ -107,11 +106,7 @@ impl ConsumerPair {
             match &*self.current.lock() {
                 Current::Bundle(bundle) => return Ok(bundle.clone()),
                 Current::None(why) if *why == DISCONNECTED => {
-                    return Err(Refusal::new(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "disconnected",
-                        *why,
-                    ));
+                    return Err(Refusal::new(ProblemType::Disconnected, *why));
                 }
                 Current::None(_) => {}
             }
@@ -131,8 +126,7 @@ impl ConsumerPair {
     /// What a caller is told whose exchange could not be concluded.
     pub fn outcome_unknown(&self) -> Refusal {
         Refusal::new(
-            StatusCode::BAD_GATEWAY,
-            "outcome-unknown",
+            ProblemType::OutcomeUnknown,
             "the exchange could not be concluded; the request may or may not have been served",
         )
     }

@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::BundleState;
 use armour_protocol::ticket::SignedTicket;
-use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use crate::{
         grant::{Grant, GrantError, Wanted},
         session::Session,
     },
-    wire::problem::Refusal,
+    wire::{problem::Refusal, problem_type::ProblemType},
 };
 use armour_enclave::{Enclave, EnclaveError};
 
@@ -217,8 +216,7 @@ impl Bundles {
             tracing::warn!(%error, bundle = %id, "cannot ask about a bundle");
             self.session.note(format!("bundle {id}: {error}"));
             Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "control-plane",
+                ProblemType::ControlPlane,
                 "the control plane cannot be asked about this bundle now",
             )
         })?;
@@ -257,31 +255,25 @@ impl Known {
     fn kind(&self) -> &str {
         match self {
             Self::Held(_) => "held",
-            Self::Gone(gone) => &gone.refusal.kind,
+            Self::Gone(gone) => gone.refusal.problem.name(),
         }
     }
 }
 
 fn unknown() -> Refusal {
     Refusal::new(
-        StatusCode::GONE,
-        "bundle-unknown",
+        ProblemType::BundleUnknown,
         "this endpoint holds no lanes of the bundle; draw its successor",
     )
 }
 
 fn superseded() -> Refusal {
-    Refusal::new(
-        StatusCode::FORBIDDEN,
-        "bundle-superseded",
-        "the bundle was superseded",
-    )
+    Refusal::new(ProblemType::BundleSuperseded, "the bundle was superseded")
 }
 
 fn disconnected() -> Refusal {
     Refusal::new(
-        StatusCode::FORBIDDEN,
-        "bundle-disconnected",
+        ProblemType::BundleDisconnected,
         "the bundle was disconnected",
     )
 }

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
     wire::{
         message::{EXCHANGE_PATH, MessageReader, ReadError},
         problem::Refusal,
+        problem_type::ProblemType,
     },
 };
 use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
@@ -39,8 +40,7 @@ pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
         .route(EXCHANGE_PATH, post(take))
         .fallback(async || {
             Refusal::new(
-                StatusCode::NOT_FOUND,
-                "not-found",
+                ProblemType::NotFound,
                 "only protected exchanges are served here",
             )
         })
@@ -51,7 +51,7 @@ async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -
     match exchange(&producer, request).await {
         Ok(response) => response,
         Err(refusal) => {
-            tracing::debug!(kind = &*refusal.kind, "refused");
+            tracing::debug!(kind = refusal.problem.name(), "refused");
             refusal.into_response()
         }
     }
@@ -64,10 +64,10 @@ async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<
     let mut message = MessageReader::new(request.into_body());
     let head = tokio::time::timeout(HEAD_TIME, message.request_head())
         .await
-        .map_err(|_| bad("head-timeout", "the request's head took too long"))?
+        .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
         .map_err(|error| unreadable(&error))?;
     let ticket = SignedTicket::from_bytes(&head[..SIGNED_TICKET_LEN])
-        .map_err(|error| bad(error.code(), "malformed ticket"))?;
+        .map_err(|error| invalid(error.code(), "malformed ticket"))?;
     let id = Uuid::from_bytes(ticket.ticket.bundle);
     let held = match producer.bundles.get(id).await? {
         Known::Held(held) => held,
@@ -122,7 +122,7 @@ async fn accept(
         lane: ticket.ticket.lane,
     };
     if lane.lane >= MAX_LANES {
-        return Err(bad("address", "no such lane"));
+        return Err(Refusal::new(ProblemType::Address, "no such lane"));
     }
     let _one = held.stripe(lane.lane).lock().await;
     let accepted = producer.enclave.accept(lane, head).await;
@@ -149,20 +149,18 @@ async fn accept(
         Ok(Accepted::Conflict) => {
             producer.reporter.add(ticket);
             Err(Refusal::new(
-                StatusCode::CONFLICT,
-                "ticket-conflict",
+                ProblemType::TicketConflict,
                 "another ticket took this one's place",
             ))
         }
         Ok(Accepted::Elsewhere) => {
             producer.reporter.add(ticket);
             Err(Refusal::new(
-                StatusCode::CONFLICT,
-                "ticket-elsewhere",
+                ProblemType::TicketElsewhere,
                 "the lane is not at this ticket",
             ))
         }
-        Err(EnclaveError::Refused(code)) => Err(bad(code, "not a ticket of this lane")),
+        Err(EnclaveError::Refused(code)) => Err(invalid(code, "not a ticket of this lane")),
         Err(EnclaveError::Gone) => Err(Refusal::stopping()),
     }
 }
@@ -172,26 +170,24 @@ async fn recorded(producer: &ProducerEndpoint, ticket: SignedTicket) -> Result<(
     match producer.reporter.add_now(ticket).await {
         Some(ReportVerdict::Accepted) => Ok(()),
         Some(ReportVerdict::Collision | ReportVerdict::Disconnected) => Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "bundle-disconnected",
+            ProblemType::BundleDisconnected,
             "the bundle was disconnected",
         )),
         Some(_) => Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not-recorded",
+            ProblemType::NotRecorded,
             "the ledger does not take this ticket",
         )),
         None => Err(Refusal::stopping()),
     }
 }
 
-fn bad(kind: impl Into<Cow<'static, str>>, detail: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, kind, detail)
+fn invalid(code: impl Into<Cow<'static, str>>, detail: &str) -> Refusal {
+    Refusal::new(ProblemType::Protocol(code.into()), detail)
 }
 
 fn unreadable(error: &ReadError) -> Refusal {
     match error {
-        ReadError::Cut => bad("cut", "the message is cut short"),
-        ReadError::Protocol(error) => bad(error.code(), "the message is not valid"),
+        ReadError::Cut => Refusal::new(ProblemType::Cut, "the message is cut short"),
+        ReadError::Protocol(error) => invalid(error.code(), "the message is not valid"),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use armour_telemetry::trace;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use crate::wire::{
     bhttp::{self, Decoder, Piece},
     message::{Ahead, BodySealer, Direction, HELD, MessageReader, ReadError, ahead, known, pump},
     problem::refuse,
+    problem_type::ProblemType,
 };
 
 /// The opened content of a request: some, and what is still to come.
@@ -167,17 +168,10 @@ async fn call(producer: &ProducerEndpoint, exchange: &Exchange, content: Content
     if decoder.is_blank() && rest.is_none() {
         return Outcome::Empty;
     }
-    let malformed = || {
-        Outcome::Response(refuse(
-            StatusCode::BAD_REQUEST,
-            "binary-http",
-            "malformed request",
-        ))
-    };
+    let malformed = || Outcome::Response(refuse(ProblemType::BinaryHttp, "malformed request"));
     if exchange.ticket.ticket.n == 0 {
         return Outcome::Response(refuse(
-            StatusCode::BAD_REQUEST,
-            "opening",
+            ProblemType::Opening,
             "a lane's opening exchange must be empty",
         ));
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri, header,
+    HeaderValue, Request, Response, Uri, header,
     uri::{Authority, Scheme},
 };
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::{
     wire::{
         http_client::{HttpClient, HttpVersion, Trust},
         problem::refuse,
+        problem_type::ProblemType,
     },
 };
 
@@ -123,7 +124,7 @@ impl Server {
             .path_and_query()
             .map_or("/", |target| target.as_str());
         let Ok(uri) = format!("{}{target}", self.base).parse::<Uri>() else {
-            return refuse(StatusCode::BAD_REQUEST, "target", "malformed target");
+            return refuse(ProblemType::Target, "malformed target");
         };
         if let Some(asked) = parts.headers.insert(header::HOST, self.host.clone()) {
             parts.headers.insert("x-forwarded-host", asked);
@@ -152,14 +153,12 @@ impl Server {
                 tracing::warn!(error, "the upstream failed");
                 session.note(format!("the upstream failed: {error}"));
                 refuse(
-                    StatusCode::BAD_GATEWAY,
-                    "upstream",
+                    ProblemType::Upstream,
                     "the upstream could not be reached or broke off",
                 )
             }
             None => refuse(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream-timeout",
+                ProblemType::UpstreamTimeout,
                 "the upstream did not answer in time",
             ),
         }

@@ -127,13 +127,13 @@ impl Header {
 
 impl BodyHash {
     /// What a lane's ticket 0 names as the body before it.
-    pub(crate) fn opening(context: &Context, lane: u16) -> Self {
+    pub fn opening(context: &Context, lane: u16) -> Self {
         let fields: [&[u8]; 2] = [context.hash(), &lane.to_be_bytes()];
         Self(hash(LABEL_OPENING, &fields))
     }
 
     /// What ticket n + 1 names: receipt n, and the last sub-receipt or zeros.
-    pub(crate) fn after(receipt: &Body) -> Self {
+    pub fn after(receipt: &Body) -> Self {
         Self(hash(LABEL_LINK, &[&receipt.to_bytes(), &[0; 32]]))
     }
 }

@@ -12,6 +12,29 @@
 //! * [`proxy`]: what holds one-time keys and content;
 //! * [`ledger`]: whether two runs of a lane's tickets and receipts agree;
 //! * [`retry`]: whether a call may go elsewhere.
+//!
+//! # A call, and who holds what
+//!
+//! Four calls of an enclave, two signatures; what crosses an enclave's door has bytes.
+//!
+//! 1. The consumer's proxy makes [`WholeContent`](proxy::WholeContent) and hands its claim
+//!    in. Its enclave begins ([`Idle::begin`](enclave::consumer::Idle::begin)) and signs
+//!    ([`Unsigned`](proof::Unsigned), alone or several at once). The proxy frames the head
+//!    ([`Gate::frame`](gate::Gate::frame)), seals the content under
+//!    [`Outgoing`](proxy::Outgoing), and keeps the bytes to send them again.
+//! 2. The producer's proxy takes a frame ([`frame_len`](gate::frame_len),
+//!    [`Gate::check`](gate::Gate::check)) and asks its [`Screen`](proxy::Screen). Its enclave
+//!    accepts ([`Ready::accept`](enclave::producer::Ready::accept)). With what it hands out
+//!    the proxy makes a [`Pending`](proxy::Pending) call, verifies the content, and begins
+//!    directly before the API's first byte ([`Undecided::begin`](proxy::Undecided::begin)).
+//! 3. The call ends in one [`Conclusion`](proxy::Conclusion). The enclave makes the receipt of
+//!    it ([`Answering::conclude`](enclave::producer::Answering::conclude)); the proxy seals
+//!    the response, and keeps the bytes until the lane's next ticket.
+//! 4. The consumer's enclave takes the receipt
+//!    ([`Waiting::receive`](enclave::consumer::Waiting::receive)), whose arrival it is told.
+//!    The proxy opens the response ([`Incoming::open`](proxy::Incoming::open)) and hands it on
+//!    once it is verified. Bytes that are not valid are dropped, and the request is sent
+//!    again: the same bytes bring the same answer.
 
 pub mod body;
 pub mod checkpoint;

@@ -18,10 +18,9 @@ pub(crate) struct ProducerClock {
 
 impl ProducerClock {
     /// The last moment at which the producer may begin a call that has `budget`
-    /// milliseconds from `now` on.
+    /// milliseconds from `now` on: what its clock shows at least when they are over.
     pub(crate) fn begin_by(&self, now: LocalTime, budget: u32) -> ProducerTime {
-        let earliest = self.earliest(now);
-        ProducerTime(earliest.0.saturating_add(u64::from(budget)))
+        self.earliest(LocalTime(now.0.saturating_add(u64::from(budget))))
     }
 
     /// Whether the producer's clock is past `moment` for sure.
@@ -52,19 +51,19 @@ mod tests {
 
     #[test]
     fn a_deadline_never_exceeds_the_budget() {
-        assert_eq!(CLOCK.begin_by(LocalTime(500), 2_000), ProducerTime(72_000));
-        // After 30 s, with a clock of ours that is half a thousandth fast.
-        let true_elapsed = 29_985;
+        assert_eq!(CLOCK.begin_by(LocalTime(500), 2_000), ProducerTime(71_998));
+        // After 30 s, with a clock of ours that is a thousandth fast until the end.
+        let true_elapsed = 32_000 * 999 / 1_000;
         let deadline = CLOCK.begin_by(LocalTime(30_500), 2_000);
-        assert!(deadline.0 <= 70_000 + true_elapsed + 2_000);
-        assert!(deadline.0 >= 70_000 + true_elapsed + 1_900);
+        assert!(deadline.0 <= 70_000 + true_elapsed);
+        assert!(deadline.0 >= 70_000 + true_elapsed - 1);
     }
 
     #[test]
     fn past_is_only_what_is_past_for_sure() {
         let deadline = CLOCK.begin_by(LocalTime(10_500), 2_000);
         assert!(!CLOCK.is_past(LocalTime(12_500), deadline));
-        assert!(CLOCK.is_past(LocalTime(12_510), deadline));
+        assert!(CLOCK.is_past(LocalTime(12_502), deadline));
         // A clock that steps back says nothing.
         assert!(!CLOCK.is_past(LocalTime(0), CLOCK.read));
     }
@@ -76,5 +75,7 @@ mod tests {
             arrived: LocalTime(0),
         };
         assert_eq!(late.begin_by(LocalTime(9), 9), ProducerTime(u64::MAX));
+        let begin_by = CLOCK.begin_by(LocalTime(u64::MAX), u32::MAX);
+        assert!(begin_by > CLOCK.read);
     }
 }

@@ -17,7 +17,7 @@ use armour_protocol::v2::{
     message::{SignedReceipt, SignedTicket},
     proof::Proof,
     proxy::{
-        Arrived, Begun, Conclusion, DueCheckpoint, Incoming, Outgoing, SEGMENT_HEADER_LEN,
+        Arrived, Begun, Conclusion, DueCheckpoint, Incoming, Outgoing, Pending, SEGMENT_HEADER_LEN,
         SegmentHeader, Undecided, WholeContent,
     },
     schedule::BundleSecret,
@@ -147,22 +147,20 @@ impl World {
     }
 
     /// Accepts a call at the producer's enclave.
-    pub fn accept(&self, ready: Ready, sent: &Sent) -> (Answering, Undecided) {
+    pub fn accept(&self, ready: Ready, sent: &Sent) -> (Answering, Pending) {
         let ticket = self.ticket(&sent.ticket);
         match ready.accept(&ticket).map_err(|(_, error)| error).unwrap() {
             Accepted::Call(answering, incoming) => {
-                let undecided = Undecided::new(self.context.clone(), door_in(incoming));
-                (answering, undecided)
+                let pending = Pending::new(self.context.clone(), door_in(incoming));
+                (answering, pending)
             }
             Accepted::Bare(_) => panic!("the ticket carries content"),
         }
     }
 
     /// Begins the call at the producer's proxy, and gives its content.
-    pub fn run(&self, undecided: Undecided, sent: &Sent) -> (Begun, Vec<u8>) {
-        let (header, sealed) = one(&sent.body);
-        let request = undecided.receive(header, sealed).unwrap();
-        match undecided.begin(request, self.clock()) {
+    pub fn run(&self, pending: Pending, sent: &Sent) -> (Begun, Vec<u8>) {
+        match received(pending, &sent.body).begin(self.clock()) {
             Ok((begun, Arrived::Whole(content))) => (begun, content.content().to_vec()),
             _ => panic!("a whole request that is not late begins"),
         }
@@ -252,6 +250,13 @@ pub fn segments(mut body: &[u8]) -> Vec<(SegmentHeader, &[u8])> {
     }
     assert!(body.is_empty());
     found
+}
+
+/// A genuine request, verified; of a stream the first segment.
+pub fn received(pending: Pending, body: &[u8]) -> Undecided {
+    let (header, sealed) = segments(body)[0];
+    let received = pending.receive(header, sealed);
+    received.map_err(|(_, error)| error).unwrap()
 }
 
 /// The one segment of whole content.

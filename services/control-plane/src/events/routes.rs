@@ -193,18 +193,20 @@ async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid
             }
         }
     };
-    // Spread over the time there is, so that not all readers come back at once.
-    let drained = async {
-        streams.draining.cancelled().await;
-        let share = streams.random.generator().random_range(0.0..1.0);
-        tokio::time::sleep(streams.drain_delay.mul_f64(share)).await;
-    };
     tokio::select! {
-        () = drained => false,
+        () = drained(&streams.draining, streams.drain_delay, &streams.random) => false,
         () = streams.stopping.cancelled() => false,
         () = noticed => true,
         () = tokio::time::sleep_until(next_poll(streams, tenant)) => true,
     }
+}
+
+/// Ends at some time of those that readers have to go elsewhere: spread over it, so that
+/// not all of them come back at once.
+async fn drained(draining: &CancellationToken, drain_delay: Duration, random: &Random) {
+    draining.cancelled().await;
+    let share = random.generator().random_range(0.0..1.0);
+    tokio::time::sleep(drain_delay.mul_f64(share)).await;
 }
 
 /// When a tenant's streams look though nobody told of anything: all of them at the same
@@ -215,4 +217,29 @@ fn next_poll(streams: &EventStreams, tenant: Uuid) -> Instant {
     let passed = (streams.started.elapsed() + POLL_EVERY).saturating_sub(offset);
     let rounds = (passed.as_secs_f64() / POLL_EVERY.as_secs_f64()).floor() + 1.0;
     streams.started + POLL_EVERY.mul_f64(rounds) + offset - POLL_EVERY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_ends_of_streams_are_spread_over_the_time_to_drain() {
+        const QUARTER: Duration = Duration::from_secs(1);
+        let draining = CancellationToken::new();
+        let random = Random::seeded(1);
+        let began = Instant::now();
+        draining.cancel();
+        let ends = (0..400).map(async |_| {
+            drained(&draining, QUARTER * 4, &random).await;
+            began.elapsed()
+        });
+        let ends = futures::future::join_all(ends).await;
+        for quarter in 0..4 {
+            let within =
+                |end: &&Duration| (QUARTER * quarter..QUARTER * (quarter + 1)).contains(*end);
+            let count = ends.iter().filter(within).count();
+            assert!((50..150).contains(&count), "{quarter}: {count}");
+        }
+    }
 }

@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn calls_go_together_and_each_gets_its_own_answer() {
         let group_commit = GroupCommit::new(Doubles::default());
         let asked = (0..200).map(|n| group_commit.submit(Uuid::nil(), n));

@@ -121,11 +121,7 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
     tx.enrolment_tokens().revoke_unused().await?;
     tx.sessions().end(&Default::default()).await?;
     tx.endpoints().revoke_all().await?;
-    let everything = Scope {
-        pair: None,
-        endpoint: None,
-        bundle: None,
-    };
+    let everything = Scope::default();
     disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
     tx.webhooks().delete_all().await?;
     tx.audit_log().append(&Actor::Platform, action).await?;

@@ -23,7 +23,15 @@
 //!     call.refuse(Reason::BUSY);
 //! }
 //! ```
-//! And content that is not verified has no bytes:
+//! A request has no bytes before its call has begun:
+//! ```compile_fail
+//! # use armour_protocol::v2::proxy::{Arrived, Undecided};
+//! fn bytes(call: Undecided) -> Vec<u8> {
+//!     let Arrived::Whole(content) = call.request else { return Vec::new() };
+//!     content.content().to_vec()
+//! }
+//! ```
+//! And content that is not verified has none at all:
 //! ```compile_fail
 //! # use armour_protocol::v2::{message::Response, proxy::Unverified};
 //! fn bytes(content: Unverified<Response>) -> Vec<u8> {

@@ -14,16 +14,20 @@ use crate::v2::{
     time::ProducerTime,
 };
 
-use super::{
-    incoming::{Arrived, Unverified},
-    keys::Incoming,
-    segment::SegmentHeader,
-};
+use super::{incoming::Arrived, keys::Incoming, segment::SegmentHeader};
 
-/// A ticket that the enclave accepted, and whose call has neither begun nor been refused.
-pub struct Undecided {
+/// A ticket that the enclave accepted, and whose content has not come, or was not what
+/// the consumer signed.
+pub struct Pending {
     context: Arc<Context>,
     incoming: Incoming<Request>,
+}
+
+/// A verified request, whose call has neither begun nor been refused. Nobody can read it.
+pub struct Undecided {
+    ticket: BodyHash,
+    begin_by: ProducerTime,
+    request: Arrived<Request>,
 }
 
 /// The call has begun.
@@ -31,14 +35,6 @@ pub struct Begun(BodyHash);
 
 /// The call has not begun and never will.
 pub struct Refused(BodyHash, Reason);
-
-/// Why a call was not begun.
-pub enum NotBegun {
-    /// The content is not what the consumer signed: it may come once more.
-    Invalid(Box<Undecided>, ContentError),
-    /// The ticket's time is over.
-    Late(Refused),
-}
 
 /// How a ticket ended: what its one receipt says.
 pub struct Conclusion {
@@ -52,22 +48,30 @@ pub(crate) enum Concluded {
     Aborted(Reason),
 }
 
-impl Undecided {
+impl Pending {
     /// What the enclave accepted.
     pub fn new(context: Arc<Context>, incoming: Incoming<Request>) -> Self {
         Self { context, incoming }
     }
 
-    /// Opens the request's first segment. It can be tried with other bytes if that fails.
+    /// Opens the request's first segment and verifies it.
     ///
     /// # Errors
-    /// [`ContentError`]; the bytes are not the ones that were sent.
+    /// [`ContentError`]: it is not what the consumer signed, which may still come.
     pub fn receive(
-        &self,
+        self,
         header: SegmentHeader,
         sealed: &[u8],
-    ) -> Result<Unverified<Request>, ContentError> {
-        self.incoming.open_first(header, sealed)
+    ) -> Result<Undecided, (Box<Self>, ContentError)> {
+        let opened = self.incoming.open_first(header, sealed);
+        match opened.and_then(|request| request.verified(&self.context)) {
+            Err(error) => Err((Box::new(self), error)),
+            Ok(request) => Ok(Undecided {
+                ticket: self.incoming.keys.body,
+                begin_by: self.incoming.begin_by,
+                request,
+            }),
+        }
     }
 
     /// Whether the ticket's time is over, so that its content need not be awaited.
@@ -75,32 +79,27 @@ impl Undecided {
         now > self.incoming.begin_by
     }
 
-    /// Verifies the content and begins the call, directly before the API's first byte.
+    /// Decides that the call never begins.
+    pub fn refuse(self, reason: Reason) -> Refused {
+        Refused(self.incoming.keys.body, reason)
+    }
+}
+
+impl Undecided {
+    /// Begins the call: to be done directly before the API's first byte.
     ///
     /// # Errors
-    /// [`NotBegun`]: no byte of the request can be read.
-    pub fn begin(
-        self,
-        request: Unverified<Request>,
-        now: ProducerTime,
-    ) -> Result<(Begun, Arrived<Request>), NotBegun> {
-        if self.is_late(now) {
-            return Err(NotBegun::Late(self.refuse(Reason::LATE)));
-        }
-        let ticket = self.incoming.keys.body;
-        let verified = match request.is_of(ticket) {
-            true => request.verified(&self.context),
-            false => Err(ContentError::Commitment),
-        };
-        match verified {
-            Ok(arrived) => Ok((Begun(ticket), arrived)),
-            Err(error) => Err(NotBegun::Invalid(Box::new(self), error)),
+    /// [`Refused`], late: no byte of the request can be read.
+    pub fn begin(self, now: ProducerTime) -> Result<(Begun, Arrived<Request>), Refused> {
+        match now > self.begin_by {
+            true => Err(self.refuse(Reason::LATE)),
+            false => Ok((Begun(self.ticket), self.request)),
         }
     }
 
     /// Decides that the call never begins.
     pub fn refuse(self, reason: Reason) -> Refused {
-        Refused(self.incoming.keys.body, reason)
+        Refused(self.ticket, reason)
     }
 }
 

@@ -6,7 +6,6 @@ use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::v2::{
-    body::BodyHash,
     checkpoint::{Checkpoint, CheckpointClaim, Place, SignedCheckpoint, read_tail},
     content::{Disclosure, Padding, Running},
     context::Context,
@@ -33,7 +32,6 @@ pub struct Unverified<S> {
     commitment: [u8; 32],
     cipher: SegmentCipher,
     place: Place,
-    message: BodyHash,
     side: PhantomData<S>,
 }
 
@@ -105,7 +103,6 @@ impl<S: Side> Incoming<S> {
             commitment: self.keys.commitment,
             cipher,
             place: self.keys.place,
-            message: self.keys.body,
             side: PhantomData,
         })
     }
@@ -136,11 +133,6 @@ impl Unverified<Response> {
 }
 
 impl<S: Side> Unverified<S> {
-    /// Whether it came with this message.
-    pub(super) fn is_of(&self, message: BodyHash) -> bool {
-        self.message == message
-    }
-
     /// Compares the content with what the signed head committed to.
     pub(super) fn verified(self, context: &Arc<Context>) -> Result<Arrived<S>, ContentError> {
         let content = &self.opened[self.content.clone()];
@@ -251,8 +243,8 @@ impl<S: Side> StreamReader<S> {
 mod tests {
     use super::*;
     use crate::v2::{
-        content::DigestKind, message::Request, proxy::MAX_PIECE, schedule::MessageKey,
-        suite::Suite, testing::context,
+        body::BodyHash, content::DigestKind, message::Request, proxy::MAX_PIECE,
+        schedule::MessageKey, suite::Suite, testing::context,
     };
 
     /// Whoever holds the key can send without end, but nobody holds it all.

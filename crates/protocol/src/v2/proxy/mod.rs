@@ -3,7 +3,8 @@
 //!
 //! Content that has not been verified has types whose bytes nobody can reach:
 //! [`Unverified`], and what a [`StreamReader`] holds. Only verifying by value yields
-//! [`Verified`]; and of a request only the one decision to begin it does.
+//! [`Verified`]. A request that is [`Pending`] or [`Undecided`] cannot be read either: it
+//! comes out of the one decision to begin it.
 
 mod buffer;
 mod decision;
@@ -15,7 +16,7 @@ mod screen;
 mod segment;
 
 pub use buffer::Verified;
-pub use decision::{Begun, Conclusion, NotBegun, Refused, Undecided};
+pub use decision::{Begun, Conclusion, Pending, Refused, Undecided};
 pub use incoming::{Arrived, Read, StreamReader, Unverified};
 pub use keys::{Incoming, Outgoing};
 pub use limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE};

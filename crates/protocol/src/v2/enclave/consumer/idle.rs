@@ -320,7 +320,7 @@ mod tests {
             let (_, ticket, _) = mixed.begin(claim, LocalTime(0), 1, &mut rng).unwrap();
             let ticket = ticket.sign(&SigningKey::from_bytes(&[1; 32]));
             let (_, error) = ready.accept(&ticket).err().unwrap();
-            assert_eq!(error, HeadError::KeyCommitment);
+            assert_eq!(error, HeadError::KeyCommitment.into());
         }
     }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::v2::{
     context::Context,
     enclave::core::{Core, LaneMark},
-    error::{HeadError, LanesError},
+    error::LanesError,
     gate::Gate,
     message::SignedTicket,
     mode::Reason,
@@ -20,7 +20,10 @@ use crate::v2::{
     transient::Transient,
 };
 
-use super::states::{Fresh, Opened};
+use super::{
+    standing::NotAccepted,
+    states::{Fresh, Opened},
+};
 
 /// A bundle as its producer holds it.
 pub struct Lanes {
@@ -35,14 +38,14 @@ pub struct Lanes {
 }
 
 /// Why a lane was not opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpeningError {
     /// Its number cannot be used.
     #[error(transparent)]
     Lanes(#[from] LanesError),
-    /// Its ticket is not the consumer's.
+    /// Its ticket is not one that opens it.
     #[error(transparent)]
-    Head(#[from] HeadError),
+    Ticket(#[from] NotAccepted),
 }
 
 impl Lanes {
@@ -74,8 +77,7 @@ impl Lanes {
         let number = ticket.message.header.lane;
         let replaced = self.replaced(ticket);
         self.check(number, replaced)?;
-        let opened = self.fresh(number).accept(ticket);
-        let opened = opened.map_err(|(_, error)| error)?;
+        let opened = self.fresh(number).accept(ticket)?;
         self.note(number);
         if let Some(replaced) = replaced {
             self.open.remove(&replaced);

@@ -1,6 +1,6 @@
 //! The producer's end of a lane.
 //!
-//! [`Fresh`] -ticket 0-> [`Opened`] -receipt-> [`Ready`]. [`Ready`] -ticket-> [`Accepted`]:
+//! [`Lanes`] -ticket 0-> [`Opened`] -receipt-> [`Ready`]. [`Ready`] -ticket-> [`Accepted`]:
 //! [`Answering`] a call, or [`Bare`] without content; each gives exactly one receipt and
 //! leads back to [`Ready`].
 
@@ -14,5 +14,5 @@ mod states;
 pub use answering::{BareAfter, Concluded};
 pub use lanes::{Lanes, OpeningError};
 pub use ready::Accepted;
-pub use standing::Standing;
-pub use states::{Answering, Bare, Fresh, Opened, Ready};
+pub use standing::{NotAccepted, Standing};
+pub use states::{Answering, Bare, Opened, Ready};

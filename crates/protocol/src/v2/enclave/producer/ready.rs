@@ -18,7 +18,7 @@ use crate::v2::{
 
 use super::{
     owed::{Owed, Said},
-    standing::{Standing, against, verify},
+    standing::{NotAccepted, Standing, against, verify},
     states::{Answering, Bare, Fresh, Opened, Ready},
 };
 
@@ -32,24 +32,13 @@ pub enum Accepted {
 
 impl Fresh {
     /// Accepts ticket 0. Its signature is verified before its share is used.
-    ///
-    /// # Errors
-    /// Any error leaves the lane as it was.
-    pub fn accept(self, ticket: &SignedTicket) -> Result<Opened, (Box<Self>, HeadError)> {
-        if let Err(error) = self.judge(ticket).and_then(only_next) {
-            return Err((Box::new(self), error));
-        }
-        match Owed::take(self.core, None, ticket) {
-            Ok((owed, _)) => Ok(Opened(owed)),
-            Err((core, error)) => Err((Box::new(Self { core }), error)),
-        }
+    pub(super) fn accept(self, ticket: &SignedTicket) -> Result<Opened, NotAccepted> {
+        self.judge(ticket)?.next()?;
+        let (owed, _) = Owed::take(self.core, None, ticket).map_err(|(_, error)| error)?;
+        Ok(Opened(owed))
     }
 
-    /// Judges a ticket without changing anything.
-    ///
-    /// # Errors
-    /// [`HeadError`]: it is not the consumer's, and proves nothing.
-    pub fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
+    fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
         verify(&self.core, ticket)?;
         let body = ticket.message.body();
         let first = BodyHash::opening(&self.core.context, self.core.lane);
@@ -60,16 +49,13 @@ impl Fresh {
     }
 
     /// A transient refusal of ticket 0.
-    ///
-    /// # Errors
-    /// [`HeadError`]: nothing is to be signed for this ticket.
-    pub fn put_off(
+    pub(super) fn put_off(
         &self,
         ticket: &SignedTicket,
         reason: Reason,
         after: u32,
-    ) -> Result<Unsigned<Transient>, HeadError> {
-        only_next(self.judge(ticket)?)?;
+    ) -> Result<Unsigned<Transient>, NotAccepted> {
+        self.judge(ticket)?.next()?;
         Ok(put_off(&self.core, ticket, reason, after))
     }
 }
@@ -110,14 +96,15 @@ impl Ready {
     /// Accepts the lane's next ticket. Its signature is verified before its share is used.
     ///
     /// # Errors
-    /// Any error leaves the lane as it was; [`HeadError::Unexpected`]: judge it.
-    pub fn accept(self, ticket: &SignedTicket) -> Result<Accepted, (Box<Self>, HeadError)> {
-        if let Err(error) = self.judge(ticket).and_then(only_next) {
+    /// [`NotAccepted`]; the lane is as it was.
+    pub fn accept(self, ticket: &SignedTicket) -> Result<Accepted, (Box<Self>, NotAccepted)> {
+        let judged = self.judge(ticket).map_err(NotAccepted::from);
+        if let Err(error) = judged.and_then(Standing::next) {
             return Err((Box::new(self), error));
         }
         let (owed, key) = match Owed::take(self.core, Some(&self.secret), ticket) {
             Ok(taken) => taken,
-            Err((core, error)) => return Err((Box::new(Self { core, ..self }), error)),
+            Err((core, error)) => return Err((Box::new(Self { core, ..self }), error.into())),
         };
         let head = &ticket.message;
         if !head.mode.has_content() {
@@ -145,14 +132,14 @@ impl Ready {
     /// A transient refusal of the next ticket: the same bytes may come again.
     ///
     /// # Errors
-    /// [`HeadError`]: nothing is to be signed for this ticket.
+    /// [`NotAccepted`]: nothing is to be signed for this ticket.
     pub fn put_off(
         &self,
         ticket: &SignedTicket,
         reason: Reason,
         after: u32,
-    ) -> Result<Unsigned<Transient>, HeadError> {
-        only_next(self.judge(ticket)?)?;
+    ) -> Result<Unsigned<Transient>, NotAccepted> {
+        self.judge(ticket)?.next()?;
         Ok(put_off(&self.core, ticket, reason, after))
     }
 
@@ -164,13 +151,6 @@ impl Ready {
     /// How far the lane has come.
     pub fn mark(&self) -> LaneMark {
         LaneMark::of(&self.receipt)
-    }
-}
-
-fn only_next(standing: Standing) -> Result<(), HeadError> {
-    match standing {
-        Standing::Next => Ok(()),
-        _ => Err(HeadError::Unexpected),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a ticket is to a lane.
 
+use thiserror::Error;
+
 use crate::v2::{
     body::Body,
     enclave::core::Core,
@@ -28,6 +30,26 @@ pub enum Standing {
         /// The exchange that this lane awaits.
         expected: u64,
     },
+}
+
+/// Why a ticket was not accepted. The lane is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotAccepted {
+    /// It is not the consumer's, and proves nothing.
+    #[error(transparent)]
+    Invalid(#[from] HeadError),
+    /// The consumer's incarnation signed it, but it is not the next.
+    #[error("not the ticket that this lane awaits")]
+    Stands(Standing),
+}
+
+impl Standing {
+    pub(super) fn next(self) -> Result<(), NotAccepted> {
+        match self {
+            Self::Next => Ok(()),
+            other => Err(NotAccepted::Stands(other)),
+        }
+    }
 }
 
 /// Checks that a ticket is of this lane and that the consumer's incarnation signed it.

@@ -8,7 +8,7 @@ use crate::{
 use super::owed::Owed;
 
 /// A lane that has not been opened.
-pub struct Fresh {
+pub(super) struct Fresh {
     pub(super) core: Core,
 }
 
