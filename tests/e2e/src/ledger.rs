@@ -39,6 +39,15 @@ impl Marks {
         Ok(Self(marks))
     }
 
+    /// Those of lanes that others are of as well.
+    pub fn of_lanes_in(mut self, others: &Self) -> Self {
+        self.0.retain(|mark| {
+            let mut others = others.0.iter();
+            others.any(|other| (other.bundle, other.lane) == (mark.bundle, mark.lane))
+        });
+        self
+    }
+
     /// Whether both ends have reported all of them, but those of bundles that are not in
     /// use any more.
     ///

@@ -1,7 +1,11 @@
 //! One trace from the application through both agents to the upstream and to the ledger,
 //! as a receiver of OTLP that none of us wrote sees it; and nobody on the way does.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use armour_api::{Policy, Reporting};
 use armour_e2e::{
@@ -13,7 +17,6 @@ use mock_collector::{MockServer, Protocol, ServerHandle};
 
 /// Made by the application; its last number says that it is recorded.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const SPAN: &str = "00f067aa0ba902b7";
 
 /// A span, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,12 +68,7 @@ async fn traced(policy: Policy) {
         ..Setup::default()
     };
     let system = System::set_up(setup).await.unwrap();
-    until_reported(&system).await.unwrap();
     system.hop.record();
-    let request = system.http.get(format!("{}/echo?id=traced", system.base));
-    let request = request.header("traceparent", format!("00-{TRACE}-{SPAN}-01"));
-    let answer = request.send().await.unwrap();
-    assert!(answer.status().is_success());
 
     let find = |spans: &HashSet<Seen>, service: &str, name: &str, parent: &str| {
         let is = |one: &&Seen| one.service == service && one.name == name && one.parent == parent;
@@ -88,17 +86,32 @@ async fn traced(policy: Policy) {
         ("armour-control-plane", "POST /v1/endpoint/reports"),
         ("armour-control-plane", "armour.ledger"),
     ];
-    let holds = |spans: &HashSet<Seen>, chain: &[(&str, &str)]| {
-        let mut parent = SPAN.to_owned();
+    let holds = |spans: &HashSet<Seen>, caller: &str, chain: &[(&str, &str)]| {
+        let mut parent = caller.to_owned();
         chain.iter().all(|(service, name)| {
             let found = find(spans, service, name, &parent);
             parent = found.as_ref().map(|one| one.id.clone()).unwrap_or_default();
             found.is_some()
         })
     };
-    let whole = until("the whole trace", || async {
-        let spans = spans_of(&collector, TRACE).await;
-        holds(&spans, &chain) && holds(&spans, &to_ledger)
+    let calls = AtomicU64::new(0);
+    let whole = until("a whole trace", || async {
+        let caller = format!("{:016x}", 1 + calls.fetch_add(1, Ordering::Relaxed));
+        let traceparent = format!("00-{TRACE}-{caller}-01");
+        // What was done before is reported apart, or another call has to be traced: it may
+        // have had a lane to open, or met an empty exchange.
+        until_reported(&system).await.unwrap();
+        let request = system.http.get(format!("{}/echo?id=traced", system.base));
+        let answer = request.header("traceparent", traceparent).send().await;
+        assert!(answer.unwrap().status().is_success());
+        for _ in 0..100 {
+            let spans = spans_of(&collector, TRACE).await;
+            if holds(&spans, &caller, &chain) && holds(&spans, &caller, &to_ledger) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        false
     });
     if let Err(error) = whole.await {
         panic!("{error}: {:#?}", spans_of(&collector, TRACE).await);

@@ -7,12 +7,7 @@ use armour_api::{AuditEntry, Bundle, BundleState, LaneHead, RecordedTicket};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::{
-    ledger::{heads, until_reported},
-    load::Tally,
-    process::program,
-    system::System,
-};
+use crate::{ledger::heads, load::Tally, process::program, system::System};
 
 /// What was recorded, and what of it is wrong.
 #[derive(Debug, Default)]
@@ -33,13 +28,12 @@ pub struct History {
     pub audit_holds: bool,
 }
 
-/// Waits until both ends have reported what they did, and stops the agents: from then on
-/// the ledger stands still.
+/// Stops the agents, which report what they did before they end: from then on the ledger
+/// stands still.
 ///
 /// # Errors
-/// If an end does not report, or an agent does not end cleanly.
+/// If an agent does not end cleanly.
 pub async fn settle(system: &mut System) -> anyhow::Result<()> {
-    until_reported(system).await?;
     // The consumer first: the producer answers what is still under way.
     system.consumer.stop().await?;
     system.producer.stop().await

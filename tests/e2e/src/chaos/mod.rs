@@ -177,6 +177,7 @@ async fn unexpected(system: &System, outcome: &Outcome) -> Option<String> {
 async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
     let number = outcome.thefts.0 + outcome.thefts.1;
     let before = system.collisions().await?;
+    let owned = Marks::at_heads(system, 0).await?;
     let thief = match steal_memory(system, &format!("thief-{number}")).await {
         Ok(thief) => thief,
         Err(_) => {
@@ -188,7 +189,7 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
     // The owner goes on: its callers, its heartbeats. What both ends report of a lane after
     // the thief is gone shows that the thief has spent no ticket of it.
     let thief = served.then_some(thief);
-    let later = Marks::at_heads(system, 1).await?;
+    let later = Marks::at_heads(system, 1).await?.of_lanes_in(&owned);
     let collided = async || system.collisions().await.is_ok_and(|count| count > before);
     until("a collision", || async {
         collided().await || (!served && later.are_reported(system).await.unwrap_or(false))
@@ -205,9 +206,14 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
             .false_or_missed
             .push(format!("theft {number} was missed")),
     }
-    if found {
-        re_arm(system).await?;
+    if !found {
+        // In a lane that its owner has not opened yet a ticket may have been left behind,
+        // which would be found at any time from now on.
+        let operator = &system.operator;
+        let why = "a theft without a collision";
+        operator.disconnect_pair(system.pair, why).await?;
     }
+    re_arm(system).await?;
     until("a protected call after a theft", || async {
         system.get("/echo?id=ready").await.is_ok()
     })
