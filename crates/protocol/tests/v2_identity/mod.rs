@@ -4,3 +4,4 @@ mod control_plane;
 mod parsers;
 mod restarts;
 mod thefts;
+mod vectors;

@@ -4,6 +4,7 @@ use armour_protocol::v2::identity::{
     body::{LinkBody, LinkKind},
     certificate::{Certificate, Certifier, Pin, Role, Subject, UnixTime},
     link::{LinkEvidence, SignedLink},
+    peer::KnownPeer,
     start::SignedStart,
     starting::StartRecord,
 };
@@ -28,6 +29,7 @@ fn parse_all(bytes: &[u8]) {
     let _ = Certificate::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = SignedStart::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = StartRecord::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = KnownPeer::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = SignedLink::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = LinkEvidence::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     for kind in KINDS {
@@ -69,6 +71,11 @@ fn corpus() -> Vec<Vec<u8>> {
     let renewing = renewing.unwrap_or_else(|_| panic!("it can be signed"));
     out.push(renewing.link().to_bytes());
     out.push(renewing.link().evidence().to_bytes());
+    let mut peer = KnownPeer::new(ENDPOINT);
+    let start = started.incarnation.start();
+    peer.take_start(start, &pin.key).unwrap();
+    peer.take_renewal(renewing.link()).unwrap();
+    out.push(peer.to_bytes());
     out
 }
 

@@ -4,11 +4,14 @@
 use ed25519_dalek::VerifyingKey;
 use thiserror::Error;
 
+use crate::v2::{VERSION, fields::Reader};
+
 use super::{
     body::{LinkBody, NewKeys},
     error::IdentityError,
     link::SignedLink,
     mark::{Incarnated, LinkMark},
+    read,
     start::{SignedStart, StartHash},
 };
 
@@ -52,6 +55,45 @@ impl KnownPeer {
             endpoint,
             known: None,
         }
+    }
+
+    /// What is kept, so that it is known after the enclave's next start as well.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&self.endpoint);
+        out.extend_from_slice(&self.highest().to_be_bytes());
+        if let Some(known) = &self.known {
+            out.extend_from_slice(&known.start.0);
+            out.extend_from_slice(known.keys.key.as_bytes());
+            out.extend_from_slice(&known.keys.hpke_key);
+            out.extend_from_slice(&known.since.k.to_be_bytes());
+            out.extend_from_slice(&known.since.hash.0);
+        }
+        out
+    }
+
+    /// Reads what [`KnownPeer::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`] or [`IdentityError::Version`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let mut reader = Reader::new(bytes);
+        read::version(&mut reader)?;
+        let endpoint = reader.array()?;
+        let known = match reader.u64()? {
+            0 => None,
+            counter => Some(Known {
+                counter,
+                start: StartHash(reader.array()?),
+                keys: NewKeys {
+                    key: read::key(&mut reader)?,
+                    hpke_key: reader.array()?,
+                },
+                since: LinkMark::read(&mut reader)?,
+            }),
+        };
+        reader.end()?;
+        Ok(Self { endpoint, known })
     }
 
     /// The highest start counter that was seen; 0 for none.
@@ -216,6 +258,9 @@ mod tests {
             }
         }
         assert_eq!(peer.keys(), Some(endpoint.incarnation.keys()));
+        assert_eq!(KnownPeer::from_bytes(&peer.to_bytes()), Ok(peer.clone()));
+        let unknown = KnownPeer::new([1; 16]);
+        assert_eq!(KnownPeer::from_bytes(&unknown.to_bytes()), Ok(unknown));
         // A start that is known already does not bring its first key back.
         take(&mut peer, &endpoint).unwrap();
         assert_eq!(peer.keys(), Some(endpoint.incarnation.keys()));
