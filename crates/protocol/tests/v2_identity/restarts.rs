@@ -323,7 +323,7 @@ fn pick<T>(from: &[T], which: u8) -> Option<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn no_order_of_honest_events_accuses(steps in steps(), fails_over in any::<bool>()) {
