@@ -19,6 +19,7 @@ mod v2_attacks;
 mod v2_clones;
 mod v2_common;
 mod v2_exchange;
+mod v2_identity;
 mod v2_interleavings;
 mod v2_parsers;
 #[cfg(feature = "state-export")]

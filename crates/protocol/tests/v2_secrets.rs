@@ -10,6 +10,12 @@ use std::{
 use armour_protocol::v2::{
     enclave::{consumer, producer},
     gate::Gate,
+    identity::{
+        chain::{Chain, InFlight},
+        incarnation::Incarnation,
+        keep::Keep,
+        starting::{StartRecord, Started, Starting},
+    },
     message::{Receipt, Request, Response, Ticket},
     proof::Unsigned,
     proxy::{
@@ -48,7 +54,13 @@ secret!(
     DueCheckpoint<Request>,
     StreamReader<Response>,
     Verified,
-    // Each is decided once.
+    Starting,
+    Started,
+    Incarnation,
+    InFlight,
+    Keep<Starting>,
+    // Each is decided or used once.
+    Chain,
     Pending,
     Undecided,
     Begun,
@@ -72,6 +84,9 @@ unreadable!(
     Pending,
     Undecided,
 );
+
+// One record makes one start.
+assert_not_impl_any!(StartRecord: Clone);
 
 // What is not signed is not sent.
 assert_not_impl_any!(Unsigned<Ticket>: AsRef<[u8]>, Debug, Clone);

@@ -10,6 +10,7 @@
 //! * [`content`], [`checkpoint`]: what is signed of content;
 //! * [`enclave`]: the state machines that hold roots;
 //! * [`proxy`]: what holds one-time keys and content;
+//! * [`identity`]: parties' keys, starts of an endpoint, and links to the control plane;
 //! * [`ledger`]: whether two runs of a lane's tickets and receipts agree;
 //! * [`retry`]: whether a call may go elsewhere.
 //!
@@ -45,6 +46,7 @@ pub mod envelope;
 pub mod error;
 mod fields;
 pub mod gate;
+pub mod identity;
 pub mod ledger;
 mod merkle;
 pub mod message;
