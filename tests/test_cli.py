@@ -26,7 +26,8 @@ NOT_FOR_OPERATORS = re.compile(r"/v1/(endpoint(/|$)|enrol(/|$)|auth/|logout$|ope
 class Cli:
     def __init__(self, folder, **environment):
         self.environment = {**os.environ, "ARMOUR_CONFIG": str(folder / "config.toml"),
-                            "HOME": str(folder), **environment}
+                            "ARMOUR_DATA_DIR": str(folder / "data"), "HOME": str(folder),
+                            **environment}
         self.folder = folder
 
     def run(self, *arguments, fails=False, **environment) -> str:
