@@ -15,8 +15,8 @@ impl KeyOwners for Arc<Authn> {
         let mut tx = self.store.tenant(token.tenant).await.ok()?;
         let route = Route::of(parts);
         // Whoever is refused here is refused by the handler too, which notes it.
-        verify(parts, self, &mut tx, &token, &route).await.ok()?;
-        Some(KeyOwner {
+        let verified = verify(parts, self, &mut tx, &token, &route).await.ok()?;
+        route.allows(verified.principal.role).then_some(KeyOwner {
             tx,
             credential: token.hash,
         })
