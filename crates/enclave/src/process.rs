@@ -11,8 +11,8 @@ use armour_protocol::envelope;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use crate::durable::{PRIVATE, write_whole};
 use crate::{
+    durable::{PRIVATE, write_whole},
     ipc::{self, Call, Reply},
     sandbox,
     state::{EnclaveState, Keys, kernel_rng},

@@ -1,10 +1,10 @@
 //! Starts the enclave, as policy wants it.
 
 use anyhow::{Context as _, bail};
+use armour_enclave::Enclave;
 use tokio::process::Child;
 
 use crate::options::{EnclaveHardening, Options};
-use armour_enclave::Enclave;
 
 /// Starts the enclave on the keys of the data folder, and makes sure that it is shut off
 /// as policy wants it.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Error, Suite,
     bundle::{BundleContext, BundleSecret},
@@ -16,6 +15,8 @@ use armour_protocol::{
     ticket::SignedTicket,
 };
 use ed25519_dalek::SigningKey;
+
+use crate::common::{World, accept, open, receive, seal};
 
 const SUITES: [Suite; 2] = [Suite::X25519, Suite::X25519MlKem768];
 

@@ -1,7 +1,8 @@
 //! Properties: whatever the network does to messages, a lane is disturbed by
 //! nothing but its own next message, and a body opens whole or not at all.
 
-use crate::common::{World, accept, open, receive, seal};
+use std::sync::Arc;
+
 use armour_protocol::{
     Error, Suite,
     bundle::BundleContext,
@@ -12,7 +13,8 @@ use armour_protocol::{
     ticket::SignedTicket,
 };
 use proptest::prelude::*;
-use std::sync::Arc;
+
+use crate::common::{World, accept, open, receive, seal};
 
 fn suites() -> impl Strategy<Value = Suite> {
     prop_oneof![Just(Suite::X25519), Just(Suite::X25519MlKem768)]

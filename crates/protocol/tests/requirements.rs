@@ -1,7 +1,6 @@
 //! The security model's requirements R1-R5 and R8, each as a test that takes
 //! the thief's view and tries.
 
-use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Error, Suite,
     consumer::IdleLane,
@@ -10,6 +9,8 @@ use armour_protocol::{
     schedule::{MessageKey, Root, Transcript},
 };
 use ed25519_dalek::SigningKey;
+
+use crate::common::{World, accept, open, receive, seal};
 
 const SUITES: [Suite; 2] = [Suite::X25519, Suite::X25519MlKem768];
 

@@ -11,7 +11,6 @@ use armour_protocol::v2::{
     message::{Evidence, SignedReceipt},
     suite::Suite,
 };
-
 use proptest::prelude::*;
 
 use crate::{

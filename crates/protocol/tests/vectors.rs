@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 
-use crate::common::{World, accept, open, receive, seal};
 use armour_protocol::{
     Suite, bundle::BundleSecret, envelope, ledger::Chain, message::share_digest,
 };
@@ -12,6 +11,8 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng},
 };
 use serde_json::{Value, json};
+
+use crate::common::{World, accept, open, receive, seal};
 
 /// Keeps what was drawn: ephemeral secrets, in their order.
 pub struct Recording {

@@ -1,7 +1,8 @@
 //! Events for those who watch.
 
-use crate::{error::Result, new_event::NewEvent, page::PAGE, store::Store, tx::Tx};
 use armour_api::Event;
+
+use crate::{error::Result, new_event::NewEvent, page::PAGE, store::Store, tx::Tx};
 
 /// The channel on which a tenant's id is notified when it has new events.
 pub const EVENTS_CHANNEL: &str = "armour_events";

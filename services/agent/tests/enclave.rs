@@ -1,8 +1,9 @@
 //! Two real enclave processes, a consumer's and a producer's, and the proxy's
 //! view of them.
 
-use crate::common::{LANE, accept, ends};
 use armour_enclave::{Enclave, ipc::Accepted};
+
+use crate::common::{LANE, accept, ends};
 
 #[tokio::test]
 async fn both_ends_derive_the_same_keys_in_both_suites() {

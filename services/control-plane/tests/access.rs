@@ -1,9 +1,6 @@
 //! Credentials: API tokens that expire and rotate, access tokens that are worth
 //! nothing without their key, sessions that only their page can use.
 
-use crate::common::{
-    As, PATIENCE, World, app_in, bound, call, database, replica, serve, still, until,
-};
 use armour_ambient::Ambient;
 use armour_api::{ApiToken, AuditEntry, CreatedSecret, Page, Policy};
 use armour_client::{Client, dpop};
@@ -12,6 +9,10 @@ use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::common::{
+    As, PATIENCE, World, app_in, bound, call, database, replica, serve, still, until,
+};
 
 async fn status(base: &str, token: &str, path: &str) -> u16 {
     call(As::Bearer(token), "GET", &format!("{base}{path}"), None)

@@ -1,8 +1,9 @@
 //! The REST API's manners: documents, tenancy, tokens, repeats, bad input.
 
-use crate::common::{self, As, World, database, replica};
 use armour_api::{AuditEntry, CreatedSecret, Enrol, Page, Pair, Party, Policy, Role};
 use armour_client::Client;
+
+use crate::common::{self, As, World, database, replica};
 
 #[test]
 fn openapi_document_is_the_committed_one() {

@@ -1,6 +1,5 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
-use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
 use armour_ambient::Ambient;
 use armour_api::{
     AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
@@ -17,6 +16,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::NaiveDate;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+
+use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
 
 #[tokio::test]
 async fn every_entry_and_every_growth_is_proven() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, until};
 use armour_ambient::Ambient;
 use armour_api::Policy;
 use armour_control_plane::{app::App, config::Config};
@@ -10,6 +9,8 @@ use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
 use tokio::time::Instant;
+
+use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, until};
 
 /// Status and what is said.
 async fn ask(url: &str) -> (u16, String) {

@@ -1,11 +1,12 @@
 //! Tenants see nothing of each other: every route, every table.
 
-use crate::common::{As, World, bound, call, database, history, replica, report, routes};
 use armour_ambient::Ambient;
 use armour_api::{Policy, Role};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
+
+use crate::common::{As, World, bound, call, database, history, replica, report, routes};
 
 /// What only tenant A has: in no answer to B may it appear.
 const MARK: &str = "only-of-tenant-a";

@@ -1,10 +1,6 @@
 //! Secrets at rest: rotation under traffic, retired and wrong keys, shredding, and
 //! a dump of the database that holds none of them.
 
-use crate::common::{
-    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
-    replica_with, serve,
-};
 use armour_ambient::Ambient;
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
@@ -19,6 +15,11 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use serde_json::{Value, json};
+
+use crate::common::{
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
+    replica_with, serve,
+};
 
 fn both_keys() -> String {
     format!("1:{},2:{}", MASTER_KEYS[0], MASTER_KEYS[1])

@@ -1,10 +1,11 @@
 //! The ledger against a real PostgreSQL and two replicas.
 
-use crate::common::{World, app_in, database, history, replica, report, serve, still};
 use armour_api::{AuditEntry, BundleState, Page, Policy, ReportVerdict, Role};
 use armour_protocol::ticket::SignedTicket;
 use chrono::Duration;
 use uuid::Uuid;
+
+use crate::common::{World, app_in, database, history, replica, report, serve, still};
 
 #[tokio::test]
 async fn reports_extend_repeat_leave_gaps_and_collide() {

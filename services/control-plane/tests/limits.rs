@@ -1,10 +1,11 @@
 //! Quotas and rates: told, kept to, and the same for all replicas.
 
-use crate::common::{As, PLATFORM, World, call, database, enrol, replica, until};
 use armour_ambient::Ambient;
 use armour_api::{Policy, Quotas, Role};
 use armour_client::Client;
 use serde_json::json;
+
+use crate::common::{As, PLATFORM, World, call, database, enrol, replica, until};
 
 async fn set(base: &str, world: &World, quotas: &Quotas) {
     let url = format!("{base}/v1/tenants/{}/quotas", world.tenant);

@@ -1,10 +1,11 @@
 //! A database restored to an earlier state: no spent ticket is taken, nobody is
 //! taken for a thief, and endpoints go on. The backup is PostgreSQL's own copy.
 
-use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report, until};
 use armour_api::{AuditEntry, BundleState, LogRestart, Page, Policy, ReportVerdict, Role};
 use armour_transparency::pin::{FENCE, Pin};
 use serde_json::json;
+
+use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report, until};
 
 /// A copy of a database, as a backup is one.
 async fn copy(database: &str) -> String {

@@ -1,9 +1,10 @@
 //! Each cell of `docs/roles.md`, tried with real credentials.
 
-use crate::common::{As, PLATFORM, World, call, database, replica, routes};
 use armour_api::{CreatedSecret, Policy};
 use armour_control_plane::identity::authz;
 use serde_json::json;
+
+use crate::common::{As, PLATFORM, World, call, database, replica, routes};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/roles.md");
 

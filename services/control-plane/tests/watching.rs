@@ -1,13 +1,14 @@
 //! What people watch and look for: pairs by search and order, changes that would
 //! overwrite another's, a lane's tickets, the tenant at a glance.
 
-use crate::common::{As, PLATFORM, World, call, database, history, replica_with, report, until};
 use armour_api::{
     Bundle, Endpoint, Heartbeat, NewPair, Obedience, Overview, Page, Pair, Policy, RecordedTicket,
     Role, System,
 };
 use armour_client::Client;
 use serde_json::json;
+
+use crate::common::{As, PLATFORM, World, call, database, history, replica_with, report, until};
 
 #[tokio::test]
 async fn pairs_are_found_in_every_order_without_a_gap() {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use armour_enclave::binding::LaneId;
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -15,8 +16,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use armour_enclave::binding::LaneId;
 
 use crate::control_plane::grant::Grant;
 

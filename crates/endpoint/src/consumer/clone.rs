@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use armour_api::{BundleState, Pair, PairState, Policy};
+use armour_enclave::{Enclave, stolen::Stolen};
 use armour_listener::Limits;
 use chrono::DateTime;
 use ed25519_dalek::VerifyingKey;
@@ -28,7 +29,6 @@ use crate::{
     control_plane::{grant::Grant, reporter::Reporter, session::Session},
     wire::http_client::{HttpVersion, Trust},
 };
-use armour_enclave::{Enclave, stolen::Stolen};
 
 /// Everything a consumer's agent knows.
 #[derive(Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
 use armour_api::{Problem, ReportVerdict, Reporting};
+use armour_enclave::{EnclaveError, ipc::Keyed};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
 use axum::body::Body;
 use bytes::Bytes;
@@ -31,7 +32,6 @@ use crate::{
         problem::Refusal,
     },
 };
-use armour_enclave::{EnclaveError, ipc::Keyed};
 
 /// Attempts to read on after a response was cut without any progress.
 const FUTILE_READS: u32 = 3;

@@ -1,12 +1,12 @@
 //! Whether the ledger's heads of lanes are our own work.
 
 use armour_api::{BundleStatus, Heartbeat};
+use armour_enclave::binding::LaneId;
 
 use super::{
     bundle::Bundle,
     pair::{ConsumerPair, LAST_CHECK},
 };
-use armour_enclave::binding::LaneId;
 
 impl ConsumerPair {
     /// The ledger may hold nothing in our name that we did not do. What is not ours

@@ -10,6 +10,7 @@ use std::{
 };
 
 use armour_api::Pair;
+use armour_enclave::Enclave;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::{
     control_plane::{reporter::Reporter, session::Session},
     wire::{http_client::HttpClient, problem::Refusal, problem_type::ProblemType},
 };
-use armour_enclave::Enclave;
 
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";

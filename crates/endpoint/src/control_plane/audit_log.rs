@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use armour_api::{BundleGrant, DrawBundle, Role};
 use armour_client::{Client, ClientError};
+use armour_enclave::durable::{SHARED, append_line, write_whole};
 use armour_transparency::pin::{Claimed, Pin};
 use backon::Retryable as _;
 use tokio::sync::Mutex;
@@ -16,7 +17,6 @@ use crate::{
     control_plane::grant::{GrantError, Wanted},
     state::issuance_counter::IssuanceCounter,
 };
-use armour_enclave::durable::{SHARED, append_line, write_whole};
 
 /// The pinned head, in memory and in the data folder.
 pub struct AuditLog(Mutex<Option<Pinned>>);

@@ -5,12 +5,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use armour_api::{BundleGrant, BundleState, Policy};
 use armour_client::ClientError;
+use armour_enclave::binding::Binding;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
 use thiserror::Error;
 use uuid::Uuid;
-
-use armour_enclave::binding::Binding;
 
 /// A bundle's binding, keys and policy.
 #[derive(Debug, Clone)]

@@ -6,6 +6,10 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role};
 use armour_client::{Client, ClientError};
+use armour_enclave::{
+    Enclave,
+    durable::{SHARED, write_whole},
+};
 use backon::Retryable as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
@@ -22,8 +26,6 @@ use crate::{
     },
     options::Options,
 };
-use armour_enclave::Enclave;
-use armour_enclave::durable::{SHARED, write_whole};
 
 /// Who this agent is; kept in the data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::BundleState;
+use armour_enclave::{Enclave, EnclaveError};
 use armour_protocol::ticket::SignedTicket;
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
@@ -16,7 +17,6 @@ use crate::{
     },
     wire::{problem::Refusal, problem_type::ProblemType},
 };
-use armour_enclave::{Enclave, EnclaveError};
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
 const STRIPES: usize = 16;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use armour_api::{BundleStatus, Event, EventKind};
+use armour_enclave::Enclave;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -12,7 +13,6 @@ use crate::control_plane::{
     reporter::Reporter,
     session::{Session, Watcher},
 };
-use armour_enclave::Enclave;
 
 /// The producer's agent.
 pub struct ProducerEndpoint {

@@ -5,11 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use armour_enclave::{binding::LaneId, ipc::Keyed};
 use armour_protocol::ticket::SignedTicket;
 use ed25519_dalek::VerifyingKey;
 
 use super::response_log::ResponseLog;
-use armour_enclave::{binding::LaneId, ipc::Keyed};
 
 /// An accepted ticket and what became of it.
 pub struct Exchange {

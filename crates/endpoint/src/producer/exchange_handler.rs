@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use armour_api::{ReportVerdict, Reporting};
+use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
 use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
 use axum::{
     Router,
@@ -27,7 +28,6 @@ use crate::{
         problem_type::ProblemType,
     },
 };
-use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
 
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);

@@ -1,5 +1,9 @@
 //! Messages between agents: a head, then sealed segments.
 
+use armour_enclave::{
+    Enclave, EnclaveError,
+    ipc::{Keyed, Signed},
+};
 use armour_protocol::{
     Error as ProtocolError,
     message::{RESPONSE_FIXED_LEN, RequestHead, ResponseHead},
@@ -18,10 +22,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::wire::bhttp;
-use armour_enclave::{
-    Enclave, EnclaveError,
-    ipc::{Keyed, Signed},
-};
 
 /// The path that a producer's agent serves.
 pub const EXCHANGE_PATH: &str = "/armour/v1/exchange";

@@ -1,16 +1,13 @@
 //! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
 //! resumed by `Last-Event-ID`.
 
-use crate::identity::authn::Authn;
-use axum::extract::FromRef;
-use std::sync::Arc;
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use armour_ambient::Random;
 use armour_api::Event;
 use armour_storage::Tx;
 use axum::{
-    extract::State,
+    extract::{FromRef, State},
     http::HeaderMap,
     response::sse::{self, KeepAlive, Sse},
 };
@@ -30,7 +27,7 @@ use crate::{
         notifier::EventNotifier,
     },
     http::problem::{ApiError, ApiResult},
-    identity::authn::{EndpointAuth, Member},
+    identity::authn::{Authn, EndpointAuth, Member},
     platform::{group_commit::GroupCommit, instruments::METRICS},
 };
 

@@ -1,18 +1,19 @@
 //! `/v1/collisions`: with the evidence that anyone can check.
 
-use crate::identity::authn::Authn;
-use armour_api::{Collision, Evidence, Page};
-use axum::Json as Answer;
-use axum::extract::FromRef;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use std::sync::Arc;
+
+use armour_api::{Collision, Evidence, Page};
+use axum::{Json as Answer, extract::FromRef};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     audit::proofs::key_proof,
-    http::extract::{Cursor, Id, Params},
-    http::problem::ApiResult,
-    identity::authn::Member,
+    http::{
+        extract::{Cursor, Id, Params},
+        problem::ApiResult,
+    },
+    identity::authn::{Authn, Member},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>

@@ -1,19 +1,24 @@
 //! `/v1/tenants/{id}/fence`, `/v1/endpoint/log/restart`: going on after a restore.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, ProblemType, Reason};
 use armour_storage::{Actor, StorageError, Store, TenancyAction, Tx};
 use armour_transparency::head::{TreeHead, public_key};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::extract::{Id, Json, check_text},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::{EndpointAuth, Platform},
+    http::{
+        extract::{Id, Json, check_text},
+        problem::{ApiError, ApiResult},
+    },
+    identity::authn::{Authn, EndpointAuth, Platform},
     ledger::fence::{FENCE, fence},
 };
 

@@ -7,13 +7,14 @@ mod fences;
 pub mod record;
 mod reports;
 
-use self::record::Ledger;
-use crate::identity::authn::Authn;
-use crate::platform::group_commit::GroupCommit;
+use std::sync::Arc;
+
 use armour_storage::Store;
 use axum::extract::FromRef;
-use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
+
+use self::record::Ledger;
+use crate::{identity::authn::Authn, platform::group_commit::GroupCommit};
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>

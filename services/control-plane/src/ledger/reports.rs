@@ -1,18 +1,23 @@
 //! `/v1/endpoint/reports`: both ends report the tickets they issued or accepted.
 
+use std::sync::Arc;
+
 use armour_api::{ReportTickets, ReportVerdict, ReportedTickets, TicketReport};
 use armour_protocol::{ledger::ENTRY_LEN, ticket::TicketHash};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State};
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry::KeyValue;
-use std::sync::Arc;
 use tracing::Instrument;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::extract::Json,
-    http::problem::{ApiError, ApiResult},
+    http::{
+        extract::Json,
+        problem::{ApiError, ApiResult},
+    },
     identity::authn::{self, Authn, EndpointToken},
     ledger::record::{Call, Ledger, Report, ReportOutcome},
     platform::{group_commit::GroupCommit, instruments::METRICS},

@@ -1,19 +1,20 @@
 //! `/v1/bundles`: as operators see them.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket};
 use armour_protocol::Suite;
-use axum::Json as Answer;
-use axum::extract::FromRef;
+use axum::{Json as Answer, extract::FromRef};
 use serde::Deserialize;
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    http::extract::{Id, Json, Params, check_text},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::Member,
+    http::{
+        extract::{Id, Json, Params, check_text},
+        problem::{ApiError, ApiResult},
+    },
+    identity::authn::{Authn, Member},
     ledger::collision::{Scope, disconnect as cut},
 };
 

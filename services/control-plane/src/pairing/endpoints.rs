@@ -1,17 +1,18 @@
 //! `/v1/endpoints`: enrolled agents, as operators see them.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{Endpoint, Page, Reason};
 use armour_storage::{NewEvent, PairingAction};
-use axum::Json as Answer;
-use axum::extract::FromRef;
-use std::sync::Arc;
+use axum::{Json as Answer, extract::FromRef};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::extract::{Cursor, Id, Json, Params, check_text},
-    http::problem::ApiResult,
-    identity::authn::Member,
+    http::{
+        extract::{Cursor, Id, Json, Params, check_text},
+        problem::ApiResult,
+    },
+    identity::authn::{Authn, Member},
     ledger::collision::{Scope, disconnect},
 };
 

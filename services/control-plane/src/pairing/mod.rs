@@ -10,11 +10,12 @@ pub mod lost_endpoints;
 mod pairs;
 mod parties;
 
-use crate::identity::authn::Authn;
-use crate::identity::oidc::Oidc;
-use axum::extract::FromRef;
 use std::sync::Arc;
+
+use axum::extract::FromRef;
 use utoipa_axum::router::OpenApiRouter;
+
+use crate::identity::{authn::Authn, oidc::Oidc};
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>

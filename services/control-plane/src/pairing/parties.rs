@@ -1,17 +1,18 @@
 //! `/v1/producers` and `/v1/consumers`: the same act for two roles.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{NewNamed, Page, Party, ProblemType, Role};
 use armour_storage::{Counted, PairingAction};
-use axum::extract::FromRef;
-use axum::{Json as Answer, http::StatusCode};
-use std::sync::Arc;
+use axum::{Json as Answer, extract::FromRef, http::StatusCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::extract::{Cursor, Id, Json, Params, check_text},
-    http::problem::ApiResult,
-    identity::authn::Member,
+    http::{
+        extract::{Cursor, Id, Json, Params, check_text},
+        problem::ApiResult,
+    },
+    identity::authn::{Authn, Member},
 };
 
 type Created = (StatusCode, Answer<Party>);

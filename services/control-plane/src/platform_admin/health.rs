@@ -1,11 +1,13 @@
 //! `/v1/health`: alive, and ready to serve.
 
-use axum::extract::FromRef;
 use std::time::Duration;
 
 use armour_api::{Health, ProblemType};
 use armour_storage::Store;
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{FromRef, State},
+};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

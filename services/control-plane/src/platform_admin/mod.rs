@@ -7,12 +7,14 @@ pub mod rotation;
 mod routes;
 pub mod upkeep;
 
-use self::health::Readiness;
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_storage::Store;
 use axum::extract::FromRef;
-use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
+
+use self::health::Readiness;
+use crate::identity::authn::Authn;
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>

@@ -1,23 +1,25 @@
 //! `/v1/platform/…` and `/v1/keys`: the service's own keys and its audit log.
 
+use std::sync::Arc;
+
 use armour_api::{
     AuditEntry, KeyRotation, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey, System,
 };
 use armour_storage::{Actor, AuditFilter, PlatformAction, Store};
-use axum::extract::FromRef;
 use axum::{
     Json as Answer,
-    extract::{Path, State},
+    extract::{FromRef, Path, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use serde_json::Value;
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::audit::routes::Before;
 use crate::{
-    http::extract::{Id, Json, Params},
-    http::problem::{ApiError, ApiResult},
+    audit::routes::Before,
+    http::{
+        extract::{Id, Json, Params},
+        problem::{ApiError, ApiResult},
+    },
     identity::authn::{Authn, Platform, signing},
     platform_admin::master_keys,
 };

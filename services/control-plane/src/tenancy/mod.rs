@@ -3,11 +3,13 @@
 mod overview;
 mod tenants;
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_storage::Store;
 use axum::extract::FromRef;
-use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
+
+use crate::identity::authn::Authn;
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>

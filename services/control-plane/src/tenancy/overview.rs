@@ -1,13 +1,15 @@
 //! `/v1/overview`: the tenant at a glance.
 
-use crate::identity::authn::Authn;
-use armour_api::Overview;
-use axum::Json as Answer;
-use axum::extract::FromRef;
 use std::sync::Arc;
+
+use armour_api::Overview;
+use axum::{Json as Answer, extract::FromRef};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{http::problem::ApiResult, identity::authn::Member};
+use crate::{
+    http::problem::ApiResult,
+    identity::authn::{Authn, Member},
+};
 
 pub fn routes<S>() -> OpenApiRouter<S>
 where

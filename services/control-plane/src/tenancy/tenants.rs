@@ -1,23 +1,30 @@
 //! `/v1/tenants`: for the platform's administrator.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{
     AccessRole, CreatedTenant, NewTenant, Overview, Page, ProblemType, Quotas, Tenant,
 };
 use armour_storage::{Actor, NewToken, Store, TenancyAction, Tx};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use serde::Deserialize;
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    http::etag::{IfMatch, Tagged, tagged},
-    http::extract::{Id, Json, Params, check_text},
-    http::problem::ApiResult,
-    identity::authn::{Member, Platform},
-    identity::token::{self, Kind},
+    http::{
+        etag::{IfMatch, Tagged, tagged},
+        extract::{Id, Json, Params, check_text},
+        problem::ApiResult,
+    },
+    identity::{
+        authn::{Authn, Member, Platform},
+        token::{self, Kind},
+    },
     ledger::collision::{Scope, disconnect},
 };
 

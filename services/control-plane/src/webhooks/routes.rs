@@ -1,21 +1,26 @@
 //! `/v1/webhooks`: receivers that are told of events, signed after Standard
 //! Webhooks.
 
-use crate::identity::authn::Authn;
-use crate::platform::egress::Egress;
+use std::sync::Arc;
+
 use armour_api::{CreatedWebhook, Delivery, EventKind, NewWebhook, Page, ProblemType, Webhook};
 use armour_storage::{Counted, WebhookAction};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use crate::{
-    http::extract::{Cursor, Id, Ids, Json, Params, check_text},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::Member,
+    http::{
+        extract::{Cursor, Id, Ids, Json, Params, check_text},
+        problem::{ApiError, ApiResult},
+    },
+    identity::authn::{Authn, Member},
+    platform::egress::Egress,
     webhooks::delivery::secret_name,
 };
 

@@ -1,8 +1,8 @@
 //! Bodies: how large, and how slow.
 
-use armour_api::ProblemType;
 use std::time::Duration;
 
+use armour_api::ProblemType;
 use axum::{
     body::{Body, to_bytes},
     extract::Request,

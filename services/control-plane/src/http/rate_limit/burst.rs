@@ -1,8 +1,8 @@
 //! Each replica's own limit, which holds off floods before anything is looked up.
 
-use armour_api::ProblemType;
 use std::{num::NonZeroU32, sync::Arc};
 
+use armour_api::ProblemType;
 use axum::{
     extract::{Request, State},
     http::header,

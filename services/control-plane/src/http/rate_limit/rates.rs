@@ -1,11 +1,11 @@
 //! Tenants' rates, which all replicas keep to together.
 
-use armour_api::ProblemType;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
+use armour_api::ProblemType;
 use armour_storage::Store;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};

@@ -1,22 +1,25 @@
 //! `/v1/api-tokens`: keys of programs and people, scoped by role.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{
     AccessRole, ApiToken, CreatedSecret, NewApiToken, Page, ProblemType, RotateApiToken,
 };
 use armour_storage::{Counted, IdentityAction, NewToken, StorageError};
-use axum::extract::FromRef;
-use axum::{Json as Answer, http::StatusCode};
+use axum::{Json as Answer, extract::FromRef, http::StatusCode};
 use chrono::{DateTime, Duration, Utc};
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    http::extract::{Cursor, Id, Json, Params, check_text},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::Member,
-    identity::token::{self, Kind},
+    http::{
+        extract::{Cursor, Id, Json, Params, check_text},
+        problem::{ApiError, ApiResult},
+    },
+    identity::{
+        authn::{Authn, Member},
+        token::{self, Kind},
+    },
 };
 
 type Created = (StatusCode, Answer<CreatedSecret>);

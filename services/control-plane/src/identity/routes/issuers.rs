@@ -1,21 +1,26 @@
 //! `/v1/issuers`: OpenID providers that a tenant trusts, for its people or for
 //! workloads that enrol.
 
-use crate::identity::authn::Authn;
-use crate::platform::egress::Egress;
+use std::sync::Arc;
+
 use armour_api::{
     AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType, WorkloadRule,
 };
 use armour_storage::{Counted, IdentityAction, client_secret};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State, http::StatusCode};
-use std::sync::Arc;
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::extract::{Id, Ids, Json, check_text},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::Member,
+    http::{
+        extract::{Id, Ids, Json, check_text},
+        problem::{ApiError, ApiResult},
+    },
+    identity::authn::{Authn, Member},
+    platform::egress::Egress,
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>

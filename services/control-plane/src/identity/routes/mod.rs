@@ -5,12 +5,15 @@ mod issuers;
 mod sessions;
 mod sign_in;
 
-use crate::identity::authn::Authn;
-use crate::identity::oidc::Oidc;
-use crate::platform::egress::Egress;
-use axum::extract::FromRef;
 use std::sync::Arc;
+
+use axum::extract::FromRef;
 use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    identity::{authn::Authn, oidc::Oidc},
+    platform::egress::Egress,
+};
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>

@@ -1,21 +1,28 @@
 //! `/v1/whoami`, `/v1/sessions`, `/v1/logout`: who one is, people's sessions and
 //! their end.
 
-use crate::identity::authn::Authn;
+use std::sync::Arc;
+
 use armour_api::{AccessRole, LoggedOut, Page, ProblemType, Session, Whoami};
 use armour_storage::{Actor, IdentityAction, SessionEnd, SessionScope, StorageError, id_token};
-use axum::extract::FromRef;
-use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Json as Answer,
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use axum_extra::extract::CookieJar;
-use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    http::extract::{Cursor, Id, Params},
-    http::problem::{ApiError, ApiResult},
-    identity::authn::{Member, cookie},
-    identity::oidc::{Oidc, logout::logout_url},
+    http::{
+        extract::{Cursor, Id, Params},
+        problem::{ApiError, ApiResult},
+    },
+    identity::{
+        authn::{Authn, Member, cookie},
+        oidc::{Oidc, logout::logout_url},
+    },
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>

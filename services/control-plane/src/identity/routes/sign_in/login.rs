@@ -1,8 +1,8 @@
 //! The first redirect: to the issuer.
 
-use armour_api::ProblemType;
 use std::sync::Arc;
 
+use armour_api::ProblemType;
 use axum::{extract::State, http::request::Parts, response::Response};
 use axum_extra::extract::CookieJar;
 use serde::Deserialize;
