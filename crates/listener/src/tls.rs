@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
 /// How often the files are looked at: certificates are renewed days before they expire.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Files of a listener's certificate; plain HTTP if absent.
 #[derive(Debug, Clone, Default, Args)]
@@ -130,7 +130,7 @@ async fn watch(current: std::sync::Weak<Current>, certificate: PathBuf, key: Pat
     let bytes = || Some((std::fs::read(&certificate).ok()?, std::fs::read(&key).ok()?));
     let mut seen = bytes();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let Some(current) = current.upgrade() else {
             return;
         };

@@ -148,11 +148,6 @@ impl AnsweringLane {
         )
     }
 
-    /// Whether this answers the opening exchange, which must be empty.
-    pub fn is_opening(&self) -> bool {
-        self.last.ticket.n == 0
-    }
-
     /// Makes the response's head and re-keys the producer's root.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ impl Tenants<'_> {
         .await?)
     }
 
-    /// The tenant after this one, those that were deleted left out; for workers,
+    /// The tenant after this one, those that were deleted left out; for jobs,
     /// as the platform.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 /// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(1000);
+const POLL_INTERVAL: Duration = Duration::from_millis(1000);
 
 /// A consumer's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -126,13 +126,13 @@ where
                 None => std::future::pending().await,
             }
         };
-        let hurried = tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => false,
+        let forced = tokio::select! {
+            () = tokio::time::sleep(POLL_INTERVAL) => false,
             () = hangup => true,
             () = sender.closed() => return,
         };
         let now = match read(&file) {
-            Ok(text) if text == seen && !hurried => continue,
+            Ok(text) if text == seen && !forced => continue,
             Ok(text) => text,
             // It may be about to be replaced.
             Err(error) => {
@@ -213,7 +213,7 @@ mod tests {
         std::fs::write(&file, "upstream = \"http://a\"").unwrap();
         let mut settings = of_file::<ProducerSettings>(&file).unwrap();
         std::fs::write(&file, "upstream = ").unwrap();
-        tokio::time::sleep(LOOK_EVERY * 2).await;
+        tokio::time::sleep(POLL_INTERVAL * 2).await;
         assert!(!settings.has_changed().unwrap());
         std::fs::write(&file, "upstream = \"http://b\"").unwrap();
         settings.changed().await.unwrap();

@@ -62,7 +62,7 @@ pub async fn acquire_lease(store: &Store, name: &str, seconds: f64) -> ApiResult
     Ok(acquired)
 }
 
-/// A failure is told and tried again.
+/// A failure is logged and tried again.
 async fn repeat(job: Job, stopping: CancellationToken) {
     loop {
         if let Err(error) = (job.run)().await {

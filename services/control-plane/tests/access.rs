@@ -392,6 +392,11 @@ async fn a_session_is_of_its_page_alone_and_ends() {
             answer.json().await.unwrap_or(Value::Null),
         )
     };
+    let planted = format!("%5F%5FHost-armour-session={cookie}");
+    let request = http
+        .get(format!("{base}/v1/whoami"))
+        .header("cookie", planted);
+    assert_eq!(request.send().await.unwrap().status(), 401);
     let (status, who) = ask("GET", "/v1/whoami", &[]).await;
     assert_eq!(
         (status, &who["name"], &who["role"]),

@@ -16,7 +16,7 @@ impl EventNotifier {
     /// Starts to listen to PostgreSQL, again and again, until cancelled.
     pub fn start(store: Store, stopping: CancellationToken) -> Self {
         let (sender, _) = broadcast::channel(1024);
-        let hub = Self(sender.clone());
+        let notifier = Self(sender.clone());
         tokio::spawn(stopping.run_until_cancelled_owned(async move {
             loop {
                 if let Err(error) = listen(&store, &sender).await {
@@ -25,7 +25,7 @@ impl EventNotifier {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }));
-        hub
+        notifier
     }
 
     /// Notices from now on.

@@ -24,7 +24,10 @@ const HEADER: &str = "idempotency-key";
 /// Says whose keys a call may use.
 pub trait KeyOwners: Clone + Send + Sync + 'static {
     /// The caller, if its credential is accepted; keys of anybody else are ignored.
-    fn find(&self, parts: &Parts) -> impl Future<Output = Option<KeyOwner>> + Send;
+    ///
+    /// # Errors
+    /// If that cannot be found out now.
+    fn find(&self, parts: &Parts) -> impl Future<Output = ApiResult<Option<KeyOwner>>> + Send;
 }
 
 /// Whose keys a call uses.
@@ -66,7 +69,7 @@ async fn with_key(
     let body = to_bytes(body, BODY_LIMIT)
         .await
         .map_err(|_| ApiError::new(ProblemType::TooLarge, "the body is too large"))?;
-    let Some(KeyOwner { mut tx, credential }) = owners.find(&parts).await else {
+    let Some(KeyOwner { mut tx, credential }) = owners.find(&parts).await? else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
     let tenant = tx.tenant_id();

@@ -76,6 +76,11 @@ impl ApiError {
         &self.detail
     }
 
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// 400: the request is not understood.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ProblemType::InvalidRequest, detail)

@@ -1,6 +1,6 @@
 //! What a collision does: the fail-safe disconnect.
 
-use armour_api::{CollisionKind, PairState};
+use armour_api::CollisionKind;
 use armour_protocol::ticket::SignedTicket;
 use armour_storage::{
     Actor, BundleRow, CollisionSummary, LedgerAction, NewCollision, NewEvent, Tx,
@@ -8,6 +8,7 @@ use armour_storage::{
 use opentelemetry::KeyValue;
 use uuid::Uuid;
 
+use super::disconnect::{Scope, disconnect};
 use crate::{http::problem::ApiResult, platform::instruments::METRICS};
 
 /// A proof that somebody else holds a consumer's state.
@@ -106,63 +107,4 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     )
     .await?;
     Ok(true)
-}
-
-/// Which bundles to disconnect; what is given narrows.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Scope {
-    /// Of this pair.
-    pub pair: Option<Uuid>,
-    /// Of this endpoint, on either side.
-    pub endpoint: Option<Uuid>,
-    /// This one.
-    pub bundle: Option<Uuid>,
-}
-
-/// Disconnects bundles and, if the scope names it, their pair; each with its
-/// event and audit entry.
-///
-/// # Errors
-/// If the database refuses.
-pub async fn disconnect(
-    tx: &mut Tx,
-    actor: &Actor,
-    scope: Scope,
-    reason: &str,
-) -> ApiResult<Vec<Uuid>> {
-    let bundles = tx
-        .bundles()
-        .disconnect(scope.pair, scope.endpoint, scope.bundle)
-        .await?;
-    METRICS.disconnects.add(bundles.len() as u64, &[]);
-    for bundle in &bundles {
-        let pair = tx.bundles().find(*bundle).await?.pair_id;
-        tx.events()
-            .record(NewEvent::BundleDisconnected {
-                pair,
-                bundle: *bundle,
-                reason,
-            })
-            .await?;
-        tx.audit_log()
-            .append(
-                actor,
-                LedgerAction::BundleDisconnect {
-                    id: *bundle,
-                    reason,
-                },
-            )
-            .await?;
-    }
-    if let Some(pair) = scope.pair
-        && tx.pairs().set_state(pair, PairState::Disconnected).await?
-    {
-        tx.events()
-            .record(NewEvent::PairDisconnected { pair, reason })
-            .await?;
-        tx.audit_log()
-            .append(actor, LedgerAction::PairDisconnect { id: pair, reason })
-            .await?;
-    }
-    Ok(bundles)
 }

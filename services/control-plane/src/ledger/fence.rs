@@ -7,12 +7,9 @@ use armour_storage::{Actor, FenceSummary, LedgerAction, NewEvent, Tx};
 
 use crate::{
     http::problem::ApiResult,
-    ledger::collision::{Scope, disconnect},
+    ledger::disconnect::{Scope, disconnect},
     platform::instruments::METRICS,
 };
-
-/// The action of a fence's audit entry.
-pub use armour_transparency::pin::FENCE;
 
 /// Fences a tenant: ends its bundles, people's sessions and unused enrolment tokens.
 /// `lost` says which entries are known to be lost, if somebody has shown any.

@@ -2,6 +2,7 @@
 
 pub mod collision;
 mod collisions;
+pub mod disconnect;
 pub mod fence;
 mod fences;
 pub mod record;

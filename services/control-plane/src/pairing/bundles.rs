@@ -15,7 +15,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, Member},
-    ledger::collision::{Scope, disconnect as cut},
+    ledger::disconnect::{self, Scope},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -134,7 +134,7 @@ async fn disconnect(
         bundle: Some(id),
         ..Scope::default()
     };
-    cut(&mut member.tx, &actor, scope, &reason.reason).await?;
+    disconnect::disconnect(&mut member.tx, &actor, scope, &reason.reason).await?;
     let bundle = member.tx.bundles().find(id).await?;
     member.tx.commit().await?;
     Ok(Answer(bundle))

@@ -13,7 +13,7 @@ use crate::{
         problem::ApiResult,
     },
     identity::authn::{Authn, Member},
-    ledger::collision::{Scope, disconnect},
+    ledger::disconnect::{Scope, disconnect},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>

@@ -6,10 +6,11 @@ use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -88,7 +89,7 @@ impl<W: BatchOperation> GroupCommit<W> {
     ) -> ApiResult<W::Answer> {
         let (sender, answer) = oneshot::channel();
         let starts = {
-            let mut queues = self.lock();
+            let mut queues = self.queues.lock();
             let queue = queues.entry(tenant).or_insert_with(|| Queue {
                 waiting: VecDeque::new(),
                 weight: 0,
@@ -127,7 +128,7 @@ impl<W: BatchOperation> GroupCommit<W> {
 
     /// The next group; none if nobody waits, and then nothing of this line is under way any more.
     fn next(&self, tenant: Uuid) -> Option<Vec<Waiting<W>>> {
-        let mut queues = self.lock();
+        let mut queues = self.queues.lock();
         let queue = queues.get_mut(&tenant)?;
         let mut group = Vec::new();
         let mut weight = 0;
@@ -188,15 +189,10 @@ impl<W: BatchOperation> GroupCommit<W> {
             Err(_) => Err(ApiError::internal("a panic while serving a group of calls")),
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Queue<W>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
 
     use super::*;
 
@@ -211,7 +207,7 @@ mod tests {
         type Answer = u64;
 
         async fn run(&self, _tenant: Uuid, requests: &[Arc<u64>]) -> ApiResult<Vec<u64>> {
-            self.groups.lock().unwrap().push(requests.len());
+            self.groups.lock().push(requests.len());
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             assert!(requests.iter().all(|request| **request != 99), "it panics");
             if requests.iter().any(|request| **request == 13) {
@@ -233,19 +229,9 @@ mod tests {
                 _ => assert_eq!(answer.unwrap(), n as u64 * 2),
             }
         }
+        assert!(*group_commit.operation.groups.lock().iter().max().unwrap() > 50);
         assert!(
-            *group_commit
-                .operation
-                .groups
-                .lock()
-                .unwrap()
-                .iter()
-                .max()
-                .unwrap()
-                > 50
-        );
-        assert!(
-            group_commit.lock().is_empty(),
+            group_commit.queues.lock().is_empty(),
             "nobody waits, nothing is kept"
         );
         // After a panic too calls are served.

@@ -25,7 +25,7 @@ use crate::{
         authn::{Authn, Member, Platform},
         token::{self, Kind},
     },
-    ledger::collision::{Scope, disconnect},
+    ledger::disconnect::{Scope, disconnect},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -147,7 +147,7 @@ async fn get_quotas(
     State(store): State<Store>,
     Id(id): Id,
 ) -> ApiResult<Tagged<Quotas>> {
-    Ok(tagged(look_at(&store, id).await?.quotas().get().await?))
+    Ok(tagged(read_tenant(&store, id).await?.quotas().get().await?))
 }
 
 /// Sets how much a tenant may have and ask; what it has already stays. With
@@ -189,12 +189,12 @@ async fn overview(
     Id(id): Id,
 ) -> ApiResult<Answer<Overview>> {
     Ok(Answer(
-        look_at(&store, id).await?.overview(store.now()).await?,
+        read_tenant(&store, id).await?.overview(store.now()).await?,
     ))
 }
 
 /// Begins a transaction of the platform's that reads of a tenant.
-async fn look_at(store: &Store, tenant: Uuid) -> ApiResult<Tx> {
+async fn read_tenant(store: &Store, tenant: Uuid) -> ApiResult<Tx> {
     let mut tx = store.platform().await?;
     tx.tenants().find(tenant).await?;
     tx.bind(tenant).await?;

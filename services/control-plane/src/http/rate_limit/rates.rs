@@ -1,14 +1,12 @@
 //! Tenants' rates, which all replicas keep to together.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use armour_api::ProblemType;
 use armour_storage::Store;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -96,7 +94,7 @@ impl Rates {
         let lease = store
             .lease_rate(tenant, name, WINDOW, limit, wanted)
             .await?;
-        let mut leased = lock(&self.0);
+        let mut leased = self.0.lock();
         if leased.len() > 100_000 {
             leased.retain(|_, leased| leased.until > Instant::now());
         }
@@ -122,7 +120,7 @@ impl Rates {
 
     /// From what this replica holds, unless it has to lease more.
     fn take_leased(&self, tenant: Uuid, class: Class) -> Option<RateState> {
-        let mut leased = lock(&self.0);
+        let mut leased = self.0.lock();
         let entry = leased.get_mut(&(tenant, class))?;
         // Nothing left for anybody needs no asking until the window ends.
         let known = entry.granted > 0 || entry.left == 0;
@@ -145,8 +143,4 @@ impl LeasedQuota {
             exceeded,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,12 @@
 //! What the response tells of the tenant's rate.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
+use parking_lot::Mutex;
 
 /// A tenant's window, in seconds.
 pub const WINDOW: i32 = 10;
@@ -17,16 +18,12 @@ pub struct RateLimitSlot(Arc<Mutex<Option<RateState>>>);
 impl RateLimitSlot {
     /// Leaves it.
     pub fn set(&self, state: RateState) {
-        *self.lock() = Some(state);
+        *self.0.lock() = Some(state);
     }
 
     /// Takes it, if there is any.
     pub fn take(&self) -> Option<RateState> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<RateState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().take()
     }
 }
 

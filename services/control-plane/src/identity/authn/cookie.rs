@@ -1,7 +1,7 @@
 //! Cookies of this host that scripts cannot read.
 
-use axum::http::request::Parts;
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use axum::http::{header, request::Parts};
+use axum_extra::extract::cookie::{Cookie, SameSite};
 use time::Duration;
 
 use crate::identity::token::{self, Kind, Token};
@@ -15,10 +15,15 @@ pub fn session(parts: &Parts) -> Option<Token> {
     token::parse(&value(parts, SESSION)?).filter(|token| token.kind == Kind::Session)
 }
 
-/// A cookie's value.
+/// A cookie's value. Its name is compared as it came: browsers hold a name to its prefix
+/// as it is sent, so one that only reads so once it is decoded may be any site's. Of two
+/// of a name the first counts.
 pub fn value(parts: &Parts, name: &str) -> Option<String> {
-    let jar = CookieJar::from_headers(&parts.headers);
-    jar.get(name).map(|cookie| cookie.value().to_owned())
+    let lines = parts.headers.get_all(header::COOKIE).iter();
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    let mut cookies = texts.flat_map(Cookie::split_parse).flatten();
+    let found = cookies.find(|cookie| cookie.name() == name)?;
+    Some(found.value().to_owned())
 }
 
 /// A cookie for this host that lasts so many seconds.
@@ -41,6 +46,29 @@ pub fn erase(name: &'static str) -> Cookie<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_only_decodes_to_a_cookies_is_another_sites() {
+        let read = |lines: &[&str]| {
+            let mut request = axum::http::Request::get("/");
+            for line in lines {
+                request = request.header(header::COOKIE, *line);
+            }
+            value(&request.body(()).unwrap().into_parts().0, SESSION)
+        };
+        let own = "a=1; __Host-armour-session=own";
+        assert_eq!(read(&["%5F%5FHost-armour-session=planted"]), None);
+        assert_eq!(
+            read(&["__Host-armour-session=own; %5F%5FHost-armour-session=planted"]),
+            Some("own".into())
+        );
+        // HTTP/2 may split them (RFC 9113, section 8.2.3). The first of a name counts.
+        assert_eq!(
+            read(&["b=2", own, "__Host-armour-session=later"]),
+            Some("own".into())
+        );
+        assert_eq!(read(&["__Host-armour-sessions=1"]), None);
+    }
 
     #[test]
     fn scripts_and_other_hosts_do_not_see_a_cookie() {

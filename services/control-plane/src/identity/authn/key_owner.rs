@@ -4,21 +4,63 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 
-use super::{authenticate::verify, credential::member_credential, route::Route, state::Authn};
-use crate::http::idempotency::{KeyOwner, KeyOwners};
+use super::{
+    authenticate::verify,
+    credential::member_credential,
+    route::Route,
+    state::Authn,
+    verified::{Refusal, Verified},
+};
+use crate::http::{
+    idempotency::{KeyOwner, KeyOwners},
+    problem::ApiResult,
+};
 
 impl KeyOwners for Arc<Authn> {
-    async fn find(&self, parts: &Parts) -> Option<KeyOwner> {
+    async fn find(&self, parts: &Parts) -> ApiResult<Option<KeyOwner>> {
         // The other calls check for themselves whether they repeat (a bundle supersedes
         // another, a report is compared).
-        let token = member_credential(parts).ok()?;
-        let mut tx = self.store.tenant(token.tenant).await.ok()?;
+        let Ok(token) = member_credential(parts) else {
+            return Ok(None);
+        };
+        let mut tx = self.store.tenant(token.tenant).await?;
         let route = Route::of(parts);
         // Whoever is refused here is refused by the handler too, which notes it.
-        let verified = verify(parts, self, &mut tx, &token, &route).await.ok()?;
-        route.allows(verified.principal.role).then_some(KeyOwner {
+        let verified = verify(parts, self, &mut tx, &token, &route).await;
+        Ok(may_use_keys(verified, &route)?.then_some(KeyOwner {
             tx,
             credential: token.hash,
-        })
+        }))
+    }
+}
+
+/// Whether the caller may; an error if nobody can say now, for then the call must not run
+/// as if it had no key.
+fn may_use_keys(verified: Result<Verified, Refusal>, route: &Route) -> ApiResult<bool> {
+    match verified {
+        Ok(verified) => Ok(route.allows(verified.principal.role)),
+        Err(refusal) if refusal.error.status().is_server_error() => Err(refusal.error),
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use armour_api::ProblemType;
+    use axum::http::Request;
+
+    use super::*;
+    use crate::{http::problem::ApiError, identity::authn::credential::invalid};
+
+    #[test]
+    fn a_call_does_not_run_without_its_key_because_the_database_is_away() {
+        let (parts, ()) = Request::post("/v1/api-tokens")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let route = Route::of(&parts);
+        let away = ApiError::new(ProblemType::Unavailable, "the database cannot be reached");
+        assert!(may_use_keys(Err(away.into()), &route).is_err());
+        assert!(!may_use_keys(Err(invalid().into()), &route).unwrap());
     }
 }

@@ -1,14 +1,11 @@
 //! Providers: discovered, remembered, and tokens checked with their keys.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::{Issuer, ProblemType};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use openidconnect::{IssuerUrl, ProviderMetadataWithLogout, core::CoreJsonWebKeySet};
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -60,7 +57,7 @@ impl Providers {
         url: &str,
         older_than: Duration,
     ) -> ApiResult<Arc<Provider>> {
-        let known = lock(&self.0).get(url).cloned();
+        let known = self.0.lock().get(url).cloned();
         if let Some(known) = known
             && known.since.elapsed() < older_than
         {
@@ -72,7 +69,7 @@ impl Providers {
                 format!("the issuer {url} cannot be used now: {why}"),
             )
         })?);
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         if known.len() > 10_000 {
             known.retain(|_, provider| provider.since.elapsed() < REMEMBERED);
         }
@@ -148,8 +145,4 @@ async fn discover(egress: &Egress, url: &str) -> Result<Provider, String> {
         keys,
         since: Instant::now(),
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use crate::{
         problem::ApiResult,
     },
     identity::authn::Member,
-    ledger::collision::{self, Scope},
+    ledger::disconnect::{self, Scope},
 };
 
 /// Disconnects a pair and all of its bundles.
@@ -29,7 +29,7 @@ pub(super) async fn disconnect(
         pair: Some(id),
         ..Scope::default()
     };
-    collision::disconnect(tx, &actor, scope, &reason.reason).await?;
+    disconnect::disconnect(tx, &actor, scope, &reason.reason).await?;
     let pair = tx.pairs().find(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))
