@@ -18,7 +18,7 @@ TICKET = 94
 SIGNATURE = 64
 RESPONSE_FIXED = 62
 COMMITMENT = 32
-MOST_CONTENT = 65_536
+MAX_CONTENT = 65_536
 LAST = 1 << 31
 X25519 = 32
 ENCAPSULATION = 1184
@@ -137,7 +137,7 @@ def ratchet(root: bytes, transcript: bytes, head: bytes, secret: bytes):
 
 def seal_body(key: bytes, associated_data: bytes, sign, transcript: bytes, content: bytes) -> bytes:
     """Segments of a body, the last one with the sender's signature."""
-    pieces = [content[at : at + MOST_CONTENT] for at in range(0, len(content), MOST_CONTENT)] or [b""]
+    pieces = [content[at : at + MAX_CONTENT] for at in range(0, len(content), MAX_CONTENT)] or [b""]
     pieces[-1] += sign(b"armour/1 payload" + transcript + h(content))
     body = b""
     for counter, piece in enumerate(pieces):

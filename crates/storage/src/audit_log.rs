@@ -47,15 +47,15 @@ impl AuditLog<'_> {
     /// # Errors
     /// If the database refuses, or the log's key cannot be opened.
     pub async fn append(&mut self, actor: &Actor, action: impl AuditAction) -> Result<AuditEntry> {
-        let said = Said {
+        let content = EntryContent {
             action: action.into(),
             target: action.target(),
             detail: serde_json::to_value(action).map_err(corrupt)?,
         };
-        self.write(actor, said).await
+        self.write(actor, content).await
     }
 
-    async fn write(&mut self, actor: &Actor, said: Said) -> Result<AuditEntry> {
+    async fn write(&mut self, actor: &Actor, content: EntryContent) -> Result<AuditEntry> {
         // The row's lock makes the order of entries that of commits.
         let log = sqlx::query!(
             "SELECT audit_size, frontier, clock_timestamp() AS \"now!\" FROM journals
@@ -69,9 +69,9 @@ impl AuditLog<'_> {
         let entry = AuditEntry {
             seq: log.audit_size + 1,
             actor: actor.to_string(),
-            action: said.action.to_owned(),
-            target: said.target,
-            detail: said.detail,
+            action: content.action.to_owned(),
+            target: content.target,
+            detail: content.detail,
             // As PostgreSQL keeps it.
             created_at: log.now.trunc_subsecs(6),
         };
@@ -209,7 +209,7 @@ impl AuditLog<'_> {
 }
 
 /// What an entry says of an action.
-struct Said {
+struct EntryContent {
     action: &'static str,
     target: String,
     detail: Value,

@@ -16,7 +16,7 @@ use crate::{process::until, system::System};
 
 /// How long a caller waits after a first refusal, and at most after more.
 const PAUSE: Duration = Duration::from_millis(20);
-const MOST_PAUSE: Duration = Duration::from_millis(640);
+const MAX_PAUSE: Duration = Duration::from_millis(640);
 
 /// Callers at work.
 pub struct Load {
@@ -168,7 +168,7 @@ async fn call(load: Arc<Shared>, http: reqwest::Client) {
                 load.refused.fetch_add(1, Ordering::Relaxed);
                 // How many calls an outage costs is not to depend on how long it lasts.
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MOST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         }
         load.done.fetch_add(1, Ordering::Relaxed);

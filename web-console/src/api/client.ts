@@ -9,7 +9,6 @@ export type ArmourEvent = components["schemas"]["Event"];
 export type AuditEntry = components["schemas"]["AuditEntry"];
 export type Bundle = components["schemas"]["Bundle"];
 export type Collision = components["schemas"]["Collision"];
-export type Delivery = components["schemas"]["Delivery"];
 export type DisconnectAcknowledgement = components["schemas"]["Obedience"];
 export type Endpoint = components["schemas"]["Endpoint"];
 export type Evidence = components["schemas"]["Evidence"];

@@ -31,15 +31,16 @@ impl DataDirLock {
             .write(true)
             .open(&path)
             .with_context(|| format!("open {}", path.display()))?;
-        match lock.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            tracing::warn!(folder = %folder.display(), "another agent uses this folder; waiting until it ends");
-            lock.lock()
-        }
-        Err(TryLockError::Error(error)) => Err(error),
-        Ok(()) => Ok(()),
-    }
-    .with_context(|| format!("lock {}", path.display()))?;
+        let locked = match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let folder = folder.display();
+                tracing::warn!(%folder, "another agent uses this folder; waiting until it ends");
+                lock.lock()
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        locked.with_context(|| format!("lock {}", path.display()))?;
         Ok(Self { _lock: lock })
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Tells which tenant has news. Streams also look by themselves now and then,
+/// Tells which tenant has new events. Streams also poll now and then,
 /// so a notice that is lost delays an event and loses none.
 #[derive(Clone)]
 pub struct EventNotifier(broadcast::Sender<Uuid>);

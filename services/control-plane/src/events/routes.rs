@@ -132,7 +132,7 @@ async fn stream(
     concerns: impl Fn(&Event) -> bool + Send + 'static,
 ) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let tenant = tx.tenant_id();
-    // Subscribed before the first look, so that nothing falls in between.
+    // Subscribed before the first poll, so that nothing falls in between.
     let mut notices = streams.notifier.subscribe();
     let mut last = match headers.get("last-event-id") {
         Some(value) => value
@@ -178,7 +178,7 @@ async fn stream(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
 }
 
-/// Waits for news of the tenant, or for the time to look anyway. Returns
+/// Waits for a notice of the tenant, or for the time to poll anyway. Returns
 /// whether to go on.
 async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
     let noticed = async {
@@ -206,7 +206,7 @@ async fn drained(draining: &CancellationToken, drain_delay: Duration, random: &R
     tokio::time::sleep(drain_delay.mul_f64(share)).await;
 }
 
-/// When a tenant's streams look though nobody told of anything: all of them at the same
+/// When a tenant's streams poll without a notice: all of them at the same
 /// time, so that they share a transaction, and each tenant's at another.
 fn next_poll(streams: &EventStreams, tenant: Uuid) -> Instant {
     let (_, low) = tenant.as_u64_pair();

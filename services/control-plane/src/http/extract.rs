@@ -80,11 +80,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 }
 
 /// Checks a text that people will read: its length, and no control characters.
-pub fn check_text(field: &str, text: &str, most: usize) -> ApiResult<()> {
+pub fn check_text(field: &str, text: &str, limit: usize) -> ApiResult<()> {
     let length = text.chars().count();
-    if length == 0 || length > most {
+    if length == 0 || length > limit {
         return Err(ApiError::invalid(format!(
-            "{field} must have 1 to {most} characters"
+            "{field} must have 1 to {limit} characters"
         )));
     }
     if text.chars().any(char::is_control) || text.trim().len() != text.len() {

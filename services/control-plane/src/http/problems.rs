@@ -20,7 +20,7 @@ use ProblemType::{
 };
 
 /// Where a handler declares its own.
-const DECLARED: &str = "x-problems";
+const OWN: &str = "x-problems";
 /// Where the document lists an answer's types.
 const TYPES: &str = "x-problem-types";
 
@@ -39,7 +39,7 @@ pub fn describe(document: &mut OpenApi, by_caller: impl Fn(&str, &str) -> Vec<Pr
             let Some(operation) = operation else {
                 continue;
             };
-            let mut problems = declared(operation);
+            let mut problems = own_problems(operation);
             problems.extend(by_layers(method, operation));
             problems.extend(by_caller(method, path));
             for (status, types) in by_status(&problems) {
@@ -69,9 +69,9 @@ pub fn describe(document: &mut OpenApi, by_caller: impl Fn(&str, &str) -> Vec<Pr
 }
 
 /// Takes what the handler declares out of the document.
-fn declared(operation: &mut Operation) -> BTreeSet<ProblemType> {
+fn own_problems(operation: &mut Operation) -> BTreeSet<ProblemType> {
     let extensions = operation.extensions.as_mut();
-    let names = extensions.and_then(|all| all.remove(DECLARED));
+    let names = extensions.and_then(|all| all.remove(OWN));
     let names = names.iter().filter_map(|names| names.as_array()).flatten();
     let names = names.filter_map(|name| name.as_str());
     names.filter_map(|name| name.parse().ok()).collect()

@@ -18,7 +18,7 @@ pub struct Metrics {
     pub durations: Histogram<f64>,
     /// Verdicts on reports of tickets.
     pub reports: Counter<u64>,
-    /// Collisions declared.
+    /// Collisions recorded.
     pub collisions: Counter<u64>,
     /// Bundles disconnected, for whatever reason.
     pub disconnects: Counter<u64>,

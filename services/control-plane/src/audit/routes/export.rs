@@ -104,14 +104,14 @@ async fn read(
     store: &Store,
     tenant: Uuid,
     from: i64,
-    most: i64,
+    limit: i64,
 ) -> anyhow::Result<Vec<(AuditEntry, [u8; 64])>> {
     // No transaction is held while the reader takes its time.
     let chunk = store
         .tenant(tenant)
         .await?
         .audit_log()
-        .list_from(from, most)
+        .list_from(from, limit)
         .await?;
     anyhow::ensure!(!chunk.is_empty(), "entries are gone from the log");
     Ok(chunk)

@@ -12,9 +12,9 @@ pub fn reason(error: &dyn std::error::Error) -> String {
 }
 
 /// Text from outside as it may be shown and kept: printable and not too long.
-pub fn printable(text: &str, most: usize) -> String {
+pub fn printable(text: &str, limit: usize) -> String {
     text.chars()
         .filter(|c| !c.is_control())
-        .take(most)
+        .take(limit)
         .collect()
 }

@@ -212,7 +212,7 @@ impl<'a> Round<'a> {
             Verdict::Extends { from: _ } if self.is_too_late(&bundle, report.age_ms).await? => {
                 // Only new tickets show that a superseded bundle is still in use. They
                 // are not recorded: known ones would be no evidence any more, if we
-                // died before the collision is declared.
+                // died before the collision is recorded.
                 self.say(&report, ReportVerdict::Collision);
                 self.recorded.found.push(Found {
                     kind: CollisionKind::Superseded,
