@@ -1,7 +1,7 @@
 //! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
 //! resumed by `Last-Event-ID`.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use armour_ambient::Random;
 use armour_api::Event;
@@ -149,6 +149,9 @@ async fn stream(
     let open = Open::new();
     let events = async_stream::stream! {
         let _open = open;
+        // One time for the whole stream: what happens meanwhile does not put it off.
+        let drained = drained(&streams.draining, streams.drain_delay, &streams.random);
+        tokio::pin!(drained);
         yield Ok(sse::Event::default().comment("armour"));
         loop {
             let poll = EventPoll { reader: reader.clone(), last };
@@ -170,7 +173,7 @@ async fn stream(
                     yield Ok(data.id(event.seq.to_string()).event(&event.kind));
                 }
             }
-            if !more && !wait(&streams, &mut notices, tenant).await {
+            if !more && !wait(&streams, drained.as_mut(), &mut notices, tenant).await {
                 return;
             }
         }
@@ -180,7 +183,12 @@ async fn stream(
 
 /// Waits for a notice of the tenant, or for the time to poll anyway. Returns
 /// whether to go on.
-async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid) -> bool {
+async fn wait(
+    streams: &EventStreams,
+    drained: Pin<&mut impl Future<Output = ()>>,
+    notices: &mut Receiver<Uuid>,
+    tenant: Uuid,
+) -> bool {
     let noticed = async {
         loop {
             match notices.recv().await {
@@ -191,7 +199,7 @@ async fn wait(streams: &EventStreams, notices: &mut Receiver<Uuid>, tenant: Uuid
         }
     };
     tokio::select! {
-        () = drained(&streams.draining, streams.drain_delay, &streams.random) => false,
+        () = drained => false,
         () = streams.stopping.cancelled() => false,
         () = noticed => true,
         () = tokio::time::sleep_until(next_poll(streams, tenant)) => true,
