@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
-use armour_storage::{Actor, PlatformAction, Store};
+use armour_storage::{Actor, Store};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
@@ -260,18 +260,9 @@ async fn prepare(store: &Store) -> anyhow::Result<()> {
     tx.signing_keys().lock().await?;
     let now = store.now();
     if tx.signing_keys().list_public(now).await?.is_empty() {
-        let kid = signing::add(&mut tx, now)
+        signing::add(&mut tx, &Actor::Service, None)
             .await
             .map_err(|_| anyhow::anyhow!("make the first signing key"))?;
-        tx.audit_log()
-            .append(
-                &Actor::Service,
-                PlatformAction::SigningKeyCreate {
-                    kid: &kid,
-                    because: None,
-                },
-            )
-            .await?;
     }
     tx.commit().await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use armour_api::{
     AuditEntry, KeyRotation, KeyVersion, NewKeyRotation, Page, ProblemType, SigningKey, System,
 };
-use armour_storage::{Actor, AuditFilter, PlatformAction, Store};
+use armour_storage::{Actor, AuditFilter, Store};
 use axum::{
     Json as Answer,
     extract::{FromRef, Path, State},
@@ -137,16 +137,7 @@ async fn rotate_signing_key(
     State(store): State<Store>,
 ) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
     let mut tx = store.platform().await?;
-    let kid = signing::add(&mut tx, store.now()).await?;
-    tx.audit_log()
-        .append(
-            &Actor::Platform,
-            PlatformAction::SigningKeyCreate {
-                kid: &kid,
-                because: None,
-            },
-        )
-        .await?;
+    signing::add(&mut tx, &Actor::Platform, None).await?;
     let keys = tx.signing_keys().list().await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(keys)))

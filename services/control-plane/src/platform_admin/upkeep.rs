@@ -69,12 +69,7 @@ async fn sign_with_a_fresh_key(upkeep: &Upkeep) -> ApiResult<()> {
     let keys = tx.signing_keys().list_public(now).await?;
     let life = Duration::days(upkeep.signing_key_days.into());
     if keys.first().is_none_or(|key| key.activates_at + life < now) {
-        let kid = signing::add(&mut tx, now).await?;
-        let action = PlatformAction::SigningKeyCreate {
-            kid: &kid,
-            because: Some("the earlier one is old"),
-        };
-        tx.audit_log().append(&Actor::Service, action).await?;
+        signing::add(&mut tx, &Actor::Service, Some("the earlier one is old")).await?;
     }
     let gone = tx.signing_keys().delete_retired(now).await?;
     let names: Vec<String> = gone.iter().map(|kid| signing::secret(kid)).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration as StdDuration;
 
 use armour_api::ProblemType;
-use armour_storage::{PublicSigningKey, StorageError, Store, Tx};
+use armour_storage::{Actor, PlatformAction, PublicSigningKey, StorageError, Store, Tx};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
@@ -63,12 +63,13 @@ struct Known {
     signs: Option<(String, EncodingKey)>,
 }
 
-/// Adds a signing key. The first of all signs at once, later ones after they have
-/// been published for a while.
+/// Adds a signing key, with its audit entry. The first of all signs at once, later ones
+/// after they have been published for a while.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
+pub async fn add(tx: &mut Tx, actor: &Actor, because: Option<&str>) -> ApiResult<()> {
+    let now = tx.now();
     tx.signing_keys().lock().await?;
     let first = tx.signing_keys().list_public(now).await?.is_empty();
     let activates_at = match first {
@@ -88,7 +89,9 @@ pub async fn add(tx: &mut Tx, now: DateTime<Utc>) -> ApiResult<String> {
         )
         .await?;
     tx.secrets().put(&secret(&kid), &seed[..]).await?;
-    Ok(kid)
+    let action = PlatformAction::SigningKeyCreate { kid: &kid, because };
+    tx.audit_log().append(actor, action).await?;
+    Ok(())
 }
 
 /// Name of the secret of a key.
