@@ -164,7 +164,8 @@ async fn stream(
                     return;
                 }
             };
-            let more = !found.is_empty();
+            // Where there is always more the stream stops all the same.
+            let more = !found.is_empty() && !streams.stopping.is_cancelled();
             for event in found.iter() {
                 last = event.seq;
                 if concerns(event)
