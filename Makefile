@@ -11,7 +11,7 @@ BINARIES := --workspace --bins --all-features
 # since the tests' dependencies turn on features of it.
 EVERYTHING := --workspace --all-targets --all-features
 
-.PHONY: advisories chaos clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos crashes clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,7 +30,8 @@ test: setup-test lint test-rust test-python test-console ## Run lints and every 
 
 test-rust: setup-test
 	$(CARGO) build $(EVERYTHING)
-	scripts/with-postgres $(CARGO) test --workspace --all-features
+	ARMOUR_MUST_TRY=$${ARMOUR_MUST_TRY-$$(scripts/must-try)} \
+		scripts/with-postgres $(CARGO) test --workspace --all-features
 
 test-python: setup-test console
 	$(CARGO) build $(EVERYTHING)
@@ -68,11 +69,16 @@ chaos: setup-test ## An hour of random faults and thefts over network namespaces
 	$(CARGO) build --release $(BINARIES)
 	target/release/chaos --minutes $(or $(MINUTES),60)
 
+crashes: setup ## Kill each process at its every write; ONLY=part of a process's name, SAMPLES=writes of each
+	$(CARGO) build --release $(BINARIES)
+	target/release/crashes $(if $(ONLY),--only "$(ONLY)") $(if $(SAMPLES),--samples $(SAMPLES))
+
 model: ## Every state of the model, within larger bounds than in the tests
 	$(CARGO) run --release -p armour-model
 
-symbolic: setup-test ## The key schedule under a symbolic attacker, two lanes at once
-	python3 tests/symbolic.py --sessions 2
+symbolic: setup-test ## Identities, openings and exchanges under a symbolic attacker
+	python3 tests/symbolic.py
+	python3 tests/symbolic.py --only identities --sessions 2
 
 fuzz: setup-test ## Fuzz each target for SECONDS, guided by coverage; the corpus grows
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --version 0.13.2 cargo-fuzz
@@ -89,9 +95,9 @@ scale: setup-test ## What tenants, pairs and exchanges cost in PostgreSQL, by po
 	$(CARGO) build $(BINARIES)
 	scripts/with-postgres tests/.venv/bin/python tests/scale.py
 
-clones: setup ## 100 thefts of a running consumer's state
-	$(CARGO) build $(BINARIES)
-	scripts/clones
+clones: setup ## 100 clones of running consumers and 100 of producers: all found
+	$(CARGO) build --release $(BINARIES)
+	target/release/clones
 
 newcomer: ## From a fresh clone to the tutorial's end, with times; uses the default ports
 	scripts/newcomer

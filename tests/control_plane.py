@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 ROOT = Path(__file__).parent.parent
 # Seconds that anything may take that is waited for, on a machine that has other things to do.
-PATIENCE = 180
+PATIENCE = int(os.environ.get("PATIENCE", 180))
 PLATFORM = "platform-token-of-the-python-tests-0123456789"
 
 

@@ -1,28 +1,32 @@
 """The protocol's computations, from docs/protocol.md alone, with the `cryptography`
-package: what `consumer.py` speaks with a real producer, and `test_vectors.py` derives the
-published vectors with.
+package: what `consumer.py` and `producer.py` speak with real agents, and `test_vectors.py`
+derives the published vectors with.
 """
 
 import hashlib
 import hmac
 import os
 import struct
+from dataclasses import dataclass
 
+from blake3 import blake3
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-TICKET = 94
-SIGNATURE = 64
-RESPONSE_FIXED = 62
-COMMITMENT = 32
-MAX_CONTENT = 65_536
-LAST = 1 << 31
-X25519 = 32
-ENCAPSULATION = 1184
-CIPHERTEXT = 1088
+X25519, ENCAPSULATION = 32, 1184
+TICKET, RECEIPT, TRANSIENT = 1, 2, 5
+EMPTY, WHOLE, STREAM, REFUSED, ABORTED, LAST = 1, 2, 3, 4, 5, 6
+ALL, FIRST, DATA, CHECKPOINT = 1, 2, 3, 4
+HEADER, MAC = 33, 16
+SHARES = {1: (32, 32), 2: (1216, 2304), 3: (32, 32)}
+STATEMENTS = {"ticket": 1, "receipt": 2, "transient": 3, "checkpoint request": 4, "checkpoint response": 4}
+DIRECTIONS = {TICKET: "request", RECEIPT: "response"}
+DIGESTS = {1: hashlib.sha256, 2: blake3}
+MAX_WHOLE, MAX_PIECE, MAX_UNVERIFIED = 256 * 1024, 64 * 1024, 1024 * 1024
+NO_LANE = 2**32 - 1
 
 
 def h(data: bytes) -> bytes:
@@ -38,9 +42,9 @@ def expand(prk: bytes, info: bytes) -> bytes:
     return hmac.digest(prk, info + b"\x01", "sha256")
 
 
-def hpke_open(key: X25519PrivateKey, sealed: bytes, info: bytes, aad: bytes) -> bytes:
-    """RFC 9180, base mode, DHKEM(X25519), HKDF-SHA256, ChaCha20Poly1305. The
-    package's own single-shot call takes no associated data."""
+def hpke_keys(dh: bytes, encapsulated: bytes, recipient: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """RFC 9180, base mode, DHKEM(X25519), HKDF-SHA256, ChaCha20Poly1305: key and first
+    nonce. The package's own single-shot call takes no associated data."""
 
     def labeled(suite_id: bytes, label: bytes) -> bytes:
         return b"HPKE-v1" + suite_id + label
@@ -50,20 +54,30 @@ def hpke_open(key: X25519PrivateKey, sealed: bytes, info: bytes, aad: bytes) -> 
         return expand(prk, info)[:length]
 
     kem, suite = b"KEM\x00\x20", b"HPKE\x00\x20\x00\x01\x00\x03"
-    encapsulated, ciphertext = sealed[:32], sealed[32:]
-    dh = key.exchange(X25519PublicKey.from_public_bytes(encapsulated))
     eae_prk = extract(b"", labeled(kem, b"eae_prk") + dh)
-    shared = labeled_expand(
-        kem, eae_prk, b"shared_secret", encapsulated + raw(key.public_key()), 32)
+    shared = labeled_expand(kem, eae_prk, b"shared_secret", encapsulated + recipient, 32)
     context = (
         b"\x00"
         + extract(b"", labeled(suite, b"psk_id_hash"))
         + extract(b"", labeled(suite, b"info_hash") + info)
     )
     secret = extract(shared, labeled(suite, b"secret"))
-    aead_key = labeled_expand(suite, secret, b"key", context, 32)
-    nonce = labeled_expand(suite, secret, b"base_nonce", context, 12)
-    return ChaCha20Poly1305(aead_key).decrypt(nonce, ciphertext, aad)
+    return (labeled_expand(suite, secret, b"key", context, 32),
+            labeled_expand(suite, secret, b"base_nonce", context, 12))
+
+
+def hpke_open(key: X25519PrivateKey, sealed: bytes, info: bytes, aad: bytes) -> bytes:
+    encapsulated, ciphertext = sealed[:32], sealed[32:]
+    dh = key.exchange(X25519PublicKey.from_public_bytes(encapsulated))
+    found, nonce = hpke_keys(dh, encapsulated, raw(key.public_key()), info)
+    return ChaCha20Poly1305(found).decrypt(nonce, ciphertext, aad)
+
+
+def hpke_seal(recipient: bytes, plain: bytes, info: bytes, aad: bytes) -> bytes:
+    own = X25519PrivateKey.generate()
+    dh, encapsulated = own.exchange(X25519PublicKey.from_public_bytes(recipient)), raw(own.public_key())
+    found, nonce = hpke_keys(dh, encapsulated, recipient, info)
+    return encapsulated + ChaCha20Poly1305(found).encrypt(nonce, plain, aad)
 
 
 def raw(public_key) -> bytes:
@@ -109,50 +123,231 @@ class Share:
         return secret + self.sent
 
 
-def open_body(key: bytes, associated_data: bytes, signer: Ed25519PublicKey, transcript: bytes, body: bytes) -> bytes:
-    content, counter, at, done = b"", 0, 0, False
-    while at < len(body):
-        assert not done, "nothing follows the last segment"
-        (word,) = struct.unpack(">I", body[at : at + 4])
-        done, length = bool(word & LAST), word & (LAST - 1)
-        sealed = body[at + 4 : at + 4 + length]
-        nonce = bytes(7) + struct.pack(">IB", counter, done)
-        content += ChaCha20Poly1305(key).decrypt(nonce, sealed, associated_data)
-        at += 4 + length
-        counter += 1
-    assert done
-    content, signature = content[:-SIGNATURE], content[-SIGNATURE:]
-    signer.verify(signature, b"armour/1 payload" + transcript + h(content))
-    return content
+def fields(label: str, *parts: bytes) -> bytes:
+    return b"".join(struct.pack(">I", len(part)) + part for part in (label.encode(), *parts))
 
 
-def ratchet(root: bytes, transcript: bytes, head: bytes, secret: bytes):
-    """The root that is kept, transcript, key and commitment after a message's head."""
-    transcript = h(transcript + head[:-COMMITMENT])
-    extracted = extract(root, secret + transcript)
-    root, key, commitment = (
-        expand(extracted, b"armour/1 " + label) for label in (b"next", b"key", b"commit"))
-    return root, transcript, key, commitment
+def hashed(label: str, *parts: bytes) -> bytes:
+    return h(fields("armour/2 " + label, *parts))
 
 
-def seal_body(key: bytes, associated_data: bytes, sign, transcript: bytes, content: bytes) -> bytes:
-    """Segments of a body, the last one with the sender's signature."""
-    pieces = [content[at : at + MAX_CONTENT] for at in range(0, len(content), MAX_CONTENT)] or [b""]
-    pieces[-1] += sign(b"armour/1 payload" + transcript + h(content))
-    body = b""
-    for counter, piece in enumerate(pieces):
-        last = counter == len(pieces) - 1
-        nonce = bytes(7) + struct.pack(">IB", counter, last)
-        sealed = ChaCha20Poly1305(key).encrypt(nonce, piece, associated_data)
-        body += struct.pack(">I", len(sealed) | (LAST if last else 0)) + sealed
-    return body
+def expanded(key: bytes, label: str, *parts: bytes) -> bytes:
+    return expand(key, fields("armour/2 " + label, *parts))
 
 
-def first_roots(context: bytes, minted: bytes, lane: bytes):
-    """The consumer's root, the producer's, and the transcript."""
-    prk = extract(b"armour/1 bundle", minted)
-    return (
-        expand(prk, b"armour/1 root consumer" + context + lane),
-        expand(prk, b"armour/1 root producer" + context + lane),
-        h(b"armour/1 transcript" + context + lane),
-    )
+def mac(key: bytes, label: str, *parts: bytes) -> bytes:
+    return hmac.digest(key, fields("armour/2 " + label, *parts), "sha256")
+
+
+def padded(length: int, padding: int) -> int:
+    if padding == 0 or length < 2:
+        return length
+    e = length.bit_length() - 1
+    step = 1 << (e - e.bit_length())
+    return (length + step - 1) // step * step
+
+
+class WrongKey(AssertionError):
+    """A head that commits to another key than the one that follows from these roots."""
+
+
+class Cursor:
+    def __init__(self, data: bytes):
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        taken = self.data[self.at : self.at + count]
+        assert len(taken) == count, "cut short"
+        self.at += count
+        return taken
+
+    def number(self, count: int) -> int:
+        return int.from_bytes(self.take(count))
+
+    def end(self):
+        assert self.at == len(self.data), "something follows"
+
+
+@dataclass
+class Bundle:
+    """One bundle's context and what follows from its secret."""
+
+    suite: int
+    context: bytes
+    minted: bytes
+    bundle: bytes
+    consumer: Ed25519PublicKey
+    producer: Ed25519PublicKey
+
+    def __post_init__(self):
+        self.ctx = h(self.context)
+        self.prk = extract(b"armour/2 bundle", self.minted)
+        self.gate = expanded(self.prk, "gate", self.ctx)
+
+    def aead(self, key: bytes):
+        return (AESGCM if self.suite == 3 else ChaCha20Poly1305)(key)
+
+    def passed(self, frame: bytes, direction: str) -> bytes:
+        """The head in a frame that passes the gate."""
+        cursor = Cursor(frame)
+        head = cursor.take(cursor.number(2) - MAC)
+        assert cursor.take(MAC) == mac(self.gate, "gate " + direction, head)[:MAC]
+        cursor.end()
+        return head
+
+    def after_begun(self, wire: bytes, ticket: "Head") -> bytes:
+        """What of an answer follows the notice that its call has begun, if there is one."""
+        if wire[:2] != struct.pack(">H", MAC):
+            return wire
+        assert wire[2 : 2 + MAC] == mac(self.gate, "gate begun", ticket.body)[:MAC]
+        return wire[2 + MAC :]
+
+    def prove(self, proof: Cursor, label: str, *said: bytes):
+        """Checks a proof of what the direction's end says."""
+        statement = fields("armour/2 " + label, self.ctx, *said)
+        key = self.consumer if label in ("ticket", "checkpoint request") else self.producer
+        count = proof.number(1)
+        if count == 1:
+            return key.verify(proof.take(64), statement)
+        assert 2 <= count <= 64
+        index, salt = proof.number(1), proof.take(16)
+        node = h(b"\0" + salt + statement)
+        # From the root downwards: in which half the leaf is.
+        first, size, sides = 0, count, []
+        while size > 1:
+            left = 1 << ((size - 1).bit_length() - 1)
+            sides.append(index - first >= left)
+            first, size = (first + left, size - left) if sides[-1] else (first, left)
+        for right in reversed(sides):
+            beside = proof.take(32)
+            node = h(b"\1" + (beside + node if right else node + beside))
+        kind = bytes([STATEMENTS[label]])
+        batch = fields("armour/2 batch", kind, bytes([count]), node)
+        key.verify(proof.take(64), batch)
+
+
+@dataclass
+class Head:
+    """A ticket or receipt, taken apart."""
+
+    bundle: Bundle
+    wire: bytes
+    kind: int
+
+    def __post_init__(self):
+        cursor = Cursor(self.wire)
+        self.header = cursor.take(HEADER)
+        assert self.header[:3] == bytes([2, self.bundle.suite, self.kind])
+        assert self.header[3:19] == self.bundle.bundle and self.header[29:] == bytes(4)
+        self.lane, self.n = struct.unpack(">HQ", self.header[19:29])
+        self.previous = cursor.take(32)
+        self.moment = cursor.number(8)
+        self.mode, self.reason = cursor.number(1), cursor.number(1)
+        self.commitment = cursor.take(32)
+        first = self.n == 0
+        alone, answer = SHARES[self.bundle.suite]
+        self.share = cursor.take(alone if first and self.kind == TICKET else answer)
+        self.replaces = self.log_head = None
+        if first:
+            if self.kind == TICKET:
+                self.replaces = cursor.number(4)
+            self.log_head = cursor.take(cursor.number(2))
+        self.absorbed = self.wire[: cursor.at]
+        self.key_commitment = cursor.take(32)
+        rest = self.wire[HEADER + 32 : cursor.at]
+        self.body = self.header + self.previous + hashed("rest", rest)
+        self.rest = self.body[HEADER + 32 :]
+        self.hash = hashed("body", self.body)
+        self.proof = self.wire[cursor.at :]
+        self.bundle.prove(cursor, "ticket" if self.kind == TICKET else "receipt", self.body)
+        cursor.end()
+
+
+class Lane:
+    """Both ends' view of a lane: what either derives, the other must."""
+
+    def __init__(self, bundle: Bundle, number: int):
+        self.bundle, self.number = bundle, struct.pack(">H", number)
+        bound = bundle.ctx, self.number
+        self.roots = {
+            TICKET: expanded(bundle.prk, "root consumer", *bound),
+            RECEIPT: expanded(bundle.prk, "root producer", *bound),
+        }
+        self.transcript = hashed("transcript", *bound)
+        self.link = hashed("opening", *bound)
+
+    def message(self, wire: bytes, kind: int, agreed: bytes) -> tuple[Head, bytes]:
+        """The head and its key."""
+        head = Head(self.bundle, wire, kind)
+        assert head.previous == self.link
+        self.transcript = hashed("absorb", self.transcript, head.absorbed)
+        x = extract(self.roots[kind], agreed + self.transcript)
+        if head.key_commitment != expanded(x, "commit"):
+            raise WrongKey
+        self.roots[kind] = expanded(x, "next")
+        self.link = head.hash if kind == TICKET else hashed("link", head.body, bytes(32))
+        return head, expanded(x, "key")
+
+
+class Body:
+    """The segments of a message, opened and verified in order."""
+
+    def __init__(self, head: Head, key: bytes, ticket: Head, body: bytes):
+        self.head, self.aead, self.ticket = head, head.bundle.aead(key), ticket
+        self.direction = "request" if head.kind == TICKET else "response"
+        self.counter, self.content, self.marks = 0, b"", [(0, bytes(32))]
+        self.peers, self.blinding = [], None
+        cursor, unverified, done = Cursor(body), b"", head.mode not in (WHOLE, STREAM)
+        while cursor.at < len(body):
+            assert not done, "nothing follows the last"
+            opened, kind = self.segment(cursor)
+            if kind in (ALL, FIRST):
+                done = self.first(Cursor(opened), kind)
+            elif kind == DATA:
+                unverified += self.padded(Cursor(opened))
+            else:
+                assert kind == CHECKPOINT
+                self.running.update(unverified)
+                self.content, unverified = self.content + unverified, b""
+                done = self.checkpoint(Cursor(opened))
+        assert done and not unverified
+
+    def segment(self, cursor: Cursor) -> tuple[bytes, int]:
+        header = cursor.take(4)
+        sealed = cursor.take(int.from_bytes(header[1:]))
+        nonce = struct.pack(">4xQ", self.counter)
+        self.counter += 1
+        return self.aead.decrypt(nonce, sealed, self.head.hash + header), header[0]
+
+    def first(self, cursor: Cursor, kind: int) -> bool:
+        assert (kind, self.counter) == (ALL if self.head.mode == WHOLE else FIRST, 1)
+        self.blinding = cursor.take(32)
+        digest_kind, self.padding = cursor.number(1), cursor.number(1)
+        digest = DIGESTS[digest_kind]
+        self.content = self.padded(cursor)
+        claim = (bytes([self.head.mode]), bytes([digest_kind]), bytes([self.padding]),
+                 struct.pack(">Q", len(self.content)), digest(self.content).digest())
+        assert self.head.commitment == mac(self.blinding, "content " + self.direction, *claim)
+        self.running = digest(self.blinding + self.content)
+        return self.head.mode == WHOLE
+
+    def padded(self, cursor: Cursor) -> bytes:
+        length = cursor.number(4)
+        content = cursor.take(length)
+        assert cursor.take(padded(length, self.padding) - length).strip(b"\0") == b""
+        cursor.end()
+        return content
+
+    def checkpoint(self, cursor: Cursor) -> bool:
+        peer, flags = (cursor.number(8), cursor.take(32)), cursor.number(1)
+        assert flags in (0, 1)
+        sequence = self.marks[-1][0] + 1
+        digest = self.running.digest()
+        said = (struct.pack(">Q", self.head.n), bytes(4), self.ticket.hash,
+                struct.pack(">Q", sequence), struct.pack(">Q", len(self.content)), digest,
+                struct.pack(">Q", peer[0]), peer[1], bytes([flags]))
+        self.head.bundle.prove(cursor, "checkpoint " + self.direction, *said)
+        cursor.end()
+        self.marks.append((sequence, digest))
+        self.peers.append(peer)
+        return flags == 1

@@ -1,6 +1,6 @@
 """What a tenant, a pair and an exchange cost in PostgreSQL, and what walking all
 tenants costs, by powers of ten. `make scale` runs it; docs/scale.md does the sums.
-Tickets are put in as the ledger keeps them; all else is made by calls.
+Exchanges and lanes are put in as the ledger keeps them; all else is made by calls.
 """
 
 import concurrent.futures
@@ -15,6 +15,10 @@ from pathlib import Path
 from control_plane import PLATFORM, control_plane
 
 TENANTS = [int(n) for n in (sys.argv[1:] or ["10", "100", "1000"])]
+
+
+# Bytes of a proof that is not shared, and of a body.
+PROOF, BODY = 65, 97
 
 
 def sql(database: str, statement: str) -> str:
@@ -62,16 +66,24 @@ def main():
             rows = 128_000 // each
             before, since = size(owner), time.monotonic()
             sql(owner, f"""SET session_replication_role = replica;
-                INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n, previous,
-                                         entries, reporter_id)
-                SELECT '{tenant}', gen_random_uuid(), 0, n * {each}, (n + 1) * {each} - 1,
+                INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_at, last_at, previous,
+                                         rests, ticket_proof, receipt_proof, reporter_id)
+                SELECT '{tenant}', gen_random_uuid(), 0, n * {2 * each}, (n + 1) * {2 * each} - 1,
                        decode(repeat('ab', 32), 'hex'),
-                       -- Digests and signatures, which nothing compresses: 96 bytes a ticket.
+                       -- Hashes, which nothing compresses: 64 bytes an exchange.
                        (SELECT string_agg(decode(md5(random()::text || n || k), 'hex'), ''::bytea)
-                        FROM generate_series(1, 6 * {each}) AS k),
+                        FROM generate_series(1, 4 * {each}) AS k),
+                       decode(repeat('ab', {PROOF}), 'hex'), decode(repeat('ab', {PROOF}), 'hex'),
                        gen_random_uuid()
                 FROM generate_series(1, {rows}) AS n""")
             row(f"exchanges, {each} a report", 128_000, size(owner) - before, time.monotonic() - since)
+        before, since = size(owner), time.monotonic()
+        evidence = f"decode(repeat('ab', {BODY + PROOF}), 'hex')"
+        sql(owner, f"""SET session_replication_role = replica;
+            INSERT INTO lanes (tenant_id, bundle_id, lane, last_at, head_n, ticket, receipt)
+            SELECT '{tenant}', gen_random_uuid(), 0, 1, 0, {evidence}, {evidence}
+            FROM generate_series(1, 100000)""")
+        row("lanes", 100_000, size(owner) - before, time.monotonic() - since)
         # A replica's sweep asks for one tenant after the other.
         count = len(tokens)
         since = time.monotonic()

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from control_plane import PATIENCE, PLATFORM, ROOT, control_plane, new_keys
+from control_plane import PATIENCE, PLATFORM, ROOT, control_plane
 from dpop import Endpoint
+from identity import Endpoint as Started
 
 EXAMPLES = os.environ.get("ARMOUR_FUZZ_EXAMPLES", "15")
 
@@ -32,6 +33,14 @@ def callers(plane):
         role: plane.call("POST", "/v1/api-tokens", admin, {"name": role, "role": role})["token"]
         for role in ["operator", "auditor"]
     }
+    enrolled(plane, admin)
+    # Those that call are another tenant's: the administrator's calls may revoke what they find.
+    endpoints = enrolled(plane, plane.tenant("fuzz-endpoints")["token"])
+    return {"nobody": "", "platform": PLATFORM, "admin": admin, **others, **endpoints}
+
+
+def enrolled(plane, admin: str) -> dict:
+    """A pair's two endpoints, with their keys."""
     parties = {
         role: plane.call("POST", f"/v1/{role}s", admin, {"name": role})["id"]
         for role in ["consumer", "producer"]
@@ -43,15 +52,14 @@ def callers(plane):
         token = plane.call("POST", "/v1/enrolment-tokens", admin,
                            {"role": role, "party_id": party})["token"]
         address = "http://127.0.0.1:9" if role == "producer" else None
-        key, enrol = new_keys(role, address)
-        enrolled = plane.call("POST", "/v1/enrol", token, enrol)
+        made = Started(plane.base, token, role, address)
         endpoints[role] = {
             "base": plane.base,
-            "tenant": enrolled["tenant_id"],
-            "endpoint": enrolled["id"],
-            "key": key.private_bytes_raw().hex(),
+            "tenant": made.endpoint["tenant_id"],
+            "endpoint": made.endpoint["id"],
+            "key": made.key.private_bytes_raw().hex(),
         }
-    return {"nobody": "", "platform": PLATFORM, "admin": admin, **others, **endpoints}
+    return endpoints
 
 
 @pytest.mark.parametrize(

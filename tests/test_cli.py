@@ -105,8 +105,11 @@ def test_every_route_has_a_command(world, tmp_path):
     admin.json("audit", "head")
     admin.json("audit", "proof", entries[-1]["seq"])
     admin.json("audit", "consistency", "--first", 1, "--size", 2)
+    rotated = admin.json("audit", "rotate-key", "--reason", "test")
     admin.json("audit", "export", tmp_path / "log")
-    assert admin.json("audit", "verify", tmp_path / "log")["verified"]
+    for key in [rotated["old_key"], rotated["new_key"]]:
+        trusted = admin.json("audit", "verify", tmp_path / "log", "--log-key", key)
+        assert trusted["verified"]
     # Access.
     token = admin.json("api-tokens", "create", "t", "--role", "auditor")
     admin.json("api-tokens", "list")
@@ -150,6 +153,12 @@ def test_every_route_has_a_command(world, tmp_path):
     platform.json("keys", "rotate-signing")
     assert platform.json("keys", "public")["keys"]
     endpoint = admin.json("endpoints", "list")[0]
+    assert admin.json("endpoints", "starts", endpoint["id"])
+    assert admin.json("endpoints", "disputes") == []
+    # Only one start lives, and this is nobody's certificate.
+    admin.run("endpoints", "choose-start", endpoint["id"], "--keep", "older", fails=True)
+    (tmp_path / "certificate").write_text("AAAA")
+    admin.run("endpoints", "certificate", endpoint["id"], tmp_path / "certificate", fails=True)
     admin.json("endpoints", "revoke", endpoint["id"], "--reason", "test")
     # Events: the first one of the stream.
     stream = subprocess.Popen([ARMOUR, "--output", "json", "events", "--after", "0"],

@@ -19,6 +19,7 @@ import yaml
 
 from agents import agents, wait_for_port
 from control_plane import PATIENCE, ROOT, control_plane, free_port
+from test_interop import Echo, running
 
 HERE = Path(__file__).parent
 SNAPSHOTS = HERE / "helm" / "snapshots"
@@ -375,7 +376,9 @@ def expressions(objects: list[dict]) -> list[str]:
 def of_agents(made) -> set:
     """What a pair of agents exposes once they have served a call; no label has many values."""
     ports = [free_port(), free_port()]
-    made.producer("--upstream", "http://127.0.0.1:9", "--health-listen", f"127.0.0.1:{ports[0]}")
+    upstream = made.stack.enter_context(running(Echo))
+    made.producer("--upstream", f"http://127.0.0.1:{upstream}", "--health-listen",
+                  f"127.0.0.1:{ports[0]}")
     _, base = made.consumer("--health-listen", f"127.0.0.1:{ports[1]}")
     wait_for_port(int(base.split(":")[1]))
     requests.get(f"http://{base}/secret-path", timeout=PATIENCE)

@@ -26,7 +26,7 @@ import websockets.sync.client
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agents import agents, served, wait_for_port
 from control_plane import PATIENCE, ROOT, control_plane, free_port, until

@@ -22,7 +22,8 @@ LEVELS = [
     ["armour-client", "armour-storage", "armour-enclave"],
     ["armour-endpoint"],
     ["armour-agent", "armour-control-plane", "armour-cli"],
-    ["armour-reference", "armour-e2e", "armour-fuzz", "armour-model"],
+    ["armour-reference", "armour-e2e", "armour-fuzz", "armour-model",
+     "armour-protocol-benches"],
     ["armour-benches"],
 ]
 

@@ -1,4 +1,5 @@
-"""Verifpal finds no attack on the key schedule, and finds those that must be there."""
+"""Verifpal finds no attack on identities, openings and exchanges, and finds those that must
+be there."""
 
 import shutil
 

@@ -9,11 +9,10 @@ import urllib.error
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import requests
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from control_plane import PATIENCE, control_plane, new_keys, until
-from dpop import Endpoint
+from control_plane import control_plane, until
+from identity import Endpoint
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -67,10 +66,8 @@ def world(plane):
     for role, party in parties.items():
         token = plane.call("POST", "/v1/enrolment-tokens", admin,
                            {"role": role, "party_id": party})["token"]
-        key, enrol = new_keys(role, "http://127.0.0.1:9" if role == "producer" else None)
-        enrolled = plane.call("POST", "/v1/enrol", token, enrol)
-        endpoints[role] = Endpoint(
-            plane.base, enrolled["tenant_id"], enrolled["id"], key.private_bytes_raw())
+        address = "http://127.0.0.1:9" if role == "producer" else None
+        endpoints[role] = Endpoint(plane.base, token, role, address)
     return admin, pair["id"], endpoints
 
 
@@ -122,26 +119,21 @@ def test_a_silent_endpoint_is_told_of_once_and_its_return_too(plane, world, rece
         "url": receiver, "kinds": ["endpoint.lost", "endpoint.back"]})["webhook"]["id"]
     consumer, producer = endpoints["consumer"], endpoints["producer"]
 
-    def heartbeat(endpoint):
-        answer = requests.post(plane.base + "/v1/endpoint/heartbeat", json={"bundles": []},
-                               auth=endpoint, timeout=PATIENCE)
-        assert answer.status_code == 200
-
     def of(kind, endpoint):
         return [event for _, event in told(kind)
-                if event["data"]["event"]["endpoint_id"] == endpoint.endpoint]
+                if event["data"]["event"]["endpoint_id"] == endpoint.endpoint["id"]]
 
     for endpoint in endpoints.values():
-        heartbeat(endpoint)
+        endpoint.heartbeat()
     until("the losses", lambda: all(of("endpoint.lost", one) for one in endpoints.values()))
-    listed = plane.call("GET", f"/v1/endpoints/{consumer.endpoint}", admin)
+    listed = plane.call("GET", f"/v1/endpoints/{consumer.endpoint['id']}", admin)
     assert listed["lost_at"]
     # A later round finds the other one silent once more, and this one not again.
-    heartbeat(producer)
+    producer.heartbeat()
     until("another loss", lambda: len(of("endpoint.lost", producer)) == 2)
     assert len(of("endpoint.lost", consumer)) == 1
     returns = len(of("endpoint.back", consumer))
-    heartbeat(consumer)
+    consumer.heartbeat()
     until("the return", lambda: len(of("endpoint.back", consumer)) > returns)
     plane.call("DELETE", f"/v1/webhooks/{hook}", admin)
 

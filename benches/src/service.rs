@@ -1,14 +1,35 @@
 //! A control plane, and endpoints that are no agents.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
+use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
-use armour_api::{Enrol, Role};
-use armour_client::Client;
+use armour_api::{
+    AnnounceStart, BundleEnd, BundleGrant, Enrol, LaneReport, LinkOutcome, Role, SendLink,
+};
+use armour_client::{
+    Client,
+    dpop::{self, Claims, ProofError, Prover},
+};
 use armour_e2e::process::{Process, free_port, program, until};
-use armour_protocol::envelope;
+use armour_protocol::{
+    crypto::{Sign, Signer},
+    v2::{
+        context::{Binding, Context, End},
+        identity::{
+            body::{BundleRequest, LinkBody},
+            chain::{Answered, Chain},
+            incarnation::Incarnation,
+            starting::StartRecord,
+        },
+        ledger::Run,
+        suite::Suite,
+    },
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use futures::future::BoxFuture;
+use rand::RngExt;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -46,17 +67,27 @@ pub async fn control_plane(at: &Path, name: &str, url: &str) -> anyhow::Result<(
     Ok((process, base))
 }
 
-/// An endpoint, enrolled.
+/// An endpoint, enrolled and started.
 pub struct Endpoint {
     /// Its client.
     pub client: Client,
     /// Its id.
     pub id: Uuid,
-    /// What it signs with.
-    pub key: SigningKey,
+    tenant: Uuid,
+    incarnation: Incarnation,
+    chain: Option<Chain>,
+    draws: u64,
 }
 
-/// Enrols an endpoint of a party at `base`.
+/// A bundle that an endpoint drew.
+pub struct Drawn {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is bound to.
+    pub context: Context,
+}
+
+/// Enrols an endpoint of a party at `base`, and starts it.
 ///
 /// # Errors
 /// If the control plane refuses.
@@ -68,7 +99,8 @@ pub async fn enrol(
 ) -> anyhow::Result<Endpoint> {
     let token = operator.create_enrolment_token(role, party).await?;
     let key = SigningKey::generate(&mut rand::rng());
-    let (_, kem_key) = envelope::generate(&mut rand::rng());
+    // Nothing is sealed to the long-term key.
+    let kem_key: [u8; 32] = rand::rng().random();
     let endpoint = Client::new(base, token.token)?
         .enrol(&Enrol {
             name: "bench".into(),
@@ -78,15 +110,132 @@ pub async fn enrol(
             version: "0".into(),
         })
         .await?;
-    let client = Client::new(base, "")?.as_endpoint(
-        endpoint.tenant_id,
-        endpoint.id,
-        key.clone(),
-        Ambient::system(),
-    );
+    let starting = StartRecord::new(endpoint.id.into_bytes())
+        .begin(key, &mut rand::rng())?
+        .kept();
+    let anybody = Client::new(base, "")?;
+    anybody
+        .announce_start(&AnnounceStart {
+            tenant_id: endpoint.tenant_id,
+            start: STANDARD.encode(starting.start().to_bytes()),
+            address: None,
+            host: None,
+            process: None,
+        })
+        .await?;
+    let started = starting.accepted();
+    let public = started.incarnation.keys().key;
+    let signer = started.incarnation.signer(&public).context("its key")?;
+    let prover = StartProver(public, signer.clone());
     Ok(Endpoint {
-        client,
+        client: anybody.as_endpoint(endpoint.tenant_id, endpoint.id, prover, Ambient::system()),
         id: endpoint.id,
-        key,
+        tenant: endpoint.tenant_id,
+        incarnation: started.incarnation,
+        chain: Some(started.chain),
+        draws: 0,
     })
+}
+
+impl Endpoint {
+    /// What it signs tickets and receipts with.
+    ///
+    /// # Errors
+    /// If it has no such key.
+    pub fn signer(&self) -> anyhow::Result<Arc<Signer>> {
+        let key = self.incarnation.keys().key;
+        self.incarnation
+            .signer(&key)
+            .cloned()
+            .context("its own key")
+    }
+
+    /// Draws a bundle of a pair.
+    ///
+    /// # Errors
+    /// If the control plane refuses.
+    pub async fn draw(&mut self, pair: Uuid) -> anyhow::Result<Drawn> {
+        self.draws += 1;
+        let request = BundleRequest {
+            pair: pair.into_bytes(),
+            draw: self.draws,
+        };
+        let chain = self.chain.take().context("nothing in flight")?;
+        let link = chain
+            .link(LinkBody::Request(vec![request]), &self.incarnation)
+            .map_err(|(_, error)| error)?;
+        let answer = self
+            .client
+            .send_link(&SendLink {
+                tenant_id: self.tenant,
+                link: STANDARD.encode(link.link().to_bytes()),
+            })
+            .await?;
+        let mark = link.link().mark();
+        let Answered::Taken(chain) = link.answered(&mark, &mut self.incarnation) else {
+            bail!("the link was not taken");
+        };
+        self.chain = Some(chain);
+        let Some(LinkOutcome::Bundles { items }) = answer.outcome else {
+            bail!("no bundles are the outcome");
+        };
+        let item = items.into_iter().next().context("an outcome")?;
+        let id = item
+            .bundle_id
+            .with_context(|| format!("no bundle: {:?}", item.problem))?;
+        let grant = self.client.bundle_grant(id, None).await?;
+        Ok(Drawn {
+            id,
+            context: context(&grant)?,
+        })
+    }
+}
+
+/// A run as a report of a bundle.
+pub fn report(bundle: Uuid, run: &Run) -> LaneReport {
+    LaneReport {
+        bundle_id: bundle,
+        lane: run.lane,
+        first: run.first,
+        previous: STANDARD.encode(run.previous.0),
+        rests: STANDARD.encode(run.rests.concat()),
+        ticket: STANDARD.encode(run.ticket.to_bytes()),
+        receipt: run
+            .receipt
+            .as_ref()
+            .map(|proof| STANDARD.encode(proof.to_bytes())),
+    }
+}
+
+fn context(grant: &BundleGrant) -> anyhow::Result<Context> {
+    Ok(Context::new(Binding {
+        suite: Suite::from_u8(grant.bundle.suite)?,
+        tenant: grant.tenant_id.into_bytes(),
+        pair: grant.bundle.pair_id.into_bytes(),
+        bundle: grant.bundle.id.into_bytes(),
+        draw: grant.draw,
+        policy: grant.policy.hash()?,
+        consumer: end(&grant.consumer)?,
+        producer: end(&grant.producer)?,
+    }))
+}
+
+fn end(end: &BundleEnd) -> anyhow::Result<End> {
+    let key = STANDARD.decode(&end.incarnation_key)?;
+    let key = key.try_into().ok().context("a key of 32 bytes")?;
+    Ok(End {
+        party: end.party_id.into_bytes(),
+        endpoint: end.endpoint_id.into_bytes(),
+        key: VerifyingKey::from_bytes(&key)?,
+    })
+}
+
+/// Makes DPoP proofs with a start's key.
+struct StartProver(VerifyingKey, Arc<Signer>);
+
+impl Prover for StartProver {
+    fn prove(&self, claims: Claims) -> BoxFuture<'_, Result<String, ProofError>> {
+        let proof = dpop::sign_with(&self.0, &claims, |message| self.1.signature(message));
+        Box::pin(std::future::ready(proof))
+    }
 }

@@ -28,7 +28,11 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   armour("demo", "clone", "--runs", "2", "--leave");
   await expect(page.getByTestId("collision")).toHaveCount(2);
   const collision = page.getByTestId("collision").first();
-  await expect(collision).toContainText("Two different successors of one ticket");
+  await expect(collision).toContainText("Two different tickets in one place");
+  // Its evidence is saved from the list: not every collision has a bundle's page.
+  const saved = page.waitForEvent("download");
+  await collision.getByRole("button", { name: "Export evidence" }).click();
+  expect((await saved).suggestedFilename()).toMatch(/^evidence-.*\.json$/);
   await collision.getByRole("link").click();
   await expect(page.getByTestId("verdict")).toContainText("signed with the consumer’s key");
   await expect(page.getByTestId("fork")).toHaveCount(1);
@@ -36,9 +40,12 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   // Both ends have reported the tickets before the fork.
   await page.getByTestId("ticket").first().hover();
   await expect(page.getByRole("tooltip")).toContainText("reported by both ends");
-  await expect(page.getByText(/^after [\d,]+ ms$/)).toHaveCount(2);
+  // The producer: its consumer has ended.
+  await expect(page.getByText(/^after [\d,]+ ms$/)).toHaveCount(1);
   await takeScreenshots(page, "collision");
 
+  // The identity that was copied has ended: people enrol the endpoint anew, and re-arm the pair.
+  armour("demo", "enrol");
   await page.getByRole("button", { name: "Re-arm…" }).click();
   const dialog = page.getByRole("dialog");
   const reArm = dialog.getByRole("button", { name: "Re-arm" });
@@ -49,10 +56,11 @@ test("a collision is seen as it happens, and the pair re-armed", async ({ page }
   await expect(dialog).toHaveCount(0);
   await page.getByRole("link", { name: "Pairs" }).first().click();
   await expect(row).toContainText("active");
-  // The agent learns of the re-arming from an event, which may arrive later than the page's.
-  await expect
-    .poll(async () => (await page.request.get(`${CONSUMER}/echo?id=again`)).text())
-    .toBe("again");
+  // The agent starts anew, and learns of the re-arming from an event.
+  await expect(async () => {
+    const answer = await page.request.get(`${CONSUMER}/echo?id=again`);
+    expect(await answer.text()).toBe("again");
+  }).toPass();
   expect(armour("audit", "list")).toContain("pair.re-arm");
 
   await page.getByRole("button", { name: "Sign out" }).click();

@@ -10,17 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use armour_api::{NewPair, Policy, ReportVerdict, Role, TicketReport};
-use armour_benches::service::{Endpoint, PLATFORM, control_plane, enrol};
+use armour_api::{NewPair, Policy, ReportVerdict, Role};
+use armour_benches::service::{Endpoint, PLATFORM, control_plane, enrol, report};
 use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
 use armour_e2e::process::free_port;
-use armour_protocol::{
-    Suite,
-    ledger::Chain,
-    ticket::{NO_PREVIOUS, Ticket},
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use armour_protocol::v2::{body::BodyHash, ledger::Run};
 use clap::Parser;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -84,11 +79,12 @@ async fn main() -> anyhow::Result<()> {
         endpoints.len(),
         streams / endpoints.len() as f64 / 1024.0
     );
-    let thief = endpoints.first().context("an endpoint")?;
     let mut lasts = Vec::new();
     let mut all = Vec::new();
     for round in 0..options.rounds {
-        let since = fork(thief, pair.id).await?;
+        // A collision ends its identity, so each round has another.
+        let mut thief = enrol(&here, &operator, Role::Consumer, consumer.id).await?;
+        let since = fork(&mut thief, pair.id).await?;
         let mut latest = since;
         for _ in 0..endpoints.len() {
             let wait = tokio::time::timeout(Duration::from_secs(20), hears.recv());
@@ -124,34 +120,20 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reports two successors of nothing in a new bundle: when the second was sent.
-async fn fork(thief: &Endpoint, pair: Uuid) -> anyhow::Result<Instant> {
-    let bundle = thief.client.request_bundle(pair, None).await?.bundle.id;
+/// Has an endpoint of its own report two tickets in one place: when the second was sent.
+async fn fork(thief: &mut Endpoint, pair: Uuid) -> anyhow::Result<Instant> {
+    let drawn = thief.draw(pair).await?;
+    let key = thief.signer()?;
+    let opening = BodyHash::opening(&drawn.context, 0);
     let mut since = Instant::now();
-    for share_digest in [[1; 32], [2; 32]] {
-        let ticket = Ticket {
-            suite: Suite::X25519,
-            bundle: *bundle.as_bytes(),
-            lane: 0,
-            n: 0,
-            previous: NO_PREVIOUS,
-            share_digest,
-        };
-        let chain = Chain::of(&ticket.sign(&thief.key));
-        let report = TicketReport {
-            bundle_id: bundle,
-            lane: 0,
-            first: 0,
-            previous: STANDARD.encode(chain.previous.0),
-            entries: STANDARD.encode(&chain.entries),
-            age_ms: 0,
-        };
+    for (rest, expected) in [
+        ([1; 32], ReportVerdict::Accepted),
+        ([2; 32], ReportVerdict::Collision),
+    ] {
+        let run = Run::signed(&drawn.context, 0, 0, opening, vec![rest], (&*key, &*key));
+        let report = report(drawn.id, &run.context("a run")?);
         since = Instant::now();
         let verdicts = thief.client.report(vec![report]).await?;
-        let expected = match share_digest[0] {
-            1 => ReportVerdict::Accepted,
-            _ => ReportVerdict::Collision,
-        };
         ensure!(verdicts == [expected], "{verdicts:?}");
     }
     Ok(since)

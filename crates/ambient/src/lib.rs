@@ -3,10 +3,12 @@
 //! This crate alone asks the operating system for them; `clippy.toml` forbids it to the
 //! others. They are handed an [`Ambient`], so that a test moves the clock in place of
 //! waiting, and can have a run repeat itself. Monotonic time is not here: it is
-//! `tokio::time::Instant`, which a test pauses.
+//! `tokio::time::Instant`, which a test pauses; [`BootClock`] is for what has to count the
+//! time that the machine sleeps.
 
 #![forbid(unsafe_code)]
 
+mod boot_clock;
 mod clock;
 mod ids;
 mod random;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 
 use self::ids::Ids;
 pub use self::{
+    boot_clock::BootClock,
     clock::Clock,
     random::{Generator, Random},
 };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{BundleStatus, Pair, Role};
+use crate::{BundleStatus, EndpointState, LaneCursor, Pair, Role};
 
 wire! {
     /// One enrolled agent.
@@ -29,26 +29,33 @@ wire! {
         pub last_error_at: Option<DateTime<Utc>>,
     }
 
-    /// Whether an endpoint may act.
-    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
-    #[serde(rename_all = "lowercase")]
-    #[strum(serialize_all = "lowercase", const_into_str)]
-    pub enum EndpointState { Active, Revoked }
-
     /// An endpoint as it sees itself, with the pairs it serves.
     pub struct EndpointSelf {
         pub endpoint: Endpoint,
         pub pairs: Vec<Pair>,
-        /// The number of its latest draw, 0 before the first.
-        #[serde(default)]
-        pub draws: u64,
+        /// The number of its latest draw of each pair, 0 before the first.
+        pub draws: Vec<PairDraws>,
     }
 
-    /// An endpoint's sign of life.
+    /// How often an endpoint has drawn a pair's bundle.
+    pub struct PairDraws { pub pair_id: Uuid, pub draws: u64 }
+
+    /// An endpoint's sign of life: the body of a heartbeat link, in JSON.
+    #[derive(Default)]
     #[serde(deny_unknown_fields)]
     pub struct Heartbeat {
-        /// Bundles that the endpoint holds.
+        /// Bundles that the endpoint holds, each once.
         pub bundles: Vec<Uuid>,
+        /// Set if these are not all: of the bundles from this id on it holds no others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub from: Option<Uuid>,
+        /// Set if these are not all: of the bundles before this id it holds no others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub to: Option<Uuid>,
+        /// What an earlier answer said in `more`: heads are told from there on. Its bundle
+        /// is the first that is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub after: Option<LaneCursor>,
         /// What went wrong since the sign of life before, if anything; 300 characters
         /// of it are kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,10 +68,22 @@ wire! {
     /// The answer to a heartbeat.
     pub struct HeartbeatAck {
         pub server_time: DateTime<Utc>,
+        /// In the order in which they were named, with the heads of at most 4,096 lanes.
         pub bundles: Vec<BundleStatus>,
+        /// The last lane whose head was looked at, if there are more: they are told to a
+        /// heartbeat that names the bundles from this one on, with this in `after`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub more: Option<LaneCursor>,
         /// The log is shorter than what the endpoint has seen: the database was restored.
         #[serde(default)]
         pub log_behind: bool,
+    }
+
+    /// A party's certificate of an endpoint's keys, for peers that pin the party's key.
+    #[serde(deny_unknown_fields)]
+    pub struct SetCertificate {
+        /// As its bytes are in the protocol.
+        pub certificate: String,
     }
 
     /// Asks for an access token; the DPoP proof shows who asks.

@@ -26,7 +26,16 @@ impl Event {
 
 /// What kinds of events there are.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
 )]
 #[strum(const_into_str)]
 pub enum EventKind {
@@ -36,24 +45,45 @@ pub enum EventKind {
     /// A bundle was issued.
     #[strum(serialize = "bundle.minted")]
     BundleMinted,
+    /// A bundle's consumer or producer gave it up.
+    #[strum(serialize = "bundle.retired")]
+    BundleRetired,
     /// A bundle was followed by another.
     #[strum(serialize = "bundle.superseded")]
     BundleSuperseded,
-    /// Somebody else holds a consumer's state.
+    /// A consumer's tickets are not seen by the producer.
+    #[strum(serialize = "bundle.unwitnessed")]
+    BundleUnwitnessed,
+    /// Somebody else holds an endpoint's state.
     #[strum(serialize = "collision.detected")]
     CollisionDetected,
     /// An endpoint that was lost is heard of again.
     #[strum(serialize = "endpoint.back")]
     EndpointBack,
+    /// Somebody else holds an endpoint's keys; it is to be enrolled anew.
+    #[strum(serialize = "endpoint.collided")]
+    EndpointCollided,
+    /// A stranger was at the door of an endpoint's enclave.
+    #[strum(serialize = "endpoint.enclave-intruder")]
+    EndpointEnclaveIntruder,
     /// An agent became an endpoint.
     #[strum(serialize = "endpoint.enrolled")]
     EndpointEnrolled,
+    /// Two starts of an endpoint both live; people have to choose.
+    #[strum(serialize = "endpoint.in-use")]
+    EndpointInUse,
     /// An endpoint has fallen silent.
     #[strum(serialize = "endpoint.lost")]
     EndpointLost,
+    /// A start asks whether the one before it still lives.
+    #[strum(serialize = "endpoint.presence-asked")]
+    EndpointPresenceAsked,
     /// An endpoint is admitted no more.
     #[strum(serialize = "endpoint.revoked")]
     EndpointRevoked,
+    /// An endpoint has started: what was of its earlier start has ended.
+    #[strum(serialize = "endpoint.started")]
+    EndpointStarted,
     /// The database was restored to an earlier state, and what was before has ended.
     #[strum(serialize = "ledger.fenced")]
     LedgerFenced,
@@ -85,12 +115,19 @@ mod tests {
         let words = [
             "bundle.disconnected",
             "bundle.minted",
+            "bundle.retired",
             "bundle.superseded",
+            "bundle.unwitnessed",
             "collision.detected",
             "endpoint.back",
+            "endpoint.collided",
+            "endpoint.enclave-intruder",
             "endpoint.enrolled",
+            "endpoint.in-use",
             "endpoint.lost",
+            "endpoint.presence-asked",
             "endpoint.revoked",
+            "endpoint.started",
             "ledger.fenced",
             "pair.created",
             "pair.disconnected",

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{AuditEntry, SignedHead};
+use crate::{AuditEntry, LogKeyRotation, SignedHead};
 
 wire! {
     /// First line of an export.
@@ -11,8 +11,10 @@ wire! {
         /// `armour-audit/1`.
         pub format: String,
         pub tenant_id: Uuid,
-        /// Ed25519 public key of the log, 32 bytes.
+        /// Ed25519 public key that signs the log now, 32 bytes.
         pub log_key: String,
+        /// How it followed from the log's first key.
+        pub rotations: Vec<LogKeyRotation>,
         /// Number of the first entry that follows; earlier ones are past their retention.
         pub first: u64,
         /// Complete subtrees of the entries before it, 32 bytes each.
@@ -23,6 +25,10 @@ wire! {
     pub struct ExportedEntry {
         #[serde(flatten)]
         pub entry: AuditEntry,
+        /// The root of the map of endpoints' states after it, 32 bytes; absent in entries from
+        /// before there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub map_root: Option<String>,
         /// 64 bytes.
         pub signature: String,
     }

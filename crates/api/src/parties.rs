@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 wire! {
     /// Which side of a pair an endpoint is on.
-    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
+    #[derive(Copy, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
     #[serde(rename_all = "lowercase")]
     #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum Role { Consumer, Producer }

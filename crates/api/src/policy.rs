@@ -1,11 +1,13 @@
 //! A pair's policy.
 
+use sha2::{Digest, Sha256};
+
 wire! {
     /// What a pair's endpoints must keep to.
     #[derive(Eq)]
     #[serde(deny_unknown_fields, default)]
     pub struct Policy {
-        /// Cipher suite: 1 or 2.
+        /// Cipher suite: 1, 2 or 3.
         pub suite: u8,
         pub reporting: Reporting,
         pub report_interval_ms: u32,
@@ -16,8 +18,39 @@ wire! {
         pub lease_ms: u32,
         /// Most lanes of a bundle.
         pub max_lanes: u32,
-        /// How long reports on a superseded bundle are still accepted.
+        /// How long a bundle that has a successor still serves what is under way.
         pub supersede_grace_ms: u32,
+        /// A call begins at the producer within this time of its being sent, or never.
+        pub begin_within_ms: u32,
+        /// A bundle is renewed before this time is over.
+        pub bundle_lifetime_ms: u32,
+        /// People are told if a consumer's tickets are not reported by the producer, too,
+        /// for this long.
+        pub witness_within_ms: u32,
+        /// How the length of content is hidden.
+        pub padding: PaddingPolicy,
+        /// Which calls may be made a second time when no answer came.
+        pub retry: RetryPolicy,
+    }
+
+    /// How the length of content is hidden.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "lowercase")]
+    pub enum PaddingPolicy {
+        /// Not at all.
+        None,
+        /// In PADMÉ's buckets: at most 12 % more.
+        Padme,
+    }
+
+    /// Which calls may be made a second time when no answer came.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "lowercase")]
+    pub enum RetryPolicy {
+        /// Those with safe methods.
+        Safe,
+        /// PUT and DELETE, too, once the first surely cannot begin any more.
+        Idempotent,
     }
 
     /// When tickets are reported.
@@ -42,18 +75,32 @@ impl Default for Policy {
             lease_ms: 60_000,
             max_lanes: 16,
             supersede_grace_ms: 10_000,
+            begin_within_ms: 2_000,
+            bundle_lifetime_ms: 3_600_000,
+            witness_within_ms: 60_000,
+            padding: PaddingPolicy::None,
+            retry: RetryPolicy::Safe,
         }
     }
 }
 
 impl Policy {
+    /// SHA-256 of the policy's canonical JSON (RFC 8785): what a bundle's context holds.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn hash(&self) -> Result<[u8; 32], serde_json::Error> {
+        let canonical = serde_json_canonicalizer::to_vec(self)?;
+        Ok(Sha256::digest(canonical).into())
+    }
+
     /// Says which field is out of range, if any.
     ///
     /// # Errors
     /// A sentence that names the field and its range.
     pub fn check(&self) -> Result<(), String> {
         let ranges = [
-            ("suite", u32::from(self.suite), 1, 2),
+            ("suite", u32::from(self.suite), 1, 3),
             ("report_interval_ms", self.report_interval_ms, 10, 60_000),
             (
                 "empty_exchange_interval_ms",
@@ -75,6 +122,19 @@ impl Policy {
                 100,
                 3_600_000,
             ),
+            ("begin_within_ms", self.begin_within_ms, 50, 60_000),
+            (
+                "bundle_lifetime_ms",
+                self.bundle_lifetime_ms,
+                10_000,
+                86_400_000,
+            ),
+            (
+                "witness_within_ms",
+                self.witness_within_ms,
+                1_000,
+                86_400_000,
+            ),
         ];
         for (field, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
@@ -87,5 +147,27 @@ impl Policy {
             return Err("policy.lease_ms must exceed policy.heartbeat_interval_ms".into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_hashed_over_its_canonical_json() {
+        let policy = Policy::default();
+        // Members in order, no white space.
+        let text = concat!(
+            r#"{"begin_within_ms":2000,"bundle_lifetime_ms":3600000,"#,
+            r#""empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"#,
+            r#""lease_ms":60000,"max_lanes":16,"padding":"none","report_interval_ms":200,"#,
+            r#""reporting":"batched","retry":"safe","suite":1,"supersede_grace_ms":10000,"#,
+            r#""witness_within_ms":60000}"#
+        );
+        let expected: [u8; 32] = Sha256::digest(text).into();
+        assert_eq!(policy.hash().unwrap(), expected);
+        let other = Policy { suite: 3, ..policy };
+        assert_ne!(other.hash().unwrap(), expected);
     }
 }

@@ -84,6 +84,15 @@ pub enum ProblemType {
     Csrf,
     /// The endpoint was revoked.
     EndpointRevoked,
+    /// Somebody else holds the endpoint's keys; it is to be enrolled anew.
+    IdentityCollided,
+    /// Another start of this endpoint lives; people have to choose.
+    IdentityInUse,
+    /// This start of the endpoint has ended: a later one took its place, or people chose
+    /// the other one.
+    StartEnded,
+    /// Links of the chain are missing before this one, or it is not this chain's.
+    NotThisChain,
     /// The tenant has as many as it may.
     OverQuota,
     /// Whoever calls is known, but nothing admits them.
@@ -108,8 +117,6 @@ pub enum ProblemType {
     DrawOver,
     /// The ledger holds no such ticket.
     NotRecorded,
-    /// The bundle has no successor.
-    NotSuperseded,
     /// The audit log is shorter than what the caller has seen of it.
     LogBehind,
     /// The audit log holds what the head was signed for.
@@ -136,6 +143,8 @@ pub enum ProblemType {
     IdempotencyKeyReused,
     /// Too many requests.
     RateLimited,
+    /// The start's keys were renewed less than an hour ago.
+    RenewedTooSoon,
     /// Something went wrong on the service's side.
     Internal,
     /// The issuer cannot be used now.
@@ -178,6 +187,7 @@ impl ProblemType {
             Self::Forbidden
             | Self::Csrf
             | Self::EndpointRevoked
+            | Self::IdentityCollided
             | Self::OverQuota
             | Self::NotAdmitted
             | Self::SignInRefused => &[403],
@@ -189,8 +199,10 @@ impl ProblemType {
             | Self::PairActive
             | Self::NoProducer
             | Self::DrawOver
+            | Self::IdentityInUse
+            | Self::StartEnded
+            | Self::NotThisChain
             | Self::NotRecorded
-            | Self::NotSuperseded
             | Self::LogBehind
             | Self::NothingLost
             | Self::NoSession
@@ -203,7 +215,7 @@ impl ProblemType {
             Self::ChangedMeanwhile => &[412],
             Self::TooLarge => &[413],
             Self::IdempotencyKeyReused => &[422],
-            Self::RateLimited => &[429],
+            Self::RateLimited | Self::RenewedTooSoon => &[429],
             Self::Internal => &[500],
             Self::IssuerUnreachable | Self::SignInFailed => &[502],
             Self::Unavailable | Self::NotReady => &[503],

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::{
     access::Access, commands, data_folder::DataFolder, demo::Demo, dev::Dev, doctor::Doctor,
-    profile::Profiles, top::Top,
+    party_keys::PartyKeys, profile::Profiles, top::Top,
 };
 
 /// Armour's command line.
@@ -38,6 +38,9 @@ enum Command {
     /// Control planes and tokens by name.
     #[command(subcommand)]
     Profiles(Profiles),
+    /// Keys by which a party itself vouches for its endpoints.
+    #[command(subcommand)]
+    PartyKeys(PartyKeys),
     /// Print completions for a shell: `source <(armour completions bash)`.
     Completions { shell: Shell },
     /// Write manual pages into a folder, for example ~/.local/share/man/man1.
@@ -59,6 +62,7 @@ impl Cli {
             Command::Doctor(doctor) => doctor.run(&data, &self.access, &ambient.clock).await,
             Command::Top(top) => top.run(&data, &self.access).await,
             Command::Profiles(command) => command.run(self.access.output()?),
+            Command::PartyKeys(command) => command.run(&data, &self.access, ambient).await,
             Command::Completions { shell } => {
                 let mut command = Self::command();
                 clap_complete::generate(shell, &mut command, "armour", &mut std::io::stdout());

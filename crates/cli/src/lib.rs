@@ -8,6 +8,7 @@ pub mod demo;
 pub mod dev;
 pub mod doctor;
 pub mod output;
+pub mod party_keys;
 pub mod profile;
 pub mod servers;
 mod top;

@@ -150,6 +150,13 @@ impl Client {
             .boxed())
     }
 
+    /// Asks for another access token with the next call: the endpoint's key is another one.
+    pub async fn forget_token(&self) {
+        if let Credentials::Endpoint(endpoint) = &self.credentials {
+            endpoint.forget_token().await;
+        }
+    }
+
     /// A `POST` that says nothing but its path, and is answered by nothing.
     pub(crate) async fn post_empty(&self, path: &str) -> Result<()> {
         self.send(Method::POST, path, None::<&()>).await.map(drop)

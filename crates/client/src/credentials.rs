@@ -75,6 +75,11 @@ impl EndpointCredentials {
         }
     }
 
+    /// Has the next request ask for an access token of its own.
+    pub async fn forget_token(&self) {
+        self.token.lock().await.take();
+    }
+
     /// Sends a request with an access token and a proof. The proof may be refused for want
     /// of a fresh nonce: then once more with that. Or the access token (its key was
     /// retired, say): then once more with a new one.

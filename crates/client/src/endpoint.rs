@@ -1,9 +1,9 @@
 //! What endpoints call.
 
 use armour_api::{
-    BundleGrant, Disown, DrawBundle, Endpoint, EndpointSelf, Enrol, Heartbeat, HeartbeatAck,
-    LogHead, LogRestart, LostHead, ReportTickets, ReportVerdict, ReportedTickets, SignedHead,
-    TicketReport,
+    AnnounceStart, AnswerPresence, BundleGrant, Endpoint, EndpointSelf, Enrol, LaneReport,
+    LinkAnswer, LogHead, LogRestart, LostHead, PendingBundles, ReportExchanges, ReportVerdict,
+    ReportedExchanges, SendLink, ShowReceipt, SignedHead, StartAccepted,
 };
 use reqwest::Method;
 use uuid::Uuid;
@@ -55,80 +55,75 @@ impl Client {
         self.post("/v1/endpoint/log/restart", &lost).await
     }
 
-    /// Requests a bundle; with the size of the pinned head also what the audit log
-    /// says of the endpoints' keys.
+    /// Announces a start, which is signed and needs no token.
+    ///
+    /// # Errors
+    /// `identity-in-use` while an earlier start lives; `start-ended`, `identity-collided`
+    /// and `endpoint-revoked` for good.
+    pub async fn announce_start(&self, announce: &AnnounceStart) -> Result<StartAccepted> {
+        let anybody = self.with_token("");
+        anybody.post("/v1/endpoint/starts", announce).await
+    }
+
+    /// Says that the living start lives, by its signature and without a token.
     ///
     /// # Errors
     /// As above.
-    pub async fn request_bundle(&self, pair: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
-        let request = DrawBundle {
-            pair_id: pair,
-            pinned,
-            number: None,
-        };
-        self.request_numbered_bundle(&request).await
+    pub async fn answer_presence(&self, answer: &AnswerPresence) -> Result<()> {
+        let path = "/v1/endpoint/presence";
+        let anybody = self.with_token("");
+        anybody
+            .send(Method::POST, path, Some(answer))
+            .await
+            .map(drop)
     }
 
-    /// Requests a bundle, numbered so that it does not supersede a later one.
+    /// Sends a link of the endpoint's chain, which is signed and needs no token.
     ///
     /// # Errors
-    /// As above; `draw-over` if a later one was made.
-    pub async fn request_numbered_bundle(&self, request: &DrawBundle) -> Result<BundleGrant> {
-        self.post("/v1/endpoint/bundles", request).await
+    /// `not-this-chain` if its start is not known; `start-ended`, `identity-collided` and
+    /// `endpoint-revoked` for good.
+    pub async fn send_link(&self, link: &SendLink) -> Result<LinkAnswer> {
+        let anybody = self.with_token("");
+        anybody.post("/v1/endpoint/links", link).await
     }
 
-    /// A bundle of the calling endpoint; `pinned` as above.
+    /// Bundles that the calling endpoint has not acknowledged.
     ///
     /// # Errors
     /// As above.
+    pub async fn pending_bundles(&self) -> Result<Vec<Uuid>> {
+        let pending: PendingBundles = self.get("/v1/endpoint/bundles").await?;
+        Ok(pending.bundles)
+    }
+
+    /// A bundle of the calling endpoint; with the size of the pinned head also what the
+    /// audit log says of the two endpoints' keys.
+    ///
+    /// # Errors
+    /// `log-behind` if the log is shorter than that.
     pub async fn bundle_grant(&self, id: Uuid, pinned: Option<u64>) -> Result<BundleGrant> {
         let path = format!("/v1/endpoint/bundles/{id}");
         self.get(&with_size(&path, "pinned", pinned)).await
     }
 
-    /// Says that the endpoint holds the bundle's secret.
+    /// Reports tickets and receipts; a verdict for each report, in order.
     ///
     /// # Errors
     /// As above.
-    pub async fn acknowledge_bundle(&self, id: Uuid) -> Result<()> {
-        self.post_empty(&format!("/v1/endpoint/bundles/{id}/acknowledge"))
-            .await
-    }
-
-    /// Says that the bundle was superseded at a request that is not the consumer's own.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn disown_successor(&self, bundle: Uuid) -> Result<()> {
-        self.post_empty(&format!("/v1/endpoint/bundles/{bundle}/disown-successor"))
-            .await
-    }
-
-    /// Reports tickets.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn report(&self, reports: Vec<TicketReport>) -> Result<Vec<ReportVerdict>> {
-        let reports = ReportTickets { reports };
-        let answer: ReportedTickets = self.post("/v1/endpoint/reports", &reports).await?;
+    pub async fn report(&self, reports: Vec<LaneReport>) -> Result<Vec<ReportVerdict>> {
+        let reports = ReportExchanges { reports };
+        let answer: ReportedExchanges = self.post("/v1/endpoint/reports", &reports).await?;
         Ok(answer.verdicts)
     }
 
-    /// Says that a recorded ticket is not the consumer's own.
+    /// Shows a receipt that the ledger asked for.
     ///
     /// # Errors
     /// As above.
-    pub async fn disown(&self, disown: &Disown) -> Result<()> {
-        let path = "/v1/endpoint/disown";
-        self.send(Method::POST, path, Some(disown)).await.map(drop)
-    }
-
-    /// A sign of life.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAck> {
-        self.post("/v1/endpoint/heartbeat", heartbeat).await
+    pub async fn show_receipt(&self, shown: &ShowReceipt) -> Result<()> {
+        let path = "/v1/endpoint/receipts";
+        self.send(Method::POST, path, Some(shown)).await.map(drop)
     }
 }
 

@@ -42,6 +42,15 @@ impl ClientError {
         }
     }
 
+    /// Whether what was sent is too large, for the control plane or for a proxy before it.
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status == 413,
+            Self::Unexpected(status) => *status == StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Transport(_) | Self::Proof(_) => false,
+        }
+    }
+
     /// Whether the credentials were refused.
     pub(crate) fn is_unauthenticated(&self) -> bool {
         match self {

@@ -2,10 +2,10 @@
 
 use armour_ambient::Ambient;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use futures::future::BoxFuture;
 use jsonwebtoken::{
-    Algorithm, EncodingKey, Header,
+    Algorithm, Header,
     jwk::{
         AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, OctetKeyPairParameters,
         OctetKeyPairType,
@@ -70,9 +70,21 @@ impl Claims {
 /// Signs a proof with an Ed25519 key.
 ///
 /// # Errors
-/// If the key cannot be encoded.
+/// If the claims cannot be encoded.
 pub fn sign(key: &SigningKey, claims: &Claims) -> Result<String, ProofError> {
-    let failed = |error: &dyn ToString| ProofError(error.to_string());
+    let public = key.verifying_key();
+    sign_with(&public, claims, |message| key.sign(message).to_bytes())
+}
+
+/// Makes a proof that whoever holds the Ed25519 key `public` signs (RFC 8032).
+///
+/// # Errors
+/// If the claims cannot be encoded.
+pub fn sign_with(
+    public: &VerifyingKey,
+    claims: &Claims,
+    signature: impl FnOnce(&[u8]) -> [u8; 64],
+) -> Result<String, ProofError> {
     let mut header = Header::new(Algorithm::EdDSA);
     header.typ = Some("dpop+jwt".into());
     header.jwk = Some(Jwk {
@@ -80,12 +92,21 @@ pub fn sign(key: &SigningKey, claims: &Claims) -> Result<String, ProofError> {
         algorithm: AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
             key_type: OctetKeyPairType::OctetKeyPair,
             curve: EllipticCurve::Ed25519,
-            x: URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+            x: URL_SAFE_NO_PAD.encode(public.as_bytes()),
         }),
     });
-    let der = key.to_pkcs8_der().map_err(|error| failed(&error))?;
-    let key = EncodingKey::from_ed_der(der.as_bytes());
-    jsonwebtoken::encode(&header, claims, &key).map_err(|error| failed(&error))
+    let mut token = encoded(&header)?;
+    token.push('.');
+    token.push_str(&encoded(claims)?);
+    let signature = signature(token.as_bytes());
+    token.push('.');
+    token.push_str(&URL_SAFE_NO_PAD.encode(signature));
+    Ok(token)
+}
+
+fn encoded(part: &impl Serialize) -> Result<String, ProofError> {
+    let json = serde_json::to_vec(part).map_err(|error| ProofError(error.to_string()))?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 /// A key in this process's own memory.

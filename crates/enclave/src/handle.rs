@@ -1,247 +1,258 @@
 //! The proxy's handle on the enclave: starts it and calls it.
 
 use std::{
-    collections::HashMap,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 use armour_dpop::{Claims, ProofError, Prover};
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
-use thiserror::Error;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
-    process::{Child, Command},
-    sync::{Mutex as AsyncMutex, oneshot},
-};
-use zeroize::Zeroizing;
+use tokio::process::{Child, Command};
 
 use crate::{
-    binding::{Binding, LaneId},
-    ipc::{self, Accepted, Call, Hardening, Keyed, Reply},
+    binding::LaneId,
+    calls::Calls,
+    error::EnclaveError,
+    ipc::{
+        Accepted, Begun, Call, ChainState, Concluded, Hardening, Install, Installed, Mark,
+        Received, Reply,
+    },
 };
 
-/// Why a call to the enclave failed.
-#[derive(Debug, Error)]
-pub enum EnclaveError {
-    /// The enclave refused; nothing has changed.
-    #[error("enclave: {0}")]
-    Refused(String),
-    /// The enclave is gone, and with it every root secret.
-    #[error("the enclave is gone")]
-    Gone,
-}
-
-/// The enclave, as the proxy sees it; cheap to clone.
+/// The enclave, as the proxy sees it; cheap to clone. Each method is a [`Call`], and fails
+/// if the enclave is gone or refuses; then nothing has changed.
 #[derive(Clone)]
 pub struct Enclave {
-    writer: Arc<AsyncMutex<OwnedWriteHalf>>,
-    pending: Pending,
-    next: Arc<AtomicU64>,
+    calls: Calls,
 }
 
-type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Reply>>>>>;
+/// Makes the methods whose reply is of one kind.
+macro_rules! calls {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($argument:ident: $type:ty),*) -> $result:ty
+        as $call:expr => $reply:pat => $value:expr;
+    )*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`EnclaveError`].
+        pub async fn $name(&self, $($argument: $type),*) -> Result<$result, EnclaveError> {
+            match self.calls.call($call).await? {
+                $reply => Ok($value),
+                // Another program than ours.
+                _ => Err(EnclaveError::Gone),
+            }
+        }
+    )*};
+}
 
 impl Enclave {
-    /// Starts the enclave: this program again, as `enclave`, with the socket as
-    /// its standard input. It ends when the socket closes.
+    /// Starts the enclave: this program again, as `enclave`, with the socket as its
+    /// standard input. It ends when the socket closes. `pin_file` names the keys that
+    /// peers' parties are held to.
     ///
     /// # Errors
     /// If the process cannot be started.
-    pub fn start(program: &Path, key_file: &Path) -> io::Result<(Self, Child)> {
+    pub fn start(
+        program: &Path,
+        key_file: &Path,
+        pin_file: Option<&Path>,
+    ) -> io::Result<(Self, Child)> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(program)
-            .arg("enclave")
-            .arg("--key-file")
-            .arg(key_file)
+        let mut command = Command::new(program);
+        command.arg("enclave").arg("--key-file").arg(key_file);
+        if let Some(pins) = pin_file {
+            command.arg("--pins").arg(pins);
+        }
+        let child = command
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // Ctrl-C is for the proxy; the enclave lives until the proxy ends.
             .process_group(0)
             .spawn()?;
-        ours.set_nonblocking(true)?;
-        let (reader, writer) = tokio::net::UnixStream::from_std(ours)?.into_split();
-        let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
-        tokio::spawn(read_replies(reader, pending.clone()));
-        let enclave = Self {
-            writer: Arc::new(AsyncMutex::new(writer)),
-            pending,
-            next: Arc::new(AtomicU64::new(0)),
-        };
-        Ok((enclave, child))
+        Ok((Self::on(ours)?, child))
     }
 
-    /// What the enclave's process has given up.
+    /// Starts an enclave as a thread of this process, for tests: nothing keeps its keys
+    /// from the proxy. It has not begun to be an endpoint.
     ///
     /// # Errors
-    /// If the enclave is gone; so for all calls below, or if it refuses.
-    pub async fn hardening(&self) -> Result<Hardening, EnclaveError> {
-        match self.call(Call::Hardening).await? {
-            Reply::Hardening(hardening) => Ok(hardening),
-            _ => Err(EnclaveError::Gone),
-        }
+    /// If there are no sockets.
+    #[cfg(feature = "in-process")]
+    pub fn in_process() -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        std::thread::spawn(move || crate::process::serve_here(theirs));
+        Self::on(ours)
     }
 
-    /// Ed25519 and X25519 public keys.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn identity(&self) -> Result<([u8; 32], [u8; 32]), EnclaveError> {
-        match self.call(Call::Identity).await? {
-            Reply::Identity {
-                signing_key,
-                kem_key,
-            } => Ok((signing_key, kem_key)),
-            _ => Err(EnclaveError::Gone),
-        }
+    /// The enclave at the other end of this socket.
+    pub(crate) fn on(socket: UnixStream) -> io::Result<Self> {
+        let calls = Calls::new(socket)?;
+        Ok(Self { calls })
     }
 
-    /// Takes a bundle's sealed secret.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn install(&self, binding: Binding, envelope: Vec<u8>) -> Result<(), EnclaveError> {
-        self.call(Call::Install { binding, envelope })
-            .await
-            .map(drop)
+    calls! {
+        /// What the enclave's process has given up, and its clock's zero.
+        hardening() -> Hardening
+        as Call::Hardening => Reply::Hardening(hardening) => hardening;
+
+        /// The endpoint's long-term public keys, Ed25519 and X25519.
+        identity() -> ([u8; 32], [u8; 32])
+        as Call::Identity
+        => Reply::Identity { signing_key, kem_key } => (signing_key, kem_key);
     }
 
-    /// Erases a bundle.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn erase(&self, bundle: [u8; 16]) -> Result<(), EnclaveError> {
-        self.call(Call::Erase { bundle }).await.map(drop)
+    calls! {
+        /// Begins this process's start. What comes back has to be kept, in the place of
+        /// `record`, before [`Enclave::start_kept`]. The long-term key is gone.
+        begin_start(endpoint: [u8; 16], record: Option<Vec<u8>>) -> Vec<u8>
+        as Call::BeginStart { endpoint, record } => Reply::Bytes(record) => record;
+
+        /// The record is kept: the signed start.
+        start_kept() -> Vec<u8>
+        as Call::StartKept => Reply::Bytes(start) => start;
+
+        /// The control plane has accepted the start; the record comes back, to be kept
+        /// when it suits.
+        start_accepted() -> Vec<u8>
+        as Call::StartAccepted => Reply::Bytes(record) => record;
+
+        /// A signature that this start lives, although another wants its place.
+        present(other: [u8; 32]) -> Vec<u8>
+        as Call::Present { other } => Reply::Bytes(signature) => signature;
     }
 
-    /// Begins a lane's next exchange, and signs content of this digest.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn begin(
-        &self,
-        lane: LaneId,
-        content: Option<[u8; 32]>,
-    ) -> Result<Keyed, EnclaveError> {
-        self.keyed(Call::Begin { lane, content }).await
+    calls! {
+        /// Signs the chain's next link; the same bytes again if this one is in flight.
+        /// `body` is `LinkBody`'s bytes.
+        link(kind: u8, body: Vec<u8>) -> Vec<u8>
+        as Call::Link { kind, body } => Reply::Bytes(link) => link;
+
+        /// Signs the link that renews the keys; the same bytes again if it is in flight.
+        renew() -> Vec<u8>
+        as Call::Renew => Reply::Bytes(link) => link;
+
+        /// The control plane answered that this is the chain's head.
+        link_answered(k: u64, hash: [u8; 32]) -> ChainState
+        as Call::LinkAnswered { k, hash } => Reply::Chain(state) => state;
+
+        /// Signs the link that disowns the head that is not ours.
+        disown_head() -> Vec<u8>
+        as Call::DisownHead => Reply::Bytes(link) => link;
     }
 
-    /// Takes a response's head.
-    ///
-    /// # Errors
-    /// As above; the lane waits on.
-    pub async fn receive(&self, lane: LaneId, head: Vec<u8>) -> Result<Keyed, EnclaveError> {
-        self.keyed(Call::Receive { lane, head }).await
+    calls! {
+        /// What earlier starts of this endpoint knew of peers and of pairs. Several calls add up.
+        known_peers(peers: Vec<Vec<u8>>, pairs: Vec<Vec<u8>>) -> ()
+        as Call::KnownPeers { peers, pairs } => Reply::Done => ();
+
+        /// The log's head that is pinned, which goes into openings.
+        log_head(head: Vec<u8>) -> ()
+        as Call::LogHead { head } => Reply::Done => ();
+
+        /// Verifies the peer and takes a bundle's sealed secret.
+        install(install: Install) -> Installed
+        as Call::Install(Box::new(install)) => Reply::Installed(installed) => installed;
+
+        /// Ends a bundle: nothing opens or seals in it any more. How far its lanes came is
+        /// kept until it is erased.
+        end(bundle: [u8; 16]) -> ()
+        as Call::End { bundle } => Reply::Done => ();
+
+        /// Erases a bundle, and what its lanes came to.
+        erase(bundle: [u8; 16]) -> ()
+        as Call::Erase { bundle } => Reply::Done => ();
+
+        /// Signs nothing more of a bundle's lanes, from here on and for good. How far each
+        /// came, open and ended, ascending; the same again if it was retired before.
+        retire(bundle: [u8; 16]) -> Vec<Mark>
+        as Call::Retire { bundle } => Reply::Marks(marks) => marks;
+
+        /// Whether the ledger's head of a lane is our own work.
+        owns(lane: LaneId, n: u64, hash: [u8; 32]) -> bool
+        as Call::Owns { lane, n, hash } => Reply::Is(owns) => owns;
     }
 
-    /// Whether the ledger's head of a lane is our own work.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn owns(&self, lane: LaneId, n: u64, hash: [u8; 32]) -> Result<bool, EnclaveError> {
-        match self.call(Call::Owns { lane, n, hash }).await? {
-            Reply::Owns(owns) => Ok(owns),
-            _ => Err(EnclaveError::Gone),
-        }
+    calls! {
+        /// Consumer: opens a new lane, in the place of one that was given up. Its number
+        /// and the signed ticket 0.
+        open(bundle: [u8; 16], replaces: Option<u16>) -> (u16, Vec<u8>)
+        as Call::Open { bundle, replaces } => Reply::Opened { lane, head } => (lane, head);
+
+        /// Consumer: begins a call, which the producer begins by then or never; in milliseconds
+        /// of [`clock::boot_ms`](crate::clock::boot_ms).
+        /// `claim` is `ContentClaim`'s bytes.
+        begin(lane: LaneId, claim: Vec<u8>, by_ms: u64) -> Begun
+        as Call::Begin { lane, claim, by_ms } => Reply::Begun(begun) => begun;
+
+        /// Consumer: a ticket without content, which re-keys an idle lane and reads the
+        /// producer's clock.
+        refresh(lane: LaneId) -> Vec<u8>
+        as Call::Refresh { lane } => Reply::Bytes(head) => head;
+
+        /// Consumer: an idle lane's last ticket.
+        close(lane: LaneId) -> Vec<u8>
+        as Call::Close { lane } => Reply::Bytes(head) => head;
+
+        /// Consumer: takes the head of an answer. A lane that awaits one waits on if this
+        /// fails.
+        receive(lane: LaneId, head: Vec<u8>) -> Received
+        as Call::Receive { lane, head } => Reply::Received(received) => received;
+
+        /// Consumer: whether the call under way surely cannot begin any more.
+        is_past(lane: LaneId) -> bool
+        as Call::IsPast { lane } => Reply::Is(past) => past;
+
+        /// Consumer: the last receipt, `Evidence`'s bytes, to be shown to the ledger.
+        last_receipt(lane: LaneId) -> Vec<u8>
+        as Call::LastReceipt { lane } => Reply::Bytes(receipt) => receipt;
     }
 
-    /// Judges a request's head and accepts it if it is the next.
-    ///
-    /// # Errors
-    /// As above; the lane is as it was.
-    pub async fn accept(&self, lane: LaneId, head: Vec<u8>) -> Result<Accepted, EnclaveError> {
-        match self.call(Call::Accept { lane, head }).await? {
-            Reply::Accepted(accepted) => Ok(accepted),
-            _ => Err(EnclaveError::Gone),
-        }
+    calls! {
+        /// Either end: gives a lane up. Its state is erased, how far it came is kept.
+        give_up(lane: LaneId) -> ()
+        as Call::GiveUp { lane } => Reply::Done => ();
+
+        /// Either end: signs the next checkpoint of the direction that this end sends. The
+        /// proof's bytes, of `CheckpointClaim`'s.
+        checkpoint(lane: LaneId, claim: Vec<u8>) -> Vec<u8>
+        as Call::Checkpoint { lane, claim } => Reply::Bytes(proof) => proof;
+
+        /// Either end: both directions are final; `last` is the other's last checkpoint,
+        /// where it was a stream, as `SignedCheckpoint`'s bytes.
+        finish(lane: LaneId, last: Option<Vec<u8>>) -> ()
+        as Call::Finish { lane, last } => Reply::Done => ();
     }
 
-    /// Begins the response to the accepted ticket, and signs content of this digest.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn respond(
-        &self,
-        lane: LaneId,
-        content: Option<[u8; 32]>,
-    ) -> Result<Keyed, EnclaveError> {
-        self.keyed(Call::Respond { lane, content }).await
-    }
+    calls! {
+        /// Producer: judges a ticket and accepts it if it is the next.
+        accept(lane: LaneId, head: Vec<u8>) -> Accepted
+        as Call::Accept { lane, head } => Reply::Accepted(accepted) => accepted;
 
-    /// Signs a payload.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn sign(
-        &self,
-        transcript: [u8; 32],
-        digest: [u8; 32],
-    ) -> Result<[u8; 64], EnclaveError> {
-        match self.call(Call::Sign { transcript, digest }).await? {
-            Reply::Signature(signature) => signature.try_into().map_err(|_| EnclaveError::Gone),
-            _ => Err(EnclaveError::Gone),
-        }
-    }
+        /// Producer: signs that a ticket, which would be the next, cannot be taken now.
+        /// The transient refusal's head.
+        put_off(lane: LaneId, head: Vec<u8>, reason: u8, after_ms: u32) -> Vec<u8>
+        as Call::PutOff { lane, head, reason, after_ms } => Reply::Bytes(head) => head;
 
-    /// A bundle's whole state.
-    ///
-    /// # Errors
-    /// As above.
-    #[cfg(feature = "state-export")]
-    pub async fn export(&self, bundle: [u8; 16]) -> Result<crate::stolen::Stolen, EnclaveError> {
-        match self.call(Call::Export { bundle }).await? {
-            Reply::Stolen(stolen) => Ok(stolen),
-            _ => Err(EnclaveError::Gone),
-        }
+        /// Producer: makes the accepted call's one receipt, of `Conclusion`'s bytes.
+        conclude(lane: LaneId, conclusion: Vec<u8>) -> Concluded
+        as Call::Conclude { lane, conclusion } => Reply::Concluded(concluded) => concluded;
     }
+}
 
-    /// Becomes the endpoint that the state was taken from.
-    ///
-    /// # Errors
-    /// As above.
-    #[cfg(feature = "state-export")]
-    pub async fn import(&self, stolen: crate::stolen::Stolen) -> Result<(), EnclaveError> {
-        self.call(Call::Import { stolen }).await.map(drop)
-    }
+#[cfg(feature = "state-export")]
+impl Enclave {
+    calls! {
+        /// A bundle's whole state.
+        export(bundle: [u8; 16]) -> crate::stolen::Stolen
+        as Call::Export { bundle } => Reply::Stolen(stolen) => *stolen;
 
-    async fn keyed(&self, call: Call) -> Result<Keyed, EnclaveError> {
-        match self.call(call).await? {
-            Reply::Keyed(keyed) => Ok(keyed),
-            _ => Err(EnclaveError::Gone),
-        }
-    }
-
-    async fn call(&self, call: Call) -> Result<Reply, EnclaveError> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let frame =
-            ipc::encode(id, &call).map_err(|_| EnclaveError::Refused("malformed".to_owned()))?;
-        let (sender, receiver) = oneshot::channel();
-        {
-            let mut pending = self.pending.lock();
-            pending
-                .as_mut()
-                .ok_or(EnclaveError::Gone)?
-                .insert(id, sender);
-        }
-        // Written by a task of its own: a caller that gives up in the middle of
-        // a frame would leave the rest of the stream unreadable.
-        let writer = self.writer.clone();
-        let written = tokio::spawn(async move { writer.lock().await.write_all(&frame).await });
-        if !matches!(written.await, Ok(Ok(()))) {
-            return Err(EnclaveError::Gone);
-        }
-        match receiver.await.map_err(|_| EnclaveError::Gone)? {
-            Reply::Failed(code) => Err(EnclaveError::Refused(code)),
-            reply => Ok(reply),
-        }
+        /// Becomes the endpoint that the state was taken from.
+        import(stolen: crate::stolen::Stolen) -> ()
+        as Call::Import { stolen: Box::new(stolen) } => Reply::Done => ();
     }
 }
 
@@ -257,38 +268,11 @@ impl Prover for Enclave {
             nonce: claims.nonce,
         };
         Box::pin(async move {
-            match self.call(call).await {
+            match self.calls.call(call).await {
                 Ok(Reply::Proof(proof)) => Ok(proof),
                 Ok(_) => Err(ProofError(EnclaveError::Gone.to_string())),
                 Err(error) => Err(ProofError(error.to_string())),
             }
         })
     }
-}
-
-impl EnclaveError {
-    /// Whether the enclave refused with this code.
-    pub fn is(&self, code: &str) -> bool {
-        matches!(self, Self::Refused(refused) if refused == code)
-    }
-}
-
-async fn read_replies(mut reader: OwnedReadHalf, pending: Pending) {
-    while let Ok((id, reply)) = read_reply(&mut reader).await {
-        let mut pending = pending.lock();
-        if let Some(sender) = pending.as_mut().and_then(|calls| calls.remove(&id)) {
-            // The caller may have given up; then the reply is dropped.
-            let _ = sender.send(reply);
-        }
-    }
-    // Whoever waits, and whoever calls from now on, learns that it is gone.
-    pending.lock().take();
-}
-
-async fn read_reply(reader: &mut OwnedReadHalf) -> io::Result<(u64, Reply)> {
-    let mut length = [0u8; 4];
-    reader.read_exact(&mut length).await?;
-    let mut frame = Zeroizing::new(vec![0u8; ipc::frame_length(length)?]);
-    reader.read_exact(&mut frame).await?;
-    ipc::decode(&frame)
 }

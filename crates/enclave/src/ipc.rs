@@ -1,31 +1,39 @@
-//! Frames between proxy and enclave: a 4-byte big-endian length, an 8-byte
-//! call number, and a postcard-encoded [`Call`] or [`Reply`].
+//! What proxy and enclave say to each other.
 
-use std::io::{self, Read, Write};
-
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::binding::{Binding, LaneId};
 
-/// Largest frame, in bytes: a head of suite 2 with room to spare.
-#[cfg(not(feature = "state-export"))]
-pub const MAX_FRAME: usize = 16 * 1024;
-/// Largest frame, in bytes: a bundle's whole state.
-#[cfg(feature = "state-export")]
-pub const MAX_FRAME: usize = 4 * 1024 * 1024;
-
-/// Bytes that every frame of a release fits into: a head of suite 2 is the largest part.
-const FRAME: usize = 4 * 1024;
-
 /// What the proxy asks.
 #[derive(Serialize, Deserialize)]
 pub enum Call {
-    /// What the enclave's process has given up.
+    /// What the enclave's process has given up, and its clock's zero.
     Hardening,
-    /// The endpoint's public keys.
+    /// The endpoint's long-term public keys.
     Identity,
-    /// A DPoP proof for the control plane (RFC 9449, section 4.2).
+    /// Begin this process's start. The long-term key signs it and is gone; what comes back
+    /// has to be kept in the data folder before [`Call::StartKept`].
+    BeginStart {
+        endpoint: [u8; 16],
+        /// The record of starts that the folder keeps; none before the first.
+        record: Option<Vec<u8>>,
+    },
+    /// The record is kept: hand out the signed start.
+    StartKept,
+    /// The control plane has accepted the start; the record to be kept comes back.
+    StartAccepted,
+    /// A signature that this start lives, although another wants its place.
+    Present { other: [u8; 32] },
+    /// Sign the chain's next link; the same bytes again if this one is in flight.
+    Link { kind: u8, body: Vec<u8> },
+    /// Sign the link that renews the keys.
+    Renew,
+    /// The control plane answered that this is the chain's head.
+    LinkAnswered { k: u64, hash: [u8; 32] },
+    /// Sign the link that disowns the head that is not ours.
+    DisownHead,
+    /// A DPoP proof for the control plane (RFC 9449, section 4.2), by the current key.
     Proof {
         jti: [u8; 16],
         htm: String,
@@ -34,42 +42,108 @@ pub enum Call {
         ath: Option<String>,
         nonce: Option<String>,
     },
-    /// Take a bundle's sealed secret.
-    Install { binding: Binding, envelope: Vec<u8> },
-    /// Erase a bundle.
-    Erase { bundle: [u8; 16] },
-    /// Consumer: begin the lane's next exchange; a new lane begins at 0. Content whose
-    /// digest is known by then is signed with it, which saves a call.
-    Begin {
-        lane: LaneId,
-        content: Option<[u8; 32]>,
+    /// What earlier starts of this endpoint knew of peers and of pairs.
+    KnownPeers {
+        peers: Vec<Vec<u8>>,
+        pairs: Vec<Vec<u8>>,
     },
-    /// Consumer: take a response's head.
-    Receive { lane: LaneId, head: Vec<u8> },
-    /// Consumer: whether the ledger's head of a lane is our own work.
+    /// The log's head that is pinned, in the log's encoding; it goes into openings.
+    LogHead { head: Vec<u8> },
+    /// Verify the peer and take a bundle's sealed secret.
+    Install(Box<Install>),
+    /// End a bundle: nothing opens or seals in it any more. What its lanes came to is kept.
+    End { bundle: [u8; 16] },
+    /// Erase a bundle. What its lanes came to is gone as well.
+    Erase { bundle: [u8; 16] },
+    /// Sign nothing more of a bundle's lanes; how far each came, open and ended, ascending.
+    Retire { bundle: [u8; 16] },
+    /// Whether the ledger's head of a lane is our own work.
     Owns {
         lane: LaneId,
         n: u64,
         hash: [u8; 32],
     },
-    /// Producer: judge a request's head and accept it if it is the next.
-    Accept { lane: LaneId, head: Vec<u8> },
-    /// Producer: begin the response to the accepted ticket; content as in `Begin`.
-    Respond {
+    /// Consumer: open a new lane, in place of one that was given up.
+    Open {
+        bundle: [u8; 16],
+        replaces: Option<u16>,
+    },
+    /// Consumer: begin a call, which the producer begins by then or never: on the clock of
+    /// `clock::boot_ms`, so that what the call waits for the enclave is not added to it.
+    Begin {
         lane: LaneId,
-        content: Option<[u8; 32]>,
+        /// `ContentClaim`'s bytes.
+        claim: Vec<u8>,
+        by_ms: u64,
     },
-    /// Sign a payload.
-    Sign {
-        transcript: [u8; 32],
-        digest: [u8; 32],
+    /// Consumer: re-key an idle lane, and read the producer's clock.
+    Refresh { lane: LaneId },
+    /// Consumer: close an idle lane.
+    Close { lane: LaneId },
+    /// Consumer: take the head of an answer: a receipt, or a transient refusal.
+    Receive { lane: LaneId, head: Vec<u8> },
+    /// Consumer: whether the call under way surely cannot begin any more.
+    IsPast { lane: LaneId },
+    /// Consumer: the last receipt, with its proof, to be shown to the ledger.
+    LastReceipt { lane: LaneId },
+    /// Either end: give a lane up. Its state is erased, how far it came is kept.
+    GiveUp { lane: LaneId },
+    /// Producer: judge a ticket and accept it if it is the next.
+    Accept { lane: LaneId, head: Vec<u8> },
+    /// Producer: sign that a ticket, which would be the next, cannot be taken now.
+    PutOff {
+        lane: LaneId,
+        head: Vec<u8>,
+        reason: u8,
+        after_ms: u32,
     },
+    /// Producer: make the accepted call's one receipt. `Conclusion`'s bytes.
+    Conclude { lane: LaneId, conclusion: Vec<u8> },
+    /// Either end: sign the next checkpoint of the direction that this end sends.
+    /// `CheckpointClaim`'s bytes; the proof's come back.
+    Checkpoint { lane: LaneId, claim: Vec<u8> },
+    /// Either end: both directions are final; the other's last checkpoint, where it was a
+    /// stream, as `SignedCheckpoint`'s bytes.
+    Finish { lane: LaneId, last: Option<Vec<u8>> },
     /// Hand out a bundle's whole state.
     #[cfg(feature = "state-export")]
     Export { bundle: [u8; 16] },
     /// Become the endpoint that the state was taken from.
     #[cfg(feature = "state-export")]
-    Import { stolen: crate::stolen::Stolen },
+    Import { stolen: Box<crate::stolen::Stolen> },
+}
+
+/// A bundle, and what shows that its peer is who it should be.
+#[derive(Serialize, Deserialize)]
+pub struct Install {
+    /// What the bundle is bound to.
+    pub binding: Binding,
+    /// Whether this endpoint is the consumer.
+    pub consumer: bool,
+    /// The peer's word.
+    pub peer: Peer,
+    /// The secret, sealed to this start's HPKE key.
+    pub envelope: Vec<u8>,
+    /// Most lanes at a time.
+    pub max_lanes: u16,
+    /// Seconds since 1970, for certificates; never 0. The enclave takes no earlier time than it
+    /// knows of itself.
+    pub now: u64,
+}
+
+/// What a peer has signed of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its long-term Ed25519 key, which the log vouches for.
+    pub signing_key: [u8; 32],
+    /// Its long-term X25519 key.
+    pub kem_key: [u8; 32],
+    /// Its start.
+    pub start: Vec<u8>,
+    /// The renewals of its keys, in order.
+    pub renewals: Vec<Vec<u8>>,
+    /// Its party's certificate.
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// How the enclave's process is shut off, for people.
@@ -79,46 +153,125 @@ pub struct Hardening {
     pub in_force: Vec<String>,
     /// What does not, and why.
     pub missing: Vec<String>,
+    /// What CLOCK_BOOTTIME showed at the enclave's start, in milliseconds: the zero of the
+    /// clock in a producer's receipts.
+    pub started_ms: u64,
 }
 
-/// A one-time key on its way to the proxy.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct OneTimeKey(pub Zeroizing<[u8; 32]>);
+/// An installed bundle.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Installed {
+    /// Key of the bundle's gate.
+    pub gate: Zeroizing<[u8; 32]>,
+    /// H of the context, to be acknowledged.
+    pub context: [u8; 32],
+    /// What is known of the peer from now on, to be kept in the data folder; none if that
+    /// has not changed.
+    pub peer: Option<Vec<u8>>,
+    /// What is known of the pair from now on, to be kept as well; none if that has not changed.
+    pub pair: Option<Vec<u8>>,
+    /// Whether a pinned party's certificate vouches for the peer.
+    pub pinned: bool,
+}
 
-/// A head, its one-time key, and the transcript that the payload's signature
-/// binds.
+/// How far a lane came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The lane.
+    pub lane: u16,
+    /// The last exchange.
+    pub n: u64,
+    /// H of its ticket's body or, from a producer, of its receipt's.
+    pub hash: [u8; 32],
+}
+
+/// A call that was begun.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Keyed {
-    /// The head's bytes.
+pub struct Begun {
+    /// The signed ticket.
     pub head: Vec<u8>,
-    /// The key.
-    pub key: OneTimeKey,
-    /// The transcript.
-    pub transcript: [u8; 32],
-    /// The signature of content that was known.
-    pub signed: Option<Signed>,
+    /// `Outgoing`'s bytes.
+    pub outgoing: Zeroizing<Vec<u8>>,
 }
 
-/// A payload's signature, made ahead.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Signed {
-    /// Digest of the content.
-    pub content: [u8; 32],
-    /// Its signature, 64 bytes.
-    pub signature: Vec<u8>,
+/// What an answer's head was.
+#[derive(Serialize, Deserialize)]
+pub enum Received {
+    /// The lane is open, or was refreshed.
+    Ready,
+    /// The lane is closed, at both ends.
+    Closed,
+    /// Content: `Incoming`'s bytes. The lane is free once both directions have ended.
+    Content(Zeroizing<Vec<u8>>),
+    /// The call was never begun.
+    Refused {
+        /// `Reason`'s number.
+        reason: u8,
+    },
+    /// The call was begun and has no answer.
+    Aborted {
+        /// `Reason`'s number.
+        reason: u8,
+    },
+    /// The same bytes may be sent again, to the same producer.
+    PutOff {
+        /// `Reason`'s number.
+        reason: u8,
+        /// When that may help.
+        after_ms: u32,
+    },
+    /// The receipt that was taken before, again.
+    Repeat,
+    /// Another receipt for the same ticket: the producer was copied. Both, with proofs.
+    Clone {
+        /// The one that was taken.
+        taken: Vec<u8>,
+        /// The other.
+        other: Vec<u8>,
+    },
 }
 
-/// What a request's head was.
+/// What a ticket was.
 #[derive(Serialize, Deserialize)]
 pub enum Accepted {
-    /// The next ticket; it is now the lane's last.
-    Next(Keyed),
+    /// Nothing to do but answer with this receipt. The lane may have replaced another one,
+    /// or have ended with it.
+    Answered {
+        /// The signed receipt.
+        receipt: Vec<u8>,
+        /// The lane that is no more.
+        ended: Option<u16>,
+    },
+    /// A call: `Incoming`'s bytes.
+    Call(Zeroizing<Vec<u8>>),
     /// The ticket accepted last, again.
     Repeat,
-    /// A contradiction of the ticket accepted last.
+    /// Another one in its place: the consumer was copied.
     Conflict,
+    /// The next, but it names a receipt that is not ours.
+    ForeignReceipt,
     /// A ticket that only the ledger can judge.
     Elsewhere,
+}
+
+/// How a call was concluded.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Concluded {
+    /// The signed receipt.
+    pub head: Vec<u8>,
+    /// `Outgoing`'s bytes, if there is content.
+    pub outgoing: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// What the answer to a link made of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainState {
+    /// The link is taken; the next may be signed.
+    Taken,
+    /// The answer says nothing of this link: send it again.
+    Waiting,
+    /// The control plane holds a link that was not signed here: disown it.
+    Foreign,
 }
 
 /// What the enclave answers.
@@ -133,83 +286,36 @@ pub enum Reply {
         signing_key: [u8; 32],
         kem_key: [u8; 32],
     },
+    /// Bytes, as the call says.
+    Bytes(Vec<u8>),
+    /// What became of the chain.
+    Chain(ChainState),
     /// A signed proof.
     Proof(String),
-    /// A message's key.
-    Keyed(Keyed),
-    /// What the head was.
+    /// A bundle's gate and context.
+    Installed(Installed),
+    /// How far lanes came.
+    Marks(Vec<Mark>),
+    /// Yes or no.
+    Is(bool),
+    /// A new lane's number, and its ticket 0.
+    Opened {
+        /// The number.
+        lane: u16,
+        /// The signed ticket.
+        head: Vec<u8>,
+    },
+    /// A call that was begun.
+    Begun(Begun),
+    /// What an answer was.
+    Received(Received),
+    /// What a ticket was.
     Accepted(Accepted),
-    /// Whether it is our own.
-    Owns(bool),
-    /// A signature.
-    Signature(Vec<u8>),
+    /// How a call was concluded.
+    Concluded(Concluded),
     /// A bundle's whole state.
     #[cfg(feature = "state-export")]
-    Stolen(crate::stolen::Stolen),
+    Stolen(Box<crate::stolen::Stolen>),
     /// The call failed; a code of `docs/protocol.md` or of the enclave.
     Failed(String),
-}
-
-/// Writes a frame.
-///
-/// # Errors
-/// If the socket is closed or the frame too large.
-pub fn write<T: Serialize>(socket: &mut impl Write, id: u64, message: &T) -> io::Result<()> {
-    socket.write_all(&encode(id, message)?)
-}
-
-/// Encodes a frame; it may hold a key and is erased when dropped.
-///
-/// # Errors
-/// If it is too large.
-pub fn encode<T: Serialize>(id: u64, message: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Large enough for any frame but a stolen state: growing would leave copies behind.
-    let body = Vec::with_capacity(FRAME);
-    let body = Zeroizing::new(postcard::to_extend(message, body).map_err(io::Error::other)?);
-    let length = u32::try_from(body.len() + 8).map_err(io::Error::other)?;
-    if length as usize > MAX_FRAME {
-        return Err(io::Error::other("frame too large"));
-    }
-    let mut frame = Zeroizing::new(Vec::with_capacity(body.len() + 12));
-    frame.extend_from_slice(&length.to_be_bytes());
-    frame.extend_from_slice(&id.to_be_bytes());
-    frame.extend_from_slice(&body);
-    Ok(frame)
-}
-
-/// Reads a frame.
-///
-/// # Errors
-/// If the socket is closed or the frame malformed.
-pub fn read<T: DeserializeOwned>(socket: &mut impl Read) -> io::Result<(u64, T)> {
-    let mut length = [0u8; 4];
-    socket.read_exact(&mut length)?;
-    let length = frame_length(length)?;
-    let mut frame = Zeroizing::new(vec![0u8; length]);
-    socket.read_exact(&mut frame)?;
-    decode(&frame)
-}
-
-/// Checks a frame's length.
-///
-/// # Errors
-/// If it is out of range.
-pub fn frame_length(bytes: [u8; 4]) -> io::Result<usize> {
-    let length = u32::from_be_bytes(bytes) as usize;
-    if !(8..=MAX_FRAME).contains(&length) {
-        return Err(io::Error::other("frame length out of range"));
-    }
-    Ok(length)
-}
-
-/// Decodes a frame without its length.
-///
-/// # Errors
-/// If it is malformed.
-pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> io::Result<(u64, T)> {
-    let (id, body) = frame
-        .split_first_chunk::<8>()
-        .ok_or_else(|| io::Error::other("frame too short"))?;
-    let message = postcard::from_bytes(body).map_err(io::Error::other)?;
-    Ok((u64::from_be_bytes(*id), message))
 }

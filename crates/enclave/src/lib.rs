@@ -5,21 +5,30 @@
 //! * [`binding`]: what keys and lanes belong to;
 //! * [`ipc`]: what goes over the socket;
 //! * [`process`]: the enclave's main loop;
-//! * [`sandbox`]: what its process gives up;
-//! * [`state`]: keys and lanes;
+//! * [`clock`]: the clock that deadlines are told by;
+//! * [`pins`]: the keys that peers' parties are held to;
 //! * [`durable`]: files that outlive a power cut;
 //! * [`Enclave`]: the proxy's handle.
 
 #![forbid(unsafe_code)]
 
 pub mod binding;
+mod calls;
+pub mod clock;
+mod door;
 pub mod durable;
+mod error;
+mod frame;
 mod handle;
 pub mod ipc;
+mod known_pair;
+pub mod pins;
 pub mod process;
 mod sandbox;
 mod state;
 #[cfg(feature = "state-export")]
 pub mod stolen;
 
-pub use handle::{Enclave, EnclaveError};
+pub use error::EnclaveError;
+pub use handle::Enclave;
+pub use sandbox::protect_proxy;

@@ -39,12 +39,23 @@ pub fn before_secrets() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the proxy gives up, whose memory holds one-time keys and the key of the enclave's
+/// door: no core dumps of it, no ptrace and no look into its memory by others of the same
+/// user.
+///
+/// # Errors
+/// If the kernel refuses; every kernel that is still maintained can do this.
+pub fn protect_proxy() -> anyhow::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid dumping")
+}
+
 /// Once the keys are loaded. What this kernel or this user lacks is told; whether that
 /// will do is the proxy's policy.
-pub fn after_secrets() -> Hardening {
+pub fn after_secrets(started_ms: u64) -> Hardening {
     let mut hardening = Hardening {
         in_force: vec!["no core dumps, no ptrace, no new privileges".into()],
         missing: Vec::new(),
+        started_ms,
     };
     // In this order: seccomp forbids the others' system calls.
     let steps = [

@@ -1,23 +1,31 @@
-//! A consumer's state outside its enclave, for the demonstration of a theft.
+//! A bundle's state outside its enclave, for the demonstration of a theft.
 
-use armour_protocol::consumer::StolenLane;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 use crate::binding::Binding;
 
-/// Keys and idle lanes of a bundle.
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+/// An endpoint's incarnation and the lanes of one of its bundles.
+#[derive(Serialize, Deserialize)]
 pub struct Stolen {
     /// What the bundle is bound to.
-    #[zeroize(skip)]
     pub binding: Binding,
-    /// The endpoint's Ed25519 secret.
-    pub signing: [u8; 32],
-    /// Its X25519 secret.
-    pub kem_secret: [u8; 32],
-    /// Its X25519 public key.
-    pub kem_public: [u8; 32],
-    /// The idle lanes.
+    /// Whether it was taken from the consumer.
+    pub consumer: bool,
+    /// The incarnation, with its keys.
+    pub incarnation: Zeroizing<Vec<u8>>,
+    /// The last link that was answered: number and hash.
+    pub last_link: (u64, [u8; 32]),
+    /// Of the consumer those that are idle, of the producer those that await a ticket.
     pub lanes: Vec<StolenLane>,
+}
+
+/// A lane's state.
+#[derive(Serialize, Deserialize)]
+pub struct StolenLane {
+    /// Its number.
+    pub lane: u16,
+    /// All of it: number (2), consumer's root (32), producer's root (32), transcript (32),
+    /// and what is known of the peer.
+    pub state: Zeroizing<Vec<u8>>,
 }

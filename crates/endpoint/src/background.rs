@@ -1,8 +1,8 @@
 //! What goes on beside requests: heartbeats, events and reports, and the enclave's process.
 
-use std::{io, process::ExitStatus, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use armour_api::{BundleState, BundleStatus};
+use anyhow::anyhow;
 use tokio::{process::Child, sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 /// What goes on beside requests, until it is dropped.
 pub struct Background {
+    session: Arc<Session>,
     reporter: Arc<Reporter>,
     enclave: Child,
     _tasks: JoinSet<()>,
@@ -33,33 +34,30 @@ impl Background {
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(session.clone().send_heartbeats(watcher.clone()));
-        tasks.spawn(session.follow(watcher.clone()));
+        tasks.spawn(session.clone().follow(watcher.clone()));
         tasks.spawn(reporter.clone().run(report_interval));
         tasks.spawn(async move {
             while let Some(id) = dead.recv().await {
-                let state = BundleState::Disconnected;
-                watcher
-                    .status(BundleStatus {
-                        id,
-                        state,
-                        lanes: Vec::new(),
-                    })
-                    .await;
+                watcher.dead(id).await;
             }
         });
         Self {
+            session,
             reporter,
             enclave,
             _tasks: tasks,
         }
     }
 
-    /// Waits until the enclave has ended, which it should not.
-    ///
-    /// # Errors
-    /// If it cannot be waited for.
-    pub async fn enclave_ended(&mut self) -> io::Result<ExitStatus> {
-        self.enclave.wait().await
+    /// Waits until this process cannot be the endpoint any more, which should not be; why.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = self.session.ended() => ended.into(),
+            status = self.enclave.wait() => match status {
+                Ok(status) => anyhow!("the enclave ended: {status}"),
+                Err(error) => error.into(),
+            },
+        }
     }
 
     /// Reports what is still unreported.

@@ -9,13 +9,16 @@ static CALLED: AtomicBool = AtomicBool::new(false);
 pub fn enclave() {
     CALLED.store(true, Ordering::Relaxed);
     let arguments: Vec<_> = std::env::args_os().collect();
-    let [_, word, flag, file] = &arguments[..] else {
-        return;
+    let (file, pins) = match &arguments[..] {
+        [_, word, keys, file] if word == "enclave" && keys == "--key-file" => (file, None),
+        [_, word, keys, file, flag, pins]
+            if word == "enclave" && keys == "--key-file" && flag == "--pins" =>
+        {
+            (file, Some(pins.as_ref()))
+        }
+        _ => return,
     };
-    if word != "enclave" || flag != "--key-file" {
-        return;
-    }
-    let ended = armour_enclave::process::run(file.as_ref());
+    let ended = armour_enclave::process::run(file.as_ref(), pins);
     if let Err(error) = &ended {
         eprintln!("enclave: {error:#}");
     }

@@ -42,7 +42,8 @@ impl Producer {
         }
     }
 
-    /// Reports what is still unreported, and ends.
+    /// Refuses new calls, lets those under way end, reports what is still unreported, and
+    /// ends.
     pub async fn drain(self) {
         self.opened.drain().await;
     }
@@ -70,7 +71,7 @@ where
     }
 }
 
-/// Takes exchanges, `POST /armour/v1/exchange`; whatever else it is asked is not found.
+/// Takes exchanges, `POST /armour/v2/exchange`; whatever else it is asked is not found.
 #[derive(Clone)]
 pub struct Protected(Router);
 

@@ -43,17 +43,21 @@
 //! ```
 //!
 //! [`Settings`], [`Consumer`], [`Client`], [`Producer`], [`ProducerLayer`] and [`enclave()`]
-//! are what programs use. The modules beneath are what the agent's program is made of; they
+//! are what programs use, and with the feature `at-rest` the module `at_rest`, which seals what
+//! an application stores. The modules beneath are what the agent's program is made of; they
 //! change with it.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "at-rest")]
+pub mod at_rest;
 pub mod background;
 mod backoff;
 mod client;
 pub mod consumer;
 pub mod control_plane;
 mod entry;
+pub mod floors;
 mod gauges;
 mod layer;
 pub mod listening;
@@ -63,6 +67,8 @@ pub mod producer;
 mod settings;
 mod start_enclave;
 mod state;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use self::{

@@ -1,17 +1,39 @@
 //! What an agent counts: `docs/metrics.md` lists all of it. Labels have few values, each
 //! of them a word of ours.
 
-use std::{borrow::Cow, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram},
 };
+use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+
+/// What a ticket was that a producer was brought: the label `kind`. After a good signature
+/// `conflict`, `foreign` and `elsewhere` do not follow, so somebody holds a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum TicketKind {
+    /// The one that follows.
+    Next,
+    /// The one accepted last, again.
+    Repeat,
+    /// One from before that.
+    Older,
+    /// Another one in the place of the one accepted last.
+    Conflict,
+    /// It names another receipt than this producer's.
+    Foreign,
+    /// It fits nowhere.
+    Elsewhere,
+    /// The enclave took it for nobody's.
+    Invalid,
+}
 
 /// The instruments.
 pub struct Metrics {
@@ -45,18 +67,65 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
 
 impl Metrics {
     /// A consumer's call has been answered, or refused for the reason given.
-    pub fn call(&self, outcome: Cow<'static, str>, took: Duration) {
+    pub fn call(&self, outcome: &'static str, took: Duration) {
         self.calls.add(1, &[KeyValue::new("outcome", outcome)]);
         self.call_durations.record(took.as_secs_f64(), &[]);
     }
 
     /// A producer was brought a ticket.
-    pub fn ticket(&self, kind: &'static str) {
-        self.tickets.add(1, &[KeyValue::new("kind", kind)]);
+    pub fn ticket(&self, kind: TicketKind) {
+        self.add_tickets(1, kind);
+    }
+
+    /// Tells what has not happened yet as 0: an alert on a rise needs a beginning.
+    pub fn begin_tickets(&self) {
+        for kind in TicketKind::iter() {
+            self.add_tickets(0, kind);
+        }
+    }
+
+    fn add_tickets(&self, count: u64, kind: TicketKind) {
+        let kind: &'static str = kind.into();
+        self.tickets.add(count, &[KeyValue::new("kind", kind)]);
     }
 
     /// An upstream has answered.
     pub fn upstream(&self, took: Duration) {
         self.upstream_durations.record(took.as_secs_f64(), &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../docs/metrics.md");
+    const ALERTS: &str = include_str!("../../../helm/armour/templates/prometheusrule.yaml");
+
+    fn words() -> BTreeSet<&'static str> {
+        TicketKind::iter().map(Into::into).collect()
+    }
+
+    /// What stands between two texts, of the first place that has both.
+    fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+        let (_, rest) = text.split_once(before).unwrap();
+        rest.split_once(after).unwrap().0
+    }
+
+    #[test]
+    fn the_manual_lists_each_kind_of_ticket() {
+        let listed = between(MANUAL, "tickets that a producer was brought: ", " |");
+        let listed: BTreeSet<&str> = listed.split(", ").collect();
+        assert_eq!(listed, words());
+    }
+
+    #[test]
+    fn the_alert_on_tickets_names_kinds_that_there_are() {
+        let named = between(ALERTS, "armour_agent_tickets_total{kind=~\"", "\"}");
+        let named: BTreeSet<&str> = named.split('|').collect();
+        assert_eq!(named, BTreeSet::from(["conflict", "elsewhere", "foreign"]));
+        assert!(named.is_subset(&words()));
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use armour_ambient::Ambient;
 use uuid::Uuid;
 
+use crate::floors::Floors;
+
 /// Who an endpoint is, whom it belongs to, and what it trusts.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -17,14 +19,20 @@ pub struct Options {
     /// File of a token of this workload's own identity to enrol with instead; read anew at
     /// each try.
     pub enrol_identity_file: Option<PathBuf>,
-    /// The tenant to enrol in by the workload's identity.
+    /// The tenant that the endpoint is to be of: one that is enrolled in another is not
+    /// started. Needed to enrol by the workload's identity.
     pub tenant: Option<Uuid>,
-    /// The key of the tenant's audit log, 32 bytes in base64; without it the one that the
-    /// control plane tells first is taken and kept.
+    /// A key of the tenant's audit log, present or earlier, 32 bytes in base64; without it
+    /// the one that the control plane tells first is taken and kept.
     pub log_key: Option<String>,
     /// Refuse an audit log that lost entries when its database was restored, though the
     /// log's key says so.
     pub refuse_restored_log: bool,
+    /// JSON file of parties' keys that the enclave pins, read at its start: bundles then need
+    /// the certificate of a party that is pinned, in their pair where a pin names it.
+    pub pin_file: Option<PathBuf>,
+    /// What bundles must have at least, whatever their pair's policy says.
+    pub floors: Floors,
     /// What to do where the kernel cannot shut the enclave off as it should be.
     pub enclave_hardening: EnclaveHardening,
     /// PEM file of certificates that are trusted besides the system's authorities.
@@ -57,6 +65,8 @@ impl Options {
             tenant: None,
             log_key: None,
             refuse_restored_log: false,
+            pin_file: None,
+            floors: Floors::default(),
             enclave_hardening: EnclaveHardening::Warn,
             tls_ca_file: None,
             enclave_program: None,

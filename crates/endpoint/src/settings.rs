@@ -35,8 +35,8 @@ impl Settings {
         self
     }
 
-    /// The key of the tenant's audit log, 32 bytes in base64; without it the one that the
-    /// control plane tells first is taken and kept.
+    /// A key of the tenant's audit log, present or earlier, 32 bytes in base64; without it
+    /// the one that the control plane tells first is taken and kept.
     #[must_use]
     pub fn log_key(mut self, key: impl Into<String>) -> Self {
         self.options.log_key = Some(key.into());
@@ -47,6 +47,14 @@ impl Settings {
     #[must_use]
     pub fn tls_ca_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.options.tls_ca_file = Some(file.into());
+        self
+    }
+
+    /// JSON file of parties' keys that are pinned: bundles then need the certificate of a party
+    /// that is pinned, in their pair where a pin names it.
+    #[must_use]
+    pub fn pin_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.options.pin_file = Some(file.into());
         self
     }
 

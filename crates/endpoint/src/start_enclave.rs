@@ -16,8 +16,9 @@ pub async fn start_enclave(options: &Options) -> anyhow::Result<(Enclave, Child)
         Some(program) => program.clone(),
         None => std::env::current_exe()?,
     };
-    let (enclave, child) =
-        Enclave::start(&program, &options.data_dir.join("keys")).context("start the enclave")?;
+    let keys = options.data_dir.join("keys");
+    let (enclave, child) = Enclave::start(&program, &keys, options.pin_file.as_deref())
+        .context("start the enclave")?;
     let hardening = enclave.hardening().await?;
     tracing::info!(in_force = ?hardening.in_force, "the enclave is shut off");
     for missing in &hardening.missing {

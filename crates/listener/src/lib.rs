@@ -8,9 +8,13 @@ mod connection_tracker;
 pub mod shutdown;
 mod tls;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -97,17 +101,18 @@ pub async fn serve(
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if tracker.len() >= limits.connections {
                     tracker.evict_the_quietest();
                 }
                 // Small messages must not wait for more (Nagle's algorithm).
                 let _ = stream.set_nodelay(true);
                 let connection = tracker.enter();
-                let (router, stop, tls) = (router.clone(), stop.clone(), tls.clone());
+                let router = router.clone();
+                let (stop, tls) = (stop.clone(), tls.clone());
                 tasks.spawn(async move {
                     match tls {
-                        None => converse(stream, router, limits, connection, stop).await,
+                        None => converse(stream, peer, router, limits, connection, stop).await,
                         Some(tls) => {
                             // A handshake is part of the time for the first head.
                             let stream = tokio::select! {
@@ -118,7 +123,7 @@ pub async fn serve(
                             };
                             match stream {
                                 Ok(stream) => {
-                                    converse(stream, router, limits, connection, stop).await;
+                                    converse(stream, peer, router, limits, connection, stop).await;
                                 }
                                 Err(error) => tracing::debug!(%error, "no TLS handshake"),
                             }
@@ -144,13 +149,17 @@ pub async fn serve(
 /// One connection, to its end.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
     router: Router,
     limits: Limits,
     connection: TrackedConnection,
     stop: CancellationToken,
 ) {
     let counted = Arc::clone(&connection);
-    let service = tower::service_fn(move |request: Request<Incoming>| {
+    let service = tower::service_fn(move |mut request: Request<Incoming>| {
+        // Handlers may ask where a request comes from. A layer of its own on each
+        // connection's router would copy every route for each connection.
+        request.extensions_mut().insert(ConnectInfo(peer));
         // Until the response's last byte has been taken.
         let busy = counted.busy();
         let response = router.clone().oneshot(request.map(Body::new));

@@ -8,13 +8,8 @@ use hpke::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::{
-    Error, Result,
-    bundle::{BundleContext, BundleSecret},
-};
+use crate::{Error, Result};
 
-/// HPKE's `info`; the bundle's context is the associated data.
-pub const INFO: &[u8] = b"armour/1 envelope";
 /// Bytes of a sealed secret: encapsulated key, ciphertext, tag.
 pub const ENVELOPE_LEN: usize = ENCAPPED + 32 + 16;
 const ENCAPPED: usize = 32;
@@ -29,32 +24,6 @@ pub fn generate<R: CryptoRng>(rng: &mut R) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
         Zeroizing::new(private.to_bytes().into()),
         public.to_bytes().into(),
     )
-}
-
-/// Seals a bundle's secret to an endpoint's KEM key.
-///
-/// # Errors
-/// [`Error::KeyShare`] if the key is not one.
-pub fn seal<R: CryptoRng>(
-    kem_key: &[u8],
-    context: &BundleContext,
-    secret: &BundleSecret,
-    rng: &mut R,
-) -> Result<Vec<u8>> {
-    seal_bytes(kem_key, INFO, &context.to_bytes(), secret.as_bytes(), rng)
-}
-
-/// Opens what [`seal`] made.
-///
-/// # Errors
-/// [`Error::Malformed`] or, for another key or context, [`Error::Seal`].
-pub fn open(
-    kem_secret: &[u8; 32],
-    context: &BundleContext,
-    envelope: &[u8],
-) -> Result<BundleSecret> {
-    let opened = open_bytes(kem_secret, INFO, &context.to_bytes(), envelope)?;
-    Ok(BundleSecret::from_bytes(*opened))
 }
 
 pub(crate) fn seal_bytes<R: CryptoRng>(

@@ -6,15 +6,7 @@
     reason = "a test fails by them"
 )]
 
-#[cfg(feature = "state-export")]
-mod attacks;
-mod common;
-mod properties;
-#[cfg(feature = "state-export")]
-mod requirements;
-#[cfg(feature = "state-export")]
-mod salamander;
-mod secrets;
+mod recording;
 mod v2_attacks;
 mod v2_clones;
 mod v2_common;
@@ -24,8 +16,10 @@ mod v2_interleavings;
 mod v2_parsers;
 #[cfg(feature = "state-export")]
 mod v2_requirements;
+mod v2_salamander;
 mod v2_secrets;
 mod v2_sizes;
 mod v2_streams;
+#[cfg(feature = "state-export")]
+mod v2_thief;
 mod v2_vectors;
-mod vectors;

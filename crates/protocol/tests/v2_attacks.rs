@@ -19,7 +19,7 @@ use armour_protocol::v2::{
     proof::Proof,
     proxy::{
         Arrived, DueCheckpoint, FirstContent, Incoming, Look, Outgoing, Pending, Read,
-        SEGMENT_HEADER_LEN, Screen,
+        SEGMENT_HEADER_LEN, Screen, SegmentHeader,
     },
     schedule::BundleSecret,
     suite::Suite,
@@ -27,10 +27,16 @@ use armour_protocol::v2::{
 };
 use ed25519_dalek::SigningKey;
 
+#[cfg(feature = "state-export")]
+use armour_protocol::v2::message::Side;
+
 use crate::v2_common::{
     BUDGET, LOG_HEAD, MAX_LANES, MINTED, Sent, World, binding, lane, one, proof, received,
     segments, whole,
 };
+use crate::v2_salamander;
+#[cfg(feature = "state-export")]
+use crate::v2_thief;
 
 fn attacker() -> SigningKey {
     SigningKey::from_bytes(&[66; 32])
@@ -142,6 +148,258 @@ fn p0_an_impostor_cannot_take_over_an_open_lane() {
         .err()
         .unwrap();
     assert_eq!(error, HeadError::Signature);
+}
+
+/// The passive thief of a whole idle consumer: both roots, the transcript, the producer's
+/// share. It goes on listening to everything, in both directions.
+#[cfg(feature = "state-export")]
+#[test]
+fn stolen_state_a_passive_thief_reads_nothing_that_follows() {
+    for suite in Suite::ALL {
+        let mut w = World::new(suite);
+        let (idle, ready) = w.opened();
+        let (mut idle, mut ready) = w.exchange(idle, ready, b"before", b"and after");
+        let stolen = v2_thief::Stolen::of_consumer(&idle.steal());
+        let mut thief = Listener::new(&stolen);
+        for round in 0..3 {
+            let drawn = w.rng.drawn.len();
+            let (waiting, sent) = w.begin(idle, b"secret");
+            let head = v2_thief::Head::of_ticket(&sent.ticket);
+            let Ok(Accepted::Call(answering, incoming)) = ready.accept(&w.ticket(&sent.ticket))
+            else {
+                panic!("it is a call");
+            };
+            if round == 0 {
+                // What the thief computes is right: with the private ephemeral, which was
+                // drawn after the content's blinding, it would have the key.
+                let drawn = &mut v2_thief::Replay(&w.rng.drawn[drawn + 32..]);
+                let (share, agreed) = v2_thief::answer(suite, &stolen.peer, drawn);
+                assert_eq!(share, head.share());
+                let transcript = head.absorbed(&stolen.transcript);
+                let step = v2_thief::step(&stolen.consumer_root, &agreed, &transcript);
+                assert_eq!(step.commitment, head.commitment());
+                assert!(opens_request(&w, &incoming, &step.key, &sent.body));
+            }
+            thief.hears(&head, |key| opens_request(&w, &incoming, key, &sent.body));
+            let pending = Pending::new(w.context.clone(), incoming);
+            let (begun, _) = w.run(pending, &sent);
+            let replied;
+            (ready, replied) = w.reply(answering, begun, b"and its answer");
+            let received = w.received(waiting, &replied.receipt);
+            let Answered::Content(incoming) = received.answer else {
+                panic!("it has content");
+            };
+            let head = v2_thief::Head::of_receipt(&replied.receipt);
+            thief.hears(&head, |key| opens_response(&incoming, key, &replied.body));
+            idle = lane(received.lane);
+        }
+    }
+}
+
+/// A thief that follows a lane: what it can try grows with each head.
+#[cfg(feature = "state-export")]
+struct Listener {
+    roots: Vec<[u8; 32]>,
+    transcript: [u8; 32],
+    /// What it may take for an agreed secret.
+    secrets: Vec<Vec<u8>>,
+}
+
+#[cfg(feature = "state-export")]
+impl Listener {
+    fn new(stolen: &v2_thief::Stolen) -> Self {
+        let peer = &stolen.peer;
+        Self {
+            roots: vec![stolen.consumer_root, stolen.producer_root],
+            transcript: stolen.transcript,
+            secrets: vec![
+                Vec::new(),
+                vec![0; 32],
+                vec![0; 64],
+                peer.clone(),
+                peer[..32].to_vec(),
+            ],
+        }
+    }
+
+    /// Tries all that it has on one more message.
+    fn hears(&mut self, head: &v2_thief::Head, opens: impl Fn(&[u8; 32]) -> bool) {
+        self.transcript = head.absorbed(&self.transcript);
+        self.secrets
+            .extend([head.share().to_vec(), head.share()[..32].to_vec()]);
+        let mut derived = Vec::new();
+        for root in &self.roots {
+            assert!(!opens(root));
+            assert!(!opens(&v2_thief::expand(root, b"armour/2 key")));
+            for secret in &self.secrets {
+                let step = v2_thief::step(root, secret, &self.transcript);
+                assert_ne!(step.commitment, head.commitment());
+                assert!(!opens(&step.key));
+                derived.push(step.root);
+            }
+        }
+        // Of what leads on, some: all of it would grow with the power of its messages.
+        derived.truncate(4);
+        self.roots.extend(derived);
+    }
+}
+
+/// Whether a request's first segment opens under a key.
+#[cfg(feature = "state-export")]
+fn opens_request(w: &World, incoming: &Incoming<Request>, key: &[u8; 32], body: &[u8]) -> bool {
+    let pending = Pending::new(w.context.clone(), with_key(incoming, key));
+    let (header, sealed) = one(body);
+    match pending.receive(header, sealed) {
+        Ok(_) => true,
+        Err((_, error)) => {
+            assert_eq!(error, ContentError::Seal);
+            false
+        }
+    }
+}
+
+/// Whether a response's first segment opens under a key.
+#[cfg(feature = "state-export")]
+fn opens_response(incoming: &Incoming<Response>, key: &[u8; 32], body: &[u8]) -> bool {
+    let (header, sealed) = one(body);
+    with_key(incoming, key).open(header, sealed).is_ok()
+}
+
+/// What the enclave would hand out if a message's key were this one.
+#[cfg(feature = "state-export")]
+fn with_key<S: Side>(incoming: &Incoming<S>, key: &[u8; 32]) -> Incoming<S> {
+    let mut bytes = incoming.to_bytes();
+    let end = bytes.len() - 8;
+    bytes[end - 32..end].copy_from_slice(key);
+    Incoming::from_bytes(&bytes).unwrap()
+}
+
+/// The active thief of one sender's root, and of all else that an idle lane holds. What it lacks
+/// is the incarnation's key, which is not in the lane.
+#[cfg(feature = "state-export")]
+#[test]
+fn stolen_root_of_either_sender_lets_nobody_send() {
+    for suite in Suite::ALL {
+        let mut w = World::new(suite);
+        let (idle, ready) = w.opened();
+        let (idle, ready) = w.exchange(idle, ready, b"before", b"and after");
+        let state = idle.steal();
+        // The consumer's root: a perfect ticket, but for its signature.
+        let forge = |w: &mut World| {
+            let copy = consumer::Idle::from_stolen(w.context.clone(), &state).unwrap();
+            let claim = whole(b"forged").claim();
+            copy.begin(claim, w.local(), BUDGET, &mut w.rng).unwrap().1
+        };
+        let forged = forge(&mut w).sign(&attacker());
+        let (ready, error) = ready.accept(&w.ticket(&forged)).err().unwrap();
+        assert_eq!(error, NotAccepted::Invalid(HeadError::Signature));
+        let perfect = forge(&mut w).sign(&w.consumer);
+        assert_eq!(ready.judge(&perfect), Ok(Standing::Next));
+        // The producer's root, of which the consumer's end has a copy: re-keyed with a share
+        // of the thief's, it gives a receipt that is perfect but for its signature as well.
+        let (waiting, sent) = w.begin(idle, b"request");
+        let (answering, undecided) = w.accept(*ready, &sent);
+        let (begun, _) = w.run(undecided, &sent);
+        let (_, genuine) = w.reply(answering, begun, b"genuine");
+        let stolen = v2_thief::Stolen::of_consumer(&state);
+        let ticket = v2_thief::Head::of_ticket(&sent.ticket);
+        let (share, agreed) = v2_thief::answer(suite, ticket.answerable(), &mut w.rng);
+        let head = v2_thief::Head::of_receipt(&genuine.receipt).with_share(&share);
+        let transcript = head.absorbed(&ticket.absorbed(&stolen.transcript));
+        let step = v2_thief::step(&stolen.producer_root, &agreed, &transcript);
+        let head = head.with_commitment(&step.commitment);
+        let signed = |key: &SigningKey| {
+            let bytes = head.sign(w.context.hash(), b"armour/2 receipt", key);
+            SignedReceipt::from_bytes(&bytes).unwrap()
+        };
+        let mut waiting = Box::new(waiting);
+        let forged = signed(&attacker());
+        for forged in [
+            forged.clone(),
+            with_proof(&forged, &genuine.receipt.proof().to_bytes()),
+        ] {
+            let error;
+            (waiting, error) = waiting
+                .receive(&w.receipt(&forged), w.local())
+                .err()
+                .unwrap();
+            assert_eq!(error, HeadError::Signature);
+        }
+        let Answered::Content(incoming) = w.received(*waiting, &signed(&w.producer)).answer else {
+            panic!("it has content");
+        };
+        let bytes = incoming.to_bytes();
+        assert_eq!(bytes[bytes.len() - 40..bytes.len() - 8], step.key);
+    }
+}
+
+/// ChaCha20-Poly1305 is not key-committing: one ciphertext can open under two keys. A head
+/// commits to its key, so that a message of Armour's opens under one; and to its content.
+#[test]
+fn key_commitment_an_invisible_salamander_is_refused() {
+    for suite in Suite::ALL {
+        // One bundle, whose ends were given two secrets: a malicious control plane wants both
+        // producers to take one message, and to read different things in it.
+        let (mut one_end, mut two) = (World::new(suite), World::new(suite));
+        let other = || BundleSecret::from_bytes([8; 32]);
+        two.consumer_lanes = consumer::Lanes::new(two.context.clone(), other(), MAX_LANES);
+        two.producer_lanes = producer::Lanes::new(two.context.clone(), other(), MAX_LANES);
+        two.gate = two.consumer_lanes.gate();
+        let [first, second] = [&mut one_end, &mut two].map(|w| {
+            let fresh = w.consumer_lanes.fresh().unwrap();
+            let (_, ticket) = fresh.open(LOG_HEAD, None, &mut w.rng).unwrap();
+            ticket.sign(&w.consumer)
+        });
+        // Nothing but the commitment tells the two heads apart, and that is enough.
+        let end = first.to_bytes().len() - first.proof().to_bytes().len();
+        let [ours, theirs] = [&first, &second].map(|ticket| ticket.to_bytes()[..end].to_vec());
+        assert_eq!(ours[..end - 32], theirs[..end - 32]);
+        assert_ne!(ours[end - 32..], theirs[end - 32..]);
+        let refused = Some(OpeningError::Ticket(HeadError::KeyCommitment.into()));
+        assert_eq!(two.producer_lanes.open(&first).err(), refused);
+        assert_eq!(one_end.producer_lanes.open(&second).err(), refused);
+        assert!(one_end.producer_lanes.open(&first).is_ok());
+        assert!(two.producer_lanes.open(&second).is_ok());
+    }
+    for suite in [
+        Suite::X25519ChaCha20Poly1305,
+        Suite::X25519MlKem768ChaCha20Poly1305,
+    ] {
+        // A malicious consumer: under a head that it signed itself it sends what also opens
+        // under another key.
+        let mut w = World::new(suite);
+        let (idle, ready) = w.opened();
+        let content = whole(b"what was committed to");
+        let (_, ticket, outgoing) = idle
+            .begin(content.claim(), w.local(), BUDGET, &mut w.rng)
+            .unwrap();
+        let key: [u8; 32] = {
+            let bytes = outgoing.to_bytes();
+            bytes[bytes.len() - 64..bytes.len() - 32]
+                .try_into()
+                .unwrap()
+        };
+        let ticket = ticket.sign(&w.consumer);
+        let length = [1, 0, 0, v2_salamander::LEN as u8];
+        let ad = [&ticket.unverified().body().hash().0[..], &length].concat();
+        // The attack works on the bare cipher.
+        let (keys, nonce) = ([key, [8; 32]], [0; 12]);
+        let sealed = v2_salamander::find(keys, &nonce, &ad);
+        let opened = keys.map(|key| v2_salamander::open(&key, &nonce, &ad, &sealed).unwrap());
+        assert_ne!(opened[0], opened[1]);
+        // Here it opens, and is nothing that the head has committed to.
+        let mut body = Vec::new();
+        content.seal(outgoing, &mut body).unwrap();
+        let sent = Sent { ticket, body };
+        let (_, pending) = w.accept(ready, &sent);
+        let header = SegmentHeader::from_bytes(length).unwrap();
+        let (pending, error) = pending.receive(header, &sealed).err().unwrap();
+        assert!(matches!(
+            error,
+            ContentError::Commitment | ContentError::Malformed
+        ));
+        assert_eq!(w.run(*pending, &sent).1, b"what was committed to");
+    }
 }
 
 /// What the AEAD key's holder can make: any content, sealed under the genuine head.
@@ -339,7 +597,7 @@ fn read(w: &World, incoming: &Incoming<Request>, wire: &[u8]) -> (Vec<u8>, Optio
                 out.extend_from_slice(content.content());
                 return (out, None);
             }
-            Err(error) => return (out, Some(error)),
+            Err((_, error)) => return (out, Some(error)),
         };
     }
     (out, None)

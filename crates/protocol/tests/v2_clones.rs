@@ -8,24 +8,25 @@ use armour_protocol::v2::{
     },
     error::HeadError,
     ledger::{Exchange, Run, Verdict, compare},
-    message::{Evidence, SignedReceipt},
+    message::{Evidence, SignedReceipt, SignedTicket},
+    run_builder::RunBuilder,
     suite::Suite,
 };
 use proptest::prelude::*;
 
 use crate::{
+    recording::Recording,
     v2_common::{Replied, Sent, World},
-    vectors::Recording,
 };
 
 /// A run of these bodies, as an end reports it.
 fn run(w: &World, bodies: &[&Evidence]) -> Run {
     let (first, rest) = bodies.split_first().unwrap();
-    let mut run = Run::of(first);
+    let mut run = RunBuilder::of(first);
     for next in rest {
         assert!(run.push(&w.context, next));
     }
-    run
+    run.finish()
 }
 
 fn verdict(w: &World, recorded: &Run, reported: &Run) -> Verdict {
@@ -137,6 +138,24 @@ fn a_producer_disowns_a_receipt_that_it_did_not_sign() {
     assert!(!own.owns(&stolen.mark()));
 }
 
+/// What a thief takes of a producer's lane is all of it: the copy goes on in its place.
+#[cfg(feature = "state-export")]
+#[test]
+fn a_stolen_producers_lane_answers_as_its_victim_does() {
+    for suite in Suite::ALL {
+        let mut w = World::new(suite);
+        let (idle, ready) = w.opened();
+        let copy = Ready::from_stolen(w.context.clone(), &ready.steal()).unwrap();
+        assert_eq!(copy.mark(), ready.mark());
+        let (waiting, sent) = w.begin(idle, b"one");
+        let (copy, replied) = answered(&mut w, copy, &sent, b"forged");
+        let (_, content) = w.take(waiting, &replied);
+        assert_eq!(content, b"forged");
+        assert!(!ready.mark().owns(&copy.mark()));
+        assert!(Ready::from_stolen(w.context.clone(), &ready.steal()[1..]).is_err());
+    }
+}
+
 /// A consumer that names a receipt which nobody signed accuses itself.
 #[test]
 fn a_made_up_receipt_does_not_accuse_the_producer() {
@@ -153,6 +172,30 @@ fn a_made_up_receipt_does_not_accuse_the_producer() {
     let report = run(&honest, &[&sent.ticket.evidence(), &evidence]);
     let refused = report.verified(&honest.context);
     assert_eq!(refused.err(), Some(HeadError::Signature));
+}
+
+/// A producer that names a ticket which its consumer did not sign accuses nobody.
+#[test]
+fn a_made_up_ticket_does_not_accuse_the_consumer() {
+    for suite in Suite::ALL {
+        let [(mut honest, idle, ready), (mut liar, copy, _)] = copies(suite);
+        let (_, ours) = honest.begin(idle, b"genuine");
+        // Even with the consumer's state it signs the ticket itself, or takes the signature of
+        // another.
+        liar.consumer = liar.producer.clone();
+        let (_, made_up) = liar.begin(copy, b"made up");
+        let mut moved = made_up.ticket.to_bytes();
+        moved.truncate(moved.len() - made_up.ticket.proof().to_bytes().len());
+        moved.extend_from_slice(&ours.ticket.proof().to_bytes());
+        for forged in [made_up.ticket, SignedTicket::from_bytes(&moved).unwrap()] {
+            assert_eq!(ready.judge(&forged), Err(HeadError::Signature));
+            let evidence = forged.evidence();
+            assert_eq!(evidence.verify(&honest.context), Err(HeadError::Signature));
+            let reported = run(&honest, &[&evidence]).verified(&honest.context);
+            assert_eq!(reported.err(), Some(HeadError::Signature));
+        }
+        assert_eq!(ready.judge(&ours.ticket), Ok(Standing::Next));
+    }
 }
 
 /// Both ends report the same exchanges in pieces of any kind.
@@ -229,7 +272,8 @@ fn a_run_is_evidence_of_its_own_bundle_only() {
     let mut other = genuine.clone();
     other.ticket = receipt.proof.clone();
     assert_eq!(other.verified(&w.context).err(), Some(HeadError::Signature));
-    let mut longer = genuine.clone();
+    let mut longer = RunBuilder::of(&ticket);
+    assert!(longer.push(&w.context, &receipt));
     assert!(!longer.push(&w.context, &ticket) && !longer.push(&w.context, &receipt));
     assert_eq!(Evidence::from_bytes(&ticket.to_bytes()), Ok(ticket));
 }

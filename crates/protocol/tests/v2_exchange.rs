@@ -9,16 +9,25 @@ use armour_protocol::v2::{
         producer::{Accepted, BareAfter, Standing},
     },
     error::{ContentError, LaneError, LanesError},
-    message::SignedReceipt,
+    message::{Side, SignedReceipt},
     mode::Reason,
     proof::Unsigned,
-    proxy::{Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Pending, Read, WholeContent},
+    proxy::{
+        Arrived, FirstContent, MAX_UNVERIFIED, MAX_WHOLE, Pending, Read, SegmentHeader,
+        StreamReader, WholeContent,
+    },
     suite::Suite,
 };
 
 use crate::v2_common::{
     BUDGET, MAX_LANES, Sent, World, door_claim, door_in, lane, proof, received, segments, whole,
 };
+
+/// The next segment, which is genuine.
+fn read<S: Side>(reader: Box<StreamReader<S>>, header: SegmentHeader, sealed: &[u8]) -> Read<S> {
+    let read = reader.read(header, sealed);
+    read.map_err(|(_, error)| error).unwrap()
+}
 
 #[test]
 fn exchanges_in_every_suite() {
@@ -118,7 +127,7 @@ fn stream(suite: Suite, kind: DigestKind) {
     assert_eq!(head.content(), b"POST /");
     let (mut got, mut mark) = (Vec::new(), Mark::NONE);
     for (header, sealed) in &parts[1..] {
-        reader = match reader.read(*header, sealed).unwrap() {
+        reader = match read(reader, *header, sealed) {
             Read::Held(reader) => reader,
             Read::Verified {
                 content,
@@ -165,7 +174,7 @@ fn stream(suite: Suite, kind: DigestKind) {
     assert_eq!(head.content(), b"200");
     let mut last = None;
     for (header, sealed) in &parts[1..] {
-        reader = match reader.read(*header, sealed).unwrap() {
+        reader = match read(reader, *header, sealed) {
             Read::Held(reader) => reader,
             Read::Final {
                 content,

@@ -10,7 +10,10 @@ use armour_protocol::v2::{
     suite::Suite,
 };
 
-use crate::v2_common::{BUDGET, World, one, whole};
+use crate::{
+    v2_common::{BUDGET, Sent, World, lane, one, whole},
+    v2_thief,
+};
 
 /// The 32 bytes of a message's key, as the enclave hands them out.
 fn key<S: armour_protocol::v2::message::Side>(outgoing: &Outgoing<S>) -> Vec<u8> {
@@ -30,7 +33,7 @@ fn r1_a_message_key_opens_its_own_payload_only() {
         let stolen = key(&outgoing);
         let mut body = Vec::new();
         content.seal(outgoing, &mut body).unwrap();
-        let sent = crate::v2_common::Sent {
+        let sent = Sent {
             ticket: ticket.sign(&w.consumer),
             body,
         };
@@ -42,7 +45,7 @@ fn r1_a_message_key_opens_its_own_payload_only() {
         // Neither the response's key nor the next request's.
         assert_ne!(key(&outgoing), stolen);
         let received = w.received(waiting, &concluded.receipt.sign(&w.producer));
-        let idle = crate::v2_common::lane(received.lane);
+        let idle = lane(received.lane);
         let content = whole(b"two");
         let (_, ticket, outgoing) = idle
             .begin(content.claim(), w.local(), BUDGET, &mut w.rng)
@@ -51,7 +54,7 @@ fn r1_a_message_key_opens_its_own_payload_only() {
         let mut body = Vec::new();
         content.seal(outgoing, &mut body).unwrap();
         // And the next request does not open under the stolen key.
-        let ready = crate::v2_common::lane(concluded.lane);
+        let ready = lane(concluded.lane);
         let ticket = ticket.sign(&w.consumer);
         let Ok(Accepted::Call(_, incoming)) = ready.accept(&ticket) else {
             panic!("it is a call");
@@ -99,8 +102,48 @@ fn r5_and_r6_a_stolen_consumer_reads_nothing_of_before_and_betrays_itself() {
     for suite in Suite::ALL {
         let mut w = World::new(suite);
         let (idle, ready) = w.opened();
-        let (idle, ready) = w.exchange(idle, ready, b"before", b"and after");
+        let earlier = v2_thief::Stolen::of_consumer(&idle.steal());
+        // One exchange, with the keys of both its messages.
+        let content = whole(b"before");
+        let drawn = w.rng.drawn.len();
+        let (waiting, ticket, outgoing) = idle
+            .begin(content.claim(), w.local(), BUDGET, &mut w.rng)
+            .unwrap();
+        let drawn = w.rng.drawn[drawn + 32..].to_vec();
+        let request = key(&outgoing);
+        let mut body = Vec::new();
+        content.seal(outgoing, &mut body).unwrap();
+        let ticket = ticket.sign(&w.consumer);
+        let sent = Sent { ticket, body };
+        let (answering, undecided) = w.accept(ready, &sent);
+        let (begun, _) = w.run(undecided, &sent);
+        let concluded = w.conclude(answering, begun.answer(whole(b"and after").claim()));
+        let response = key(&concluded.outgoing.unwrap());
+        let receipt = concluded.receipt.sign(&w.producer);
+        let idle = lane(w.received(waiting, &receipt).lane);
+        let ready = lane(concluded.lane);
         let stolen = idle.steal();
+        // The state of before leads to the request's key, with what was agreed on.
+        let head = v2_thief::Head::of_ticket(&sent.ticket);
+        let transcript = head.absorbed(&earlier.transcript);
+        let (_, agreed) = v2_thief::answer(suite, &earlier.peer, &mut v2_thief::Replay(&drawn));
+        let step = v2_thief::step(&earlier.consumer_root, &agreed, &transcript);
+        assert_eq!(step.key, *request);
+        // The state of after does not: nothing in it is a key of before, or leads to one, not
+        // even with that same secret.
+        for window in stolen.windows(32) {
+            let window: [u8; 32] = window.try_into().unwrap();
+            let led_to = [
+                window,
+                v2_thief::expand_plain(&window, b"key"),
+                v2_thief::expand(&window, b"armour/2 key"),
+                v2_thief::step(&window, &agreed, &transcript).key,
+                v2_thief::step(&window, &[], &transcript).key,
+            ];
+            for found in led_to {
+                assert!(found != *request && found != *response);
+            }
+        }
         let thief = Idle::from_stolen(w.context.clone(), &stolen).unwrap();
         assert!(Idle::from_stolen(w.context.clone(), &stolen[1..]).is_err());
         // The thief acts first: it is served, and the owner's next ticket tells.

@@ -1,4 +1,4 @@
-//! Version 2: what an exchange takes on the wire, which `docs/protocol-2.md` lists.
+//! Version 2: what an exchange takes on the wire, which `docs/protocol.md` lists.
 
 use armour_protocol::v2::{enclave::producer::Accepted, suite::Suite};
 

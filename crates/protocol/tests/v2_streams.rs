@@ -7,6 +7,7 @@ use armour_protocol::v2::{
     checkpoint::Mark,
     content::{DigestKind, Padding},
     enclave::producer::Accepted,
+    error::ContentError,
     proxy::{Arrived, FirstContent, Incoming, Pending, Read, SEGMENT_HEADER_LEN, SegmentHeader},
     suite::Suite,
 };
@@ -109,6 +110,61 @@ fn read(mut wire: &[u8]) -> (Vec<u8>, bool) {
         };
     }
     (out, false)
+}
+
+/// Whoever alters a byte could cut the connection as well: the same bytes may come again, by
+/// another one, after the last checkpoint.
+#[test]
+fn p1_an_altered_segment_leaves_its_stream_at_the_last_checkpoint() {
+    let w = World::new(Suite::X25519ChaCha20Poly1305);
+    let parts: Vec<(SegmentHeader, &[u8])> =
+        GENUINE.segments.iter().map(|one| split(one)).collect();
+    for altered in 1..parts.len() {
+        let incoming = Incoming::from_bytes(&GENUINE.incoming).unwrap();
+        let pending = Pending::new(w.context.clone(), incoming);
+        let call = pending.receive(parts[0].0, parts[0].1);
+        let call = call.map_err(|(_, error)| error).unwrap();
+        let Ok((_, Arrived::Stream(first, mut reader))) = call.begin(w.clock()) else {
+            panic!("it is a stream that is not late");
+        };
+        let mut out = first.content().to_vec();
+        let (mut at, mut verified, mut harmed) = (1, 1, false);
+        loop {
+            let (header, sealed) = parts[at];
+            let mut sealed = sealed.to_vec();
+            if at == altered && !harmed {
+                sealed[0] ^= 1;
+                harmed = true;
+            }
+            at += 1;
+            match reader.read(header, &sealed) {
+                Ok(Read::Held(more)) => reader = more,
+                Ok(Read::Verified {
+                    content,
+                    reader: more,
+                    ..
+                }) => {
+                    out.extend_from_slice(content.content());
+                    (reader, verified) = (more, at);
+                }
+                Ok(Read::Final { content, .. }) => {
+                    out.extend_from_slice(content.content());
+                    break;
+                }
+                Err((back, error)) => {
+                    assert_eq!(error, ContentError::Seal);
+                    (reader, at) = (back, verified);
+                }
+            }
+        }
+        assert!(harmed);
+        assert_eq!(&out, GENUINE.beginnings.last().unwrap());
+    }
+}
+
+fn split(segment: &[u8]) -> (SegmentHeader, &[u8]) {
+    let (header, sealed) = segment.split_first_chunk().unwrap();
+    (SegmentHeader::from_bytes(*header).unwrap(), sealed)
 }
 
 #[derive(Debug, Clone)]

@@ -210,7 +210,7 @@ fn stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Value) {
 
 fn vector(suite: Suite) -> Value {
     let mut w = World::new(suite);
-    let (kem_secret, kem_public) = armour_protocol::envelope::generate(&mut w.rng);
+    let (kem_secret, kem_public) = envelope::generate(&mut w.rng);
     let minted = BundleSecret::from_bytes(MINTED);
     let context = w.context.clone();
     let sealed = envelope::seal(&kem_public, &context, &minted, &mut w.rng).unwrap();

@@ -1,8 +1,9 @@
 //! The audit log: its entries. The tree over them is in `audit_tree`.
 
 use armour_api::{AuditEntry, Page};
-use armour_transparency::{Frontier, TreeHead, entry};
+use armour_transparency::{Hash, TreeHead, entry, map::Change};
 use chrono::SubsecRound;
+use ed25519_dalek::VerifyingKey;
 use serde_json::Value;
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     audit_actions::AuditAction,
     decode::{corrupt, fixed, to_u64},
     error::{Result, StorageError},
+    log_head::HeadRow,
     page::{PAGE, page},
     tx::Tx,
 };
@@ -27,8 +29,16 @@ pub struct AuditFilter<'a> {
     pub target: Option<&'a str>,
 }
 
-/// A stored entry and the signature on the tree that it completes.
-pub type SignedEntry = (AuditEntry, [u8; 64]);
+/// A stored entry with what its head holds besides.
+pub struct SignedEntry {
+    /// The entry.
+    pub entry: AuditEntry,
+    /// The log's signature on the head that it completes.
+    pub signature: [u8; 64],
+    /// The root of the map of endpoints' states after it; none if it is from before there was
+    /// one.
+    pub map_root: Option<Hash>,
+}
 
 impl Tx {
     /// The tenant's audit log.
@@ -41,31 +51,57 @@ impl Tx {
 pub struct AuditLog<'a>(&'a mut Tx);
 
 impl AuditLog<'_> {
-    /// Writes an audit entry in this transaction, adds it to the tree and signs
-    /// the tree's new head. Returns the entry.
+    /// Writes an audit entry in this transaction, adds it to the tree, changes the map of
+    /// endpoints' states as it says and signs the new head. Returns the entry.
     ///
     /// # Errors
-    /// If the database refuses, or the log's key cannot be opened.
+    /// If the database refuses, the log's key cannot be opened, or the log or its map is not
+    /// what that key has signed.
     pub async fn append(&mut self, actor: &Actor, action: impl AuditAction) -> Result<AuditEntry> {
-        let content = EntryContent {
-            action: action.into(),
-            target: action.target(),
-            detail: serde_json::to_value(action).map_err(corrupt)?,
-        };
-        self.write(actor, content).await
+        self.write(actor, EntryContent::of(action)?, None).await
     }
 
-    async fn write(&mut self, actor: &Actor, content: EntryContent) -> Result<AuditEntry> {
+    /// As [`AuditLog::append`], with the first entry that another key signs than the one
+    /// before it.
+    pub(crate) async fn append_after(
+        &mut self,
+        before: &VerifyingKey,
+        actor: &Actor,
+        action: impl AuditAction,
+    ) -> Result<AuditEntry> {
+        let content = EntryContent::of(action)?;
+        self.write(actor, content, Some(before)).await
+    }
+
+    /// `before` signed the head before this entry's, if another key does now. Whoever changed
+    /// that head in the database gets no signature for what would follow.
+    async fn write(
+        &mut self,
+        actor: &Actor,
+        content: EntryContent,
+        before: Option<&VerifyingKey>,
+    ) -> Result<AuditEntry> {
         // The row's lock makes the order of entries that of commits.
-        let log = sqlx::query!(
-            "SELECT audit_size, frontier, clock_timestamp() AS \"now!\" FROM journals
-             WHERE tenant_id = $1 FOR UPDATE",
+        let log = sqlx::query_as!(
+            HeadRow,
+            r#"SELECT audit_size, frontier, map_root, head_at, head_signature,
+                      clock_timestamp() AS "now!" FROM journals
+               WHERE tenant_id = $1 FOR UPDATE"#,
             self.0.tenant
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
         let key = self.0.journals().signing_key().await?;
-        let mut edge = Frontier::new(to_u64(log.audit_size)?, &log.frontier).map_err(corrupt)?;
+        log.stored(self.0.tenant, before.unwrap_or(&key.verifying_key()))?;
+        let change = Change::of(content.action, &content.target, &content.detail);
+        let map_root = match (log.map_root()?, change.map_err(corrupt)?) {
+            (Some(root), Some((endpoint, change))) => {
+                let map = &mut self.0.endpoint_map();
+                Some(map.change(root, endpoint, change).await?)
+            }
+            (root, _) => root,
+        };
+        let mut edge = log.edge()?;
         let entry = AuditEntry {
             seq: log.audit_size + 1,
             actor: actor.to_string(),
@@ -82,12 +118,13 @@ impl AuditLog<'_> {
             size: edge.size(),
             root: edge.root(),
             at: entry.created_at,
+            map_root,
         };
         let signature = head.sign(&key);
         sqlx::query!(
             "INSERT INTO audit_entries (tenant_id, seq, created_at, actor, action, target, detail,
-                                        signature)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                                        signature, map_root)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             self.0.tenant,
             entry.seq,
             entry.created_at,
@@ -95,19 +132,22 @@ impl AuditLog<'_> {
             entry.action,
             entry.target,
             entry.detail,
-            &signature[..]
+            &signature[..],
+            map_root.as_ref().map(|root| &root[..])
         )
         .execute(&mut *self.0.inner)
         .await?;
         self.0.audit_tree().add_nodes(&complete).await?;
         sqlx::query!(
-            "UPDATE journals SET audit_size = $2, frontier = $3, head_at = $4, head_signature = $5
+            "UPDATE journals SET audit_size = $2, frontier = $3, head_at = $4,
+                    head_signature = $5, map_root = $6
              WHERE tenant_id = $1",
             self.0.tenant,
             entry.seq,
             edge.to_bytes(),
             entry.created_at,
-            &signature[..]
+            &signature[..],
+            map_root.as_ref().map(|root| &root[..])
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -145,7 +185,8 @@ impl AuditLog<'_> {
     /// If the database does not answer.
     pub async fn list_from(&mut self, seq: i64, limit: i64) -> Result<Vec<SignedEntry>> {
         let rows = sqlx::query!(
-            "SELECT seq, actor, action, target, detail, created_at, signature FROM audit_entries
+            "SELECT seq, actor, action, target, detail, created_at, signature, map_root
+             FROM audit_entries
              WHERE tenant_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
             self.0.tenant,
             seq,
@@ -163,7 +204,11 @@ impl AuditLog<'_> {
                     detail: row.detail,
                     created_at: row.created_at,
                 };
-                Ok((entry, fixed(row.signature)?))
+                Ok(SignedEntry {
+                    entry,
+                    signature: fixed(row.signature)?,
+                    map_root: row.map_root.map(fixed).transpose()?,
+                })
             })
             .collect()
     }
@@ -175,7 +220,7 @@ impl AuditLog<'_> {
     pub async fn find(&mut self, seq: i64) -> Result<SignedEntry> {
         let mut found = self.list_from(seq, 1).await?;
         match found.pop() {
-            Some(signed) if signed.0.seq == seq => Ok(signed),
+            Some(signed) if signed.entry.seq == seq => Ok(signed),
             _ => Err(StorageError::NotFound),
         }
     }
@@ -213,4 +258,14 @@ struct EntryContent {
     action: &'static str,
     target: String,
     detail: Value,
+}
+
+impl EntryContent {
+    fn of(action: impl AuditAction) -> Result<Self> {
+        Ok(Self {
+            action: action.into(),
+            target: action.target(),
+            detail: serde_json::to_value(action).map_err(corrupt)?,
+        })
+    }
 }

@@ -2,14 +2,16 @@
 
 use armour_api::SignedHead;
 use armour_transparency::{
-    Frontier, Hash, Node, TreeHead,
+    Hash, Node,
     merkle::{consistency_ranges, cover, fold, inclusion_ranges},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use ed25519_dalek::VerifyingKey;
 
 use crate::{
     decode::{corrupt, fixed, to_u64},
     error::{Result, StorageError},
+    log_head::HeadRow,
     tx::Tx,
 };
 
@@ -24,27 +26,38 @@ impl Tx {
 pub struct AuditTree<'a>(&'a mut Tx);
 
 impl AuditTree<'_> {
-    /// The latest head: that of the latest entry, whether that is still kept or not.
+    /// The latest head, signed anew: it says that nothing followed until now.
+    ///
+    /// # Errors
+    /// `NotFound` if there has been no entry; if the log's key cannot be opened.
+    pub async fn latest_head(&mut self) -> Result<SignedHead> {
+        self.0
+            .endpoint_map()
+            .latest(&[])
+            .await
+            .map(|(head, _)| head)
+    }
+
+    /// The head of the latest entry, whether that is still kept or not, as it was signed with
+    /// it.
     ///
     /// # Errors
     /// `NotFound` if there has been no entry.
-    pub async fn latest_head(&mut self) -> Result<SignedHead> {
-        let row = sqlx::query!(
-            "SELECT audit_size, frontier, head_at, head_signature FROM journals
-             WHERE tenant_id = $1",
+    pub async fn last_entrys_head(&mut self) -> Result<SignedHead> {
+        let row = sqlx::query_as!(
+            HeadRow,
+            r#"SELECT audit_size, frontier, map_root, head_at, head_signature,
+                      clock_timestamp() AS "now!" FROM journals
+               WHERE tenant_id = $1"#,
             self.0.tenant
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
-        let edge = Frontier::new(to_u64(row.audit_size)?, &row.frontier).map_err(corrupt)?;
-        let head = TreeHead {
-            tenant: self.0.tenant,
-            size: edge.size(),
-            root: edge.root(),
-            at: row.head_at.ok_or(StorageError::NotFound)?,
-        };
-        let signature = row.head_signature.ok_or(StorageError::NotFound)?;
-        Ok(head.to_wire(&fixed(signature)?))
+        let key = fixed(self.0.audit_log().public_key().await?)?;
+        let key = VerifyingKey::from_bytes(&key).map_err(corrupt)?;
+        let stored = row.stored(self.0.tenant, &key)?;
+        let (head, signature) = stored.ok_or(StorageError::NotFound)?;
+        Ok(head.to_wire(&signature))
     }
 
     /// The root of the tree of the first `size` entries.

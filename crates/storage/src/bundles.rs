@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use armour_api::{Bundle, BundleState, Page, Role};
+use armour_api::{Bundle, BundleState, Page, Policy, Role};
+use armour_protocol::v2::{context::Context, identity::start::StartHash};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    decode::{corrupt, word},
+    decode::{corrupt, fixed, to_i64, to_u64, word},
     error::{Result, StorageError},
     page::{PAGE, page},
     tx::Tx,
@@ -15,19 +16,17 @@ use crate::{
 
 /// A bundle to be added.
 pub struct NewBundle<'a> {
-    /// Its id.
-    pub id: Uuid,
-    /// Its pair.
-    pub pair: Uuid,
-    /// The consumer's endpoint.
-    pub consumer: Uuid,
-    /// The producer's endpoint.
-    pub producer: Uuid,
-    /// Its suite.
-    pub suite: u8,
-    /// The secret, HPKE-sealed to the consumer's endpoint.
+    /// What it is bound to.
+    pub context: &'a Context,
+    /// The policy whose hash it is bound to.
+    pub policy: &'a Policy,
+    /// The consumer's start.
+    pub consumer_start: StartHash,
+    /// The producer's start.
+    pub producer_start: StartHash,
+    /// The secret, HPKE-sealed to the consumer's start.
     pub for_consumer: &'a [u8],
-    /// The secret, HPKE-sealed to the producer's endpoint.
+    /// The secret, HPKE-sealed to the producer's start.
     pub for_producer: &'a [u8],
 }
 
@@ -48,8 +47,43 @@ pub struct BundleRow {
     pub state: BundleState,
     /// When it was superseded.
     pub superseded_at: Option<DateTime<Utc>>,
-    /// The key that signs its tickets: its consumer's, an Ed25519 public key.
-    pub consumer_key: Vec<u8>,
+    /// The number of the draw that asked for it.
+    pub draw: u64,
+    /// SHA-256 of the policy that it is bound to.
+    pub policy_hash: [u8; 32],
+    /// H of its context.
+    pub context: [u8; 32],
+    /// The consumer's start.
+    pub consumer_start: StartHash,
+    /// The producer's start.
+    pub producer_start: StartHash,
+    /// The key that signs its tickets, an Ed25519 public key.
+    pub consumer_key: [u8; 32],
+    /// The key that signs its receipts, an Ed25519 public key.
+    pub producer_key: [u8; 32],
+    /// Whether its consumer has retired it.
+    pub consumer_retired: bool,
+    /// Whether its producer has.
+    pub producer_retired: bool,
+}
+
+impl BundleRow {
+    /// On which side of it an endpoint is.
+    pub fn side(&self, endpoint: Uuid) -> Option<Role> {
+        match endpoint {
+            me if me == self.consumer => Some(Role::Consumer),
+            me if me == self.producer => Some(Role::Producer),
+            _ => None,
+        }
+    }
+
+    /// The start of the end on this side.
+    pub fn start(&self, side: Role) -> StartHash {
+        match side {
+            Role::Consumer => self.consumer_start,
+            Role::Producer => self.producer_start,
+        }
+    }
 }
 
 impl Tx {
@@ -62,32 +96,49 @@ impl Tx {
 /// The tenant's bundles.
 pub struct Bundles<'a>(&'a mut Tx);
 
+/// A bundle that was disconnected.
+struct Cut {
+    bundle_id: Uuid,
+    pair_id: Uuid,
+}
+
 impl Bundles<'_> {
     /// Adds a bundle and stores its two secrets until they are acknowledged.
     ///
     /// # Errors
     /// `Exists` if the endpoint has an active one in the pair.
     pub async fn create(&mut self, new: &NewBundle<'_>) -> Result<()> {
+        let bound = new.context.binding();
+        let id = Uuid::from_bytes(bound.bundle);
         sqlx::query!(
             "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
-                 producer_endpoint_id, suite)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+                 producer_endpoint_id, suite, draw, policy, policy_hash, context_hash,
+                 consumer_start, producer_start, consumer_key, producer_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             self.0.tenant,
-            new.id,
-            new.pair,
-            new.consumer,
-            new.producer,
-            i16::from(new.suite)
+            id,
+            Uuid::from_bytes(bound.pair),
+            Uuid::from_bytes(bound.consumer.endpoint),
+            Uuid::from_bytes(bound.producer.endpoint),
+            bound.suite as i16,
+            to_i64(bound.draw)?,
+            serde_json::json!(new.policy),
+            &bound.policy[..],
+            &new.context.hash()[..],
+            &new.consumer_start.0[..],
+            &new.producer_start.0[..],
+            &bound.consumer.key.as_bytes()[..],
+            &bound.producer.key.as_bytes()[..]
         )
         .execute(&mut *self.0.inner)
         .await?;
         self.0
             .secrets()
-            .put(&bundle_secret(new.id, Role::Consumer), new.for_consumer)
+            .put(&bundle_secret(id, Role::Consumer), new.for_consumer)
             .await?;
         self.0
             .secrets()
-            .put(&bundle_secret(new.id, Role::Producer), new.for_producer)
+            .put(&bundle_secret(id, Role::Producer), new.for_producer)
             .await
     }
 
@@ -99,12 +150,11 @@ impl Bundles<'_> {
     pub async fn find_for_share(&mut self, id: Uuid) -> Result<BundleRow> {
         sqlx::query_as!(
             LedgerRow,
-            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
-                    bundles.state, superseded_at, signing_key
-             FROM bundles JOIN endpoints c
-               ON c.tenant_id = bundles.tenant_id AND c.endpoint_id = consumer_endpoint_id
-             WHERE bundles.tenant_id = $1 AND c.tenant_id = $1 AND bundle_id = $2
-             FOR SHARE OF bundles",
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
+                    superseded_at, draw, policy_hash, context_hash, consumer_start,
+                    producer_start, consumer_key, producer_key,
+                    consumer_retired_at, producer_retired_at
+             FROM bundles WHERE tenant_id = $1 AND bundle_id = $2 FOR SHARE",
             self.0.tenant,
             id
         )
@@ -120,11 +170,11 @@ impl Bundles<'_> {
     pub async fn find_many(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, BundleRow>> {
         let rows = sqlx::query_as!(
             LedgerRow,
-            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite,
-                    bundles.state, superseded_at, signing_key
-             FROM bundles JOIN endpoints c
-               ON c.tenant_id = bundles.tenant_id AND c.endpoint_id = consumer_endpoint_id
-             WHERE bundles.tenant_id = $1 AND c.tenant_id = $1 AND bundle_id = ANY($2)",
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
+                    superseded_at, draw, policy_hash, context_hash, consumer_start,
+                    producer_start, consumer_key, producer_key,
+                    consumer_retired_at, producer_retired_at
+             FROM bundles WHERE tenant_id = $1 AND bundle_id = ANY($2)",
             self.0.tenant,
             ids
         )
@@ -133,6 +183,164 @@ impl Bundles<'_> {
         rows.into_iter()
             .map(|row| Ok((row.bundle_id, row.into_bundle()?)))
             .collect()
+    }
+
+    /// Those of these bundles that exist. They stay locked until the transaction ends, in the
+    /// order of their ids, so that two transactions never wait for each other.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn lock(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, BundleRow>> {
+        let rows = sqlx::query_as!(
+            LedgerRow,
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id, suite, state,
+                    superseded_at, draw, policy_hash, context_hash, consumer_start,
+                    producer_start, consumer_key, producer_key,
+                    consumer_retired_at, producer_retired_at
+             FROM bundles WHERE tenant_id = $1 AND bundle_id = ANY($2)
+             ORDER BY bundle_id FOR UPDATE",
+            self.0.tenant,
+            ids
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((row.bundle_id, row.into_bundle()?)))
+            .collect()
+    }
+
+    /// Locks the active bundles of a consumer's endpoint in these pairs, in the order of their
+    /// ids, until the transaction ends.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn lock_active(&mut self, consumer: Uuid, pairs: &[Uuid]) -> Result<()> {
+        sqlx::query!(
+            "SELECT bundle_id FROM bundles
+             WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND pair_id = ANY($3)
+               AND state = 'active' ORDER BY bundle_id FOR UPDATE",
+            self.0.tenant,
+            consumer,
+            pairs
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// The policy that a bundle is bound to.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn policy(&mut self, id: Uuid) -> Result<Policy> {
+        let policy = sqlx::query_scalar!(
+            "SELECT policy FROM bundles WHERE tenant_id = $1 AND bundle_id = $2",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        serde_json::from_value(policy).map_err(corrupt)
+    }
+
+    /// Active bundles that an endpoint has yet to acknowledge, the earliest first, at most so
+    /// many.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn pending(&mut self, endpoint: Uuid, limit: i64) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT bundle_id AS "id!" FROM (
+                 SELECT bundle_id FROM bundles
+                 WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND state = 'active'
+                   AND consumer_acknowledged_at IS NULL
+                 UNION ALL
+                 SELECT bundle_id FROM bundles
+                 WHERE tenant_id = $1 AND producer_endpoint_id = $2 AND state = 'active'
+                   AND producer_acknowledged_at IS NULL) pending
+               ORDER BY bundle_id LIMIT $3"#,
+            self.0.tenant,
+            endpoint,
+            limit
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// Records that one side has installed a bundle, and erases what was sealed to it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn acknowledge(&mut self, id: Uuid, side: Role) -> Result<()> {
+        let consumer = side == Role::Consumer;
+        sqlx::query!(
+            "UPDATE bundles SET
+               consumer_acknowledged_at = CASE WHEN $3 THEN coalesce(consumer_acknowledged_at,
+                 now()) ELSE consumer_acknowledged_at END,
+               producer_acknowledged_at = CASE WHEN $3 THEN producer_acknowledged_at
+                 ELSE coalesce(producer_acknowledged_at, now()) END
+             WHERE tenant_id = $1 AND bundle_id = $2",
+            self.0.tenant,
+            id,
+            consumer
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        self.0.secrets().erase(&[bundle_secret(id, side)]).await
+    }
+
+    /// Records that one side has given a bundle up. Returns whether it was of use until then.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn retire(&mut self, id: Uuid, side: Role) -> Result<bool> {
+        let consumer = side == Role::Consumer;
+        let was = sqlx::query_scalar!(
+            "UPDATE bundles b SET
+               state = CASE WHEN b.state = 'disconnected' THEN b.state ELSE 'retired' END,
+               consumer_retired_at = CASE WHEN $3 THEN coalesce(b.consumer_retired_at, now())
+                 ELSE b.consumer_retired_at END,
+               producer_retired_at = CASE WHEN $3 THEN b.producer_retired_at
+                 ELSE coalesce(b.producer_retired_at, now()) END
+             FROM (SELECT state FROM bundles WHERE tenant_id = $1 AND bundle_id = $2) AS before
+             WHERE tenant_id = $1 AND bundle_id = $2 RETURNING before.state",
+            self.0.tenant,
+            id,
+            consumer
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        self.0.secrets().erase(&bundle_secrets(id)).await?;
+        Ok(matches!(
+            word(&was)?,
+            BundleState::Active | BundleState::Superseded
+        ))
+    }
+
+    /// Supersedes all of an endpoint's bundles that are active, on either side. Returns them
+    /// with their pairs.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn supersede_all(&mut self, endpoint: Uuid) -> Result<Vec<(Uuid, Uuid)>> {
+        let rows = sqlx::query!(
+            "UPDATE bundles SET state = 'superseded', superseded_at = now()
+             WHERE tenant_id = $1 AND (consumer_endpoint_id = $2 OR producer_endpoint_id = $2)
+               AND state = 'active' RETURNING bundle_id, pair_id",
+            self.0.tenant,
+            endpoint
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        let names: Vec<String> = rows
+            .iter()
+            .flat_map(|row| bundle_secrets(row.bundle_id))
+            .collect();
+        self.0.secrets().erase(&names).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.bundle_id, row.pair_id))
+            .collect())
     }
 
     /// Supersedes the consumer endpoint's active bundle of a pair, if any.
@@ -156,8 +364,9 @@ impl Bundles<'_> {
         Ok(earlier)
     }
 
-    /// Disconnects bundles of a pair that are not yet: all, of one endpoint,
-    /// or one bundle. Returns them; of concurrent calls one gets each bundle.
+    /// Disconnects the bundles of a pair, or of an endpoint on either side, that are of use:
+    /// those that are active or superseded. Returns them with their pairs; of concurrent calls
+    /// one gets each bundle. Those that were retired or disconnected before are not looked at.
     ///
     /// # Errors
     /// If the database refuses.
@@ -165,32 +374,61 @@ impl Bundles<'_> {
         &mut self,
         pair: Option<Uuid>,
         endpoint: Option<Uuid>,
-        bundle: Option<Uuid>,
-    ) -> Result<Vec<Uuid>> {
-        let cut = sqlx::query_scalar!(
-            "UPDATE bundles SET state = 'disconnected', disconnected_at = now()
-             WHERE tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
-               AND ($3::uuid IS NULL OR consumer_endpoint_id = $3 OR producer_endpoint_id = $3)
-               AND ($4::uuid IS NULL OR bundle_id = $4)
-               AND state <> 'disconnected' RETURNING bundle_id",
+    ) -> Result<Vec<(Uuid, Uuid)>> {
+        let cut = sqlx::query_as!(
+            Cut,
+            "WITH due AS (
+                 SELECT bundle_id FROM bundles
+                 WHERE tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
+                   AND ($3::uuid IS NULL OR consumer_endpoint_id = $3
+                        OR producer_endpoint_id = $3)
+                   AND state IN ('active', 'superseded')
+                 ORDER BY bundle_id FOR UPDATE)
+             UPDATE bundles SET state = 'disconnected', disconnected_at = now()
+             WHERE tenant_id = $1 AND bundle_id IN (SELECT bundle_id FROM due)
+             RETURNING bundle_id, pair_id",
             self.0.tenant,
             pair,
-            endpoint,
+            endpoint
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        self.erase_secrets(cut).await
+    }
+
+    /// Disconnects one bundle, or all, whatever state they are in. Returns those that were not
+    /// yet, as [`Bundles::disconnect`] does.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn disconnect_any(&mut self, bundle: Option<Uuid>) -> Result<Vec<(Uuid, Uuid)>> {
+        let cut = sqlx::query_as!(
+            Cut,
+            "WITH due AS (
+                 SELECT bundle_id FROM bundles
+                 WHERE tenant_id = $1 AND ($2::uuid IS NULL OR bundle_id = $2)
+                   AND state <> 'disconnected'
+                 ORDER BY bundle_id FOR UPDATE)
+             UPDATE bundles SET state = 'disconnected', disconnected_at = now()
+             WHERE tenant_id = $1 AND bundle_id IN (SELECT bundle_id FROM due)
+             RETURNING bundle_id, pair_id",
+            self.0.tenant,
             bundle
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
-        let names: Vec<String> = cut.iter().flat_map(|id| bundle_secrets(*id)).collect();
-        self.0.secrets().erase(&names).await?;
-        Ok(cut)
+        self.erase_secrets(cut).await
     }
 
-    /// Erases the secret sealed to one side.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn erase_secret(&mut self, id: Uuid, role: Role) -> Result<()> {
-        self.0.secrets().erase(&[bundle_secret(id, role)]).await
+    /// Erases the secrets of bundles that were cut. Returns these and their pairs.
+    async fn erase_secrets(&mut self, cut: Vec<Cut>) -> Result<Vec<(Uuid, Uuid)>> {
+        let names = cut.iter().flat_map(|one| bundle_secrets(one.bundle_id));
+        let names: Vec<String> = names.collect();
+        self.0.secrets().erase(&names).await?;
+        Ok(cut
+            .into_iter()
+            .map(|one| (one.bundle_id, one.pair_id))
+            .collect())
     }
 
     /// One bundle.
@@ -264,7 +502,15 @@ struct LedgerRow {
     suite: i16,
     state: String,
     superseded_at: Option<DateTime<Utc>>,
-    signing_key: Vec<u8>,
+    draw: i64,
+    policy_hash: Vec<u8>,
+    context_hash: Vec<u8>,
+    consumer_start: Vec<u8>,
+    producer_start: Vec<u8>,
+    consumer_key: Vec<u8>,
+    producer_key: Vec<u8>,
+    consumer_retired_at: Option<DateTime<Utc>>,
+    producer_retired_at: Option<DateTime<Utc>>,
 }
 
 impl LedgerRow {
@@ -277,7 +523,15 @@ impl LedgerRow {
             suite: u8::try_from(self.suite).map_err(corrupt)?,
             state: word(&self.state)?,
             superseded_at: self.superseded_at,
-            consumer_key: self.signing_key,
+            draw: to_u64(self.draw)?,
+            policy_hash: fixed(self.policy_hash)?,
+            context: fixed(self.context_hash)?,
+            consumer_start: StartHash(fixed(self.consumer_start)?),
+            producer_start: StartHash(fixed(self.producer_start)?),
+            consumer_key: fixed(self.consumer_key)?,
+            producer_key: fixed(self.producer_key)?,
+            consumer_retired: self.consumer_retired_at.is_some(),
+            producer_retired: self.producer_retired_at.is_some(),
         })
     }
 }

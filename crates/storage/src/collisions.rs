@@ -1,11 +1,12 @@
 //! Collisions and their evidence.
 
-use armour_api::{Collision, CollisionKind, Page};
+use armour_api::{Collision, CollisionKind, Page, Role};
+use armour_protocol::v2::identity::start::StartHash;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
 use crate::{
-    decode::{corrupt, word},
+    decode::{corrupt, to_u64, word},
     error::{Result, StorageError},
     page::{PAGE, page},
     tx::Tx,
@@ -16,19 +17,21 @@ use crate::{
 pub struct NewCollision<'a> {
     /// Its id.
     pub id: Uuid,
-    /// The pair concerned.
-    pub pair: Uuid,
-    /// The bundle concerned.
-    pub bundle: Uuid,
+    /// The endpoint whose state was copied.
+    pub endpoint: Uuid,
+    /// Its side.
+    pub role: Role,
+    /// The start that signed it.
+    pub start: StartHash,
     /// Its kind.
     pub kind: CollisionKind,
-    /// The lane where it was found.
-    pub lane: u32,
-    /// The number of the ticket.
+    /// Pair, bundle and lane where it was found, for those of tickets and receipts.
+    pub place: Option<(Uuid, Uuid, u16)>,
+    /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
-    /// The signed ticket that is recorded.
+    /// What is recorded, with its proof.
     pub recorded: Option<&'a [u8]>,
-    /// The signed ticket that was reported.
+    /// What contradicts it.
     pub reported: Option<&'a [u8]>,
     /// The endpoint that reported it.
     pub reporter: Uuid,
@@ -45,22 +48,25 @@ impl Tx {
 pub struct Collisions<'a>(&'a mut Tx);
 
 impl Collisions<'_> {
-    /// Records a collision. Returns whether it is the bundle's first.
+    /// Records a collision. Returns whether it is the endpoint's first.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn record(&mut self, new: &NewCollision<'_>) -> Result<bool> {
         let done = sqlx::query!(
-            "INSERT INTO collisions (tenant_id, collision_id, pair_id, bundle_id, kind, lane, n,
-                                     recorded, reported, reporter_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (tenant_id, bundle_id) DO NOTHING",
+            "INSERT INTO collisions (tenant_id, collision_id, endpoint_id, role, start_hash, kind,
+                                     pair_id, bundle_id, lane, n, recorded, reported, reporter_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             ON CONFLICT (tenant_id, endpoint_id) DO NOTHING",
             self.0.tenant,
             new.id,
-            new.pair,
-            new.bundle,
+            new.endpoint,
+            new.role.into_str(),
+            &new.start.0[..],
             new.kind.into_str(),
-            i64::from(new.lane),
+            new.place.map(|(pair, _, _)| pair),
+            new.place.map(|(_, bundle, _)| bundle),
+            new.place.map(|(_, _, lane)| i32::from(lane)),
             i64::try_from(new.n).unwrap_or(i64::MAX),
             new.recorded,
             new.reported,
@@ -91,9 +97,14 @@ impl Collisions<'_> {
 
     async fn rows(&mut self, before: Option<Uuid>, id: Option<Uuid>) -> Result<Vec<Collision>> {
         let rows = sqlx::query!(
-            "SELECT * FROM collisions WHERE tenant_id = $1
-               AND ($2::uuid IS NULL OR collision_id < $2)
-               AND ($3::uuid IS NULL OR collision_id = $3) ORDER BY collision_id DESC LIMIT $4",
+            r#"SELECT c.*, s.host AS "host?", s.process AS "process?",
+                      s.accepted_at AS "started_at?"
+               FROM collisions c LEFT JOIN endpoint_starts s
+                 ON s.tenant_id = $1 AND s.endpoint_id = c.endpoint_id AND s.hash = c.start_hash
+               WHERE c.tenant_id = $1
+                 AND ($2::uuid IS NULL OR collision_id < $2)
+                 AND ($3::uuid IS NULL OR collision_id = $3)
+               ORDER BY collision_id DESC LIMIT $4"#,
             self.0.tenant,
             before,
             id,
@@ -101,16 +112,23 @@ impl Collisions<'_> {
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
-        let number = |value: i64| u64::try_from(value).map_err(corrupt);
         rows.into_iter()
             .map(|row| {
+                let process = row.process.map(u32::try_from).transpose();
+                let lane = row.lane.map(u32::try_from).transpose();
                 Ok(Collision {
                     id: row.collision_id,
+                    endpoint_id: row.endpoint_id,
+                    role: word(&row.role)?,
+                    kind: word(&row.kind)?,
+                    start: hex::encode(row.start_hash),
+                    host: row.host,
+                    process: process.map_err(corrupt)?,
+                    started_at: row.started_at,
                     pair_id: row.pair_id,
                     bundle_id: row.bundle_id,
-                    kind: word(&row.kind)?,
-                    lane: u32::try_from(row.lane).map_err(corrupt)?,
-                    n: number(row.n)?,
+                    lane: lane.map_err(corrupt)?,
+                    n: to_u64(row.n)?,
                     recorded: row.recorded.map(|bytes| STANDARD.encode(bytes)),
                     reported: row.reported.map(|bytes| STANDARD.encode(bytes)),
                     reporter_id: row.reporter_id,

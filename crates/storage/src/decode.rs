@@ -2,8 +2,6 @@
 
 use std::str::FromStr;
 
-use armour_protocol::ticket::SignedTicket;
-
 use crate::error::{Result, StorageError};
 
 /// Reads a stored word back into its enumeration.
@@ -27,11 +25,6 @@ pub(crate) fn to_u64(number: i64) -> Result<u64> {
 /// A number as PostgreSQL has it, which knows no unsigned ones.
 pub(crate) fn to_i64(n: u64) -> Result<i64> {
     i64::try_from(n).map_err(corrupt)
-}
-
-/// Reads a stored signed ticket.
-pub(crate) fn decode_ticket(bytes: &[u8]) -> Result<SignedTicket> {
-    SignedTicket::from_bytes(bytes).map_err(corrupt)
 }
 
 /// Says that a stored value cannot be read.

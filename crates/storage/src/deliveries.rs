@@ -170,28 +170,36 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    /// A delivery for each webhook that wants events of the kind.
-    pub(crate) async fn enqueue(&mut self, seq: i64, kind: EventKind) -> Result<()> {
+    /// A delivery of each of these events for each webhook that wants events of their kind.
+    pub(crate) async fn enqueue(&mut self, seqs: &[i64], kind: EventKind) -> Result<()> {
         let kind = kind.into_str();
-        let webhooks = sqlx::query_scalar!(
+        let wanted = sqlx::query_scalar!(
             "SELECT webhook_id FROM webhooks WHERE tenant_id = $1 AND kinds && ARRAY[$2, '*']",
             self.0.tenant,
             kind
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
-        if webhooks.is_empty() {
+        if wanted.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = webhooks.iter().map(|_| self.0.new_id()).collect();
+        let (mut ids, mut webhooks, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        for seq in seqs {
+            for webhook in &wanted {
+                ids.push(self.0.new_id());
+                webhooks.push(*webhook);
+                events.push(*seq);
+            }
+        }
         sqlx::query!(
             "INSERT INTO webhook_deliveries (tenant_id, delivery_id, webhook_id, event_seq, kind)
-             SELECT $1, delivery_id, webhook_id, $4, $5
-             FROM UNNEST($2::uuid[], $3::uuid[]) AS d (delivery_id, webhook_id)",
+             SELECT $1, delivery_id, webhook_id, event_seq, $5
+             FROM UNNEST($2::uuid[], $3::uuid[], $4::bigint[])
+                  AS d (delivery_id, webhook_id, event_seq)",
             self.0.tenant,
             &ids,
             &webhooks,
-            seq,
+            &events,
             kind
         )
         .execute(&mut *self.0.inner)

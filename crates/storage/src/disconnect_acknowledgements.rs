@@ -17,20 +17,29 @@ pub struct DisconnectAcknowledgements<'a>(&'a mut Tx);
 
 impl DisconnectAcknowledgements<'_> {
     /// Records which disconnects an endpoint has acknowledged: those of the last hour
-    /// whose bundle is not among its `active` ones any more.
+    /// whose bundle is not among its `active` ones any more. These are all of its bundles
+    /// with ids from `from` on and before `to`, as far as they are given.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn record(&mut self, endpoint: Uuid, active: &[Uuid]) -> Result<()> {
+    pub async fn record(
+        &mut self,
+        endpoint: Uuid,
+        active: &[Uuid],
+        (from, to): (Option<Uuid>, Option<Uuid>),
+    ) -> Result<()> {
         sqlx::query!(
             "INSERT INTO obediences (tenant_id, bundle_id, endpoint_id)
              SELECT tenant_id, bundle_id, $2 FROM bundles
              WHERE tenant_id = $1 AND (consumer_endpoint_id = $2 OR producer_endpoint_id = $2)
                AND disconnected_at > now() - interval '1 hour' AND bundle_id <> ALL ($3)
+               AND ($4::uuid IS NULL OR bundle_id >= $4) AND ($5::uuid IS NULL OR bundle_id < $5)
              ON CONFLICT DO NOTHING",
             self.0.tenant,
             endpoint,
-            active
+            active,
+            from,
+            to
         )
         .execute(&mut *self.0.inner)
         .await?;

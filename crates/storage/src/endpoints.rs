@@ -116,25 +116,6 @@ impl Endpoints<'_> {
         Ok(page(endpoints, |endpoint| endpoint.id.to_string()))
     }
 
-    /// The producer's active endpoint that was heard of last.
-    ///
-    /// # Errors
-    /// `NotFound` if it has none.
-    pub async fn latest_of_producer(&mut self, producer: Uuid) -> Result<Endpoint> {
-        sqlx::query_as!(
-            EndpointRow,
-            "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
-             FROM endpoints WHERE tenant_id = $1 AND party_id = $2 AND state = 'active'
-             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
-            self.0.tenant,
-            producer
-        )
-        .fetch_one(&mut *self.0.inner)
-        .await?
-        .into_endpoint()
-    }
-
     /// The states of those of these endpoints that exist.
     ///
     /// # Errors
@@ -179,40 +160,120 @@ impl Endpoints<'_> {
         serde_json::from_value(entry).map_err(corrupt)
     }
 
-    /// Advances the issuance counter to the number of an endpoint's request for a
-    /// bundle; `false` if it is there or further already.
+    /// Locks an endpoint's row until the transaction ends: whoever judges its starts and links
+    /// holds it. Endpoints' rows come before pairs', and a consumer's before a producer's.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn lock(&mut self, id: Uuid) -> Result<EndpointState> {
+        let state = sqlx::query_scalar!(
+            "SELECT state FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        word(&state)
+    }
+
+    /// Locks endpoints' rows against whoever judges their starts and links, in order.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn lock_for_share(&mut self, ids: &[Uuid]) -> Result<()> {
+        sqlx::query!(
+            "SELECT endpoint_id FROM endpoints WHERE tenant_id = $1 AND endpoint_id = ANY($2)
+             ORDER BY endpoint_id FOR SHARE",
+            self.0.tenant,
+            ids
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// The producer's active endpoint with a living start that was heard of last.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn latest_living(&mut self, producer: Uuid) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT e.endpoint_id FROM endpoints e
+             JOIN endpoint_starts s ON s.tenant_id = e.tenant_id AND s.endpoint_id = e.endpoint_id
+             WHERE e.tenant_id = $1 AND s.tenant_id = $1 AND party_id = $2 AND state = 'active'
+               AND s.ended_at IS NULL
+             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
+            self.0.tenant,
+            producer
+        )
+        .fetch_optional(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// Marks an endpoint as one whose keys somebody else holds, and ends its living start.
+    /// Returns whether that changed it.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn advance_issuance_counter(&mut self, id: Uuid, number: u64) -> Result<bool> {
-        let Ok(number) = i64::try_from(number) else {
-            return Ok(false);
-        };
+    pub async fn collide(&mut self, id: Uuid) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE endpoints SET draws = $3
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND draws < $3",
+            "UPDATE endpoints SET state = 'collided'
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
+            self.0.tenant,
+            id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        self.0.starts().end(id).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Sets where a producer's endpoint is reached. Returns whether that changed it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn set_address(&mut self, id: Uuid, address: &str) -> Result<bool> {
+        let done = sqlx::query!(
+            "UPDATE endpoints SET address = $3
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND address IS DISTINCT FROM $3",
             self.0.tenant,
             id,
-            number
+            address
         )
         .execute(&mut *self.0.inner)
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// The number of an endpoint's latest request for a bundle, 0 before the first.
+    /// Keeps a party's certificate of an endpoint's keys.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn issuance_counter(&mut self, id: Uuid) -> Result<u64> {
-        let counter = sqlx::query_scalar!(
-            "SELECT draws FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+    pub async fn set_certificate(&mut self, id: Uuid, certificate: &[u8]) -> Result<()> {
+        sqlx::query_scalar!(
+            "UPDATE endpoints SET certificate = $3
+             WHERE tenant_id = $1 AND endpoint_id = $2 RETURNING endpoint_id",
+            self.0.tenant,
+            id,
+            certificate
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// A party's certificate of an endpoint's keys, if one was given.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn certificate(&mut self, id: Uuid) -> Result<Option<Vec<u8>>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT certificate FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
             id
         )
         .fetch_one(&mut *self.0.inner)
-        .await?;
-        Ok(u64::try_from(counter).unwrap_or(0))
+        .await?)
     }
 
     /// Records that an endpoint was heard of. Returns whether it had been lost.
@@ -251,15 +312,17 @@ impl Endpoints<'_> {
         Ok(())
     }
 
-    /// Marks endpoints that were not heard of since a time as lost; returns those
-    /// that were not marked before, with their names.
+    /// Marks endpoints with a living start that were not heard of since a time as lost;
+    /// returns those that were not marked before, with their names.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn mark_lost(&mut self, silent_since: DateTime<Utc>) -> Result<Vec<(Uuid, String)>> {
         let rows = sqlx::query!(
-            "UPDATE endpoints SET lost_at = now()
+            "UPDATE endpoints e SET lost_at = now()
              WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL AND last_seen_at < $2
+               AND EXISTS (SELECT FROM endpoint_starts s WHERE s.tenant_id = $1
+                             AND s.endpoint_id = e.endpoint_id AND s.ended_at IS NULL)
              RETURNING endpoint_id, name",
             self.0.tenant,
             silent_since
@@ -279,12 +342,13 @@ impl Endpoints<'_> {
     pub async fn revoke(&mut self, id: Uuid) -> Result<bool> {
         let done = sqlx::query!(
             "UPDATE endpoints SET state = 'revoked'
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND state <> 'revoked'",
             self.0.tenant,
             id
         )
         .execute(&mut *self.0.inner)
         .await?;
+        self.0.starts().end(id).await?;
         Ok(done.rows_affected() == 1)
     }
 

@@ -1,8 +1,18 @@
 //! Events for those who watch.
 
-use armour_api::Event;
+use std::collections::BTreeMap;
 
-use crate::{error::Result, new_event::NewEvent, page::PAGE, store::Store, tx::Tx};
+use armour_api::{Event, EventKind};
+use uuid::Uuid;
+
+use crate::{
+    decode::to_i64,
+    error::Result,
+    new_event::{EventRecord, NewEvent},
+    page::PAGE,
+    store::Store,
+    tx::Tx,
+};
 
 /// The channel on which a tenant's id is notified when it has new events.
 pub const EVENTS_CHANNEL: &str = "armour_events";
@@ -25,29 +35,63 @@ impl Events<'_> {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn record(&mut self, event: NewEvent<'_>) -> Result<i64> {
-        let event = event.record();
-        let seq = sqlx::query_scalar!(
-            "UPDATE journals SET event_seq = event_seq + 1 WHERE tenant_id = $1
+    pub async fn record(&mut self, event: NewEvent<'_>) -> Result<()> {
+        self.record_all([event]).await
+    }
+
+    /// Records events in their order, as [`Events::record`] does, in as many statements as one
+    /// takes for each kind of them.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn record_all<'e>(
+        &mut self,
+        events: impl IntoIterator<Item = NewEvent<'e>>,
+    ) -> Result<()> {
+        let events: Vec<EventRecord> = events.into_iter().map(NewEvent::record).collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        let last = sqlx::query_scalar!(
+            "UPDATE journals SET event_seq = event_seq + $2 WHERE tenant_id = $1
              RETURNING event_seq",
-            self.0.tenant
+            self.0.tenant,
+            to_i64(events.len() as u64)?
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
+        let first = last + 1 - to_i64(events.len() as u64)?;
+        let mut numbers: BTreeMap<EventKind, Vec<i64>> = BTreeMap::new();
+        let (mut seqs, mut kinds, mut details) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pairs, mut bundles, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
+        for (seq, event) in (first..).zip(events) {
+            numbers.entry(event.kind).or_default().push(seq);
+            seqs.push(seq);
+            kinds.push(event.kind.into_str().to_owned());
+            pairs.push(event.pair);
+            bundles.push(event.bundle);
+            endpoints.push(event.endpoint);
+            details.push(event.detail);
+        }
         sqlx::query!(
             "INSERT INTO events (tenant_id, seq, kind, pair_id, bundle_id, endpoint_id, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             SELECT $1, seq, kind, pair_id, bundle_id, endpoint_id, detail
+             FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[],
+                         $7::jsonb[])
+                  AS e(seq, kind, pair_id, bundle_id, endpoint_id, detail)",
             self.0.tenant,
-            seq,
-            event.kind.into_str(),
-            event.pair,
-            event.bundle,
-            event.endpoint,
-            event.detail
+            &seqs,
+            &kinds,
+            &pairs as &[Option<Uuid>],
+            &bundles as &[Option<Uuid>],
+            &endpoints as &[Option<Uuid>],
+            &details
         )
         .execute(&mut *self.0.inner)
         .await?;
-        self.0.deliveries().enqueue(seq, event.kind).await?;
+        for (kind, seqs) in numbers {
+            self.0.deliveries().enqueue(&seqs, kind).await?;
+        }
         sqlx::query!(
             "SELECT pg_notify($1, $2)",
             EVENTS_CHANNEL,
@@ -55,7 +99,7 @@ impl Events<'_> {
         )
         .execute(&mut *self.0.inner)
         .await?;
-        Ok(seq)
+        Ok(())
     }
 
     /// Events after a number, in order, at most a page.

@@ -31,6 +31,19 @@ impl Fences<'_> {
         Ok(())
     }
 
+    /// When the tenant was fenced last, if it was.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn latest(&mut self) -> Result<Option<DateTime<Utc>>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT max(fenced_at) FROM fences WHERE tenant_id = $1",
+            self.0.tenant
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?)
+    }
+
     /// The first fence that explains why a log of `size` entries, the last of them
     /// written at `at`, is no longer ours: it kept fewer, and came later.
     ///

@@ -1,6 +1,7 @@
 //! A tenant's journal: the row that orders its audit entries and events, and the
 //! key that signs its audit log's heads.
 
+use armour_transparency::map::EMPTY;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
@@ -30,13 +31,31 @@ impl Journals<'_> {
         let key = SigningKey::from_bytes(seed);
         self.0.secrets().put(LOG_SECRET, seed).await?;
         sqlx::query!(
-            "INSERT INTO journals (tenant_id, log_key) VALUES ($1, $2)",
+            "INSERT INTO journals (tenant_id, log_key, map_root) VALUES ($1, $2, $3)",
+            self.0.tenant,
+            &key.verifying_key().to_bytes()[..],
+            &EMPTY[..]
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Has another key sign the audit log from now on, and erases the secret of the one
+    /// before. Returns the new one.
+    pub(crate) async fn replace_key(&mut self) -> Result<SigningKey> {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        self.0.random().fill(&mut *seed);
+        let key = SigningKey::from_bytes(&seed);
+        self.0.secrets().put(LOG_SECRET, &*seed).await?;
+        sqlx::query!(
+            "UPDATE journals SET log_key = $2 WHERE tenant_id = $1",
             self.0.tenant,
             &key.verifying_key().to_bytes()[..]
         )
         .execute(&mut *self.0.inner)
         .await?;
-        Ok(())
+        Ok(key)
     }
 
     /// The key that signs the heads of the audit log.

@@ -4,22 +4,21 @@
 use std::collections::{HashMap, HashSet};
 
 use armour_api::{LaneHead, Role};
-use armour_protocol::{ledger::Chain, ticket::SignedTicket};
+use armour_protocol::v2::{body::Kind, enclave::LaneMark, ledger::Position, message::Evidence};
 use uuid::Uuid;
 
 use crate::{
-    decode::{corrupt, decode_ticket, to_i64},
+    decode::{corrupt, to_i64, to_u64},
     error::Result,
+    lane_ids::{LaneId, columns, lane_id},
+    tickets::RunRow,
     tx::Tx,
 };
 
-/// A bundle and one of its lanes.
-pub type LaneId = (Uuid, u32);
-
-/// Up to which ticket of a lane its two ends vouch for what is recorded.
+/// Up to which exchange of a lane its two ends vouch for what is recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Witnessed {
-    /// Number of the last ticket that the consumer's endpoint has reported.
+    /// Number of the last exchange that the consumer's endpoint has reported.
     pub consumer: Option<u64>,
     /// Of the last that the producer's has.
     pub producer: Option<u64>,
@@ -41,18 +40,42 @@ impl Witnessed {
     }
 }
 
-/// A lane's step from one head to another.
+/// How far a lane came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneState {
+    /// The last recorded place.
+    pub last: Position,
+    /// The last ticket.
+    pub ticket: Evidence,
+    /// The last receipt.
+    pub receipt: Option<Evidence>,
+}
+
+/// A lane's step from one state to another.
 pub struct LaneAdvance {
     /// The lane.
     pub lane: LaneId,
-    /// The head it was compared with; none if it had not been opened.
-    pub from: Option<SignedTicket>,
-    /// Its new head.
-    pub to: SignedTicket,
+    /// The last place that it was compared with; none if it had not been opened.
+    pub from: Option<Position>,
+    /// Its new state.
+    pub to: LaneState,
     /// Who vouches for what.
     pub witnessed: Witnessed,
-    /// The tickets in between, as they were reported and by whom.
-    pub runs: Vec<(Chain, Uuid)>,
+    /// The bodies in between, as they were reported and by whom.
+    pub runs: Vec<(RunRow, Uuid)>,
+}
+
+/// A lane of which another receipt is named than the recorded one.
+#[derive(Debug, Clone)]
+pub struct Dispute {
+    /// The lane.
+    pub lane: LaneId,
+    /// The exchange.
+    pub n: u64,
+    /// The run that names it, in bytes.
+    pub run: Vec<u8>,
+    /// The endpoint that reported it.
+    pub by: Uuid,
 }
 
 impl Tx {
@@ -66,58 +89,124 @@ impl Tx {
 pub struct Lanes<'a>(&'a mut Tx);
 
 impl Lanes<'_> {
-    /// The head of one lane.
+    /// How far the lanes of these bundles came, in their order: to a bundle's consumer's
+    /// endpoint their last tickets, to its producer's their last receipts. Of the first bundle
+    /// only lanes above `after`. At most `limit` lanes are looked at, however many there are;
+    /// if it is as many, the last of them comes with the heads.
     ///
     /// # Errors
-    /// If the database does not answer.
-    pub async fn head(&mut self, bundle: Uuid, lane: u32) -> Result<Option<SignedTicket>> {
-        let head = sqlx::query_scalar!(
-            "SELECT head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn heads(
+        &mut self,
+        bundles: &[(Uuid, Role)],
+        after: Option<u16>,
+        limit: usize,
+    ) -> Result<(HashMap<Uuid, Vec<LaneHead>>, Option<LaneId>)> {
+        let ids: Vec<Uuid> = bundles.iter().map(|(id, _)| *id).collect();
+        let sides = bundles.iter().map(|(_, side)| *side == Role::Consumer);
+        let sides: Vec<bool> = sides.collect();
+        let mut lows = vec![-1; ids.len()];
+        if let (Some(low), Some(after)) = (lows.first_mut(), after) {
+            *low = i32::from(after);
+        }
+        // Without a sort: the bundles come in order, and the lanes of each do, so that no lane
+        // is read beyond the limit.
+        let rows = sqlx::query!(
+            r#"SELECT i.bundle AS "bundle!", l.lane AS "lane!",
+                      CASE WHEN i.consumer THEN l.ticket ELSE l.receipt END AS head
+             FROM unnest($2::uuid[], $3::boolean[], $4::integer[])
+                  WITH ORDINALITY AS i(bundle, consumer, low, place)
+             CROSS JOIN LATERAL (
+                 SELECT lane, ticket, receipt FROM lanes
+                 WHERE tenant_id = $1 AND bundle_id = i.bundle AND lanes.lane > i.low
+                 ORDER BY lane LIMIT $5) l
+             ORDER BY i.place LIMIT $5"#,
             self.0.tenant,
-            bundle,
-            i64::from(lane)
+            &ids,
+            &sides,
+            &lows,
+            to_i64(limit as u64)?
         )
-        .fetch_optional(&mut *self.0.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?;
-        head.map(|bytes| decode_ticket(&bytes)).transpose()
+        let last = rows.last().filter(|_| rows.len() == limit);
+        let last = last.map(|row| lane_id(row.bundle, row.lane)).transpose()?;
+        let mut found: HashMap<Uuid, Vec<LaneHead>> = HashMap::new();
+        for row in rows {
+            let Some(head) = row.head else { continue };
+            let body = evidence(&head)?.body;
+            found.entry(row.bundle).or_default().push(LaneHead {
+                lane: u32::try_from(row.lane).map_err(corrupt)?,
+                n: body.header.n,
+                hash: hex::encode(body.hash().0),
+            });
+        }
+        Ok((found, last))
     }
 
-    /// The heads of a bundle's lanes.
+    /// What is recorded last of each of a bundle's lanes, with its proof: tickets of a
+    /// consumer's, receipts of a producer's.
     ///
     /// # Errors
-    /// If the database does not answer.
-    pub async fn heads(&mut self, bundle: Uuid) -> Result<Vec<LaneHead>> {
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn last_signed(&mut self, bundle: Uuid, side: Role) -> Result<Vec<Evidence>> {
         let rows = sqlx::query!(
-            "SELECT lane, head FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane",
+            "SELECT ticket, receipt FROM lanes
+             WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane",
             self.0.tenant,
             bundle
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
-        rows.iter()
-            .map(|row| {
-                let ticket = decode_ticket(&row.head)?.ticket;
-                Ok(LaneHead {
-                    lane: ticket.lane,
-                    n: ticket.n,
-                    hash: hex::encode(ticket.hash().0),
-                })
-            })
-            .collect()
+        let heads = rows.into_iter().filter_map(|row| match side {
+            Role::Consumer => Some(row.ticket),
+            Role::Producer => row.receipt,
+        });
+        heads.map(|head| evidence(&head)).collect()
     }
 
-    /// The heads of those of these lanes that have one. They stay locked until the
+    /// The last ticket or receipt of a lane, with its proof, if it is the one of this mark: of
+    /// tickets for a consumer's, of receipts for a producer's.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn find(
+        &mut self,
+        bundle: Uuid,
+        side: Role,
+        mark: &LaneMark,
+    ) -> Result<Option<Vec<u8>>> {
+        let row = sqlx::query!(
+            "SELECT ticket, receipt FROM lanes
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+            self.0.tenant,
+            bundle,
+            i32::from(mark.lane)
+        )
+        .fetch_optional(&mut *self.0.inner)
+        .await?;
+        let head = row.and_then(|row| match side {
+            Role::Consumer => Some(row.ticket),
+            Role::Producer => row.receipt,
+        });
+        let Some(head) = head else { return Ok(None) };
+        let body = evidence(&head)?.body;
+        let is_it = (body.header.n, body.hash()) == (mark.n, mark.hash);
+        Ok(is_it.then_some(head))
+    }
+
+    /// The states of those of these lanes that have one. They stay locked until the
     /// transaction ends: of two replicas' reports the second sees the first's. They
     /// are locked in order, so two transactions never wait for each other.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
-    pub async fn lock(&mut self, lanes: &[LaneId]) -> Result<HashMap<LaneId, SignedTicket>> {
+    pub async fn lock(&mut self, lanes: &[LaneId]) -> Result<HashMap<LaneId, LaneState>> {
         let (bundles, numbers) = columns(lanes);
         let rows = sqlx::query!(
-            "SELECT bundle_id, lane, head FROM lanes
+            "SELECT bundle_id, lane, last_at, ticket, receipt FROM lanes
              WHERE tenant_id = $1
-               AND (bundle_id, lane) IN (SELECT * FROM unnest($2::uuid[], $3::bigint[]))
+               AND (bundle_id, lane) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))
              ORDER BY bundle_id, lane FOR UPDATE OF lanes",
             self.0.tenant,
             &bundles,
@@ -126,11 +215,18 @@ impl Lanes<'_> {
         .fetch_all(&mut *self.0.inner)
         .await?;
         rows.into_iter()
-            .map(|row| Ok((lane_id(row.bundle_id, row.lane)?, decode_ticket(&row.head)?)))
+            .map(|row| {
+                let state = LaneState {
+                    last: Position(to_u64(row.last_at)?),
+                    ticket: evidence(&row.ticket)?,
+                    receipt: row.receipt.as_deref().map(evidence).transpose()?,
+                };
+                Ok((lane_id(row.bundle_id, row.lane)?, state))
+            })
             .collect()
     }
 
-    /// Swaps heads and records the tickets that led there, where the head still is
+    /// Swaps states and records the bodies that led there, where the state still is
     /// what it was compared with and the bundle is not disconnected. Returns for
     /// which lanes it was so. The steps must be in order of their lanes.
     ///
@@ -139,16 +235,17 @@ impl Lanes<'_> {
     pub async fn advance(&mut self, steps: &[LaneAdvance]) -> Result<HashSet<LaneId>> {
         let lanes: Vec<LaneId> = steps.iter().map(|step| step.lane).collect();
         let (bundles, numbers) = columns(&lanes);
-        let mut heads = Vec::with_capacity(steps.len());
-        let mut before = Vec::with_capacity(steps.len());
-        let mut head_ns = Vec::with_capacity(steps.len());
+        let (mut lasts, mut head_ns, mut before) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tickets, mut receipts) = (Vec::new(), Vec::new());
         let (mut consumers, mut producers) = (Vec::new(), Vec::new());
         let mut runs = Runs::default();
         for step in steps {
             let (consumer, producer) = step.witnessed.columns()?;
-            head_ns.push(to_i64(step.to.ticket.n)?);
-            heads.push(step.to.to_bytes().to_vec());
-            before.push(step.from.map(|head| head.to_bytes().to_vec()));
+            lasts.push(to_i64(step.to.last.0)?);
+            head_ns.push(to_i64(step.to.last.n())?);
+            before.push(step.from.map(|place| to_i64(place.0)).transpose()?);
+            tickets.push(step.to.ticket.to_bytes());
+            receipts.push(step.to.receipt.as_ref().map(Evidence::to_bytes));
             consumers.push(consumer);
             producers.push(producer);
             for (run, reporter) in &step.runs {
@@ -157,41 +254,53 @@ impl Lanes<'_> {
         }
         let rows = sqlx::query!(
             r#"WITH steps AS (
-                 SELECT i.* FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[],
-                                        $6::bytea[], $7::bigint[], $8::bigint[])
-                      AS i(bundle, lane, head_n, head, before, consumer_n, producer_n)
+                 SELECT i.* FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[],
+                                        $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[],
+                                        $10::bigint[])
+                      AS i(bundle, lane, last_at, head_n, before, ticket, receipt, consumer_n,
+                           producer_n)
                  JOIN bundles b ON b.tenant_id = $1 AND b.bundle_id = i.bundle
                                AND b.state <> 'disconnected'),
              swapped AS (
-                 UPDATE lanes SET head_n = s.head_n, head = s.head,
+                 UPDATE lanes SET last_at = s.last_at, head_n = s.head_n, ticket = s.ticket,
+                        receipt = s.receipt,
                         consumer_n = greatest(lanes.consumer_n, s.consumer_n),
-                        producer_n = greatest(lanes.producer_n, s.producer_n)
+                        producer_n = greatest(lanes.producer_n, s.producer_n),
+                        unseen_since = CASE
+                            WHEN greatest(lanes.producer_n, s.producer_n) >= s.head_n THEN NULL
+                            WHEN s.producer_n > lanes.producer_n THEN now()
+                            ELSE coalesce(lanes.unseen_since, now()) END
                  FROM steps s
                  WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
-                   AND lanes.head = s.before
+                   AND lanes.last_at = s.before
                  RETURNING bundle_id, lanes.lane),
              opened AS (
-                 INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head, consumer_n,
-                                    producer_n)
-                 SELECT $1, bundle, lane, head_n, head, consumer_n, producer_n
+                 INSERT INTO lanes (tenant_id, bundle_id, lane, last_at, head_n, ticket, receipt,
+                                    consumer_n, producer_n, unseen_since)
+                 SELECT $1, bundle, lane, last_at, head_n, ticket, receipt, consumer_n, producer_n,
+                        CASE WHEN producer_n >= head_n THEN NULL ELSE now() END
                  FROM steps WHERE before IS NULL ON CONFLICT DO NOTHING
                  RETURNING bundle_id, lane),
              advanced AS (SELECT * FROM swapped UNION ALL SELECT * FROM opened),
              recorded AS (
-                 INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_n, last_n,
-                                          previous, entries, reporter_id)
-                 SELECT $1, r.bundle, r.lane, first_n, last_n, previous, entries, reporter
-                 FROM unnest($9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[],
-                             $13::bytea[], $14::bytea[], $15::uuid[])
-                      AS r(bundle, lane, first_n, last_n, previous, entries, reporter)
+                 INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_at, last_at, previous,
+                                          rests, ticket_proof, receipt_proof, reporter_id)
+                 SELECT $1, r.bundle, r.lane, first_at, last_at, previous, rests, ticket_proof,
+                        receipt_proof, reporter
+                 FROM unnest($11::uuid[], $12::integer[], $13::bigint[], $14::bigint[],
+                             $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::uuid[])
+                      AS r(bundle, lane, first_at, last_at, previous, rests, ticket_proof,
+                           receipt_proof, reporter)
                  JOIN advanced a ON a.bundle_id = r.bundle AND a.lane = r.lane)
              SELECT bundle_id AS "bundle!", lane AS "lane!" FROM advanced"#,
             self.0.tenant,
             &bundles,
             &numbers,
+            &lasts,
             &head_ns,
-            &heads,
-            &before as &[Option<Vec<u8>>],
+            &before as &[Option<i64>],
+            &tickets,
+            &receipts as &[Option<Vec<u8>>],
             &consumers,
             &producers,
             &runs.bundles,
@@ -199,7 +308,9 @@ impl Lanes<'_> {
             &runs.firsts,
             &runs.lasts,
             &runs.previous,
-            &runs.entries,
+            &runs.rests,
+            &runs.ticket_proofs as &[Option<Vec<u8>>],
+            &runs.receipt_proofs as &[Option<Vec<u8>>],
             &runs.reporters
         )
         .fetch_all(&mut *self.0.inner)
@@ -224,8 +335,11 @@ impl Lanes<'_> {
         }
         sqlx::query!(
             "UPDATE lanes SET consumer_n = greatest(lanes.consumer_n, s.consumer_n),
-                              producer_n = greatest(lanes.producer_n, s.producer_n)
-             FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
+                              producer_n = greatest(lanes.producer_n, s.producer_n),
+                              unseen_since = CASE
+                                  WHEN greatest(lanes.producer_n, s.producer_n) >= lanes.head_n
+                                  THEN NULL ELSE lanes.unseen_since END
+             FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[])
                   AS s(bundle, lane, consumer_n, producer_n)
              WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
                AND (lanes.consumer_n < s.consumer_n OR lanes.producer_n < s.producer_n)",
@@ -239,43 +353,73 @@ impl Lanes<'_> {
         .await?;
         Ok(())
     }
+
+    /// Notes that another receipt is named than the recorded one, unless one is disputed
+    /// already.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn dispute(&mut self, dispute: &Dispute) -> Result<()> {
+        sqlx::query!(
+            "UPDATE lanes SET disputed_n = $4, disputed_run = $5, disputed_by = $6,
+                              disputed_since = now()
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND disputed_n IS NULL",
+            self.0.tenant,
+            dispute.lane.0,
+            i32::from(dispute.lane.1),
+            to_i64(dispute.n)?,
+            dispute.run,
+            dispute.by
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
 }
 
 /// The columns of runs to be inserted.
 #[derive(Default)]
 struct Runs {
     bundles: Vec<Uuid>,
-    lanes: Vec<i64>,
+    lanes: Vec<i32>,
     firsts: Vec<i64>,
     lasts: Vec<i64>,
     previous: Vec<Vec<u8>>,
-    entries: Vec<Vec<u8>>,
+    rests: Vec<Vec<u8>>,
+    ticket_proofs: Vec<Option<Vec<u8>>>,
+    receipt_proofs: Vec<Option<Vec<u8>>>,
     reporters: Vec<Uuid>,
 }
 
 impl Runs {
-    fn push(&mut self, lane: LaneId, run: &Chain, reporter: Uuid) -> Result<()> {
-        let last = run.last_n().map_err(corrupt)?;
+    fn push(&mut self, lane: LaneId, run: &RunRow, reporter: Uuid) -> Result<()> {
         self.bundles.push(lane.0);
         self.lanes.push(lane.1.into());
-        self.firsts.push(to_i64(run.first)?);
-        self.lasts.push(to_i64(last)?);
+        self.firsts.push(to_i64(run.first.0)?);
+        self.lasts.push(to_i64(run.last().0)?);
         self.previous.push(run.previous.0.to_vec());
-        self.entries.push(run.entries.clone());
+        self.rests.push(run.rests.concat());
+        let has = |kind: Kind| {
+            let mut places = (run.first.0..=run.last().0).map(Position);
+            places.any(|place| place.kind() == kind)
+        };
+        self.ticket_proofs.push(
+            run.ticket
+                .as_ref()
+                .filter(|_| has(Kind::Ticket))
+                .map(|proof| proof.to_bytes()),
+        );
+        self.receipt_proofs.push(
+            run.receipt
+                .as_ref()
+                .filter(|_| has(Kind::Receipt))
+                .map(|proof| proof.to_bytes()),
+        );
         self.reporters.push(reporter);
         Ok(())
     }
 }
 
-/// The columns that name lanes.
-pub(crate) fn columns(lanes: &[LaneId]) -> (Vec<Uuid>, Vec<i64>) {
-    lanes
-        .iter()
-        .map(|(bundle, lane)| (*bundle, i64::from(*lane)))
-        .unzip()
-}
-
-/// A lane, from the columns that name it.
-pub(crate) fn lane_id(bundle: Uuid, lane: i64) -> Result<LaneId> {
-    Ok((bundle, u32::try_from(lane).map_err(corrupt)?))
+fn evidence(bytes: &[u8]) -> Result<Evidence> {
+    Evidence::from_bytes(bytes).map_err(corrupt)
 }

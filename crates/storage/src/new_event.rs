@@ -1,6 +1,7 @@
 //! What happens that those who watch are told of: each kind of event with what it says.
 
 use armour_api::{CollisionKind, EventKind, Policy, Role};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,34 +17,63 @@ pub enum NewEvent<'a> {
     },
     /// A bundle was issued.
     BundleMinted { pair: Uuid, bundle: Uuid },
-    /// A bundle was followed by another.
+    /// A bundle's consumer or producer gave it up.
+    BundleRetired {
+        pair: Uuid,
+        bundle: Uuid,
+        side: Role,
+    },
+    /// A bundle was followed by another, or one of its ends by a later start.
     BundleSuperseded {
         pair: Uuid,
         bundle: Uuid,
-        successor: Uuid,
+        successor: Option<Uuid>,
+    },
+    /// A bundle's producer does not report what its consumer does.
+    BundleUnwitnessed {
+        pair: Uuid,
+        bundle: Uuid,
+        witness: MissingWitness,
     },
     /// Somebody else holds the state of `endpoint`.
     CollisionDetected {
-        pair: Uuid,
-        bundle: Uuid,
+        pair: Option<Uuid>,
+        bundle: Option<Uuid>,
         endpoint: Uuid,
         collision: CollisionSummary,
     },
     /// An endpoint that was lost is heard of again.
     EndpointBack { endpoint: Uuid, name: &'a str },
+    /// Somebody else holds an endpoint's keys.
+    EndpointCollided { endpoint: Uuid, kind: CollisionKind },
+    /// A stranger was at the door of an endpoint's enclave.
+    EndpointEnclaveIntruder { endpoint: Uuid, what: &'a str },
     /// An agent became an endpoint.
     EndpointEnrolled {
         endpoint: Uuid,
         role: Role,
         name: &'a str,
     },
+    /// Two starts of an endpoint both live.
+    EndpointInUse {
+        endpoint: Uuid,
+        rivals: StartRivals<'a>,
+    },
     /// An endpoint has fallen silent.
     EndpointLost {
         endpoint: Uuid,
         silence: Silence<'a>,
     },
+    /// An endpoint's living start is asked whether it lives, though this one, H of it in
+    /// base64, wants its place.
+    EndpointPresenceAsked { endpoint: Uuid, start: &'a str },
     /// An endpoint is admitted no more.
     EndpointRevoked { endpoint: Uuid, reason: &'a str },
+    /// An endpoint has started.
+    EndpointStarted {
+        endpoint: Uuid,
+        start: StartSummary<'a>,
+    },
     /// The database was restored to an earlier state, and what was before has ended.
     LedgerFenced(FenceSummary<'a>),
     /// A consumer and a producer were paired.
@@ -63,9 +93,11 @@ pub struct CollisionSummary {
     pub collision_id: Uuid,
     /// How it became evident.
     pub kind: CollisionKind,
-    /// The lane.
-    pub lane: u32,
-    /// The exchange.
+    /// The side that was copied.
+    pub role: Role,
+    /// The lane, for those of tickets and receipts.
+    pub lane: Option<u16>,
+    /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
     /// The endpoint whose report showed it.
     pub reporter_id: Uuid,
@@ -78,6 +110,37 @@ pub struct Silence<'a> {
     pub name: &'a str,
     /// For how long, at least, nothing was heard of it.
     pub silent_for_s: i64,
+}
+
+/// What events and audit entries say of a start.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StartSummary<'a> {
+    /// H of it, hexadecimal.
+    pub start: &'a str,
+    /// Its number.
+    pub counter: u64,
+    /// Where it runs, as it says itself.
+    pub host: Option<&'a str>,
+    /// Its process's number there.
+    pub process: Option<u32>,
+}
+
+/// What its event and its audit entry say of two starts that both live.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StartRivals<'a> {
+    /// The one that was there.
+    pub older: StartSummary<'a>,
+    /// The one that was refused.
+    pub newer: StartSummary<'a>,
+}
+
+/// What its event and its audit entry say of a bundle whose producer does not report.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MissingWitness {
+    /// The producer's endpoint.
+    pub producer_endpoint_id: Uuid,
+    /// Since when it is behind.
+    pub since: DateTime<Utc>,
 }
 
 /// What its event and its audit entry say of a fence.
@@ -117,6 +180,9 @@ impl NewEvent<'_> {
             Self::BundleMinted { pair, bundle } => {
                 Record::new(EventKind::BundleMinted).of_bundle(pair, bundle)
             }
+            Self::BundleRetired { pair, bundle, side } => Record::new(EventKind::BundleRetired)
+                .of_bundle(pair, bundle)
+                .saying(json!({ "side": side })),
             Self::BundleSuperseded {
                 pair,
                 bundle,
@@ -124,18 +190,36 @@ impl NewEvent<'_> {
             } => Record::new(EventKind::BundleSuperseded)
                 .of_bundle(pair, bundle)
                 .saying(json!({ "successor": successor })),
+            Self::BundleUnwitnessed {
+                pair,
+                bundle,
+                witness,
+            } => Record::new(EventKind::BundleUnwitnessed)
+                .of_bundle(pair, bundle)
+                .saying(json!(witness)),
             Self::CollisionDetected {
                 pair,
                 bundle,
                 endpoint,
                 collision,
-            } => Record::new(EventKind::CollisionDetected)
-                .of_bundle(pair, bundle)
-                .of_endpoint(endpoint)
-                .saying(json!(collision)),
+            } => Record {
+                pair,
+                bundle,
+                ..Record::new(EventKind::CollisionDetected)
+            }
+            .of_endpoint(endpoint)
+            .saying(json!(collision)),
             Self::EndpointBack { endpoint, name } => Record::new(EventKind::EndpointBack)
                 .of_endpoint(endpoint)
                 .saying(json!({ "name": name })),
+            Self::EndpointCollided { endpoint, kind } => Record::new(EventKind::EndpointCollided)
+                .of_endpoint(endpoint)
+                .saying(json!({ "kind": kind })),
+            Self::EndpointEnclaveIntruder { endpoint, what } => {
+                Record::new(EventKind::EndpointEnclaveIntruder)
+                    .of_endpoint(endpoint)
+                    .saying(json!({ "what": what }))
+            }
             Self::EndpointEnrolled {
                 endpoint,
                 role,
@@ -143,6 +227,17 @@ impl NewEvent<'_> {
             } => Record::new(EventKind::EndpointEnrolled)
                 .of_endpoint(endpoint)
                 .saying(json!({ "role": role, "name": name })),
+            Self::EndpointInUse { endpoint, rivals } => Record::new(EventKind::EndpointInUse)
+                .of_endpoint(endpoint)
+                .saying(json!(rivals)),
+            Self::EndpointPresenceAsked { endpoint, start } => {
+                Record::new(EventKind::EndpointPresenceAsked)
+                    .of_endpoint(endpoint)
+                    .saying(json!({ "start": start }))
+            }
+            Self::EndpointStarted { endpoint, start } => Record::new(EventKind::EndpointStarted)
+                .of_endpoint(endpoint)
+                .saying(json!(start)),
             Self::EndpointLost { endpoint, silence } => Record::new(EventKind::EndpointLost)
                 .of_endpoint(endpoint)
                 .saying(json!(silence)),
@@ -240,21 +335,46 @@ mod tests {
             NewEvent::BundleSuperseded {
                 pair,
                 bundle,
-                successor: OTHER,
+                successor: Some(OTHER),
             },
             "bundle.superseded",
             ids,
             r#"{"successor":"00000000-0000-0000-0000-000000000004"}"#,
         );
+        let witness = MissingWitness {
+            producer_endpoint_id: ENDPOINT,
+            since: DateTime::UNIX_EPOCH,
+        };
         check(
-            NewEvent::CollisionDetected {
+            NewEvent::BundleUnwitnessed {
                 pair,
                 bundle,
+                witness,
+            },
+            "bundle.unwitnessed",
+            ids,
+            concat!(
+                r#"{"producer_endpoint_id":"00000000-0000-0000-0000-000000000003","#,
+                r#""since":"1970-01-01T00:00:00Z"}"#
+            ),
+        );
+        let side = Role::Producer;
+        check(
+            NewEvent::BundleRetired { pair, bundle, side },
+            "bundle.retired",
+            ids,
+            r#"{"side":"producer"}"#,
+        );
+        check(
+            NewEvent::CollisionDetected {
+                pair: Some(pair),
+                bundle: Some(bundle),
                 endpoint: ENDPOINT,
                 collision: CollisionSummary {
                     collision_id: OTHER,
                     kind: CollisionKind::Fork,
-                    lane: 5,
+                    role: Role::Consumer,
+                    lane: Some(5),
                     n: 6,
                     reporter_id: ENDPOINT,
                 },
@@ -263,7 +383,8 @@ mod tests {
             [Some(PAIR), Some(BUNDLE), Some(ENDPOINT)],
             concat!(
                 r#"{"collision_id":"00000000-0000-0000-0000-000000000004","kind":"fork","#,
-                r#""lane":5,"n":6,"reporter_id":"00000000-0000-0000-0000-000000000003"}"#
+                r#""lane":5,"n":6,"reporter_id":"00000000-0000-0000-0000-000000000003","#,
+                r#""role":"consumer"}"#
             ),
         );
     }
@@ -308,6 +429,62 @@ mod tests {
             "endpoint.revoked",
             ids,
             r#"{"reason":"sold"}"#,
+        );
+    }
+
+    #[test]
+    fn of_starts() {
+        let endpoint = ENDPOINT;
+        let ids = [None, None, Some(ENDPOINT)];
+        let start = StartSummary {
+            start: "00",
+            counter: 7,
+            host: Some("till-1"),
+            process: None,
+        };
+        let said = r#"{"counter":7,"host":"till-1","process":null,"start":"00"}"#;
+        check(
+            NewEvent::EndpointStarted { endpoint, start },
+            "endpoint.started",
+            ids,
+            said,
+        );
+        let rivals = StartRivals {
+            older: start,
+            newer: start,
+        };
+        check(
+            NewEvent::EndpointInUse { endpoint, rivals },
+            "endpoint.in-use",
+            ids,
+            &format!(r#"{{"newer":{said},"older":{said}}}"#),
+        );
+        check(
+            NewEvent::EndpointPresenceAsked {
+                endpoint,
+                start: "AA==",
+            },
+            "endpoint.presence-asked",
+            ids,
+            r#"{"start":"AA=="}"#,
+        );
+        check(
+            NewEvent::EndpointEnclaveIntruder {
+                endpoint,
+                what: "gap",
+            },
+            "endpoint.enclave-intruder",
+            ids,
+            r#"{"what":"gap"}"#,
+        );
+        check(
+            NewEvent::EndpointCollided {
+                endpoint,
+                kind: CollisionKind::Link,
+            },
+            "endpoint.collided",
+            ids,
+            r#"{"kind":"link"}"#,
         );
     }
 

@@ -7,8 +7,14 @@ pub mod entry;
 pub mod evidence;
 pub mod export;
 pub mod head;
+pub mod key_chain;
+pub mod map;
 pub mod merkle;
 pub mod pin;
+pub mod rotation;
+pub mod states;
 
 pub use head::TreeHead;
+pub use key_chain::KeyChain;
 pub use merkle::{Frontier, Hash, Node};
+pub use rotation::Rotation;

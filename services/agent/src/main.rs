@@ -10,13 +10,15 @@ use prometheus::Registry;
 fn main() -> anyhow::Result<()> {
     let Cli { telemetry, command } = Cli::parse();
     let service = match &command {
-        Command::Enclave { key_file } => {
+        Command::Enclave { key_file, pins } => {
             // No threads and no logging where root secrets are.
-            return armour_enclave::process::run(key_file);
+            return armour_enclave::process::run(key_file, pins.as_deref());
         }
         Command::Producer(_) => "armour-agent-producer",
         _ => "armour-agent-consumer",
     };
+    // One-time keys and payloads are here.
+    armour_enclave::protect_proxy()?;
     let telemetry = armour_telemetry::start(service, &telemetry)?;
     armour_listener::raise_file_limit();
     let served = run(command, telemetry.registry.clone());
@@ -30,10 +32,7 @@ async fn run(command: Command, registry: Registry) -> anyhow::Result<()> {
         Command::Consumer(options) => serve::consumer(options, registry).await,
         Command::Producer(options) => serve::producer(options, registry).await,
         #[cfg(feature = "clone-demo")]
-        Command::Clone(options) => {
-            armour_endpoint::consumer::clone::run(&options.state, &options.data_dir, options.listen)
-                .await
-        }
+        Command::Clone(options) => serve::clone(&options).await,
         Command::Enclave { .. } => Ok(()),
     }
 }

@@ -1,9 +1,10 @@
 //! What an agent is started with.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use armour_endpoint::{
     consumer::settings::PairSettings,
+    floors::Floors,
     options::{self, Options},
 };
 use armour_listener::TlsOptions;
@@ -33,7 +34,7 @@ pub enum Command {
     Consumer(ConsumerOptions),
     /// Take protected exchanges and forward them to an upstream.
     Producer(ProducerOptions),
-    /// Act with a consumer's stolen state.
+    /// Act with an agent's stolen state.
     #[cfg(feature = "clone-demo")]
     #[command(hide = true)]
     Clone(CloneOptions),
@@ -43,6 +44,9 @@ pub enum Command {
         /// File of the endpoint's long-term keys.
         #[arg(long)]
         key_file: PathBuf,
+        /// File of parties' keys that are pinned.
+        #[arg(long)]
+        pins: Option<PathBuf>,
     },
 }
 
@@ -67,17 +71,24 @@ pub struct Common {
         conflicts_with = "enrol_token_file"
     )]
     pub enrol_identity_file: Option<PathBuf>,
-    /// The tenant to enrol in by the workload's identity.
+    /// The tenant that the endpoint is to be of: one that is enrolled in another is not
+    /// started. Needed to enrol by the workload's identity.
     #[arg(long, env = "ARMOUR_TENANT")]
     pub tenant: Option<Uuid>,
-    /// The key of the tenant's audit log, 32 bytes in base64. Without it the key
-    /// that the control plane tells at enrolment is taken and kept.
+    /// A key of the tenant's audit log, present or earlier, 32 bytes in base64. Without it
+    /// the key that the control plane tells at enrolment is taken and kept.
     #[arg(long, env = "ARMOUR_LOG_KEY")]
     pub log_key: Option<String>,
     /// Refuse an audit log that lost entries when its database was restored, though the
     /// log's key says so; without this it is told loudly, and kept as evidence.
     #[arg(long, env = "ARMOUR_REFUSE_RESTORED_LOG")]
     pub refuse_restored_log: bool,
+    /// JSON file of parties' keys that are pinned, read at the start: bundles then need the
+    /// certificate of a party that is pinned, in their pair where a pin names it.
+    #[arg(long, env = "ARMOUR_PINS")]
+    pub pins: Option<PathBuf>,
+    #[command(flatten)]
+    pub floors: FloorOptions,
     /// What to do where the kernel cannot shut the enclave off as it should be (seccomp,
     /// Landlock, locked memory): say so loudly, or refuse to start.
     #[arg(
@@ -113,6 +124,8 @@ impl From<&Common> for Options {
             tenant: common.tenant,
             log_key: common.log_key.clone(),
             refuse_restored_log: common.refuse_restored_log,
+            pin_file: common.pins.clone(),
+            floors: (&common.floors).into(),
             enclave_hardening: match common.enclave_hardening {
                 EnclaveHardening::Warn => options::EnclaveHardening::Warn,
                 EnclaveHardening::Require => options::EnclaveHardening::Require,
@@ -121,6 +134,43 @@ impl From<&Common> for Options {
             enclave_program: common.enclave_program.clone(),
             name: common.name.clone(),
             ..Self::new(&common.control_plane, &common.data_dir)
+        }
+    }
+}
+
+/// What bundles must have at least, whatever policy the control plane sets.
+#[derive(Debug, Clone, Args)]
+pub struct FloorOptions {
+    /// Cipher suites that are taken, 1 to 3, separated by commas; any if absent. A bundle of
+    /// another one is refused, whatever its pair's policy says.
+    #[arg(
+        long,
+        env = "ARMOUR_SUITES",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u8).range(1..=3)
+    )]
+    pub suites: Vec<u8>,
+    /// Refuse bundles whose policy does not have each ticket recorded before its call begins.
+    #[arg(long, env = "ARMOUR_STRICT_REPORTING")]
+    pub strict_reporting: bool,
+    /// Refuse bundles whose policy lets calls go on for longer than this without contact to
+    /// the control plane (`lease_ms`), in milliseconds.
+    #[arg(long, env = "ARMOUR_MAX_LEASE_MS")]
+    pub max_lease_ms: Option<u32>,
+    /// Refuse bundles whose policy lets a call begin later than this (`begin_within_ms`), in
+    /// milliseconds.
+    #[arg(long, env = "ARMOUR_MAX_BEGIN_WITHIN_MS")]
+    pub max_begin_within_ms: Option<u32>,
+}
+
+impl From<&FloorOptions> for Floors {
+    fn from(options: &FloorOptions) -> Self {
+        let duration = |ms: u32| Duration::from_millis(ms.into());
+        Self {
+            suites: options.suites.clone(),
+            strict_reporting: options.strict_reporting,
+            max_lease: options.max_lease_ms.map(duration),
+            max_begin_within: options.max_begin_within_ms.map(duration),
         }
     }
 }
@@ -191,9 +241,14 @@ pub struct ProducerOptions {
     /// Seconds that the upstream has to begin its response.
     #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
+    /// A socket on which the whole state of a bundle, roots included, is handed out. For
+    /// the demonstration of a theft only.
+    #[cfg(feature = "clone-demo")]
+    #[arg(long, hide = true)]
+    pub insecure_export: Option<PathBuf>,
 }
 
-/// Acts as a consumer with stolen state.
+/// Acts as a consumer, or a producer, with stolen state.
 #[cfg(feature = "clone-demo")]
 #[derive(Debug, Clone, Args)]
 pub struct CloneOptions {
@@ -203,9 +258,12 @@ pub struct CloneOptions {
     /// Folder for this process's files.
     #[arg(long)]
     pub data_dir: PathBuf,
-    /// Where to take the thief's plain HTTP.
+    /// Where to take the thief's plain HTTP, or consumers' exchanges.
     #[arg(long)]
     pub listen: SocketAddr,
+    /// The state is a producer's, and calls go here.
+    #[arg(long)]
+    pub upstream: Option<String>,
 }
 
 impl ConsumerOptions {

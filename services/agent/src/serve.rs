@@ -3,8 +3,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::bail;
-#[cfg(feature = "clone-demo")]
-use armour_endpoint::consumer::clone;
 use armour_endpoint::{
     background::Background,
     consumer,
@@ -17,8 +15,11 @@ use armour_endpoint::{
 };
 use armour_listener::shutdown;
 use prometheus::Registry;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "clone-demo")]
+use crate::options::CloneOptions;
 use crate::{
     health,
     options::{ConsumerOptions, ProducerOptions},
@@ -47,13 +48,18 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     }
     #[cfg(feature = "clone-demo")]
     if let Some(path) = &options.insecure_export {
-        clone::export(opened.pair_manager.clone(), path)?;
+        consumer::clone::export(opened.pair_manager.clone(), path)?;
     }
     let serving = opened
         .pair_manager
         .clone()
         .serve(settings, tls, stop.clone());
-    until_stopped(opened.background, serving, stop).await
+    let mut opened = opened;
+    let serving = until_stopped(&mut opened.background, serving).await?;
+    stop.cancel();
+    served_to_the_end(serving).await;
+    opened.drain().await;
+    Ok(())
 }
 
 /// Runs a producer until the agent is asked to stop.
@@ -78,6 +84,10 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
         let session = producer.session.clone();
         health::serve(listen, session, producer.clone(), registry, stop.clone()).await?;
     }
+    #[cfg(feature = "clone-demo")]
+    if let Some(path) = &options.insecure_export {
+        producer::clone::export(producer.clone(), path)?;
+    }
     let follower = producer.clone();
     tokio::spawn(async move {
         while settings.changed().await.is_ok() {
@@ -93,10 +103,35 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
     let serving = listening::serve(
         listener,
         tls,
-        exchange_handler::router(producer),
+        exchange_handler::router(producer.clone()),
         stop.clone(),
     );
-    until_stopped(opened.background, serving, stop).await
+    let mut opened = opened;
+    let serving = until_stopped(&mut opened.background, serving).await?;
+    // Consumers are answered still: by a word that their calls did not run.
+    producer.quiesce(DRAIN).await;
+    stop.cancel();
+    served_to_the_end(serving).await;
+    opened.drain().await;
+    Ok(())
+}
+
+/// Acts with stolen state until it is killed.
+///
+/// # Errors
+/// If it cannot start.
+#[cfg(feature = "clone-demo")]
+pub async fn clone(options: &CloneOptions) -> anyhow::Result<()> {
+    let CloneOptions {
+        state,
+        data_dir,
+        listen,
+        upstream,
+    } = options;
+    match upstream {
+        None => consumer::clone::run(state, data_dir, *listen).await,
+        Some(upstream) => producer::clone::run(state, data_dir, *listen, upstream).await,
+    }
 }
 
 fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstream> {
@@ -105,19 +140,17 @@ fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstr
     Ok(Upstream::Server(Arc::new(server)))
 }
 
-/// Serves until SIGINT or SIGTERM, then drains. `serving` ends once nothing is served
-/// any more, which it is asked for by `stop`.
+/// Serves until SIGINT or SIGTERM; what serves then.
 ///
 /// # Errors
-/// If the enclave ends, or serving does before it is asked to.
+/// If this process cannot be the endpoint any more, or serving ends by itself.
 async fn until_stopped(
-    mut background: Background,
+    background: &mut Background,
     serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let mut serving = tokio::spawn(serving);
     tokio::select! {
-        status = background.enclave_ended() => bail!("the enclave ended: {}", status?),
+        error = background.ended() => return Err(error),
         ended = &mut serving => {
             ended??;
             bail!("nothing is served any more");
@@ -125,10 +158,12 @@ async fn until_stopped(
         () = shutdown::requested() => {}
     }
     tracing::info!("draining");
-    stop.cancel();
+    Ok(serving)
+}
+
+/// Waits until what was asked to stop serving has ended, for a while.
+async fn served_to_the_end(serving: JoinHandle<anyhow::Result<()>>) {
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
         tracing::warn!("some requests were still under way");
     }
-    background.report().await;
-    Ok(())
 }

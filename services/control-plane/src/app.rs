@@ -33,16 +33,18 @@ use crate::{
         BODY_LIMIT, console, idempotency, measure,
         openapi::{self, ApiDoc},
         problem,
-        rate_limit::{self, BurstLimiter, Rates},
+        rate_limit::{self, BurstLimiter, LargeBodies, Rates},
         reference,
     },
     identity::{
         self,
-        authn::{self, Authn, ProofConsumer, denial::DenialLog, signing},
+        authn::{
+            self, Authn, ProofConsumer, denial::DenialLog, signed_calls::SignedCalls, signing,
+        },
         oidc::{Oidc, Providers},
     },
     jobs::{self, Job},
-    ledger::{self, record::Ledger},
+    ledger::{self, disputes, record::Ledger, unwitnessed},
     pairing::{self, lost_endpoints},
     platform::{database, egress::Egress, group_commit::GroupCommit, metrics_listener},
     platform_admin::{self, health::Readiness, presence, rotation, upkeep},
@@ -94,6 +96,7 @@ impl App {
             session_idle: config.session_idle(),
             public_url: config.public_url.clone(),
             rates: Rates::default(),
+            signed_calls: SignedCalls::new(config.rate_limit),
             denials: DenialLog::new(store.clone()),
             proofs: GroupCommit::new(ProofConsumer(store.clone())),
             signing: signing::SigningKeys::default(),
@@ -167,6 +170,8 @@ impl App {
             delivery::job(deliveries),
             rotation::job(store.clone(), self.stopping.clone()),
             lost_endpoints::job(store.clone(), lost_after),
+            disputes::job(store.clone()),
+            unwitnessed::job(store.clone()),
             upkeep::job(upkeep),
             presence::job(store.clone(), self.replica),
         ]
@@ -181,7 +186,10 @@ pub fn router(app: App) -> Router {
             (app.store.clone(), app.authn.clone()),
             idempotency::replay,
         ))
-        .layer(middleware::from_fn(rate_limit::body))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(LargeBodies::new(&pairing::LARGE_BODIES)),
+            rate_limit::body,
+        ))
         .layer(middleware::from_fn_with_state(
             app.store.clone(),
             authn::nonce::offer,

@@ -113,7 +113,7 @@ async fn an_endpoint_whose_clock_is_off_proves_itself_with_a_nonce() {
         let mut claims =
             dpop::Claims::new(&ambient, "GET", url, Some(&token), nonce.map(str::to_owned));
         claims.iat = claims.iat.saturating_add_signed(off);
-        let proof = dpop::sign(&endpoint.key, &claims).unwrap();
+        let proof = endpoint.sign_claims(&claims);
         let answer = reqwest::Client::new()
             .get(url)
             .header("authorization", format!("DPoP {token}"))
@@ -151,18 +151,18 @@ async fn an_endpoint_whose_clock_is_off_proves_itself_with_a_nonce() {
         assert_eq!(ask(&url, 0, Some("")).await.0, 401);
     }
     // The client finds out by itself; so do agents.
-    struct Late(ed25519_dalek::SigningKey);
-    impl dpop::Prover for Late {
+    struct Late<P>(P);
+    impl<P: dpop::Prover> dpop::Prover for Late<P> {
         fn prove(
             &self,
             mut claims: dpop::Claims,
         ) -> futures::future::BoxFuture<'_, Result<String, dpop::ProofError>> {
             claims.iat -= 600;
-            Box::pin(std::future::ready(dpop::sign(&self.0, &claims)))
+            self.0.prove(claims)
         }
     }
     let client = armour_client::Client::new(&one, "").unwrap();
-    let late = Late(endpoint.key.clone());
+    let late = Late(endpoint.prover());
     let client = client.as_endpoint(world.tenant, endpoint.id, late, ambient.clone());
     assert_eq!(client.endpoint().await.unwrap().endpoint.id, endpoint.id);
 }
@@ -254,7 +254,7 @@ async fn a_stolen_access_token_is_useless() {
         (
             "an old one",
             "DPoP",
-            Some(sign(&endpoint.key, &late)),
+            Some(endpoint.sign_claims(&late)),
             "use-dpop-nonce",
         ),
         ("garbage", "DPoP", Some("x.y.z".into()), "not a token"),

@@ -1,12 +1,10 @@
 //! The audit log proves itself: entries, trees, exports, tampering, retention.
 
 use armour_ambient::Ambient;
-use armour_api::{
-    AuditEntry, ConsistencyProof, Evidence, InclusionProof, LogHead, Page, Policy, Role,
-};
+use armour_api::{AuditEntry, ConsistencyProof, InclusionProof, LogHead, Page, Policy, Role};
 use armour_storage::{Keyring, Store};
 use armour_transparency::{
-    Hash, entry, evidence,
+    Hash, entry,
     export::{ExportError, Verified, Verifier},
     head::{TreeHead, public_key},
     merkle::{check_consistency, check_inclusion},
@@ -17,7 +15,7 @@ use chrono::NaiveDate;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, history, replica, report};
+use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, replica};
 
 #[tokio::test]
 async fn every_entry_and_every_growth_is_proven() {
@@ -177,15 +175,13 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     // Endpoints whose keys came into the log long ago are still vouched for.
     let client = world.consumer.client(&base);
     let first = client.log_head(None).await.unwrap();
-    let mut pin = Pin::first(&first.log_key, first.head).unwrap();
-    let grant = client
-        .request_bundle(world.pair.id, Some(pin.head.size))
-        .await
-        .unwrap();
+    let mut pin = Pin::first(&first).unwrap();
+    let pinned = Some(pin.head.size);
+    let grant = world.consumer.draw(&base, world.pair.id, pinned).await;
     let claimed = Claimed {
         endpoint: grant.bundle.producer_endpoint_id,
         role: Role::Producer,
-        signing_key: &grant.producer_signing_key,
+        signing_key: &grant.producer.signing_key,
     };
     pin.follow(grant.log.as_ref().unwrap(), &[claimed]).unwrap();
     // The service writes on, and trees still follow from those of before.
@@ -221,10 +217,8 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     );
     let head: LogHead = world.operator.get("/v1/audit/head").await.unwrap();
     TreeHead::check(&head.head, &public_key(&head.log_key).unwrap()).unwrap();
-    client
-        .request_bundle(world.pair.id, Some(pin.head.size))
-        .await
-        .unwrap();
+    let pinned = Some(pin.head.size);
+    world.consumer.draw(&base, world.pair.id, pinned).await;
 }
 
 #[tokio::test]
@@ -234,16 +228,16 @@ async fn a_swapped_key_is_not_vouched_for() {
     let world = World::new(&base, Policy::default()).await;
     let client = world.consumer.client(&base);
     let first = client.log_head(None).await.unwrap();
-    let mut pin = Pin::first(&first.log_key, first.head).unwrap();
+    let mut pin = Pin::first(&first).unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = world.consumer.draw(&base, world.pair.id, pinned).await;
     let claimed = |grant: &armour_api::BundleGrant, key: &str| Claimed {
         endpoint: grant.bundle.producer_endpoint_id,
         role: Role::Producer,
         signing_key: Box::leak(key.to_owned().into_boxed_str()),
     };
     let log = grant.log.as_ref().unwrap();
-    pin.follow(log, &[claimed(&grant, &grant.producer_signing_key)])
+    pin.follow(log, &[claimed(&grant, &grant.producer.signing_key)])
         .unwrap();
     assert_eq!(pin.head, log.head);
     // The control plane says another key is the producer's.
@@ -253,10 +247,10 @@ async fn a_swapped_key_is_not_vouched_for() {
         .await
         .unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = world.consumer.draw(&base, world.pair.id, pinned).await;
     let log = grant.log.as_ref().unwrap();
     let why = pin
-        .follow(log, &[claimed(&grant, &grant.producer_signing_key)])
+        .follow(log, &[claimed(&grant, &grant.producer.signing_key)])
         .unwrap_err();
     assert!(why.contains("holds another key"), "{why}");
     // And makes the entry agree: then it is not the one that the tree holds.
@@ -265,61 +259,17 @@ async fn a_swapped_key_is_not_vouched_for() {
          SET enrol_entry = jsonb_set(enrol_entry, '{detail,signing_key}', to_jsonb($1::text))
          WHERE role = 'producer'",
     )
-    .bind(&grant.producer_signing_key)
+    .bind(&grant.producer.signing_key)
     .execute(&mut bound(&database, world.tenant).await)
     .await
     .unwrap();
     let pinned = Some(pin.head.size);
-    let grant = client.request_bundle(world.pair.id, pinned).await.unwrap();
+    let grant = world.consumer.draw(&base, world.pair.id, pinned).await;
     let log = grant.log.as_ref().unwrap();
     let why = pin
-        .follow(log, &[claimed(&grant, &grant.producer_signing_key)])
+        .follow(log, &[claimed(&grant, &grant.producer.signing_key)])
         .unwrap_err();
     assert!(why.contains("is not in the log"), "{why}");
-}
-
-#[tokio::test]
-async fn evidence_convinces_whoever_trusts_the_logs_key_alone() {
-    let base = replica(&database().await).await;
-    let world = World::new(&base, Policy::default()).await;
-    let client = world.consumer.client(&base);
-    let bundle = client
-        .request_bundle(world.pair.id, None)
-        .await
-        .unwrap()
-        .bundle
-        .id;
-    for branch in [1, 2] {
-        let tickets = history(&world.consumer.key, bundle, 0, &[], 3, branch);
-        client.report(vec![report(&tickets, 0)]).await.unwrap();
-    }
-    let collision = world.operator.collisions().await.unwrap().items[0].clone();
-    let path = format!("/v1/collisions/{}/evidence", collision.id);
-    let good: Evidence = world.operator.get(&path).await.unwrap();
-    let key = public_key(&good.log_key).unwrap();
-    let shown = evidence::check(&good, Some(&key)).unwrap();
-    assert!(shown.proven && shown.rests_on.is_empty(), "{shown:?}");
-    assert!(!evidence::check(&good, None).unwrap().rests_on.is_empty());
-    // Nobody can make evidence up: with another key, another ticket, another log.
-    let stranger = ed25519_dalek::SigningKey::generate(&mut Ambient::system().random.generator());
-    let forged = history(&stranger, bundle, 0, &[], 1, 9)[0].to_bytes();
-    let mut bad = good.clone();
-    bad.collision.reported = Some(STANDARD.encode(forged));
-    assert!(
-        evidence::check(&bad, Some(&key))
-            .unwrap_err()
-            .contains("not signed")
-    );
-    bad.consumer_signing_key = STANDARD.encode(stranger.verifying_key());
-    assert!(evidence::check(&bad, Some(&key)).is_err());
-    let mut bad = good.clone();
-    bad.collision.bundle_id = Ambient::system().id();
-    assert!(
-        evidence::check(&bad, Some(&key))
-            .unwrap_err()
-            .contains("another bundle")
-    );
-    assert!(evidence::check(&good, Some(&stranger.verifying_key())).is_err());
 }
 
 /// A tenant with at least so many entries of several kinds.

@@ -4,11 +4,7 @@
 use armour_ambient::Ambient;
 use armour_api::{KeyRotation, KeyVersion, Policy, Role};
 use armour_client::Client;
-use armour_protocol::{
-    Suite,
-    bundle::{BundleContext, BundleSecret},
-    envelope,
-};
+use armour_protocol::v2::envelope;
 use armour_storage::{Keyring, PLATFORM as PLATFORM_TENANT, StorageError, Store};
 use base64::{
     Engine,
@@ -17,7 +13,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use crate::common::{
-    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, database, replica,
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, context, database, replica,
     replica_with, serve,
 };
 
@@ -84,13 +80,13 @@ async fn a_rotation_under_traffic_loses_no_secret_though_a_replica_dies() {
         // kept for repeats.
         for world in &worlds {
             let client = world.consumer.client(&base);
-            let grant = client.request_bundle(world.pair.id, None).await.unwrap();
+            let grant = world.consumer.draw(&base, world.pair.id, None).await;
             let again = client.bundle_grant(grant.bundle.id, None).await.unwrap();
             assert_eq!(grant.sealed_secret, again.sealed_secret);
             let producer = world.producer.client(&base);
             let other = producer.bundle_grant(grant.bundle.id, None).await.unwrap();
             assert!(other.sealed_secret.is_some());
-            client.acknowledge_bundle(grant.bundle.id).await.unwrap();
+            world.consumer.acknowledge(&base, &grant).await;
             calls += 4;
         }
         let now: KeyRotation = platform.get(&path).await.unwrap();
@@ -192,7 +188,7 @@ async fn a_deleted_tenant_is_shredded() {
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
     let client = world.consumer.client(&base);
-    client.request_bundle(world.pair.id, None).await.unwrap();
+    world.consumer.draw(&base, world.pair.id, None).await;
     // A backup of what was sealed, taken before.
     let mut connection = bound(&database, world.tenant).await;
     let backup: Vec<(String, i32, Vec<u8>)> =
@@ -348,27 +344,13 @@ async fn a_dump_of_the_database_holds_no_live_secret() {
         "token kept for a repeat",
         last_part(made["token"].as_str().unwrap()),
     ));
-    let grant = world
-        .consumer
-        .client(&base)
-        .request_bundle(world.pair.id, None)
-        .await
-        .unwrap();
+    let grant = world.consumer.draw(&base, world.pair.id, None).await;
     let sealed = STANDARD
         .decode(grant.sealed_secret.clone().unwrap())
         .unwrap();
-    let context = BundleContext {
-        suite: Suite::X25519,
-        tenant: *world.tenant.as_bytes(),
-        pair: *world.pair.id.as_bytes(),
-        bundle: *grant.bundle.id.as_bytes(),
-        consumer: *world.consumer.id.as_bytes(),
-        producer: *world.producer.id.as_bytes(),
-        consumer_key: world.consumer.key.verifying_key(),
-        producer_key: world.producer.key.verifying_key(),
-    };
     // It opens: what is searched for is the live secret's envelope.
-    let _: BundleSecret = envelope::open(&world.consumer.kem_secret, &context, &sealed).unwrap();
+    let hpke_secret = world.consumer.hpke_secret();
+    envelope::open(&hpke_secret, &context(&grant), &sealed).unwrap();
     secrets.push(("bundle's secret, sealed to its endpoint", sealed));
     secrets.push((
         "access token",

@@ -1,14 +1,20 @@
 //! A database restored to an earlier state: no spent ticket is taken, nobody is
 //! taken for a thief, and endpoints go on. The backup is PostgreSQL's own copy.
 
-use armour_api::{AuditEntry, BundleState, LogRestart, Page, Policy, ReportVerdict, Role};
+use armour_api::{
+    AuditEntry, BundleState, Heartbeat, LogRestart, Page, Policy, ReportVerdict, Role,
+};
+use armour_protocol::v2::{identity::body::LinkBody, message::Evidence};
 use armour_transparency::pin::{FENCE, Pin};
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::common::{As, PLATFORM, World, call, database, enrol, history, replica, report, until};
+use crate::common::{
+    As, PLATFORM, TestBundle, TestEndpoint, World, bound, call, database, enrol, replica, until,
+};
 
 /// A copy of a database, as a backup is one.
-async fn copy(database: &str) -> String {
+pub async fn copy(database: &str) -> String {
     let (base, name) = database.rsplit_once('/').unwrap();
     let copy = format!("{name}_restored");
     let server = std::env::var("ARMOUR_TEST_POSTGRES").unwrap();
@@ -41,17 +47,16 @@ async fn copy(database: &str) -> String {
     format!("{base}/{copy}")
 }
 
-async fn draw(world: &World, base: &str) -> uuid::Uuid {
-    let consumer = world.consumer.client(base);
-    let drawn = consumer.request_bundle(world.pair.id, None).await.unwrap();
-    drawn.bundle.id
-}
-
-async fn verdict(
-    client: &armour_client::Client,
-    report: armour_api::TicketReport,
+/// What an end is told of a report of this part of a lane.
+async fn say(
+    base: &str,
+    end: &TestEndpoint,
+    bundle: &TestBundle<'_>,
+    part: &[Evidence],
 ) -> ReportVerdict {
-    client.report(vec![report]).await.unwrap().remove(0)
+    let client = end.client(base);
+    let told = client.report(vec![bundle.report(part)]).await;
+    told.unwrap().remove(0)
 }
 
 #[tokio::test]
@@ -59,52 +64,37 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     let database = database().await;
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
-    let key = &world.consumer.key;
-    let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
+    let consumer = world.consumer.client(&base);
     let early = consumer.log_head(None).await.unwrap();
-    let bundle = draw(&world, &base).await;
-    let tickets = history(key, bundle, 0, &[], 20, 1);
-    assert_eq!(
-        verdict(&consumer, report(&tickets[..5], 0)).await,
-        ReportVerdict::Accepted
-    );
+    let bundle = world.bundle().await;
+    let tickets = bundle.plain(0, 12);
+    let verdict = say(&base, &world.consumer, &bundle, &tickets[..10]).await;
+    assert_eq!(verdict, ReportVerdict::Accepted);
     let backup = copy(&database).await;
 
     // After the backup: more tickets, a successor bundle, a log that grows.
-    assert_eq!(
-        verdict(&producer, report(&tickets[5..10], 0)).await,
-        ReportVerdict::Accepted
-    );
-    let later = draw(&world, &base).await;
+    let verdict = say(&base, &world.producer, &bundle, &tickets[10..20]).await;
+    assert_eq!(verdict, ReportVerdict::Accepted);
+    let later = world.bundle().await;
     let seen = consumer.log_head(None).await.unwrap();
 
     // Somebody brings the backup up, and says nothing.
     let base = replica(&backup).await;
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
     // What both ends did is not known here; that alone is no collision.
-    assert_eq!(
-        verdict(&consumer, report(&tickets[10..11], 0)).await,
-        ReportVerdict::Gap { expected: 5 }
-    );
-    let of_later = history(key, later, 0, &[], 1, 1);
-    assert!(matches!(
-        verdict(&consumer, report(&of_later, 0)).await,
-        ReportVerdict::Refused { .. }
-    ));
-    // An endpoint's sign of life shows that the log is behind.
-    let beat = |size| armour_api::Heartbeat {
-        bundles: vec![bundle, later],
-        error: None,
+    let verdict = say(&base, &world.consumer, &bundle, &tickets[20..]).await;
+    assert_eq!(verdict, ReportVerdict::Gap { expected: 5 });
+    let verdict = say(&base, &world.consumer, &later, &later.plain(0, 1)).await;
+    assert!(matches!(verdict, ReportVerdict::Refused { .. }));
+    // A sign of life of an endpoint whose links are all here shows that the log is behind.
+    let beat = |size| Heartbeat {
+        bundles: vec![bundle.id, later.id],
         log_size: Some(size),
+        ..Heartbeat::default()
     };
-    assert!(
-        !consumer
-            .heartbeat(&beat(early.head.size))
-            .await
-            .unwrap()
-            .log_behind
-    );
-    let ack = consumer.heartbeat(&beat(seen.head.size)).await.unwrap();
+    let ack = world.producer.beat(&base, &beat(early.head.size)).await;
+    assert!(!ack.log_behind);
+    let ack = world.producer.beat(&base, &beat(seen.head.size)).await;
     assert!(ack.log_behind);
     assert_eq!(ack.bundles[1].state, BundleState::Disconnected);
 
@@ -115,7 +105,7 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     let refused = consumer.log_restart(&early.head).await;
     assert!(refused.is_err_and(|error| error.is("nothing-lost")));
     let old = world.operator_token();
-    let bundle_url = format!("{base}/v1/bundles/{bundle}");
+    let bundle_url = format!("{base}/v1/bundles/{}", bundle.id);
     let state = async || {
         let (_, _, text) = call(As::Bearer(&old), "GET", &bundle_url, None).await;
         let bundle: armour_api::Bundle = serde_json::from_str(&text).unwrap();
@@ -124,21 +114,16 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     assert_eq!(state().await, BundleState::Active);
 
     // The signed head of the lost log is: the tenant is fenced, once.
-    let mut pin = Pin::first(&seen.log_key, seen.head.clone()).unwrap();
+    let mut pin = Pin::first(&seen).unwrap();
     let restart = consumer.log_restart(&seen.head).await.unwrap();
     assert_eq!(state().await, BundleState::Disconnected);
     let again = producer.log_restart(&seen.head).await.unwrap();
     assert_eq!(again.fence.entry, restart.fence.entry);
     // No ticket of before is taken any more, spent or not, the thief's or the owner's.
-    for tickets in [
-        &tickets[5..10],
-        &tickets[10..12],
-        &history(key, bundle, 0, &tickets[..5], 7, 9)[5..],
-    ] {
-        assert_eq!(
-            verdict(&consumer, report(tickets, 0)).await,
-            ReportVerdict::Disconnected
-        );
+    let fork = bundle.history(0, &[(0, 0), (1, 1), (9, 9)]);
+    for part in [&tickets[10..20], &tickets[20..], &fork[4..]] {
+        let verdict = say(&base, &world.consumer, &bundle, part).await;
+        assert_eq!(verdict, ReportVerdict::Disconnected);
     }
     let (_, _, text) = call(
         As::Bearer(&old),
@@ -168,16 +153,15 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
         assert!(pin.restart(&wrong).is_err(), "{name}");
     }
     // It explains the loss of what was later, not of what is still there.
-    let mut kept = Pin::first(&early.log_key, early.head.clone()).unwrap();
+    let mut kept = Pin::first(&early).unwrap();
     assert!(kept.restart(&restart).is_err());
     assert_eq!(pin.restart(&restart).unwrap(), seen.head);
     assert!(pin.restart(&restart).is_err(), "twice");
-    let successor = draw(&world, &base).await;
-    let fresh = history(key, successor, 0, &[], 3, 1);
-    assert_eq!(
-        verdict(&consumer, report(&fresh, 0)).await,
-        ReportVerdict::Accepted
-    );
+    // Its chain goes on past the links that were lost.
+    let grant = world.consumer.draw(&base, world.pair.id, None).await;
+    let fresh = TestBundle::of(&grant, &world.consumer, &world.producer);
+    let verdict = say(&base, &world.consumer, &fresh, &fresh.plain(0, 3)).await;
+    assert_eq!(verdict, ReportVerdict::Accepted);
     let (_, _, text) = call(As::Bearer(&old), "GET", &format!("{base}/v1/audit"), None).await;
     let page: Page<AuditEntry> = serde_json::from_str(&text).unwrap();
     let fences: Vec<_> = page.items.iter().filter(|e| e.action == FENCE).collect();
@@ -197,13 +181,8 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     }
     let grown = producer.log_head(None).await.unwrap();
     assert!(grown.head.size > seen.head.size);
-    assert!(
-        !producer
-            .heartbeat(&beat(seen.head.size))
-            .await
-            .unwrap()
-            .log_behind
-    );
+    let ack = world.producer.beat(&base, &beat(seen.head.size)).await;
+    assert!(!ack.log_behind);
     let again = producer.log_restart(&seen.head).await.unwrap();
     assert_eq!(again.fence.entry, restart.fence.entry);
 }
@@ -213,7 +192,7 @@ async fn an_operator_fences_before_anybody_calls() {
     let database = database().await;
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
-    let bundle = draw(&world, &base).await;
+    let bundle = world.bundle().await;
     let unused = world
         .operator
         .create_enrolment_token(Role::Consumer, world.pair.consumer_id)
@@ -230,11 +209,8 @@ async fn an_operator_fences_before_anybody_calls() {
     let body = json!({ "reason": "restored to last night" });
     let (status, _, text) = call(As::Bearer(PLATFORM), "POST", &url, Some(&body)).await;
     assert_eq!(status, 201, "{text}");
-    let tickets = history(&world.consumer.key, bundle, 0, &[], 2, 1);
-    assert_eq!(
-        verdict(&world.consumer.client(&base), report(&tickets, 0)).await,
-        ReportVerdict::Disconnected
-    );
+    let verdict = say(&base, &world.consumer, &bundle, &bundle.plain(0, 2)).await;
+    assert_eq!(verdict, ReportVerdict::Disconnected);
     // A token that was used after the backup is not good for a second endpoint.
     let client = armour_client::Client::new(&base, &unused.token).unwrap();
     assert!(
@@ -245,6 +221,111 @@ async fn an_operator_fences_before_anybody_calls() {
     // The pair itself is as it was: a new endpoint can be enrolled, bundles drawn.
     let operator = armour_client::Client::new(&base, world.operator_token()).unwrap();
     let fresh = enrol(&operator, Role::Consumer, world.pair.consumer_id).await;
-    let client = fresh.client(&base);
-    client.request_bundle(world.pair.id, None).await.unwrap();
+    fresh.start(&base).await;
+    fresh.try_draw(&base, world.pair.id).await.unwrap();
+}
+
+/// Makes all that happened so far hours ago.
+async fn hours_pass(database: &str, tenant: Uuid, hours: i32) {
+    let mut connection = bound(database, tenant).await;
+    for (table, columns) in [
+        ("endpoints", ["created_at"].as_slice()),
+        ("endpoint_starts", &["accepted_at", "head_at", "ended_at"]),
+        ("fences", &["fenced_at"]),
+    ] {
+        let set = columns
+            .iter()
+            .map(|name| format!("{name} = {name} - interval '{hours} hours'"));
+        let set = set.collect::<Vec<_>>().join(", ");
+        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE {table} SET {set}")))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+}
+
+/// A tenant that was fenced an hour ago, an hour after its endpoints had enrolled and started.
+async fn fenced_long_ago() -> (String, String, World) {
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    world.consumer.heartbeat(&base, vec![]).await;
+    hours_pass(&database, world.tenant, 1).await;
+    let url = format!("{base}/v1/tenants/{}/fence", world.tenant);
+    let body = json!({ "reason": "restored to last night" });
+    let (status, _, text) = call(As::Bearer(PLATFORM), "POST", &url, Some(&body)).await;
+    assert_eq!(status, 201, "{text}");
+    hours_pass(&database, world.tenant, 1).await;
+    (database, base, world)
+}
+
+fn beat() -> LinkBody {
+    LinkBody::Heartbeat(b"{\"bundles\":[]}".to_vec())
+}
+
+/// Signs a link that never arrives.
+fn lose_a_link(endpoint: &TestEndpoint) {
+    let link = endpoint.sign(beat());
+    let mark = link.link().mark();
+    let answer = armour_api::LinkAnswer {
+        head: armour_api::ChainHead {
+            k: mark.k,
+            hash: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, mark.hash.0),
+        },
+        ended: false,
+        outcome: None,
+    };
+    assert!(endpoint.answered(link, &answer).is_none());
+}
+
+#[tokio::test]
+async fn a_fence_of_long_ago_excuses_no_gap_of_a_start_that_came_after_it() {
+    let (_, base, world) = fenced_long_ago().await;
+    // It was heard since, then started anew: nothing of that start was lost.
+    world.consumer.heartbeat(&base, vec![]).await;
+    world.consumer.start(&base).await;
+    lose_a_link(&world.consumer);
+    let second = world.consumer.sign(beat());
+    let answer = world.consumer.send(&base, &second).await.unwrap();
+    assert_eq!(answer.head.k, 0);
+    assert!(answer.outcome.is_none() && !answer.ended);
+}
+
+#[tokio::test]
+async fn a_fence_of_long_ago_excuses_no_invented_past_of_an_endpoint_heard_since() {
+    let (_, base, world) = fenced_long_ago().await;
+    let thief = world.consumer.copied();
+    // The owner was heard, and left: nobody lives.
+    world.consumer.heartbeat(&base, vec![]).await;
+    assert!(world.consumer.retire(&base, &[], true).await.ended);
+    thief.run(thief.begin(None));
+    let invented = thief.begin(None);
+    let refused = thief.announce(&base, invented.start(), "thief").await;
+    assert!(refused.is_err_and(|error| error.is("identity-collided")));
+}
+
+#[tokio::test]
+async fn an_endpoint_not_heard_since_a_fence_goes_on_however_long_ago_that_was() {
+    let (_, base, world) = fenced_long_ago().await;
+    // Links of a start that is recorded were lost.
+    lose_a_link(&world.producer);
+    world.producer.heartbeat(&base, vec![]).await;
+    lose_a_link(&world.producer);
+    let link = world.producer.sign(beat());
+    let answer = world.producer.send(&base, &link).await.unwrap();
+    assert!(
+        answer.outcome.is_none(),
+        "once it was heard, nothing is excused"
+    );
+    // A start was lost, with its links: it is announced again.
+    let lost = world.consumer.begin(None);
+    let announced = lost.start().clone();
+    world.consumer.run(lost);
+    lose_a_link(&world.consumer);
+    let link = world.consumer.sign(beat());
+    let unknown = world.consumer.send(&base, &link).await;
+    assert!(unknown.is_err_and(|error| error.is("not-this-chain")));
+    let again = world.consumer.announce(&base, &announced, "test").await;
+    assert_eq!(again.unwrap().counter, 2);
+    world.consumer.sent(&base, link).await;
 }

@@ -160,6 +160,8 @@ async fn until_ready(system: &System, place: usize) -> anyhow::Result<()> {
 pub async fn failover(plan: &Plan) -> anyhow::Result<Outcome> {
     let mut setup = three_replicas(Vec::new());
     setup.replicas = 2;
+    // A streamed upload is sent once: it lives through what is shorter than this.
+    setup.policy.begin_within_ms = 15_000;
     let mut system = System::set_up(setup).await?;
     let mut load = Load::start(&system, plan.callers, u64::MAX);
     let mut longest = Duration::ZERO;

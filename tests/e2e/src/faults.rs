@@ -1,17 +1,19 @@
-//! Traffic under faults, and whether anything was run twice, lost, or taken
-//! for a theft.
+//! Traffic under faults, and whether anything was run twice, begun after its deadline, lost,
+//! or taken for a theft.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use armour_api::{Bundle, Page};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::{
+    deadlines::Deadlines,
     ledger::until_reported,
     load::{Load, Tally},
     process::until,
-    system::System,
+    system::{Setup, System, brisk},
 };
 
 /// What a run is to do.
@@ -27,6 +29,21 @@ pub struct Plan {
     pub loss: u32,
 }
 
+/// How long the consumer's agent tries for a caller: less than some faults last, so that
+/// deadlines pass.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the network between agents keeps back what it should pass on: longer than a call
+/// has to begin.
+const HELD: Duration = Duration::from_millis(2_500);
+
+/// What a run needs.
+pub fn setup() -> Setup {
+    Setup {
+        retry_for: PATIENCE.as_secs(),
+        ..Setup::default()
+    }
+}
+
 /// What a run showed.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -36,6 +53,8 @@ pub struct Outcome {
     pub recorded: i64,
     /// SIGKILLs, by process.
     pub kills: [u64; KINDS.len()],
+    /// How often the network between agents kept back what it should pass on.
+    pub holds: u64,
     /// Connections cut.
     pub cuts: u64,
     /// Bundles drawn.
@@ -55,7 +74,7 @@ pub const KINDS: [&str; 4] = [
 /// Runs the plan.
 ///
 /// # Errors
-/// If the system does not come back after a fault.
+/// If the system does not come back after a fault. It was set up by [`setup`].
 pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
     let since = Instant::now();
     let bar = ProgressBar::new(plan.exchanges);
@@ -63,7 +82,11 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
         "{bar:30} {pos}/{len} exchanges  {msg}",
     )?);
     system.hop.lose(plan.loss);
-    let mut load = Load::start(&system, plan.callers, plan.exchanges);
+    let deadlines = Deadlines {
+        patience: PATIENCE,
+        begin_within: Duration::from_millis(brisk().begin_within_ms.into()),
+    };
+    let mut load = Load::start_with(&system, plan.callers, plan.exchanges, Some(deadlines));
     let mut outcome = Outcome::default();
     let mut turn = 0;
     let mut next_kill = plan.kill_every;
@@ -72,16 +95,25 @@ pub async fn run(mut system: System, plan: Plan) -> anyhow::Result<Outcome> {
         if load.done() < next_kill || load.done() >= plan.exchanges {
             continue;
         }
-        let kind = turn % KINDS.len();
+        let kind = turn % (KINDS.len() + 1);
         turn += 1;
-        bar.set_message(format!("killed: {}", KINDS[kind]));
+        let name = KINDS.get(kind).unwrap_or(&"nothing; the network held");
+        bar.set_message(format!("killed: {name}"));
         match kind {
             0 => system.consumer.crash().await?,
             1 => system.producer.crash().await?,
             2 => system.control_planes[0].crash().await?,
-            _ => system.postgres.crash().await?,
+            3 => system.postgres.crash().await?,
+            _ => {
+                system.hop.hold(true);
+                tokio::time::sleep(HELD).await;
+                system.hop.hold(false);
+            }
         }
-        outcome.kills[kind] += 1;
+        match outcome.kills.get_mut(kind) {
+            Some(kills) => *kills += 1,
+            None => outcome.holds += 1,
+        }
         // One fault at a time: a ticket that both ends forget before the
         // ledger has it is lost to a batched policy by design.
         system.until_served().await.context("after a fault")?;
@@ -124,6 +156,55 @@ impl Outcome {
     }
 }
 
+/// The figures, for programs to read.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// Calls made.
+    exchanges: u64,
+    /// Calls answered with 2xx.
+    acknowledged: u64,
+    /// Calls refused, or of unknown outcome.
+    refused: u64,
+    /// Findings of the ledger, though nobody stole anything.
+    false_collisions: u64,
+    /// Requests that the upstream ran twice.
+    run_twice: u64,
+    /// Calls that the upstream began after their deadline.
+    begun_after_deadline: u64,
+    /// Calls acknowledged that the upstream never ran.
+    lost: u64,
+    /// Answers to another call, or damaged.
+    wrong: u64,
+    /// SIGKILLs.
+    kills: u64,
+    /// How often the network kept back what it should pass on.
+    holds: u64,
+    /// Connections cut.
+    cuts: u64,
+    /// How long it took.
+    seconds: u64,
+}
+
+impl From<&Outcome> for Figures {
+    fn from(outcome: &Outcome) -> Self {
+        let tally = &outcome.tally;
+        Self {
+            exchanges: tally.sent,
+            acknowledged: tally.acknowledged,
+            refused: tally.refused,
+            false_collisions: tally.false_collisions,
+            run_twice: tally.run_twice,
+            begun_after_deadline: tally.begun_late.unwrap_or_default(),
+            lost: tally.lost,
+            wrong: tally.wrong,
+            kills: outcome.kills.iter().sum(),
+            holds: outcome.holds,
+            cuts: outcome.cuts,
+            seconds: outcome.time.as_secs(),
+        }
+    }
+}
+
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (name, kills) in KINDS.iter().zip(self.kills) {
@@ -131,6 +212,7 @@ impl std::fmt::Display for Outcome {
         }
         write!(f, "{}", self.tally)?;
         let lines = [
+            ("network held for a while", self.holds.to_string()),
             ("connections cut", self.cuts.to_string()),
             ("bundles drawn", self.bundles.to_string()),
             ("exchanges in the ledger", self.recorded.to_string()),

@@ -33,6 +33,10 @@ struct Shared {
     recorded: Mutex<Vec<u8>>,
     cuts: AtomicU64,
     seed: AtomicU64,
+    /// Raised to cut every connection.
+    cut_all: watch::Sender<u64>,
+    /// Nothing is passed on while this is true.
+    held: watch::Sender<bool>,
 }
 
 impl Hop {
@@ -59,6 +63,8 @@ impl Hop {
                 recorded: Mutex::default(),
                 cuts: AtomicU64::new(0),
                 seed: AtomicU64::new(1),
+                cut_all: watch::Sender::new(0),
+                held: watch::Sender::new(false),
             }),
         };
         let shared = hop.shared.clone();
@@ -84,9 +90,20 @@ impl Hop {
             .unwrap_or_else(PoisonError::into_inner) = to;
     }
 
+    /// Cuts every connection, and passes new ones on to another address.
+    pub fn divert(&self, to: SocketAddr) {
+        self.retarget(to);
+        self.shared.cut_all.send_modify(|cuts| *cuts += 1);
+    }
+
     /// Cuts a connection at a read with this chance, in millionths.
     pub fn lose(&self, millionths: u32) {
         self.shared.loss.store(millionths, Ordering::Relaxed);
+    }
+
+    /// Keeps back what comes from now on, or passes on what was kept back.
+    pub fn hold(&self, hold: bool) {
+        self.shared.held.send_replace(hold);
     }
 
     /// Keeps what passes from now on.
@@ -110,6 +127,7 @@ impl Hop {
 }
 
 async fn pass(shared: Arc<Shared>, near: TcpStream) {
+    let mut cut_all = shared.cut_all.subscribe();
     let to = *shared.to.lock().unwrap_or_else(PoisonError::into_inner);
     let Ok(far) = TcpStream::connect(to).await else {
         return;
@@ -126,7 +144,10 @@ async fn pass(shared: Arc<Shared>, near: TcpStream) {
         cut_seen.clone(),
     );
     let two = copy(shared, far_read, near_write, cut, cut_seen);
-    tokio::join!(one, two);
+    tokio::select! {
+        _ = async { tokio::join!(one, two) } => {}
+        _ = cut_all.changed() => {}
+    }
 }
 
 async fn copy(
@@ -139,6 +160,7 @@ async fn copy(
     let seed = shared.seed.fetch_add(1, Ordering::Relaxed);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut buffer = vec![0; 16 * 1024];
+    let mut held = shared.held.subscribe();
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
@@ -147,6 +169,7 @@ async fn copy(
         let Ok(mut length @ 1..) = read else {
             return;
         };
+        let _ = held.wait_for(|held| !held).await;
         let lose = rng.random_range(0..1_000_000) < shared.loss.load(Ordering::Relaxed);
         if lose {
             // In the middle of a message, too.

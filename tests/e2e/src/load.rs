@@ -10,13 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use tokio::{sync::Mutex, task::JoinSet};
 
-use crate::{process::until, system::System};
+use crate::{
+    deadlines::{self, Deadlines, End, Seen},
+    process::until,
+    system::System,
+};
 
 /// How long a caller waits after a first refusal, and at most after more.
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(640);
+/// How many refusals are printed.
+const FIRST_REFUSALS: u64 = 10;
 
 /// Callers at work.
 pub struct Load {
@@ -35,6 +42,9 @@ struct Shared {
     calls: AtomicU64,
     /// In microseconds.
     slowest: AtomicU64,
+    /// By when calls may begin, and the calls as their callers saw them: if that is counted.
+    deadlines: Option<Deadlines>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 /// What became of the calls.
@@ -52,6 +62,8 @@ pub struct Tally {
     pub lost: u64,
     /// Answers that belong to another call, or are damaged.
     pub wrong: u64,
+    /// Calls that the upstream began after their deadline; `None` if that was not counted.
+    pub begun_late: Option<u64>,
     /// Collisions; nobody stole anything, so each is a false one.
     pub false_collisions: u64,
     /// The longest that a caller waited.
@@ -61,6 +73,16 @@ pub struct Tally {
 impl Load {
     /// Starts so many callers for so many calls.
     pub fn start(system: &System, callers: usize, calls: u64) -> Self {
+        Self::start_with(system, callers, calls, None)
+    }
+
+    /// The same, and counts calls that begin after their deadline.
+    pub fn start_with(
+        system: &System,
+        callers: usize,
+        calls: u64,
+        deadlines: Option<Deadlines>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             base: system.base.clone(),
             next: AtomicU64::new(0),
@@ -70,6 +92,8 @@ impl Load {
             acknowledged: Mutex::default(),
             calls: AtomicU64::new(calls),
             slowest: AtomicU64::new(0),
+            deadlines,
+            seen: Mutex::default(),
         });
         let mut set = JoinSet::new();
         for _ in 0..callers {
@@ -114,7 +138,16 @@ impl Load {
         });
         // Where it never does, the call was lost.
         let _ = written.await;
-        let ran = ran(&system.nginx.requests()?);
+        let log = system.nginx.requests()?;
+        let ran = ran(&log);
+        let seen = self.shared.seen.lock().await;
+        let late = self.shared.deadlines.map(|deadlines| {
+            let late = deadlines.begun_late(&seen, &deadlines::begun(&log));
+            for (id, by) in &late {
+                eprintln!("call {id} began {} ms too late", by.num_milliseconds());
+            }
+            late.len() as u64
+        });
         Ok(Tally {
             sent: self.done(),
             acknowledged: acknowledged.len() as u64,
@@ -125,9 +158,19 @@ impl Load {
                 .filter(|id| !ran.contains_key(id))
                 .count() as u64,
             wrong: self.shared.wrong.load(Ordering::Relaxed),
+            begun_late: late,
             false_collisions: system.collisions().await? as u64,
             slowest: Duration::from_micros(self.shared.slowest.load(Ordering::Relaxed)),
         })
+    }
+}
+
+impl Shared {
+    /// Says why a call was refused, of the first few.
+    fn refusal(&self, id: u64, why: &str) {
+        if self.refused.fetch_add(1, Ordering::Relaxed) < FIRST_REFUSALS {
+            eprintln!("call {id}: {}", why.trim());
+        }
     }
 }
 
@@ -144,16 +187,39 @@ async fn call(load: Arc<Shared>, http: reqwest::Client) {
             true => http
                 .put(format!("{}/upload/faults?id={id}", load.base))
                 .body(vec![id as u8; 400_000]),
-            false => http.get(format!("{}/echo?id={id}", load.base)),
+            // Not safe, nor idempotent: it may run once at most.
+            false => http.post(format!("{}/echo?id={id}", load.base)),
         };
-        let since = Instant::now();
-        let answered = match request.send().await {
+        let (since, sent) = (Instant::now(), Utc::now());
+        let (end, answered) = match request.send().await {
             Ok(answer) => {
                 let served = answer.status().is_success();
-                answer.text().await.ok().filter(|_| served)
+                match answer.text().await {
+                    Ok(body) if served => (End::Answered, Some(body)),
+                    Ok(body) => {
+                        load.refusal(id, &body);
+                        (End::Refused, None)
+                    }
+                    Err(error) => {
+                        load.refusal(id, &format!("{error:#}"));
+                        (End::Broken, None)
+                    }
+                }
             }
-            Err(_) => None,
+            Err(error) => {
+                load.refusal(id, &format!("{error:#}"));
+                (End::Broken, None)
+            }
         };
+        if load.deadlines.is_some() {
+            let ended = Utc::now();
+            load.seen.lock().await.push(Seen {
+                id,
+                sent,
+                ended,
+                end,
+            });
+        }
         let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         load.slowest.fetch_max(took, Ordering::Relaxed);
         match answered {
@@ -165,7 +231,6 @@ async fn call(load: Arc<Shared>, http: reqwest::Client) {
                 pause = PAUSE;
             }
             None => {
-                load.refused.fetch_add(1, Ordering::Relaxed);
                 // How many calls an outage costs is not to depend on how long it lasts.
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(MAX_PAUSE);
@@ -194,7 +259,8 @@ fn ran(log: &str) -> HashMap<u64, u32> {
 impl Tally {
     /// Whether nothing happened that must not, refusals apart.
     pub fn is_clean(&self) -> bool {
-        self.run_twice + self.lost + self.wrong + self.false_collisions == 0
+        let late = self.begun_late.unwrap_or(0);
+        self.run_twice + self.lost + self.wrong + self.false_collisions + late == 0
     }
 }
 
@@ -215,6 +281,9 @@ impl std::fmt::Display for Tally {
         ];
         for (name, value) in lines {
             writeln!(f, "{name:28} {value:>10}")?;
+        }
+        if let Some(late) = self.begun_late {
+            writeln!(f, "{:28} {late:>10}", "begun after their deadline")?;
         }
         Ok(())
     }

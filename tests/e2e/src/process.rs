@@ -52,6 +52,33 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it has ended by itself, as an agent does that may not go on.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub async fn until_ended(&mut self) -> anyhow::Result<()> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.with_context(|| format!("{} does not end", self.name))??;
+        Ok(())
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// If the system cannot be asked.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Starts it again after it has ended.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.child = spawn(&self.command, &self.log)?;
+        Ok(())
+    }
+
     /// Stops it with SIGTERM, waits until it has ended by itself and starts it again.
     ///
     /// # Errors

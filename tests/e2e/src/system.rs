@@ -1,6 +1,7 @@
 //! One tenant, one pair, all processes.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -25,7 +26,7 @@ use crate::{
 
 /// Debian's library that tells a program another time.
 const LIBFAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
-const PLATFORM: &str = "platform-token-of-the-end-to-end-tests";
+pub(crate) const PLATFORM: &str = "platform-token-of-the-end-to-end-tests";
 
 /// Everything, running.
 pub struct System {
@@ -65,6 +66,8 @@ pub struct System {
     pub network: Option<Arc<Network>>,
     /// PostgreSQL's disk, if it has one of its own.
     pub disk: Option<Disk>,
+    /// Endpoints whose identity has ended and that were enrolled anew.
+    pub ended: BTreeSet<Uuid>,
     dir: TempDir,
 }
 
@@ -97,10 +100,13 @@ pub struct Setup {
     pub agents_log: &'static str,
     /// No hop between the agents: nothing can be cut or delayed, nor does it cost.
     pub direct: bool,
-    /// The consumer's agent hands its state to whoever asks at `export.sock`.
+    /// The consumer's agent hands its state to whoever asks at `export.sock`, the producer's
+    /// at `producer-export.sock`.
     pub exports: bool,
     /// Each program on a host of its own, and PostgreSQL on a disk of its own. Needs root.
     pub apart: bool,
+    /// Seconds that the consumer's agent tries for a caller.
+    pub retry_for: u64,
     /// Logs are written as JSON.
     pub json_logs: bool,
     /// A collector of OpenTelemetry that everything is sent to.
@@ -121,6 +127,7 @@ impl Default for Setup {
             direct: false,
             exports: false,
             apart: false,
+            retry_for: 30,
             json_logs: false,
             collector: None,
             programs: None,
@@ -240,7 +247,7 @@ impl System {
             platform.ready().await.is_ok()
         })
         .await?;
-        let (operator, pair) = register(&platform, setup.policy.clone(), at).await?;
+        let (operator, pair) = register(&platform, "tests", setup.policy.clone(), at).await?;
         // Whoever is on a host of its own reaches the others by the root's address.
         let way = async |url: String| match &network {
             None => anyhow::Ok(url),
@@ -254,19 +261,17 @@ impl System {
         let upstream_url = way(format!("http://127.0.0.1:{upstream}")).await?;
         let address = host(Host::Producer);
         let producer_address: SocketAddr = format!("{address}:{}", free_port()?).parse()?;
-        let producer = agent(
-            at,
-            &setup,
-            &network,
-            &control,
-            Role::Producer,
-            vec![
-                "--listen".into(),
-                producer_address.to_string(),
-                "--upstream".into(),
-                upstream_url,
-            ],
-        )?;
+        let mut arguments = vec![
+            "--listen".into(),
+            producer_address.to_string(),
+            "--upstream".into(),
+            upstream_url,
+        ];
+        if setup.exports {
+            arguments.push("--insecure-export".into());
+            arguments.push(at.join("producer-export.sock").display().to_string());
+        }
+        let producer = agent(at, &setup, &network, &control, Role::Producer, arguments)?;
         let hop = Hop::start(producer_address).await?;
         let listen = format!("{}:{}", host(Host::Consumer), free_port()?);
         let via = match setup.direct {
@@ -278,6 +283,8 @@ impl System {
             listen.clone(),
             "--via".into(),
             format!("http://{via}"),
+            "--retry-for".into(),
+            setup.retry_for.to_string(),
         ];
         if setup.exports {
             arguments.push("--insecure-export".into());
@@ -305,6 +312,7 @@ impl System {
                 .build()?,
             network,
             disk,
+            ended: BTreeSet::new(),
             dir,
         };
         system.until_served().await?;
@@ -350,6 +358,28 @@ impl System {
     pub async fn put(&self, target: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         let request = self.http.put(format!("{}{target}", self.base)).body(body);
         read(request.send().await?).await
+    }
+
+    /// Enrols an agent anew whose identity has ended: with another token, in another folder.
+    ///
+    /// # Errors
+    /// If it does not end, or the control plane refuses a token.
+    pub async fn enrol_again(&mut self, role: Role) -> anyhow::Result<()> {
+        let pair = self.operator.pair(self.pair).await?;
+        let (party, process) = match role {
+            Role::Consumer => (pair.consumer_id, &mut self.consumer),
+            Role::Producer => (pair.producer_id, &mut self.producer),
+        };
+        process.until_ended().await?;
+        let token = self.operator.create_enrolment_token(role, party).await?;
+        let at = self.dir.path();
+        let name = role.into_str();
+        let ended = (0..)
+            .map(|number| at.join(format!("{name}-ended-{number}")))
+            .find(|folder| !folder.exists());
+        std::fs::rename(at.join(name), ended.unwrap_or_default())?;
+        std::fs::write(at.join(format!("{name}-enrolment")), token.token)?;
+        process.start_again()
     }
 
     /// How many collisions the ledger has recorded.
@@ -415,7 +445,7 @@ pub(crate) fn control_plane(
     place: usize,
     listen: &str,
     url: &str,
-) -> anyhow::Result<impl Fn() -> Command + Send + Sync + 'static> {
+) -> anyhow::Result<impl Fn() -> Command + Send + Sync + 'static + use<>> {
     let program = setup.program("armour-control-plane")?;
     let (at, setup) = (at.to_owned(), setup.clone());
     let (listen, url) = (listen.to_owned(), url.to_owned());
@@ -469,6 +499,20 @@ fn agent(
     role: Role,
     rest: Vec<String>,
 ) -> anyhow::Result<Process> {
+    let command = agent_command(at, setup, network, control, role, rest)?;
+    let role = role.into_str();
+    Process::start(role, at.join(format!("{role}.log")), command)
+}
+
+/// How an agent is started whose folder and token are in `at`.
+pub(crate) fn agent_command(
+    at: &Path,
+    setup: &Setup,
+    network: &Option<Arc<Network>>,
+    control: &str,
+    role: Role,
+    rest: Vec<String>,
+) -> anyhow::Result<impl Fn() -> Command + Send + Sync + 'static + use<>> {
     let program = setup.program("armour-agent")?;
     let (folder, control, setup) = (at.to_owned(), control.to_owned(), setup.clone());
     let network = network.clone();
@@ -477,7 +521,7 @@ fn agent(
         Role::Producer => Host::Producer,
     };
     let role = role.into_str();
-    Process::start(role, at.join(format!("{role}.log")), move || {
+    Ok(move || {
         let mut command = setup.command(&program, network.as_deref(), host);
         command
             .env("ARMOUR_LOG", setup.agents_log)
@@ -492,8 +536,14 @@ fn agent(
     })
 }
 
-async fn register(platform: &Client, policy: Policy, at: &Path) -> anyhow::Result<(Client, Uuid)> {
-    let created = platform.create_tenant("tests").await?;
+/// A tenant of this name with one pair; enrolment tokens go to files in `at`.
+pub(crate) async fn register(
+    platform: &Client,
+    tenant: &str,
+    policy: Policy,
+    at: &Path,
+) -> anyhow::Result<(Client, Uuid)> {
+    let created = platform.create_tenant(tenant).await?;
     let operator = platform.with_token(created.token);
     let consumer = operator.create_party(Role::Consumer, "shop").await?;
     let producer = operator.create_party(Role::Producer, "stock").await?;

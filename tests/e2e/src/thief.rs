@@ -1,6 +1,6 @@
 //! A thief with a copy of a live consumer's state, or of its disk.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use tokio::{
@@ -18,7 +18,25 @@ use crate::{
 pub struct Thief {
     /// Where it takes the thief's plain HTTP.
     pub base: String,
-    _process: Process,
+    process: Process,
+}
+
+impl Thief {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If that is no address.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.base.trim_start_matches("http://").parse()?)
+    }
+
+    /// What it has written.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn log(&self) -> anyhow::Result<String> {
+        self.process.log()
+    }
 }
 
 /// Copies the memory of the consumer's enclave: keys and idle lanes. The system was set
@@ -27,7 +45,26 @@ pub struct Thief {
 /// # Errors
 /// If the state is not handed out, or the thief does not start.
 pub async fn steal_memory(system: &System, name: &str) -> anyhow::Result<Thief> {
-    let mut socket = UnixStream::connect(system.folder().join("export.sock")).await?;
+    steal(system, "export.sock", name, None).await
+}
+
+/// Copies what a producer's enclave has of its bundle: keys and lanes that await a ticket.
+/// The thief answers in its place. The system was set up with `exports`.
+///
+/// # Errors
+/// As above.
+pub async fn steal_producer(system: &System, name: &str) -> anyhow::Result<Thief> {
+    let upstream = format!("http://127.0.0.1:{}", system.upstream);
+    steal(system, "producer-export.sock", name, Some(upstream)).await
+}
+
+async fn steal(
+    system: &System,
+    socket: &str,
+    name: &str,
+    upstream: Option<String>,
+) -> anyhow::Result<Thief> {
+    let mut socket = UnixStream::connect(system.folder().join(socket)).await?;
     let mut state = Vec::new();
     socket.read_to_end(&mut state).await?;
     let folder = system.folder().join(name);
@@ -35,7 +72,7 @@ pub async fn steal_memory(system: &System, name: &str) -> anyhow::Result<Thief> 
     let file = folder.join("stolen.json");
     std::fs::write(&file, state)?;
     let data = folder.join("data");
-    start(&folder, move |listen| {
+    let thief = start(&folder, move |listen| {
         let mut command = Command::new(program("armour-agent").unwrap_or_default());
         command
             .arg("clone")
@@ -44,25 +81,32 @@ pub async fn steal_memory(system: &System, name: &str) -> anyhow::Result<Thief> 
             .arg("--data-dir")
             .arg(&data)
             .args(["--listen", listen]);
+        if let Some(upstream) = &upstream {
+            command.args(["--upstream", upstream]);
+        }
         command
+    })?;
+    until("the thief", || async {
+        // Its port alone: no ticket is spent by looking.
+        TcpStream::connect(thief.base.trim_start_matches("http://"))
+            .await
+            .is_ok()
     })
     .await
+    .context("the thief does not start")?;
+    Ok(thief)
 }
 
-/// Copies the consumer's data folder: its keys and who it is. The thief is a whole agent.
+/// Copies the consumer's data folder: its keys and who it is. The thief is a whole agent,
+/// which listens once its start is accepted.
 ///
 /// # Errors
 /// If the folder cannot be copied, or the thief does not start.
-pub async fn steal_disk(system: &System, name: &str) -> anyhow::Result<Thief> {
+pub fn steal_disk(system: &System, name: &str) -> anyhow::Result<Thief> {
     let folder = system.folder().join(name);
     let data = folder.join("data");
     std::fs::create_dir_all(&data)?;
-    for file in std::fs::read_dir(system.folder().join("consumer"))? {
-        let file = file?;
-        if file.file_type()?.is_file() {
-            std::fs::copy(file.path(), data.join(file.file_name()))?;
-        }
-    }
+    copy(&system.folder().join("consumer"), &data)?;
     let (control, via) = (system.control.clone(), system.producer_address);
     start(&folder, move |listen| {
         let mut command = Command::new(program("armour-agent").unwrap_or_default());
@@ -73,10 +117,28 @@ pub async fn steal_disk(system: &System, name: &str) -> anyhow::Result<Thief> {
             .args(["--via", &format!("http://{via}")]);
         command
     })
-    .await
 }
 
-async fn start(
+/// Copies a folder, and what is in it.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+fn start(
     folder: &Path,
     command: impl Fn(&str) -> Command + Send + Sync + 'static,
 ) -> anyhow::Result<Thief> {
@@ -84,14 +146,5 @@ async fn start(
     let base = format!("http://{listen}");
     let at = listen.clone();
     let process = Process::start("the thief", folder.join("log"), move || command(&at))?;
-    until("the thief", || async {
-        // Its port alone: no ticket is spent by looking.
-        TcpStream::connect(&listen).await.is_ok()
-    })
-    .await
-    .context("the thief does not start")?;
-    Ok(Thief {
-        base,
-        _process: process,
-    })
+    Ok(Thief { base, process })
 }

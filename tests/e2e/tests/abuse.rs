@@ -57,7 +57,7 @@ async fn floods_and_slow_clients_keep_nobody_out() {
             let start: &[u8] = match number % 3 {
                 0 => b"",
                 1 => b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ",
-                _ => b"POST /armour/v1/exchange HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc",
+                _ => b"POST /armour/v2/exchange HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nabc",
             };
             let _ = socket.write_all(start).await;
             held.push(socket);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use armour_cli::servers::user::is_root;
-use armour_e2e::chaos::{Plan, run};
+use armour_e2e::{
+    chaos::{Plan, check_machine, run},
+    not_tried::not_tried,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_goes_wrong_the_history_is_sound_and_every_theft_is_found() {
-    if !is_root() {
-        eprintln!("not tried: network namespaces and disks of one's own need root");
-        return;
+    if let Err(why) = check_machine() {
+        return not_tried("faults of networks and disks", format!("{why:#}"));
     }
     let seconds = std::env::var("ARMOUR_CHAOS_SECONDS").map_or(300, |text| text.parse().unwrap());
     // The same each time; `make chaos` chooses another.

@@ -75,6 +75,7 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
         serde_json::from_str(&ok(&data, &["pairs", "list", "-o", "json"])).unwrap();
     assert_eq!(pairs[0]["state"], "disconnected");
     let pair = pairs[0]["id"].as_str().unwrap();
+    ok(&data, &["demo", "enrol"]);
     ok(&data, &["pairs", "re-arm", pair, "--reason", "test"]);
     until("the re-armed pair", || async {
         reqwest::get(&url)
@@ -112,9 +113,9 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let second = made["id"].as_str().unwrap();
     assert!(ok(&data, &["pairs", "policy", second, r#"{"suite": 2}"#]).contains("\"suite\":2"));
-    let (success, refused) = armour(&data, &["pairs", "policy", second, r#"{"suite": 3}"#]);
+    let (success, refused) = armour(&data, &["pairs", "policy", second, r#"{"suite": 4}"#]);
     assert!(
-        !success && refused.contains("suite must be from 1 to 2"),
+        !success && refused.contains("suite must be from 1 to 3"),
         "{refused}"
     );
     assert!(
@@ -131,8 +132,8 @@ async fn dev_runs_clones_are_caught_and_operators_can_act() {
             party,
         ],
     );
-    assert_eq!(ok(&data, &["enrolment-tokens", "list"]).lines().count(), 4);
-    assert_eq!(ok(&data, &["endpoints", "list"]).lines().count(), 3);
+    assert_eq!(ok(&data, &["enrolment-tokens", "list"]).lines().count(), 11);
+    assert_eq!(ok(&data, &["endpoints", "list"]).lines().count(), 10);
     let token: serde_json::Value = serde_json::from_str(&ok(
         &data,
         &[

@@ -12,7 +12,7 @@ use rand::{Rng, RngExt};
 /// The bodies of the exchanges that were recorded, request bytes alone.
 fn requests(wire: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    let start = b"POST /armour/v1/exchange";
+    let start = b"POST /armour/v2/exchange";
     let mut at = 0;
     while let Some(next) = find(&wire[at..], start) {
         let head = at + next;
@@ -38,7 +38,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 async fn send(system: &System, body: Vec<u8>) -> u16 {
-    let url = format!("http://{}/armour/v1/exchange", system.producer_address);
+    let url = format!("http://{}/armour/v2/exchange", system.producer_address);
     let answer = system.http.post(url).body(body).send().await.unwrap();
     answer.status().as_u16()
 }
@@ -58,7 +58,7 @@ async fn forged_and_damaged_messages_get_4xx_and_disturb_no_lane() {
     assert!(recorded.len() >= 2);
     let last = recorded.last().unwrap();
     let mut rng = rand::rng();
-    for length in [0, 1, 93, 94, 158, 300, 5_000] {
+    for length in [0, 1, 2, 150, 152, 300, 5_000] {
         let mut garbage = vec![0; length];
         rng.fill_bytes(&mut garbage);
         let status = send(&system, garbage).await;
@@ -67,24 +67,26 @@ async fn forged_and_damaged_messages_get_4xx_and_disturb_no_lane() {
             "{length} bytes of garbage: {status}"
         );
     }
-    // Each byte of the head, and some of the body, flipped. What repeats the
-    // ticket and share accepted last is answered from the cache, whatever
-    // follows them: the answer is sealed to the consumer.
-    for at in (0..last.len()).filter(|at| *at < 222 || at % 7 == 0) {
+    // Each byte of the frame, and some of the segments, flipped. What repeats the ticket
+    // accepted last is answered from the cache, whatever follows it: the answer is sealed to
+    // the consumer.
+    let frame = 2 + usize::from(u16::from_be_bytes([last[0], last[1]]));
+    for at in (0..last.len()).filter(|at| *at < frame || at % 7 == 0) {
         let mut damaged = last.clone();
         damaged[at] ^= 1 << rng.random_range(0..8);
         let status = send(&system, damaged).await;
-        let expected = if at < 190 { 400..500 } else { 200..201 };
+        let expected = if at < frame { 400..500 } else { 200..201 };
         assert!(expected.contains(&status), "byte {at} flipped: {status}");
     }
-    for length in 0..222 {
+    for length in 0..frame {
         let status = send(&system, last[..length].to_vec()).await;
         assert!((400..500).contains(&status), "cut to {length}: {status}");
     }
     // Spent tickets, again.
     for message in &recorded[..recorded.len() - 1] {
         let status = send(&system, message.clone()).await;
-        assert!(status == 409 || status == 200, "a replay: {status}");
+        let refused = (400..500).contains(&status);
+        assert!(refused || status == 200, "a replay: {status}");
     }
     // No lane has noticed, and nobody was disconnected.
     for number in 0..20 {

@@ -5,12 +5,17 @@
 
 mod abuse;
 mod chaos;
+mod clones;
+mod crashes;
 mod dev;
 mod drills;
 mod faults;
 mod forgeries;
+mod last_comparison;
 mod library;
+mod overtaken;
 mod protected_calls;
+mod restored_folders;
 mod swapped_key;
 mod telemetry;
 mod thefts;

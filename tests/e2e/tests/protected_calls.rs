@@ -77,7 +77,7 @@ async fn concurrent_calls_get_their_own_answers_and_the_wire_shows_none_of_them(
     futures_join(calls).await;
     let wire = system.hop.recorded();
     assert!(wire.len() > 64 * 2 * 3_000, "the hop saw the traffic");
-    assert!(contains(&wire, b"/armour/v1/exchange"));
+    assert!(contains(&wire, b"/armour/v2/exchange"));
     for secret in [
         "secret-name",
         "plain-text-marker",

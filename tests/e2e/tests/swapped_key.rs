@@ -1,5 +1,7 @@
-//! A control plane that says another key is the producer's is not believed by a
-//! real agent, and what it says otherwise is.
+//! A control plane that says another key or address is the producer's is not believed by
+//! a real agent, and what it says otherwise is.
+
+use std::time::Duration;
 
 use armour_api::{Endpoint, Page, Role};
 use armour_e2e::{
@@ -7,6 +9,7 @@ use armour_e2e::{
     system::{System, brisk},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_refuses_a_key_that_the_audit_log_does_not_hold() {
@@ -35,13 +38,42 @@ async fn an_agent_refuses_a_key_that_the_audit_log_does_not_hold() {
     assert_eq!(system.collisions().await.unwrap(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_audit_log_does_not_hold_is_not_called() {
+    let system = System::start(brisk()).await.unwrap();
+    let thief = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = format!("http://{}", thief.local_addr().unwrap());
+    let endpoints: Page<Endpoint> = system.operator.get("/v1/endpoints").await.unwrap();
+    let producer = endpoints.items.iter().find(|e| e.role == Role::Producer);
+    let own = producer.unwrap().address.clone().unwrap();
+    set_producers(&system, &format!("address = '{elsewhere}'")).await;
+    disconnect_bundles(&system).await;
+    until("the refusal", || async {
+        let said = system.consumer.log().unwrap();
+        said.contains("has another address")
+    })
+    .await
+    .unwrap();
+    assert!(system.get("/echo?id=moved").await.is_err());
+    let called = tokio::time::timeout(Duration::from_millis(10), thief.accept()).await;
+    assert!(called.is_err(), "the thief's address was called");
+    set_producers(&system, &format!("address = '{own}'")).await;
+    system.until_served().await.unwrap();
+    assert_eq!(system.collisions().await.unwrap(), 0);
+}
+
 async fn set_producers_key(system: &System, key: &str) {
     let key = hex::encode(STANDARD.decode(key).unwrap());
+    set_producers(system, &format!("signing_key = '\\x{key}'")).await;
+}
+
+/// Writes into the producer's row in the database.
+async fn set_producers(system: &System, column: &str) {
     let endpoints: Page<Endpoint> = system.operator.get("/v1/endpoints").await.unwrap();
     let tenant = endpoints.items[0].tenant_id;
     let sql = format!(
         "SELECT set_config('armour.tenant', '{tenant}', false);
-         UPDATE endpoints SET signing_key = '\\x{key}' WHERE role = 'producer'"
+         UPDATE endpoints SET {column} WHERE role = 'producer'"
     );
     let done = tokio::process::Command::new("psql")
         .args([

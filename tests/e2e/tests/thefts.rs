@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use armour_api::{Bundle, BundleState, CollisionKind, Page, PairState, Policy};
+use armour_api::{
+    Bundle, BundleState, ChooseStart, CollisionKind, Endpoint, Page, PairState, Policy, Role,
+    StartChoice,
+};
 use armour_e2e::{
     ledger::Marks,
     process::until,
@@ -42,15 +45,17 @@ async fn cut_off(system: &System, thief: &Thief) -> (CollisionKind, Duration) {
         .get(&format!("/v1/pairs/{}", system.pair))
         .await
         .unwrap();
-    assert_eq!(pair.state, PairState::Disconnected);
+    let collisions = system.operator.collisions().await.unwrap().items;
+    assert_eq!(collisions.len(), 1, "{collisions:?}");
+    // A start is of no pair: the endpoint has ended, and that is enough.
+    let of_pair = collisions[0].pair_id.is_some();
+    assert_eq!(pair.state == PairState::Disconnected, of_pair);
     let bundles: Page<Bundle> = system.operator.get("/v1/bundles").await.unwrap();
     let alive = bundles
         .items
         .iter()
         .filter(|one| one.state == BundleState::Active);
     assert_eq!(alive.count(), 0, "every bundle of the consumer is dead");
-    let collisions = system.operator.collisions().await.unwrap().items;
-    assert_eq!(collisions.len(), 1, "{collisions:?}");
     (collisions[0].kind, took)
 }
 
@@ -115,9 +120,11 @@ async fn a_thief_that_acts_before_or_after_its_victim_is_cut_off_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thief_that_only_listens_reads_nothing_and_a_copy_at_rest_does_no_harm() {
+async fn what_passes_is_sealed_and_a_copy_at_rest_does_no_harm() {
     let system = system(brisk()).await;
-    let _thief = steal_memory(&system, "thief").await.unwrap();
+    // It stays idle: what a listening thief makes of its state is tried on lanes, in
+    // `crates/protocol/tests/v2_attacks.rs`.
+    let _at_rest = steal_memory(&system, "thief").await.unwrap();
     system.hop.record();
     for number in 0..20 {
         system
@@ -159,35 +166,66 @@ async fn a_thief_that_blocks_its_victim_is_cut_off_once_the_victim_is_back() {
     shown("victim blocked", served, found);
 }
 
+/// The disk holds no lanes, so the thief has to start as the endpoint: while its owner lives,
+/// that is refused, and people are told.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thief_that_draws_a_bundle_in_its_victims_name_is_disowned() {
+async fn a_stolen_disk_is_of_no_use_while_its_owner_lives() {
     let system = system(brisk()).await;
     system.get("/echo?id=before").await.unwrap();
-    let thief = steal_disk(&system, "thief").await.unwrap();
-    // The disk holds no lanes, so the thief has to draw a bundle, which nobody can do
-    // unseen by the one whose bundle it supersedes.
-    let served = act(&system, &thief, 5).await;
-    let found = cut_off(&system, &thief).await;
-    assert!(
-        matches!(found.0, CollisionKind::Usurped | CollisionKind::Superseded),
-        "{found:?}"
-    );
-    shown("stolen disk", served, found);
+    let thief = steal_disk(&system, "thief").unwrap();
+    let told = "/v1/audit?action=endpoint.in-use&";
+    until("the news of a second start", || async {
+        let entries = system.all::<armour_api::AuditEntry>(told).await;
+        entries.is_ok_and(|entries| !entries.is_empty())
+    })
+    .await
+    .unwrap();
+    assert_eq!(act(&system, &thief, 5).await, 0);
+    system.get("/echo?id=owner").await.unwrap();
+    assert_eq!(system.collisions().await.unwrap(), 0);
+    // People choose; the thief is turned away for good, and its owner goes on.
+    let endpoint = consumer(&system).await;
+    let path = format!("/v1/endpoints/{}/start-choice", endpoint.id);
+    let keep = ChooseStart {
+        keep: StartChoice::Older,
+    };
+    let _: serde_json::Value = system.operator.post(&path, &keep).await.unwrap();
+    until("the end of the thief", || async {
+        thief.log().unwrap().contains("start-ended")
+    })
+    .await
+    .unwrap();
+    system.get("/echo?id=after").await.unwrap();
+    assert_eq!(system.collisions().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stolen_disk_of_a_victim_that_is_blocked_is_disowned_once_it_is_back() {
-    let system = system(brisk()).await;
+async fn a_stolen_disk_of_a_victim_that_is_blocked_is_found_once_it_is_back() {
+    let mut system = system(brisk()).await;
     system.get("/echo?id=before").await.unwrap();
     system.consumer.signal(Signal::STOP).unwrap();
-    let thief = steal_disk(&system, "thief").await.unwrap();
+    let thief = steal_disk(&system, "thief").unwrap();
+    until("the thief to be served", || async {
+        system.get_at(&thief.base, "/echo?id=thief").await.is_ok()
+    })
+    .await
+    .unwrap();
     let served = act(&system, &thief, 10).await;
     assert_eq!(served, 10);
     system.consumer.signal(Signal::CONT).unwrap();
+    // It hears that its start has ended. Its next one has the counter of the thief's.
+    system.consumer.until_ended().await.unwrap();
+    assert_eq!(system.collisions().await.unwrap(), 0);
+    system.consumer.start_again().unwrap();
     let found = cut_off(&system, &thief).await;
-    assert!(
-        matches!(found.0, CollisionKind::Usurped | CollisionKind::Superseded),
-        "{found:?}"
-    );
+    assert_eq!(found.0, CollisionKind::Start);
     shown("stolen disk, victim blocked", served, found);
+}
+
+async fn consumer(system: &System) -> Endpoint {
+    let endpoints: Vec<Endpoint> = system.all("/v1/endpoints?").await.unwrap();
+    let mut consumers = endpoints
+        .into_iter()
+        .filter(|one| one.role == Role::Consumer);
+    consumers.next().unwrap()
 }

@@ -8,7 +8,9 @@ use armour_transparency::{
     entry,
     export::{FORMAT, Verifier},
     head::TreeHead,
+    map::EMPTY,
     merkle::Frontier,
+    rotation::{ROTATE, Rotation},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
@@ -16,22 +18,34 @@ use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&[4; 32]));
+/// Follows it after the third entry.
+static NEXT: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&[5; 32]));
 static GENUINE: LazyLock<String> = LazyLock::new(genuine);
 
 fn genuine() -> String {
     let tenant = Uuid::from_bytes([8; 16]);
     let mut edge = Frontier::new(0, &[]).unwrap();
+    let rotation = Rotation {
+        tenant,
+        number: 1,
+        size: 3,
+        at: DateTime::from_timestamp(1_700_000_004, 0).unwrap(),
+        old: KEY.verifying_key(),
+        new: NEXT.verifying_key(),
+    };
+    let rotation = rotation.to_wire(&rotation.sign(&KEY), &rotation.sign(&NEXT));
     let header = ExportHeader {
         format: FORMAT.into(),
         tenant_id: tenant,
-        log_key: STANDARD.encode(KEY.verifying_key().as_bytes()),
+        log_key: rotation.new_key.clone(),
+        rotations: vec![rotation.clone()],
         first: 1,
         frontier: String::new(),
     };
     let mut lines = vec![serde_json::to_string(&header).unwrap()];
     let mut last = None;
     for seq in 1..=5 {
-        let entry = AuditEntry {
+        let mut entry = AuditEntry {
             seq,
             actor: "token:x".into(),
             action: "pair.create".into(),
@@ -39,17 +53,26 @@ fn genuine() -> String {
             detail: serde_json::json!({ "n": seq, "why": "because" }),
             created_at: DateTime::from_timestamp(1_700_000_000 + seq, 0).unwrap(),
         };
+        if seq == 4 {
+            entry.action = ROTATE.into();
+            entry.detail = serde_json::json!({
+                "old_key": rotation.old_key, "new_key": rotation.new_key,
+            });
+        }
         edge.push(entry::leaf(tenant, &entry).unwrap());
         let head = TreeHead {
             tenant,
             size: edge.size(),
             root: edge.root(),
             at: entry.created_at,
+            map_root: Some(EMPTY),
         };
-        let signature = head.sign(&KEY);
+        let key = if seq > 3 { &NEXT } else { &KEY };
+        let signature = head.sign(key);
         last = Some(head.to_wire(&signature));
         let exported = ExportedEntry {
             entry,
+            map_root: Some(STANDARD.encode(EMPTY)),
             signature: STANDARD.encode(signature),
         };
         lines.push(serde_json::to_string(&exported).unwrap());

@@ -1,8 +1,10 @@
 //! Binary HTTP as agents read and write it: the same however the bytes come, and what is
 //! read, written again and read once more is the same.
 
-use armour_endpoint::wire::bhttp::{self, Decoder, Piece};
-use bytes::BytesMut;
+use armour_endpoint::wire::{
+    bhttp::{self, Decoder, Piece},
+    content::Content,
+};
 
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Message {
@@ -12,7 +14,7 @@ struct Message {
     failed: bool,
 }
 
-fn read(bytes: &[u8], size: usize) -> (Message, Option<BytesMut>) {
+fn read(bytes: &[u8], size: usize) -> (Message, Option<Content>) {
     let mut decoder = Decoder::default();
     let mut message = Message::default();
     let mut again = None;
@@ -23,14 +25,14 @@ fn read(bytes: &[u8], size: usize) -> (Message, Option<BytesMut>) {
                 Ok(Some(Piece::Request(request))) => {
                     let (parts, ()) = request.into_parts();
                     message.head = Some(format!("{parts:?}"));
-                    let mut out = BytesMut::new();
+                    let mut out = Content::default();
                     bhttp::put_request(&parts, &mut out);
                     again = Some(out);
                 }
                 Ok(Some(Piece::Response(response))) => {
                     let (parts, ()) = response.into_parts();
                     message.head = Some(format!("{parts:?}"));
-                    let mut out = BytesMut::new();
+                    let mut out = Content::default();
                     bhttp::put_response(&parts, &mut out);
                     again = Some(out);
                 }
@@ -66,7 +68,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(whole, pieces);
     }
     if let Some(again) = again {
-        let (once_more, _) = read(&again, usize::MAX);
+        let (once_more, _) = read(again.as_slice(), usize::MAX);
         assert_eq!(once_more, whole);
     }
 }

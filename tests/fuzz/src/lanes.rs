@@ -1,104 +1,111 @@
-//! A real lane under damaged messages: whatever comes, only the genuine one is taken,
-//! and it is taken whatever came before.
+//! Real lanes under damaged messages: whatever comes, only the genuine one is taken, and
+//! it is taken whatever came before.
 
-use std::{cell::RefCell, sync::Arc};
+use std::cell::RefCell;
 
-use armour_protocol::{
-    Suite,
-    bundle::{BundleContext, BundleSecret},
-    consumer::IdleLane,
-    message::{RequestHead, ResponseHead},
-    producer::{ReadyLane, Standing},
+use armour_protocol::v2::{
+    enclave::{
+        consumer::Waiting,
+        producer::{Ready, Standing},
+    },
+    message::{SignedReceipt, SignedTicket},
+    suite::Suite,
 };
-use ed25519_dalek::SigningKey;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-pub fn context() -> (Arc<BundleContext>, BundleSecret, SigningKey, SigningKey) {
-    let [consumer, producer] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
-    let context = BundleContext {
-        suite: Suite::X25519,
-        tenant: [0x10; 16],
-        pair: [0x11; 16],
-        bundle: [0x12; 16],
-        consumer: [0x13; 16],
-        producer: [0x14; 16],
-        consumer_key: consumer.verifying_key(),
-        producer_key: producer.verifying_key(),
-    };
-    (
-        Arc::new(context),
-        BundleSecret::from_bytes([7; 32]),
-        consumer,
-        producer,
-    )
-}
+use crate::{
+    changes,
+    stage::{BUDGET, NOW, Stage, first, whole},
+};
 
-struct Stage {
-    ready: Option<ReadyLane>,
-    genuine: Vec<u8>,
+struct Lanes {
+    /// Awaits the genuine ticket.
+    ready: Option<Ready>,
+    /// Awaits the genuine receipt.
+    waiting: Option<Waiting>,
+    /// The ticket, the receipt.
+    genuine: Vec<Vec<u8>>,
 }
 
 thread_local! {
-    /// A lane after two exchanges, and its third request; kept, for nothing may change it.
-    static STAGE: RefCell<Stage> = RefCell::new(stage());
+    /// Kept from input to input, for none may change it.
+    static LANES: RefCell<Lanes> = RefCell::new(lanes());
 }
 
-fn stage() -> Stage {
-    let (context, secret, signer, _) = context();
-    let mut rng = ChaCha20Rng::from_seed([9; 32]);
-    let mut idle = IdleLane::new(context.clone(), &secret, 0);
-    let mut ready = ReadyLane::new(context, &secret, 0);
-    for _ in 0..2 {
-        let (waiting, request) = idle.begin(&signer, &mut rng).unwrap();
-        let (answering, _) = ready.accept(request.head).map_err(|_| ()).unwrap();
-        let (next, response) = answering.respond(&mut rng).unwrap();
-        idle = waiting.receive(response.head).map_err(|_| ()).unwrap().0;
-        ready = next;
-    }
-    let (_, request) = idle.begin(&signer, &mut rng).unwrap();
-    Stage {
+fn lanes() -> Lanes {
+    let mut stage = Stage::new(Suite::X25519ChaCha20Poly1305);
+    let (idle, ready, _, _) = stage.opened();
+    let content = whole(b"request");
+    let (_, ticket, _) = idle
+        .begin(content.claim(), NOW, BUDGET, &mut stage.rng)
+        .unwrap();
+    let ticket = ticket.sign(&stage.consumer);
+    let (idle, other, _, _) = stage.opened();
+    let called = stage.call(idle, other, b"request");
+    let conclusion = stage.conclusion(&called, &first(b"response"));
+    let replied = stage.reply(called.answering, conclusion);
+    Lanes {
         ready: Some(ready),
-        genuine: request.head.to_bytes(),
+        waiting: Some(called.waiting),
+        genuine: vec![ticket.to_bytes(), replied.receipt.to_bytes()],
     }
 }
 
-/// The first byte says how the rest is used: as a message of its own, or as changes to
-/// the genuine one (place, other value).
+pub fn seeds() -> Vec<Vec<u8>> {
+    LANES.with_borrow(|lanes| changes::seeds(&lanes.genuine))
+}
+
 pub fn run(data: &[u8]) {
-    let Some((how, rest)) = data.split_first() else {
-        return;
-    };
-    STAGE.with_borrow_mut(|stage| {
-        let mut message = stage.genuine.clone();
-        if how % 2 == 0 {
-            message = rest.to_vec();
-        } else {
-            for change in rest.chunks_exact(3) {
-                let place = usize::from(u16::from_be_bytes([change[0], change[1]]));
-                let length = message.len();
-                message[place % length] ^= change[2];
-            }
-        }
-        let _ = ResponseHead::from_bytes(&message);
-        let Ok(head) = RequestHead::from_bytes(&message) else {
+    LANES.with_borrow_mut(|lanes| {
+        let Some(bytes) = changes::message(data, &lanes.genuine) else {
             return;
         };
-        let ready = stage.ready.take().unwrap();
-        let genuine = message == stage.genuine;
-        match ready.judge(&head.ticket) {
-            Ok(Standing::Next) => {}
-            Ok(standing) => panic!("somebody else's ticket has a standing: {standing:?}"),
-            Err(_) => assert!(!genuine),
-        }
-        match ready.accept(head) {
-            Ok(_) => {
-                assert!(genuine, "a changed message was accepted");
-                *stage = self::stage();
-            }
-            Err((ready, _)) => {
-                assert!(!genuine, "the genuine message was refused");
-                stage.ready = Some(*ready);
-            }
+        let taken = match (
+            SignedTicket::from_bytes(&bytes),
+            SignedReceipt::from_bytes(&bytes),
+        ) {
+            (Ok(ticket), _) => lanes.accept(&ticket),
+            (_, Ok(receipt)) => lanes.receive(&receipt),
+            _ => false,
+        };
+        let genuine = lanes.genuine.contains(&bytes);
+        assert!(!taken || genuine, "a changed message was taken");
+        assert!(taken || !genuine, "the genuine message was refused");
+        if taken {
+            *lanes = self::lanes();
         }
     });
+}
+
+impl Lanes {
+    fn accept(&mut self, ticket: &SignedTicket) -> bool {
+        let ready = self.ready.take().unwrap();
+        // Whoever did not sign it has no standing.
+        match ready.judge(ticket) {
+            Ok(Standing::Next) => {}
+            Ok(standing) => panic!("somebody else's ticket has a standing: {standing:?}"),
+            Err(_) => assert!(
+                ready
+                    .put_off(ticket, armour_protocol::v2::mode::Reason::BUSY, 1)
+                    .is_err()
+            ),
+        }
+        match ready.accept(ticket) {
+            Ok(_) => true,
+            Err((ready, _)) => {
+                self.ready = Some(*ready);
+                false
+            }
+        }
+    }
+
+    fn receive(&mut self, receipt: &SignedReceipt) -> bool {
+        let waiting = self.waiting.take().unwrap();
+        match waiting.receive(receipt, NOW) {
+            Ok(_) => true,
+            Err((waiting, _)) => {
+                self.waiting = Some(*waiting);
+                false
+            }
+        }
+    }
 }

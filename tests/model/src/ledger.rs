@@ -3,41 +3,80 @@
 
 use std::collections::BTreeMap;
 
-use armour_protocol::ledger::{Chain, Verdict, judge};
+use armour_protocol::v2::ledger::Verdict;
 
-use crate::lanes::{Lanes, Request};
+use crate::lanes::{Bundle, Item, Lane, Lanes, Response};
 
 /// A bundle's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Life {
-    /// Its consumer's current one.
+    /// In use.
     Active,
-    /// Another was drawn after it; `over` once its grace has passed.
-    Superseded { over: bool },
-    /// Ended.
+    /// An end started anew: it ended without a word of what was signed in it.
+    Superseded,
+    /// Its consumer retired it, and said of either lane how far it had come.
+    Retired([Option<Lane>; 2]),
+    /// Ended by a finding, or behind a fence.
     Disconnected,
+}
+
+/// An end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The consumer.
+    Consumer,
+    /// The producer.
+    Producer,
+}
+
+/// How a copy became evident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum How {
+    /// Two tickets in one place.
+    ConsumerClone,
+    /// Two receipts for one ticket.
+    ProducerClone,
+    /// A ticket that names a receipt which its consumer cannot show.
+    ForeignReceipt,
+    /// An end says of a recorded message that it did not sign it.
+    Disowned,
+    /// A ticket beyond what its consumer said when it retired the bundle.
+    AfterRetirement,
+}
+
+/// What was found: whose identity ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Finding {
+    /// None if it cannot be told any more: then the bundle alone ends.
+    pub side: Option<Side>,
+    /// How.
+    pub how: How,
+}
+
+/// A consumer that is asked to show the receipt that its ticket names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// The lane.
+    pub lane: u8,
+    /// The receipt's number.
+    pub n: u64,
 }
 
 /// Everything in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Ledger {
-    /// By number.
-    pub bundles: BTreeMap<u8, Record>,
-    /// The first collision that was declared.
-    pub collision: Option<How>,
-}
-
-/// How a collision became evident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum How {
-    /// Two different successors of one ticket.
-    Fork,
-    /// A superseded bundle was used.
-    Superseded,
-    /// The owner disowned a recorded ticket.
-    Disowned,
-    /// The owner disowned a draw.
-    Usurped,
+    /// In the order in which they were minted.
+    pub bundles: BTreeMap<Bundle, Record>,
+    /// The first finding.
+    pub finding: Option<Finding>,
+    /// What a consumer is asked.
+    pub asked: Option<Asked>,
+    /// The start of the consumer that lives.
+    pub consumer: u8,
+    /// The start of the producer that lives.
+    pub producer: u8,
 }
 
 /// A bundle in the database.
@@ -45,141 +84,209 @@ pub enum How {
 pub struct Record {
     /// Its state.
     pub life: Life,
-    /// The recorded tickets of its two lanes.
-    pub lanes: [Vec<Request>; 2],
-}
-
-/// A ticket that an end has yet to report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Entry {
-    /// The ticket.
-    pub request: Request,
-    /// Issued or received after the grace of its superseded bundle.
-    pub late: bool,
+    /// Tickets and receipts of its two lanes, in turn.
+    pub lanes: [Vec<Item>; 2],
 }
 
 /// What a reporter is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Answer {
     /// Recorded, or known.
     Taken,
+    /// Exchanges before it are missing.
+    Gap,
     /// The bundle is of no more use.
     Dead,
 }
 
+impl Record {
+    /// The last recorded ticket, or receipt, of a lane.
+    pub fn head(&self, lane: usize, side: Side) -> Option<Item> {
+        let of = |item: &&Item| {
+            matches!(
+                (item, side),
+                (Item::Ticket(_), Side::Consumer) | (Item::Receipt(_), Side::Producer)
+            )
+        };
+        self.lanes[lane].iter().rev().find(of).copied()
+    }
+}
+
 impl Ledger {
-    /// A new bundle; the active one is superseded.
-    pub fn draw(&mut self, number: u8) {
-        for record in self.bundles.values_mut() {
-            if record.life == Life::Active {
-                record.life = Life::Superseded { over: false };
-            }
-        }
+    /// Mints a bundle for the two starts that live.
+    pub fn draw(&mut self, number: u8) -> Bundle {
+        let bundle = Bundle {
+            number,
+            consumer: self.consumer,
+            producer: self.producer,
+        };
         let record = Record {
             life: Life::Active,
             lanes: Default::default(),
         };
-        self.bundles.insert(number, record);
+        self.bundles.insert(bundle, record);
+        bundle
     }
 
     /// A bundle's state; of one that the database has lost, none.
-    pub fn life(&self, bundle: u8) -> Option<Life> {
+    pub fn life(&self, bundle: Bundle) -> Option<Life> {
         self.bundles.get(&bundle).map(|record| record.life)
     }
 
-    /// Whether a bundle's grace is over.
-    pub fn is_over(&self, bundle: u8) -> bool {
-        self.life(bundle) == Some(Life::Superseded { over: true })
-    }
-
-    /// A collision: the bundle, and whatever may be the thief's too, is dead.
-    pub fn collide(&mut self, bundle: u8, how: How) {
-        self.collision.get_or_insert(how);
-        let all = matches!(how, How::Superseded | How::Usurped);
-        for (number, record) in &mut self.bundles {
-            if all || *number == bundle {
-                record.life = Life::Disconnected;
+    /// An end starts anew: bundles of its earlier start have ended.
+    pub fn start(&mut self, side: Side, start: u8) {
+        let living = match side {
+            Side::Consumer => &mut self.consumer,
+            Side::Producer => &mut self.producer,
+        };
+        *living = start;
+        for (bundle, record) in &mut self.bundles {
+            let of = match side {
+                Side::Consumer => bundle.consumer,
+                Side::Producer => bundle.producer,
+            };
+            if of != start && record.life == Life::Active {
+                record.life = Life::Superseded;
             }
+        }
+        if let Some(asked) = self
+            .asked
+            .filter(|asked| asked.bundle.consumer != self.consumer)
+        {
+            self.unclear(asked.bundle);
         }
     }
 
-    /// Whether what is recorded are chains without holes or forks.
+    /// Somebody signed in an end's name: the end's identity is over with all its bundles.
+    pub fn find(&mut self, side: Side, how: How) {
+        self.finding.get_or_insert(Finding {
+            side: Some(side),
+            how,
+        });
+        for record in self.bundles.values_mut() {
+            record.life = Life::Disconnected;
+        }
+    }
+
+    /// Whoever could tell which end was copied is gone: the bundle ends.
+    fn unclear(&mut self, bundle: Bundle) {
+        self.finding.get_or_insert(Finding {
+            side: None,
+            how: How::ForeignReceipt,
+        });
+        if let Some(record) = self.bundles.get_mut(&bundle) {
+            record.life = Life::Disconnected;
+        }
+        self.asked = None;
+    }
+
+    /// A consumer says how far it came, and ends the bundle. What is recorded beyond that
+    /// is not its own.
+    pub fn retire(&mut self, lanes: &Lanes, bundle: Bundle, marks: [Option<Lane>; 2]) {
+        let Some(record) = self.bundles.get_mut(&bundle) else {
+            return;
+        };
+        if record.life != Life::Active {
+            return;
+        }
+        record.life = Life::Retired(marks);
+        let beyond = (0..2).any(|lane| {
+            let head = record.head(lane, Side::Consumer);
+            head.is_some_and(|head| !lanes.owns(marks[lane], head))
+        });
+        if beyond {
+            self.find(Side::Consumer, How::AfterRetirement);
+        }
+    }
+
+    /// Whether what is recorded are runs without holes.
     pub fn is_sound(&self, lanes: &Lanes) -> bool {
         let recorded = self.bundles.values().flat_map(|record| &record.lanes);
-        recorded.into_iter().all(|lane| {
-            let mut before = None;
-            lane.iter().zip(0..).all(|(request, n)| {
-                let ticket = lanes.ticket(*request).ticket;
-                let follows = before.is_none_or(|hash| ticket.previous == hash);
-                before = Some(ticket.hash());
-                follows && ticket.n == n
-            })
-        })
+        recorded
+            .into_iter()
+            .all(|lane| lane.is_empty() || lanes.run_len(lane) == lane.len())
     }
 
-    /// Takes a chain of tickets of one lane.
-    pub fn report(&mut self, lanes: &Lanes, entries: &[Entry]) -> Told {
-        let Some((last, chain)) = entries.last().zip(chain(lanes, entries)) else {
-            return Told::Taken;
+    /// Takes a run of tickets and receipts of one lane.
+    pub fn report(&mut self, lanes: &Lanes, items: &[Item]) -> Answer {
+        let Some(first) = items.first() else {
+            return Answer::Taken;
         };
-        let (_, bundle) = lanes.origin(last.request);
-        let late = last.late && self.is_over(bundle);
+        let (bundle, lane, _) = lanes.place(*first);
         let Some(record) = self.bundles.get_mut(&bundle) else {
             // "No such bundle": the database has lost it.
-            return Told::Dead;
+            return Answer::Dead;
         };
         if record.life == Life::Disconnected {
-            return Told::Dead;
+            return Answer::Dead;
         }
-        let Ok(reported) = chain.tickets() else {
-            return Told::Taken;
+        let recorded = &mut record.lanes[usize::from(lane)];
+        let Some(verdict) = lanes.verdict(recorded, items) else {
+            return Answer::Taken;
         };
-        if !lanes.vouched(last.request, &reported) {
-            return Told::Taken;
-        }
-        let recorded = &mut record.lanes[usize::from(chain.lane == 1)];
-        let tickets: Vec<_> = recorded
-            .iter()
-            .map(|request| lanes.ticket(*request))
-            .collect();
-        match judge(tickets.last(), &tickets, &reported) {
-            Verdict::Known => Told::Taken,
-            Verdict::Gap { .. } => Told::Dead,
-            Verdict::Collision { .. } => {
-                self.collide(bundle, How::Fork);
-                Told::Dead
+        match verdict {
+            Verdict::Known => Answer::Taken,
+            Verdict::Gap { .. } => Answer::Gap,
+            Verdict::ConsumerClone { .. } => {
+                self.find(Side::Consumer, How::ConsumerClone);
+                Answer::Dead
             }
-            Verdict::Extends { .. } if late => {
-                self.collide(bundle, How::Superseded);
-                Told::Dead
+            Verdict::ProducerClone { .. } => {
+                self.find(Side::Producer, How::ProducerClone);
+                Answer::Dead
+            }
+            Verdict::ForeignReceipt { .. } if bundle.consumer != self.consumer => {
+                self.unclear(bundle);
+                Answer::Dead
+            }
+            Verdict::ForeignReceipt { n } => {
+                self.asked = Some(Asked { bundle, lane, n });
+                Answer::Taken
             }
             Verdict::Extends { from } => {
-                recorded.extend(entries[from..].iter().map(|entry| entry.request));
-                Told::Taken
+                // A ticket and a receipt for each exchange; what is recorded may end with
+                // the ticket of the first that is new.
+                let known = usize::from(recorded.len() % 2 == 1);
+                recorded.extend(items.iter().skip(2 * from + known));
+                let Life::Retired(marks) = record.life else {
+                    return Answer::Taken;
+                };
+                let head = record.head(usize::from(lane), Side::Consumer);
+                match head.is_some_and(|head| !lanes.owns(marks[usize::from(lane)], head)) {
+                    true => {
+                        self.find(Side::Consumer, How::AfterRetirement);
+                        Answer::Dead
+                    }
+                    false => Answer::Taken,
+                }
             }
         }
     }
-}
 
-/// The first entries that form one chain, as an agent sends them.
-pub fn first_chain<'a>(lanes: &Lanes, entries: &'a [Entry]) -> &'a [Entry] {
-    let longest = (1..=entries.len()).rev();
-    let mut chains = longest.map(|count| &entries[..count]);
-    chains
-        .find(|entries| chain(lanes, entries).is_some())
-        .unwrap_or(&[])
-}
-
-fn chain(lanes: &Lanes, entries: &[Entry]) -> Option<Chain> {
-    let first = lanes.ticket(entries.first()?.request);
-    let mut chain = Chain::of(&first);
-    let mut last = first;
-    for entry in &entries[1..] {
-        let ticket = lanes.ticket(entry.request);
-        if !chain.push(&last.ticket, &ticket) {
-            return None;
+    /// The consumer shows the receipt that it was asked for, or cannot.
+    pub fn show(&mut self, lanes: &Lanes, asked: Asked, shown: Option<Response>) {
+        self.asked = None;
+        let Some(record) = self.bundles.get(&asked.bundle) else {
+            return;
+        };
+        let number = |item: &&Item| lanes.place(**item).2 == asked.n;
+        let recorded = record.lanes[usize::from(asked.lane)].iter().filter(number);
+        let receipts = recorded.filter_map(|item| match item {
+            Item::Receipt(response) => Some(*response),
+            Item::Ticket(_) => None,
+        });
+        let proven = receipts
+            .last()
+            .zip(shown)
+            .is_some_and(|(ours, theirs)| lanes.contradicts(ours, theirs));
+        match proven {
+            true => self.find(Side::Producer, How::ProducerClone),
+            false => self.find(Side::Consumer, How::ForeignReceipt),
         }
-        last = ticket;
     }
-    Some(chain)
+}
+
+/// The first items that make one run, as an agent sends them.
+pub fn first_run<'a>(lanes: &Lanes, items: &'a [Item]) -> &'a [Item] {
+    &items[..lanes.run_len(items)]
 }

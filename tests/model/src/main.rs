@@ -31,7 +31,13 @@ fn main() -> ExitCode {
         if !scenario.name.contains(&options.only) {
             continue;
         }
-        let found = check(&scenario, options.threads);
+        let mut told = 0;
+        let found = check(&scenario, options.threads, |since, states| {
+            if since.as_secs() / 10 > told {
+                told = since.as_secs() / 10;
+                eprintln!("    {}: {states} states in {told}0 s", scenario.name);
+            }
+        });
         let broken: Vec<&str> = found.broken.iter().map(|(name, _)| *name).collect();
         let outcome = match scenario.fails {
             None if broken.is_empty() => format!("{} of {0} hold", found.held),

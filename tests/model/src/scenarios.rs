@@ -1,19 +1,36 @@
 //! What is checked, and what its checking gives.
 
-use std::time::Instant;
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
-use stateright::{Checker, Expectation, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
-use crate::{bounds::Bounds, system::System};
+use crate::{
+    bounds::{Bounds, Granted},
+    identity::{self, Identity},
+    system::System,
+};
 
 /// A model with a name.
 pub struct Scenario {
     /// For people.
     pub name: &'static str,
-    /// Its bounds and assumptions.
-    pub bounds: Bounds,
+    /// What it is about, its bounds and assumptions.
+    pub subject: Subject,
     /// The property that must fail: the assumption that was dropped is needed.
     pub fails: Option<&'static str>,
+}
+
+/// What a model is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// Two endpoints, their lanes and the ledger.
+    Lanes(Bounds),
+    /// One endpoint's starts and links.
+    Identity(identity::Bounds),
 }
 
 /// What was found.
@@ -36,71 +53,262 @@ pub struct Found {
 
 /// All of them; `more` adds that many tickets, for a longer search.
 pub fn scenarios(more: u8) -> Vec<Scenario> {
-    let grown = |bounds: Bounds| Bounds {
-        owner_tickets: bounds.owner_tickets + more,
-        thief_tickets: bounds.thief_tickets + more.min(bounds.thief_tickets),
-        ..bounds
-    };
-    let holds = |name, bounds| Scenario {
+    let holds = |name, bounds: Bounds| Scenario {
         name,
-        bounds: grown(bounds),
+        subject: Subject::Lanes(Bounds {
+            tickets: bounds.tickets + more,
+            ..bounds
+        }),
         fails: None,
     };
-    let fails = |name, bounds, property| Scenario {
+    let identity = |name, bounds: identity::Bounds| Scenario {
         name,
-        bounds,
-        fails: Some(property),
+        subject: Subject::Identity(identity::Bounds {
+            links: bounds.links + more,
+            ..bounds
+        }),
+        fails: None,
+    };
+    let mut all = vec![
+        holds("crashes, nobody steals", Bounds::CRASHES),
+        holds("a restored database, nobody steals", Bounds::RESTORED),
+        holds("late and refused calls, nobody steals", Bounds::DEADLINES),
+        holds("strangers with secrets and roots", Bounds::STRANGERS),
+        holds("the consumer is copied", Bounds::CONSUMER_COPIED),
+        holds("the producer is copied", Bounds::PRODUCER_COPIED),
+        holds(
+            "the consumer is copied, and crashes",
+            Bounds::CONSUMER_COPIED_AND_CRASHES,
+        ),
+        holds(
+            "the producer is copied, and lanes are late",
+            Bounds::PRODUCER_COPIED_AND_LATE,
+        ),
+        holds(
+            "the producer is copied, and crashes",
+            Bounds::PRODUCER_COPIED_AND_CRASHES,
+        ),
+        holds("the consumer is copied, strict reporting", Bounds::STRICT),
+    ];
+    all.extend([
+        identity("starts and links, nobody steals", identity::Bounds::HONEST),
+        identity(
+            "the same, and a standby takes over",
+            identity::Bounds::TAKEN_OVER,
+        ),
+        identity("an incarnation key is copied", identity::Bounds::KEY_COPIED),
+        identity(
+            "an incarnation key is copied, long after a standby took over",
+            identity::Bounds::KEY_COPIED_AFTER_A_FENCE,
+        ),
+        identity("a folder is copied", identity::Bounds::FOLDER_COPIED),
+    ]);
+    all.extend(controls());
+    all
+}
+
+/// Each drops what is taken for granted, or plays out what must be found.
+fn controls() -> Vec<Scenario> {
+    let without = |name, bounds: Bounds, granted, fails| Scenario {
+        name,
+        subject: Subject::Lanes(Bounds { granted, ..bounds }),
+        fails: Some(fails),
+    };
+    let identity = |name, bounds, fails| Scenario {
+        name,
+        subject: Subject::Identity(bounds),
+        fails: Some(fails),
+    };
+    let resumes = Granted {
+        never_resumes: false,
+        ..Granted::ALL
+    };
+    let forgets = Granted {
+        keeps_reports: false,
+        ..Granted::ALL
+    };
+    let calm = Bounds {
+        draws: 1,
+        consumer_crashes: 0,
+        producer_crashes: 0,
+        lossy_reports: false,
+        retires: false,
+        ticks: 0,
+        refusals: 0,
+        ..Bounds::CRASHES
+    };
+    let refusing = Bounds {
+        refusals: 1,
+        ..calm
     };
     vec![
-        holds("crashes, no theft", Bounds::CRASHES),
-        holds("a restored database, no theft", Bounds::RESTORED),
-        holds("a theft at any moment", Bounds::THEFT),
-        holds("the thief draws a bundle", Bounds::USURPED),
-        holds("a theft and crashes", Bounds::THEFT_AND_CRASHES),
-        holds("the same, strict reporting", Bounds::STRICT),
-        fails(
-            "a network slower than the grace",
-            Bounds {
-                slow_network: true,
-                ..Bounds::CRASHES
-            },
-            "no false collision",
+        without(
+            "a producer's machine is put back",
+            calm,
+            resumes,
+            "a ticket begins at most once",
         ),
-        fails(
-            "a crash that forgets reports",
-            Bounds {
-                forgets_reports: true,
-                keeps_accounts: true,
-                ..Bounds::THEFT_AND_CRASHES
-            },
-            "no missed collision",
+        without(
+            "the same, and it refuses",
+            refusing,
+            resumes,
+            "a refused ticket never runs",
         ),
-        fails(
+        without(
+            "the same, and its receipt arrives",
+            refusing,
+            resumes,
+            "receipts tell the truth",
+        ),
+        without(
+            "a consumer's machine is put back",
+            calm,
+            resumes,
+            "no honest run is a collision",
+        ),
+        without(
+            "a freeze before the first byte",
+            Bounds { ticks: 1, ..calm },
+            Granted {
+                never_freezes: false,
+                ..Granted::ALL
+            },
+            "nothing begins after its time",
+        ),
+        without(
+            "strangers that do hold the keys",
+            Bounds::STRANGERS,
+            Granted {
+                keys_are_secret: false,
+                ..Granted::ALL
+            },
+            "a lane is opened by both ends' keys",
+        ),
+        without(
             "a bundle given up without a last look",
-            Bounds {
+            Bounds::STRICT,
+            Granted {
                 looks_last: false,
-                ..Bounds::STRICT
+                ..Bounds::STRICT.granted
             },
-            "no missed collision",
+            "no copy of the consumer is missed",
         ),
-        fails(
-            "a consumer that does not disown draws",
-            Bounds {
-                disowns_draws: false,
-                ..Bounds::USURPED
+        without(
+            "a bundle of a producer's that ends without a last look",
+            Bounds::PRODUCER_COPIED,
+            Granted {
+                producer_looks_last: false,
+                ..Granted::ALL
             },
-            "no missed usurpation",
+            "no copy of the producer is missed",
+        ),
+        without(
+            "a consumer that shows no receipt",
+            Bounds::PRODUCER_COPIED,
+            Granted {
+                shows_receipts: false,
+                ..Granted::ALL
+            },
+            "a finding is of the right side",
+        ),
+        without(
+            "a producer's crash that forgets reports",
+            Bounds {
+                due_anyway: true,
+                ..Bounds::CONSUMER_COPIED_AND_CRASHES
+            },
+            forgets,
+            "no copy of the consumer is missed",
+        ),
+        without(
+            "a consumer's crash that forgets reports",
+            Bounds {
+                due_anyway: true,
+                ..Bounds::PRODUCER_COPIED_AND_CRASHES
+            },
+            forgets,
+            "no copy of the producer is missed",
+        ),
+        identity(
+            "a folder is put back",
+            identity::Bounds {
+                restores: true,
+                ..identity::Bounds::HONEST
+            },
+            "no honest endpoint is accused",
+        ),
+        identity(
+            "a key is copied, and a standby takes over",
+            identity::Bounds {
+                take_overs: 1,
+                ..identity::Bounds::KEY_COPIED
+            },
+            "a chain is one holder's",
+        ),
+        identity(
+            "the same, and its owner goes on",
+            identity::Bounds {
+                take_overs: 1,
+                ..identity::Bounds::KEY_COPIED
+            },
+            "no copied key or folder is missed",
         ),
     ]
 }
 
 /// Goes through every state of a scenario; until a property fails, if one has to.
-pub fn check(scenario: &Scenario, threads: usize) -> Found {
+/// `progress` hears ten times a second how many there were so far.
+pub fn check(scenario: &Scenario, threads: usize, progress: impl FnMut(Duration, usize)) -> Found {
+    match scenario.subject {
+        Subject::Lanes(bounds) => {
+            let system = System::new(bounds);
+            let lanes = system.lanes.clone();
+            let found = explore(system, scenario.fails, threads, progress);
+            Found {
+                real: lanes.met(),
+                ..found
+            }
+        }
+        Subject::Identity(bounds) => {
+            let identity = Identity::new(bounds);
+            let endpoints = identity.endpoints.clone();
+            let found = explore(identity, scenario.fails, threads, progress);
+            Found {
+                real: endpoints.met(),
+                ..found
+            }
+        }
+    }
+}
+
+fn explore<M>(
+    model: M,
+    fails: Option<&'static str>,
+    threads: usize,
+    mut progress: impl FnMut(Duration, usize),
+) -> Found
+where
+    M: Model<
+            State: Clone + Debug + Eq + Hash + Send + Sync,
+            Action: Clone + Debug + PartialEq + Send,
+        > + Send
+        + Sync
+        + 'static,
+    M::State: 'static,
+{
     let since = Instant::now();
-    let system = System::new(scenario.bounds);
-    let lanes = system.lanes.clone();
-    let properties = system.properties();
-    let checker = system.checker().threads(threads).spawn_bfs().join();
+    let properties = model.properties();
+    let enough = match fails {
+        None => HasDiscoveries::AllFailures,
+        Some(property) => HasDiscoveries::AllOf([property].into()),
+    };
+    let checker = model.checker().threads(threads).finish_when(enough);
+    let checker = checker.spawn_bfs();
+    while !checker.is_done() {
+        std::thread::sleep(Duration::from_millis(100));
+        progress(since.elapsed(), checker.unique_state_count());
+    }
+    let checker = checker.join();
     let discoveries = checker.discoveries();
     let mut broken = Vec::new();
     for property in &properties {
@@ -121,7 +329,7 @@ pub fn check(scenario: &Scenario, threads: usize) -> Found {
         states: checker.unique_state_count(),
         steps: checker.state_count(),
         depth: checker.max_depth(),
-        real: lanes.met(),
+        real: (0, 0),
         held: properties.len() - broken.len(),
         broken,
         time: since.elapsed().as_secs_f64(),

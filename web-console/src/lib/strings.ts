@@ -73,7 +73,7 @@ export const t = {
     disconnectP50: "Disconnect time (p50)",
     disconnectP99: "Disconnect time (p99)",
     collisions: "Collisions in the last 30 days",
-    noCollisions: "None. A collision means that somebody used a copy of a consumer’s state.",
+    noCollisions: "None. A collision means that somebody used a copy of an endpoint’s state.",
     collisionCount: (count: number, days: number) => `${count} in ${days} days`,
     events: "Live events",
     noEvents: "No events since you opened this page.",
@@ -101,7 +101,8 @@ export const t = {
     disconnectHint:
       "All of the pair’s tickets are refused immediately, until an operator re-arms it.",
     reArm: "Re-arm",
-    reArmHint: "Issues a new secret. First find out how the consumer’s state was copied.",
+    reArmHint:
+      "Allows new bundles. After a collision, first find out how the consumer’s state was copied, and enrol its endpoint again.",
     bundles: "Bundles",
     noBundles: "No bundle has been requested yet.",
     history: "History",
@@ -113,6 +114,9 @@ export const t = {
     lease_ms: "Lease (ms)",
     max_lanes: "Maximum lanes",
     supersede_grace_ms: "Supersede grace (ms)",
+    begin_within_ms: "Begin within (ms)",
+    bundle_lifetime_ms: "Bundle lifetime (ms)",
+    witness_within_ms: "Missing witness alarm (ms)",
   },
   bundle: {
     title: "Bundle",
@@ -122,6 +126,8 @@ export const t = {
     noLanes: "The ledger has no tickets of this bundle yet.",
     lane: (lane: number) => `Lane ${lane}`,
     ticket: "Ticket",
+    receipt: "receipt",
+    noReceipt: "no receipt yet",
     ticketCount: (count: number) => `${count} tickets`,
     reportedBy: "reported by",
     both: "both ends",
@@ -133,15 +139,18 @@ export const t = {
     fork: "The lane forks here: two different tickets with this number were signed.",
     earlier: "Earlier tickets",
     evidence: "Evidence",
-    recordedTicket: "Recorded ticket",
-    conflictingTicket: "Conflicting ticket",
-    /** By the number of tickets in the evidence. */
-    signed: [
-      "No ticket proves this: it rests on the consumer’s statement that it did not request the bundle.",
-      "The ticket is signed with the consumer’s key (verified in this browser).",
-      "Both tickets are signed with the consumer’s key (verified in this browser).",
-    ],
-    notSigned: "A signature is not valid.",
+    exchange: "exchange",
+    recordedMessage: "Recorded",
+    conflictingMessage: "Conflicting",
+    /** By the side whose state was copied. */
+    signed: {
+      consumer:
+        "Two different tickets in one place are signed with the consumer’s key (verified in this browser).",
+      producer:
+        "Two different receipts for one ticket are signed with the producer’s key (verified in this browser).",
+    },
+    notSigned: "The two messages do not prove this: a signature is not valid.",
+    checkElsewhere: "Export the evidence and check it with armour evidence verify.",
     acknowledgements: "Disconnect acknowledgements",
     notYet: "not yet",
     after: (ms: string) => `after ${ms}`,
@@ -155,18 +164,34 @@ export const t = {
     enrol: "Enrol an agent",
     party: "Consumer or producer",
     token: "One-time token",
+    starts: "Starts",
+    start: "Start",
+    host: "Where it ran",
+    accepted: "Accepted",
+    ended: "Ended",
+    lives: "lives",
+    dispute: "Another start wants its place: choose one with the command line",
     revokeHint: "Its bundles are disconnected, and it must enrol again.",
     healthy: "healthy",
     lost: "lost",
     revoked: "revoked",
+    collided: "collided",
   },
   collisions: {
-    none: "No collisions. Nobody has used a copy of a consumer’s state.",
+    none: "No collisions. Nobody has used a copy of an endpoint’s state.",
+    export: "Export evidence",
     where: "Where",
-    fork: "Two different successors of one ticket",
-    superseded: "A superseded bundle was used",
-    disowned: "The consumer disowned a ticket",
-    usurped: "Somebody else requested the consumer’s bundle",
+    whose: "Whose identity ended",
+    ended: { consumer: "The consumer’s identity ended", producer: "The producer’s identity ended" },
+    process: (host: string, process?: number | null) =>
+      process == null ? host : `${host}, process ${process}`,
+    fork: "Two different tickets in one place",
+    "producer-clone": "Two different receipts for one ticket",
+    "foreign-receipt": "A receipt was named that the producer did not give",
+    "after-retirement": "A retired bundle was used",
+    disowned: "The endpoint disowned what was recorded of it",
+    link: "Two contradicting links to the control plane",
+    start: "Two contradicting starts",
   },
   audit: {
     actor: "Actor",
@@ -179,6 +204,8 @@ export const t = {
     verify: "Verify the log",
     verified: (size: number) =>
       `The latest tree head (${size} entries) is signed with the log’s key and consistent with the first.`,
+    key: (rotations: number) =>
+      rotations === 0 ? "The key:" : `The key (no. ${rotations + 1} of this log):`,
     notVerified:
       "The log is NOT valid: its latest tree head is not signed with the log’s key, or not consistent with the first.",
     detail: "Entry",
@@ -234,7 +261,7 @@ export const t = {
     loadTheirs: "Load their version",
     fence: "Fence",
     fenceHint:
-      "Use this after the database was restored from a backup. It ends all bundles, sessions and unused enrolment tokens, so that no used ticket is accepted again. Endpoints request new bundles automatically.",
+      "Use this after the database was restored from a backup, before endpoints reconnect. It ends all bundles, sessions and unused enrolment tokens, so that no used ticket is accepted again. Endpoints request new bundles automatically.",
     delete: "Delete tenant",
     deleteHint:
       "Revokes all of its credentials, disconnects its bundles and destroys its keys. This cannot be undone.",

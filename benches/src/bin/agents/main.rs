@@ -7,12 +7,12 @@ mod wrk;
 use std::{path::Path, time::Duration};
 
 use armour_api::Policy;
-use armour_benches::{Contestant, Race};
 use armour_e2e::{
     process::program,
     system::{Setup, System},
 };
 use armour_enclave::Enclave;
+use armour_protocol_benches::{Contestant, Race};
 
 use crate::{
     peer::{Form, Mtls},
@@ -118,7 +118,7 @@ async fn lanes(system: &System) -> anyhow::Result<()> {
 
 /// The way to the enclave and back, with a call that does next to nothing.
 async fn hop(at: &Path) -> anyhow::Result<()> {
-    let (enclave, _child) = Enclave::start(&program("armour-agent")?, &at.join("hop-keys"))?;
+    let (enclave, _child) = Enclave::start(&program("armour-agent")?, &at.join("hop-keys"), None)?;
     let runtime = tokio::runtime::Handle::current();
     let race = tokio::task::spawn_blocking(move || {
         let mut contestants: Vec<Contestant<'_>> = vec![(

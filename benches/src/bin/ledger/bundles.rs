@@ -12,7 +12,7 @@ use crate::reporter::Reporter;
 /// Rows of one file.
 const CHUNK: usize = 50_000;
 
-/// Has the reporters hold so many bundles together, each with a lane of one ticket.
+/// Has the reporters hold so many bundles together, each with a lane of one exchange.
 pub async fn fill(
     at: &Path,
     postgres: &Postgres,
@@ -40,31 +40,43 @@ pub async fn fill(
            AND c.name LIKE '{count} consumer %' AND p.name LIKE '{count} producer %'
            AND sample.tenant_id = '{tenant}' AND sample.pair_id = '{}'
          LIMIT {count};
-         CREATE UNLOGGED TABLE drawn (n serial, bundle uuid, consumer uuid, producer uuid,
-                                      head bytea); COMMIT",
+         CREATE UNLOGGED TABLE drawn (n serial, bundle uuid, pair uuid, sample uuid,
+                                      context bytea, ticket bytea, receipt bytea); COMMIT",
         parties("consumer"),
         parties("producer"),
         some.pair
     );
     postgres.sql_in("armour", &pairs).await?;
+    let fresh = format!(
+        "SELECT pair_id FROM pairs JOIN parties ON party_id = consumer_id
+         WHERE name LIKE '{count} consumer %'"
+    );
+    let pairs = postgres.sql_in("armour", &fresh).await?;
+    let pairs: Vec<Uuid> = pairs
+        .lines()
+        .map(|line| line.trim().parse())
+        .collect::<Result<_, _>>()?;
     let each = count / reporters.len();
-    for reporter in reporters.iter_mut() {
-        let ids: Vec<Uuid> = (0..each).map(|_| Uuid::now_v7()).collect();
-        let heads = reporter.set_bundles(&ids);
-        for (ids, heads) in ids.chunks(CHUNK).zip(heads.chunks(CHUNK)) {
+    for (reporter, pairs) in reporters.iter_mut().zip(pairs.chunks(each)) {
+        let sample = reporter.bundle();
+        for pairs in reporter.set_pairs(pairs)?.chunks(CHUNK) {
             let mut text = String::new();
-            for (id, head) in ids.iter().zip(heads) {
-                let mut hex = String::with_capacity(2 * head.to_bytes().len());
-                for byte in head.to_bytes() {
-                    write!(hex, "{byte:02x}")?;
-                }
-                let (consumer, producer) = (reporter.endpoint, reporter.producer);
-                writeln!(text, "{id}\t{consumer}\t{producer}\t\\\\x{hex}")?;
+            for (context, run) in pairs {
+                let bound = context.binding();
+                let (bundle, pair) = (Uuid::from_bytes(bound.bundle), Uuid::from_bytes(bound.pair));
+                let (ticket, receipt) = run.heads(context).context("an exchange")?;
+                writeln!(
+                    text,
+                    "{bundle}\t{pair}\t{sample}\t\\\\x{}\t\\\\x{}\t\\\\x{}",
+                    hex::encode(context.hash()),
+                    hex::encode(ticket.to_bytes()),
+                    hex::encode(receipt.to_bytes())
+                )?;
             }
             let file = at.join("bundles.tsv");
             std::fs::write(&file, text)?;
             let copy = format!(
-                "\\copy drawn (bundle, consumer, producer, head) FROM '{}'",
+                "\\copy drawn (bundle, pair, sample, context, ticket, receipt) FROM '{}'",
                 file.display()
             );
             postgres.sql_in("armour", &copy).await?;
@@ -74,13 +86,15 @@ pub async fn fill(
     let bundles = format!(
         "BEGIN;
          INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
-                              producer_endpoint_id, suite)
-         SELECT '{tenant}', bundle, pair_id, consumer, producer, 1
-         FROM drawn JOIN (SELECT pair_id, row_number() OVER () n FROM pairs
-                          JOIN parties ON party_id = consumer_id
-                          WHERE name LIKE '{count} consumer %') numbered USING (n);
-         INSERT INTO lanes (tenant_id, bundle_id, lane, head_n, head)
-         SELECT '{tenant}', bundle, 0, 0, head FROM drawn ORDER BY n;
+             producer_endpoint_id, suite, draw, policy, policy_hash, context_hash,
+             consumer_start, producer_start, consumer_key, producer_key)
+         SELECT tenant_id, bundle, pair, consumer_endpoint_id, producer_endpoint_id, suite, 1,
+             policy, policy_hash, context, consumer_start, producer_start, consumer_key,
+             producer_key
+         FROM drawn JOIN bundles ON tenant_id = '{tenant}' AND bundle_id = sample;
+         INSERT INTO lanes (tenant_id, bundle_id, lane, last_at, head_n, ticket, receipt,
+                            consumer_n, producer_n)
+         SELECT '{tenant}', bundle, 0, 1, 0, ticket, receipt, 0, 0 FROM drawn ORDER BY n;
          DROP TABLE drawn; COMMIT"
     );
     postgres.sql_in("armour", &bundles).await?;

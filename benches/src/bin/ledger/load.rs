@@ -116,14 +116,14 @@ fn prepare(
                     let of_each = reporters.iter_mut();
                     of_each
                         .map(|reporter| reporter.calls(shape, calls))
-                        .collect::<Vec<_>>()
+                        .collect::<anyhow::Result<Vec<_>>>()
                 })
             })
             .collect();
         let mut all = Vec::new();
         for thread in threads {
             let prepared = thread.join();
-            all.extend(prepared.map_err(|_| anyhow::anyhow!("a signing thread has died"))?);
+            all.extend(prepared.map_err(|_| anyhow::anyhow!("a signing thread has died"))??);
         }
         Ok(all)
     })

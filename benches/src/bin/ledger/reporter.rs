@@ -1,15 +1,19 @@
 //! A consumer's endpoint that has tickets to report, signed beforehand.
 
-use armour_api::{NewPair, Policy, Role, TicketReport};
-use armour_benches::service::enrol;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use armour_api::{LaneReport, NewPair, Policy, Role};
+use armour_benches::service::{Drawn, enrol, report};
 use armour_client::Client;
 use armour_protocol::{
-    Suite,
     crypto::Signer,
-    ledger::Chain,
-    ticket::{NO_PREVIOUS, SignedTicket, Ticket},
+    v2::{
+        body::BodyHash,
+        context::{Binding, Context},
+        ledger::Run,
+    },
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::RngExt;
 use uuid::Uuid;
 
@@ -30,37 +34,37 @@ impl Shape {
 }
 
 /// Where lanes end after a call.
-pub type Ends = Vec<(usize, Option<Ticket>)>;
+pub type Ends = Vec<(usize, End)>;
+
+/// Where a lane ends: its next exchange, and what that ticket names.
+pub type End = (u64, BodyHash);
 
 /// What one call reports.
 #[derive(Default)]
 pub struct Call {
     /// The reports.
-    pub reports: Vec<TicketReport>,
+    pub reports: Vec<LaneReport>,
     /// Where their lanes end.
     pub ends: Ends,
 }
 
-/// An enrolled consumer with bundles.
+/// An enrolled consumer with bundles, and the key of the producer's end.
 pub struct Reporter {
     /// Its client.
     pub client: Client,
     /// Its endpoint's id.
     pub endpoint: Uuid,
-    /// The producer's endpoint's.
-    pub producer: Uuid,
     /// Its pair's id.
     pub pair: Uuid,
-    key: Signer,
+    keys: (Arc<Signer>, Arc<Signer>),
     lanes: Vec<Lane>,
 }
 
-/// A lane of a bundle, and its last ticket.
+/// A lane of a bundle, and where it ends.
 pub struct Lane {
-    /// The bundle.
-    pub bundle: Uuid,
-    lane: u32,
-    last: Option<Ticket>,
+    bundle: Arc<Context>,
+    lane: u16,
+    end: End,
 }
 
 impl Reporter {
@@ -77,68 +81,66 @@ impl Reporter {
             })
             .await?;
         let producer = enrol(base, operator, Role::Producer, producer.id).await?;
-        let consumer = enrol(base, operator, Role::Consumer, consumer.id).await?;
-        let grant = consumer.client.request_bundle(pair.id, None).await?;
-        let mut reporter = Self {
-            key: Signer::new(&consumer.key),
-            client: consumer.client,
+        let mut consumer = enrol(base, operator, Role::Consumer, consumer.id).await?;
+        let Drawn { context, .. } = consumer.draw(pair.id).await?;
+        let context = Arc::new(context);
+        Ok(Self {
+            keys: (consumer.signer()?, producer.signer()?),
             endpoint: consumer.id,
-            producer: producer.id,
             pair: pair.id,
-            lanes: Vec::new(),
-        };
-        reporter.set_lanes(grant.bundle.id, 512);
-        Ok(reporter)
+            lanes: (0..512).map(|lane| Lane::of(&context, lane)).collect(),
+            client: consumer.client,
+        })
     }
 
-    /// Reports of these many lanes of one bundle from now on.
-    fn set_lanes(&mut self, bundle: Uuid, count: u32) {
-        let lanes = (0..count).map(|lane| Lane {
-            bundle,
-            lane,
-            last: None,
+    /// The bundle of its first lane.
+    pub fn bundle(&self) -> Uuid {
+        let first = self.lanes.first();
+        first.map_or(Uuid::nil(), |lane| {
+            Uuid::from_bytes(lane.bundle.binding().bundle)
+        })
+    }
+
+    /// Reports of the first lane of a bundle of each of these pairs from now on, which the
+    /// ledger knows up to the first exchange. Returns bundles and exchanges.
+    pub fn set_pairs(&mut self, pairs: &[Uuid]) -> anyhow::Result<Vec<(Arc<Context>, Run)>> {
+        let sample = self.lanes.first().context("a lane")?;
+        let sample = sample.bundle.binding().clone();
+        let bundles = pairs.iter().map(|pair| {
+            Arc::new(Context::new(Binding {
+                pair: pair.into_bytes(),
+                bundle: Uuid::now_v7().into_bytes(),
+                draw: 1,
+                ..sample.clone()
+            }))
         });
-        self.lanes = lanes.collect();
-    }
-
-    /// Reports of the first lane of each of these bundles from now on, which the
-    /// ledger knows up to the first ticket. Returns these tickets.
-    pub fn set_bundles(&mut self, bundles: &[Uuid]) -> Vec<SignedTicket> {
-        self.lanes.clear();
-        bundles
-            .iter()
-            .map(|bundle| {
-                let mut lane = Lane {
-                    bundle: *bundle,
-                    lane: 0,
-                    last: None,
-                };
-                let signed = next(&self.key, &mut lane);
-                self.lanes.push(lane);
-                signed
-            })
+        self.lanes = bundles.map(|bundle| Lane::of(&bundle, 0)).collect();
+        let keys = self.keys.clone();
+        let lanes = self.lanes.iter_mut();
+        lanes
+            .map(|lane| Ok((lane.bundle.clone(), lane.run(&keys, 1)?)))
             .collect()
     }
 
-    /// So many calls, each of which reports the next tickets of some lanes, drawn at
+    /// So many calls, each of which reports the next exchanges of some lanes, drawn at
     /// random. They count for nothing until [`Self::accepted`].
-    pub fn calls(&mut self, shape: Shape, count: usize) -> Vec<Call> {
-        let before: Vec<_> = self.lanes.iter().map(|lane| lane.last).collect();
+    pub fn calls(&mut self, shape: Shape, count: usize) -> anyhow::Result<Vec<Call>> {
+        let before: Vec<End> = self.lanes.iter().map(|lane| lane.end).collect();
         let calls = (0..count).map(|_| self.call(shape)).collect();
-        for (lane, last) in self.lanes.iter_mut().zip(before) {
-            lane.last = last;
+        for (lane, end) in self.lanes.iter_mut().zip(before) {
+            lane.end = end;
         }
         calls
     }
 
     /// The ledger has accepted a call; in their order.
     pub fn accepted(&mut self, ends: Ends) {
-        for (at, last) in ends {
-            self.lanes[at].last = last;
+        for (at, end) in ends {
+            self.lanes[at].end = end;
         }
     }
 
-    fn call(&mut self, shape: Shape) -> Call {
+    fn call(&mut self, shape: Shape) -> anyhow::Result<Call> {
         let mut rng = rand::rng();
         let most = self.lanes.len();
         let start = rng.random_range(0..most);
@@ -147,42 +149,34 @@ impl Reporter {
         let mut call = Call::default();
         for place in 0..shape.lanes {
             let at = (start + place * step) % most;
-            let report = report(&self.key, &mut self.lanes[at], shape.tickets);
-            call.reports.push(report);
-            call.ends.push((at, self.lanes[at].last));
+            let lane = &mut self.lanes[at];
+            let run = lane.run(&self.keys, shape.tickets)?;
+            let bundle = Uuid::from_bytes(lane.bundle.binding().bundle);
+            call.reports.push(report(bundle, &run));
+            call.ends.push((at, lane.end));
         }
-        call
+        Ok(call)
     }
 }
 
-fn next(key: &Signer, lane: &mut Lane) -> SignedTicket {
-    let ticket = Ticket {
-        suite: Suite::X25519,
-        bundle: *lane.bundle.as_bytes(),
-        lane: lane.lane,
-        n: lane.last.map_or(0, |last| last.n + 1),
-        previous: lane.last.map_or(NO_PREVIOUS, |last| last.hash()),
-        share_digest: rand::rng().random(),
-    };
-    lane.last = Some(ticket);
-    ticket.sign(key)
-}
-
-fn report(key: &Signer, lane: &mut Lane, tickets: usize) -> TicketReport {
-    let first = next(key, lane);
-    let mut chain = Chain::of(&first);
-    let mut before = first.ticket;
-    for _ in 1..tickets {
-        let signed = next(key, lane);
-        chain.push(&before, &signed);
-        before = signed.ticket;
+impl Lane {
+    fn of(bundle: &Arc<Context>, lane: u16) -> Self {
+        Self {
+            end: (0, BodyHash::opening(bundle, lane)),
+            bundle: bundle.clone(),
+            lane,
+        }
     }
-    TicketReport {
-        bundle_id: lane.bundle,
-        lane: lane.lane,
-        first: chain.first,
-        previous: STANDARD.encode(chain.previous.0),
-        entries: STANDARD.encode(chain.entries),
-        age_ms: 0,
+
+    /// Its next exchanges.
+    fn run(&mut self, keys: &(Arc<Signer>, Arc<Signer>), count: usize) -> anyhow::Result<Run> {
+        let (first, previous) = self.end;
+        let rests = (0..2 * count).map(|_| rand::rng().random()).collect();
+        let keys = (&*keys.0, &*keys.1);
+        let run = Run::signed(&self.bundle, self.lane, first, previous, rests, keys);
+        let run = run.context("a run")?;
+        let next = run.next(&self.bundle).context("what follows")?;
+        self.end = (first + count as u64, next);
+        Ok(run)
     }
 }

@@ -53,6 +53,13 @@ pub enum Audit {
         #[arg(long)]
         from: Option<i64>,
     },
+    /// Replace the key that signs the log. The old key vouches for the new one, so agents
+    /// and verifiers that know it follow.
+    RotateKey {
+        /// Why; kept in the log.
+        #[arg(long)]
+        reason: String,
+    },
     /// Check an export without a server: names the first entry that was altered,
     /// removed or moved.
     Verify(Verify),
@@ -89,6 +96,7 @@ impl Audit {
             Self::Consistency { first, size } => {
                 operator.show(client.consistency_proof(first, size)).await
             }
+            Self::RotateKey { reason } => operator.show(client.rotate_log_key(&reason)).await,
             Self::Export { file, from } => export(operator, file, from).await,
             Self::Verify(verify) => verify.run(operator.output),
         }
@@ -115,12 +123,18 @@ impl Verify {
         bar.finish_and_clear();
         if trusted.is_none() {
             eprintln!(
-                "checked against the key that the export names itself; give the one you know \
+                "checked against the keys that the export names itself; give the one you know \
                  with --log-key"
             );
         }
+        if !verified.map {
+            eprintln!(
+                "what the log says of endpoints is not checked: that takes an export from entry 1, of \
+                 a log that has always had a map"
+            );
+        }
         let said = json!({ "verified": true, "first": verified.first,
-            "entries": verified.entries, "head": verified.head.root });
+            "entries": verified.entries, "head": verified.head.root, "map": verified.map });
         output.print(&said, &[])
     }
 }

@@ -1,11 +1,11 @@
-//! `armour collisions`: proofs that somebody else held a consumer's state.
+//! `armour collisions`: proofs that somebody else held an endpoint's state.
 
 use clap::Args;
 use uuid::Uuid;
 
 use super::operator::Operator;
 
-/// Proofs that somebody else held a consumer's state, latest first.
+/// Proofs that somebody else held an endpoint's state, latest first.
 #[derive(Debug, Args)]
 pub struct Collisions {
     /// Show this one alone.
@@ -21,6 +21,8 @@ impl Collisions {
         let columns = [
             "detected_at",
             "kind",
+            "role",
+            "endpoint_id",
             "bundle_id",
             "lane",
             "n",

@@ -1,5 +1,9 @@
 //! `armour endpoints`: enrolled agents.
 
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use armour_api::StartChoice;
 use clap::Subcommand;
 use uuid::Uuid;
 
@@ -12,6 +16,19 @@ pub enum Endpoints {
     List,
     /// Show an endpoint.
     Get { id: Uuid },
+    /// List an endpoint's starts, latest first.
+    Starts { id: Uuid },
+    /// List endpoints of which two starts both live.
+    Disputes,
+    /// Choose between two starts of an endpoint that both live.
+    ChooseStart {
+        id: Uuid,
+        /// Which of the two goes on: `older` or `newer`.
+        #[arg(long)]
+        keep: StartChoice,
+    },
+    /// Set the party's certificate of an endpoint, from a file of `party-keys certify`.
+    Certificate { id: Uuid, file: PathBuf },
     /// Revoke an endpoint and disconnect its bundles.
     Revoke {
         id: Uuid,
@@ -29,6 +46,35 @@ impl Endpoints {
                 operator.pages(client.endpoints(), &columns).await
             }
             Self::Get { id } => operator.show(client.endpoint_by_id(id)).await,
+            Self::Starts { id } => {
+                let columns = [
+                    "counter",
+                    "host",
+                    "process",
+                    "accepted_at",
+                    "ended_at",
+                    "links",
+                ];
+                operator.pages(client.starts(id), &columns).await
+            }
+            Self::Disputes => {
+                let columns = [
+                    "endpoint_id",
+                    "since",
+                    "newer_host",
+                    "newer_process",
+                    "newer",
+                ];
+                operator.pages(client.start_disputes(), &columns).await
+            }
+            Self::ChooseStart { id, keep } => operator.show(client.choose_start(id, keep)).await,
+            Self::Certificate { id, file } => {
+                let certificate = std::fs::read_to_string(&file)
+                    .with_context(|| format!("read {}", file.display()))?;
+                operator
+                    .show(client.set_certificate(id, certificate.trim()))
+                    .await
+            }
             Self::Revoke { id, reason } => operator.show(client.revoke_endpoint(id, &reason)).await,
         }
     }

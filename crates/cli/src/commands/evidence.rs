@@ -65,13 +65,13 @@ impl Verify {
         for word in &shown.rests_on {
             println!("rests on  {word}");
         }
-        println!(
-            "{}",
-            match shown.proven {
-                true => "PROVEN: somebody else held the consumer's state.",
-                false => "The evidence holds, but does not prove the collision by itself.",
-            }
-        );
+        match shown.proven {
+            true => println!(
+                "PROVEN: somebody else held the {}'s state.",
+                evidence.collision.role.into_str()
+            ),
+            false => println!("The evidence holds, but does not prove the collision by itself."),
+        }
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ use armour_api::Role;
 use clap::Subcommand;
 
 use self::operator::Operator;
+pub(crate) use self::parties::Side;
 use crate::access::{Access, As};
 
 /// Commands on resources.
@@ -72,7 +73,7 @@ pub enum Resource {
     /// All tickets under one minted secret.
     #[command(subcommand)]
     Bundles(bundles::Bundles),
-    /// Proofs that somebody else held a consumer's state, latest first.
+    /// Proofs that somebody else held an endpoint's state, latest first.
     Collisions(collisions::Collisions),
     /// The tenant at a glance.
     Overview,

@@ -24,8 +24,9 @@ pub enum Tenants {
         #[arg(long)]
         confirm: String,
     },
-    /// After the database was restored to an earlier state: end what may have been
-    /// used since, so that no spent ticket is taken again. Endpoints go on by themselves.
+    /// After the database was restored to an earlier state, before endpoints reach it: end
+    /// what may have been used since, so that no spent ticket is taken again and no endpoint
+    /// for a copy of itself. Endpoints go on by themselves.
     Fence {
         /// The tenant; all of them if absent.
         id: Option<Uuid>,

@@ -8,8 +8,8 @@ use ed25519_dalek::VerifyingKey;
 /// The log's key as the reader knows it.
 #[derive(Debug, Args)]
 pub struct Trust {
-    /// The log's key as you know it, 32 bytes in base64. Without it what is checked
-    /// vouches for itself alone.
+    /// A key of the log as you know it, present or earlier, 32 bytes in base64. Without it
+    /// what is checked vouches for itself alone.
     #[arg(long)]
     log_key: Option<String>,
 }

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use super::{
+    enrol,
     summary::{self, Run},
     thief::Thief,
 };
@@ -143,6 +144,7 @@ impl Stage {
     }
 
     async fn re_arm(&self, aloud: bool) -> anyhow::Result<()> {
+        enrol::anew(&self.operator, &self.data, &self.environment).await?;
         self.operator
             .re_arm(self.environment.pair, "demonstration")
             .await?;
@@ -156,10 +158,10 @@ impl Stage {
         }
         if aloud {
             println!(
-                "6. An operator re-arms the pair: the owner is served again after {:.1?}.",
+                "6. An operator enrols the owner anew and re-arms the pair: it is served after {:.1?}.",
                 since.elapsed()
             );
-            println!("   The thief's copy is worth nothing: it knows nothing of the new secret.");
+            println!("   The thief's copy is worth nothing: its keys are nobody's any more.");
         }
         Ok(())
     }
@@ -225,7 +227,7 @@ impl Stage {
         let of_it = page
             .items
             .iter()
-            .filter(|found| found.bundle_id == bundle.id);
+            .filter(|found| found.bundle_id == Some(bundle.id));
         Ok(of_it.count())
     }
 }

@@ -1,6 +1,7 @@
 //! `armour demo`: demonstrations on a running `armour dev`.
 
 mod clone;
+mod enrol;
 mod summary;
 mod thief;
 
@@ -16,6 +17,8 @@ use crate::access::Access;
 pub enum Demo {
     /// Copy the consumer's state into a second process and let both act.
     Clone(CloneDemo),
+    /// Enrol the consumer anew, as people do after a collision has ended its identity.
+    Enrol,
 }
 
 impl Demo {
@@ -24,7 +27,9 @@ impl Demo {
     /// # Errors
     /// If `armour dev` is not running, or a collision was missed.
     pub async fn run(self, data: PathBuf, access: &Access) -> anyhow::Result<()> {
-        let Self::Clone(demo) = self;
-        demo.run(data, access).await
+        match self {
+            Self::Clone(demo) => demo.run(data, access).await,
+            Self::Enrol => enrol::run(&data, access).await,
+        }
     }
 }

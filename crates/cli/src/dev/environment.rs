@@ -58,6 +58,19 @@ impl DevEnvironment {
     }
 }
 
+/// Has the consumer's agent, which has ended or will, enrol anew when it is started again.
+///
+/// # Errors
+/// If its folder cannot be replaced.
+pub fn start_afresh(data: &Path, token: &str) -> anyhow::Result<()> {
+    write_secret(&data.join("consumer-enrolment"), token)?;
+    let (folder, ended) = (data.join("consumer"), data.join("consumer-ended"));
+    if ended.exists() {
+        std::fs::remove_dir_all(&ended)?;
+    }
+    std::fs::rename(&folder, &ended).with_context(|| format!("replace {}", folder.display()))
+}
+
 async fn register(data: &Path, platform: &Client) -> anyhow::Result<Uuid> {
     let created = platform.create_tenant("dev").await?;
     write_secret(&data.join("operator-token"), &created.token)?;

@@ -20,7 +20,7 @@ use armour_client::Client;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-pub use self::environment::DevEnvironment;
+pub use self::environment::{DevEnvironment, start_afresh};
 use self::{secrets::secret, supervise::supervise};
 use crate::servers::{nginx::Nginx, postgres::Postgres};
 

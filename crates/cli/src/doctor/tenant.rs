@@ -128,7 +128,8 @@ async fn pairs(findings: &mut Findings, client: &Client) {
         false => findings.broken(
             "pairs",
             format!("disconnected: {}", broken.join(", ")),
-            "find out why first (docs/runbooks/collision.md), then armour pairs re-arm …",
+            "find out why first (docs/runbooks/collision.md): after a collision enrol the consumer \
+             anew, then armour pairs re-arm …",
         ),
     }
 }
@@ -143,7 +144,7 @@ async fn collisions(findings: &mut Findings, client: &Client, now: DateTime<Utc>
                 many => findings.warning(
                     "collisions",
                     format!("{many} within a day"),
-                    "somebody else held a consumer's state: docs/runbooks/collision.md",
+                    "somebody else held an endpoint's state: docs/runbooks/collision.md",
                 ),
             }
         }

@@ -83,7 +83,8 @@ impl Nginx {
         })
     }
 
-    /// The requests served so far, a line each: method, target, status, bytes.
+    /// The requests served so far, a line each: method, target, status, bytes, when it ended
+    /// (seconds since 1970, to the millisecond), how long it took (seconds, likewise).
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -125,7 +126,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 1000; }}
 http {{
-    log_format requests '$request_method $request_uri $status $bytes_sent';
+    log_format requests '$request_method $request_uri $status $bytes_sent $msec $request_time';
     access_log {folder}/access.log requests;
     client_body_temp_path {folder}/tmp/body;
     proxy_temp_path {folder}/tmp/proxy;

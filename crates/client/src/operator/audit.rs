@@ -1,6 +1,8 @@
 //! The audit log, and what proves it.
 
-use armour_api::{AuditEntry, ConsistencyProof, InclusionProof, LogHead, Page};
+use armour_api::{
+    AuditEntry, ConsistencyProof, InclusionProof, LogHead, LogKeyRotation, Page, Reason,
+};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::Response;
@@ -55,6 +57,12 @@ impl Client {
     pub fn consistency_proof(&self, first: u64, size: Option<u64>) -> Call<'_, ConsistencyProof> {
         let size = size.map_or_else(String::new, |size| format!("&size={size}"));
         self.read(format!("/v1/audit/consistency?first={first}{size}"))
+    }
+
+    /// Replaces the key that signs the log.
+    pub fn rotate_log_key(&self, reason: &str) -> Call<'_, LogKeyRotation, Reason> {
+        let reason = reason.to_owned();
+        self.act("/v1/audit/key-rotations", Reason { reason })
     }
 
     /// The whole log, or what follows from an entry on.

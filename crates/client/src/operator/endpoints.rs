@@ -1,6 +1,9 @@
 //! Enrolled agents, and the tokens by which they enrol.
 
-use armour_api::{CreatedSecret, Endpoint, EnrolmentToken, NewEnrolmentToken, Page, Reason, Role};
+use armour_api::{
+    ChooseStart, CreatedSecret, Endpoint, EndpointStart, EnrolmentToken, NewEnrolmentToken, Page,
+    Reason, Role, SetCertificate, StartChoice, StartDispute,
+};
 use uuid::Uuid;
 
 use super::because;
@@ -44,6 +47,36 @@ impl Client {
     /// An endpoint.
     pub fn endpoint_by_id(&self, id: Uuid) -> Call<'_, Endpoint> {
         self.read(format!("/v1/endpoints/{id}"))
+    }
+
+    /// An endpoint's starts, latest first.
+    pub fn starts(&self, id: Uuid) -> Call<'_, Page<EndpointStart>> {
+        self.read(format!("/v1/endpoints/{id}/starts"))
+    }
+
+    /// Endpoints of which two starts both live.
+    pub fn start_disputes(&self) -> Call<'_, Page<StartDispute>> {
+        self.read("/v1/start-disputes")
+    }
+
+    /// Chooses between two starts of an endpoint that both live.
+    pub fn choose_start(&self, id: Uuid, keep: StartChoice) -> Call<'_, Endpoint, ChooseStart> {
+        self.act(
+            format!("/v1/endpoints/{id}/start-choice"),
+            ChooseStart { keep },
+        )
+    }
+
+    /// Sets the party's certificate of an endpoint, in base64.
+    pub fn set_certificate(
+        &self,
+        id: Uuid,
+        certificate: &str,
+    ) -> Call<'_, Endpoint, SetCertificate> {
+        let set = SetCertificate {
+            certificate: certificate.to_owned(),
+        };
+        self.replace(format!("/v1/endpoints/{id}/certificate"), set)
     }
 
     /// Revokes an endpoint and disconnects its bundles.

@@ -3,137 +3,446 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use armour_api::Policy;
 use armour_enclave::binding::LaneId;
+use armour_protocol::v2::{context::Context, gate::Gate};
 use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::control_plane::grant::Grant;
+use crate::wire::body::Form;
+
+/// For so long at least a producer may not be heard of before another bundle is drawn.
+const UNREACHABLE: Duration = Duration::from_secs(5);
 
 /// A bundle that is installed in the enclave.
 pub struct Bundle {
-    /// Its keys and policy.
-    pub grant: Grant,
+    /// The bundle.
+    pub id: Uuid,
+    /// The pair's policy.
+    pub policy: Policy,
+    /// How content is hashed and padded.
+    pub form: Form,
+    /// What it is bound to.
+    pub context: Arc<Context>,
+    /// What keeps strangers out.
+    pub gate: Gate,
     /// Where the producer is reached.
     pub producer: String,
     /// Cancelled once the bundle must not be used any more.
     pub dead: CancellationToken,
-    /// Whether the ledger has said so itself.
+    /// Whether that is because the control plane has disconnected it.
     pub condemned: AtomicBool,
+    /// Cancelled once its producer is given up: what is lost now is not sent again.
+    pub leaving: CancellationToken,
+    /// Whether its successor is being drawn, which supersedes it.
+    pub renewing: AtomicBool,
+    /// Notified when another bundle should be drawn: this one's producer stops, or is not
+    /// reached.
+    pub useless: Notify,
+    hearing: Mutex<Hearing>,
     lanes: Arc<Semaphore>,
-    idle: Mutex<Vec<Idle>>,
-    next: AtomicU32,
+    pool: Mutex<Pool>,
+}
+
+/// When the producer was heard of.
+#[derive(Default)]
+struct Hearing {
+    heard: Option<Instant>,
+    /// Since when it has not been, though it was called.
+    silent: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Idle>,
+    /// Lanes that are of no more use. A new one names one of them, so that the producer
+    /// counts it no longer.
+    lost: Vec<u16>,
 }
 
 struct Idle {
-    lane: u32,
+    lane: u16,
+    /// Since its last exchange.
     since: Instant,
+    /// Since its last call.
+    unused: Instant,
 }
 
-/// A lane for as long as an exchange needs it; dropped, it is idle again.
+/// Whether there is a lane.
+pub enum Place {
+    /// An open one.
+    Lane(Lane),
+    /// One is to be opened, in place of a lost one if there is any.
+    Fresh(Fresh),
+}
+
+/// Room for a lane that is to be opened.
+pub struct Fresh {
+    permit: OwnedSemaphorePermit,
+    /// A lane that was lost.
+    pub lost: Option<u16>,
+}
+
+/// A lane for as long as an exchange needs it. Dropped, it is idle again, or lost if an
+/// exchange is not concluded.
 pub struct Lane {
     /// The bundle.
     pub bundle: Arc<Bundle>,
     /// The lane's number.
-    pub number: u32,
-    /// Whether the opening exchange is still due.
-    pub fresh: bool,
+    pub number: u16,
+    standing: Standing,
+    unused: Instant,
     _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Idle,
+    UnderWay,
+    Closed,
+}
+
+/// What is due of an idle lane.
+pub enum Due {
+    /// A ticket without content.
+    Refresh(Lane),
+    /// Its last ticket.
+    Close(Lane),
 }
 
 impl Bundle {
     /// A bundle without lanes.
-    pub fn new(grant: Grant, producer: String) -> Arc<Self> {
-        let lanes = Arc::new(Semaphore::new(grant.policy.max_lanes as usize));
+    pub fn new(policy: Policy, context: Arc<Context>, gate: Gate, producer: String) -> Arc<Self> {
         Arc::new(Self {
-            grant,
+            id: Uuid::from_bytes(context.binding().bundle),
+            form: policy.padding.into(),
+            lanes: Arc::new(Semaphore::new(policy.max_lanes as usize)),
+            policy,
+            context,
+            gate,
             producer,
             dead: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             condemned: AtomicBool::new(false),
-            lanes,
-            idle: Mutex::default(),
-            next: AtomicU32::new(0),
+            renewing: AtomicBool::new(false),
+            useless: Notify::new(),
+            hearing: Mutex::default(),
+            pool: Mutex::default(),
         })
     }
 
-    /// The bundle's id.
-    pub fn id(&self) -> Uuid {
-        Uuid::from_bytes(self.grant.binding.bundle)
+    /// How the enclave knows a lane.
+    pub fn lane_id(&self, lane: u16) -> LaneId {
+        LaneId {
+            bundle: self.id.into_bytes(),
+            lane,
+        }
     }
 
-    /// A lane: the one used last, else a new one, else the first to be free.
-    pub async fn lane(self: &Arc<Self>, within: Duration) -> Option<Lane> {
-        let permit = tokio::time::timeout(within, self.lanes.clone().acquire_owned());
+    /// How long the agent may serve without hearing from the control plane.
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.policy.lease_ms.into())
+    }
+
+    /// The bundle is of no more use.
+    pub fn kill(&self, condemned: bool) {
+        self.condemned.fetch_or(condemned, Ordering::Relaxed);
+        self.dead.cancel();
+    }
+
+    /// A lane: the one used last, else room for a new one, else the first to be free. None
+    /// of a dead bundle.
+    pub async fn place(self: &Arc<Self>, until: Instant) -> Option<Place> {
+        let permit = tokio::time::timeout_at(until, self.lanes.clone().acquire_owned());
         let permit = permit.await.ok()?.ok()?;
-        let kept = self.idle.lock().pop();
-        Some(Lane {
-            bundle: self.clone(),
-            number: match &kept {
-                Some(idle) => idle.lane,
-                None => self.next.fetch_add(1, Ordering::Relaxed),
-            },
-            fresh: kept.is_none(),
-            _permit: permit,
+        if self.dead.is_cancelled() {
+            return None;
+        }
+        let mut pool = self.pool.lock();
+        Some(match pool.idle.pop() {
+            Some(idle) => Place::Lane(self.lane(idle, permit)),
+            None => Place::Fresh(Fresh {
+                permit,
+                lost: pool.lost.pop(),
+            }),
         })
     }
 
-    /// A lane that has been idle for so long, if there is one.
-    pub fn stale(self: &Arc<Self>, after: Duration) -> Option<Lane> {
+    /// An idle lane for which something is due, if there is one: it is refreshed after one
+    /// interval without an exchange, and closed after four without a call, down to one.
+    pub fn due(self: &Arc<Self>, interval: Duration) -> Option<Due> {
+        if self.dead.is_cancelled() {
+            return None;
+        }
         let permit = self.lanes.clone().try_acquire_owned().ok()?;
-        let mut idle = self.idle.lock();
-        let at = idle.iter().position(|lane| lane.since.elapsed() >= after)?;
-        Some(Lane {
-            bundle: self.clone(),
-            number: idle.remove(at).lane,
-            fresh: false,
-            _permit: permit,
+        let mut pool = self.pool.lock();
+        let others = pool.idle.len() > 1 || self.busy() > 1;
+        let is_due = |idle: &Idle| {
+            idle.since.elapsed() >= interval || (others && idle.unused.elapsed() >= interval * 4)
+        };
+        let at = pool.idle.iter().position(is_due)?;
+        let idle = pool.idle.remove(at);
+        let close = others && idle.unused.elapsed() >= interval * 4;
+        let lane = self.lane(idle, permit);
+        Some(match close {
+            true => Due::Close(lane),
+            false => Due::Refresh(lane),
         })
+    }
+
+    fn lane(self: &Arc<Self>, idle: Idle, permit: OwnedSemaphorePermit) -> Lane {
+        Lane {
+            bundle: self.clone(),
+            number: idle.lane,
+            standing: Standing::Idle,
+            unused: idle.unused,
+            _permit: permit,
+        }
+    }
+
+    /// A lane that was opened in this room.
+    pub fn opened(self: &Arc<Self>, fresh: Fresh, number: u16) -> Lane {
+        let now = Instant::now();
+        let idle = Idle {
+            lane: number,
+            since: now,
+            unused: now,
+        };
+        self.lane(idle, fresh.permit)
+    }
+
+    /// A lane could not be opened: that which it would have replaced is lost still.
+    pub fn not_opened(&self, fresh: Fresh) {
+        self.pool.lock().lost.extend(fresh.lost);
+    }
+
+    /// A lane is of no more use.
+    pub fn lost(&self, number: u16) {
+        self.pool.lock().lost.push(number);
     }
 
     /// Lanes in use.
     pub fn busy(&self) -> usize {
-        (self.grant.policy.max_lanes as usize).saturating_sub(self.lanes.available_permits())
+        (self.policy.max_lanes as usize).saturating_sub(self.lanes.available_permits())
+    }
+
+    /// Waits until no lane is in use, for so long at most.
+    pub async fn quiet(&self, within: Duration) {
+        let all = self.lanes.acquire_many(self.policy.max_lanes);
+        let _ = tokio::time::timeout(within, all).await;
+    }
+
+    /// Whether the producer has answered lately, or was not called.
+    pub fn is_heard(&self) -> bool {
+        self.hearing.lock().silent.is_none()
+    }
+
+    /// The producer has answered.
+    pub fn heard(&self) {
+        *self.hearing.lock() = Hearing {
+            heard: Some(Instant::now()),
+            silent: None,
+        };
+    }
+
+    /// The producer was called at a time and has not answered. After a while another bundle
+    /// is wanted: it may be another endpoint's.
+    pub fn unheard(&self, since: Instant) {
+        let mut hearing = self.hearing.lock();
+        if hearing.heard.is_some_and(|heard| heard > since) {
+            return;
+        }
+        let silent = *hearing.silent.get_or_insert(since);
+        if silent.elapsed() >= self.unreachable_after() {
+            self.useless.notify_one();
+        }
+    }
+
+    /// For so long a producer may not be heard of before another bundle is drawn. It has
+    /// this policy's time to begin a call, and says so then.
+    pub fn unreachable_after(&self) -> Duration {
+        UNREACHABLE.max(Duration::from_millis(self.policy.begin_within_ms.into()) * 2)
     }
 
     /// Makes lanes known that are open already.
     #[cfg(feature = "clone-demo")]
-    pub fn adopt(&self, lanes: &[u32]) {
-        let since = Instant::now();
-        self.idle
-            .lock()
-            .extend(lanes.iter().map(|&lane| Idle { lane, since }));
-        let next = lanes.iter().max().map_or(0, |last| last + 1);
-        self.next.store(next, Ordering::Relaxed);
+    pub fn adopt(&self, lanes: &[u16]) {
+        let now = Instant::now();
+        self.pool.lock().idle.extend(lanes.iter().map(|&lane| Idle {
+            lane,
+            since: now,
+            unused: now,
+        }));
     }
 }
 
 impl Lane {
     /// How the enclave knows the lane.
     pub fn id(&self) -> LaneId {
-        LaneId {
-            bundle: self.bundle.grant.binding.bundle,
-            lane: self.number,
-        }
+        self.bundle.lane_id(self.number)
+    }
+
+    /// A ticket has been signed: until it is concluded the lane is of no use.
+    pub fn under_way(&mut self) {
+        self.standing = Standing::UnderWay;
+    }
+
+    /// A call uses it.
+    pub fn used(&mut self) {
+        self.unused = Instant::now();
+    }
+
+    /// Its exchange is concluded.
+    pub fn is_free(&mut self) {
+        self.standing = Standing::Idle;
+    }
+
+    /// It has ended, at both ends.
+    pub fn is_closed(&mut self) {
+        self.standing = Standing::Closed;
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // A lane whose opening failed was never open; it is tried again as new.
-        if !self.fresh {
-            self.bundle.idle.lock().push(Idle {
+        let mut pool = self.bundle.pool.lock();
+        match self.standing {
+            Standing::Idle => pool.idle.push(Idle {
                 lane: self.number,
                 since: Instant::now(),
-            });
+                unused: self.unused,
+            }),
+            Standing::UnderWay => pool.lost.push(self.number),
+            Standing::Closed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use armour_protocol::v2::context::Context;
+
+    use super::*;
+    use crate::testing;
+
+    fn bundle(max_lanes: u32) -> Arc<Bundle> {
+        let policy = Policy {
+            max_lanes,
+            ..Policy::default()
+        };
+        let context: Arc<Context> = testing::Lane::open().context;
+        let gate = Gate::from_bytes([1; 32]);
+        Bundle::new(policy, context, gate, "http://127.0.0.1:9".to_owned())
+    }
+
+    async fn place(bundle: &Arc<Bundle>) -> Option<Place> {
+        bundle.place(Instant::now()).await
+    }
+
+    fn opened(bundle: &Arc<Bundle>, place: Option<Place>, number: u16) -> (Lane, Option<u16>) {
+        let Some(Place::Fresh(fresh)) = place else {
+            panic!("it is not new");
+        };
+        let lost = fresh.lost;
+        (bundle.opened(fresh, number), lost)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_whose_exchange_is_not_concluded_is_replaced_and_never_used_again() {
+        let bundle = bundle(2);
+        let (mut lane, lost) = opened(&bundle, place(&bundle).await, 0);
+        assert_eq!(lost, None);
+        lane.under_way();
+        lane.is_free();
+        drop(lane);
+        let Some(Place::Lane(mut lane)) = place(&bundle).await else {
+            panic!("it is idle");
+        };
+        lane.under_way();
+        drop(lane);
+        let (_lane, lost) = opened(&bundle, place(&bundle).await, 1);
+        assert_eq!(lost, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_lanes_than_the_policy_has() {
+        let bundle = bundle(1);
+        let (lane, _) = opened(&bundle, place(&bundle).await, 0);
+        assert!(place(&bundle).await.is_none());
+        assert_eq!(bundle.busy(), 1);
+        drop(lane);
+        assert!(matches!(place(&bundle).await, Some(Place::Lane(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_lane_of_a_bundle_that_dies_gets_none() {
+        let bundle = bundle(1);
+        let (lane, _) = opened(&bundle, place(&bundle).await, 0);
+        let until = Instant::now() + Duration::from_secs(1);
+        let waiting = tokio::spawn({
+            let bundle = bundle.clone();
+            async move { bundle.place(until).await.is_none() }
+        });
+        tokio::task::yield_now().await;
+        bundle.kill(false);
+        drop(lane);
+        assert!(waiting.await.unwrap());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(bundle.due(Duration::from_secs(30)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_lanes_are_refreshed_and_closed_down_to_one() {
+        let bundle = bundle(3);
+        let mut lanes = Vec::new();
+        for number in 0..3 {
+            lanes.push(opened(&bundle, place(&bundle).await, number).0);
+        }
+        drop(lanes);
+        let interval = Duration::from_secs(30);
+        assert!(bundle.due(interval).is_none());
+        tokio::time::advance(interval).await;
+        for _ in 0..3 {
+            assert!(matches!(bundle.due(interval), Some(Due::Refresh(_))));
+        }
+        assert!(bundle.due(interval).is_none());
+        tokio::time::advance(interval * 3).await;
+        let mut closed = 0;
+        while let Some(due) = bundle.due(interval) {
+            if let Due::Close(mut lane) = due {
+                lane.is_closed();
+                closed += 1;
+            }
+        }
+        assert_eq!(closed, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p6_another_bundle_is_wanted_once_the_producer_is_not_heard_of() {
+        let bundle = bundle(1);
+        let called = Instant::now();
+        bundle.unheard(called);
+        assert!(!bundle.is_heard());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        bundle.heard();
+        // A call that was lost before that says nothing.
+        tokio::time::advance(Duration::from_secs(9)).await;
+        bundle.unheard(called);
+        assert!(bundle.is_heard());
+        let called = Instant::now();
+        bundle.unheard(called);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        bundle.unheard(Instant::now());
+        bundle.useless.notified().await;
     }
 }

@@ -1,21 +1,16 @@
 //! The demonstration of a theft: a live consumer hands out its whole state, and
 //! a second process acts with it. Built only with the feature `clone-demo`.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use armour_api::{BundleState, Pair, PairState, Policy};
+use armour_api::{Pair, PairState, Policy};
 use armour_enclave::{Enclave, stolen::Stolen};
 use armour_listener::Limits;
+use armour_protocol::v2::gate::Gate;
 use chrono::DateTime;
-use ed25519_dalek::VerifyingKey;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
+use tokio::{io::AsyncWriteExt, net::UnixListener};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,15 +21,19 @@ use super::{
     pair_manager::PairManager,
 };
 use crate::{
-    control_plane::{grant::Grant, reporter::Reporter, session::Session},
+    control_plane::{reporter::Reporter, session::Session},
     wire::http_client::{HttpVersion, Trust},
 };
+
+/// Seconds that the thief's caller waits.
+const RETRY_FOR: u64 = 1;
 
 /// Everything a consumer's agent knows.
 #[derive(Serialize, Deserialize)]
 struct Theft {
     producer: String,
     policy: Policy,
+    gate: [u8; 32],
     stolen: Stolen,
 }
 
@@ -60,10 +59,12 @@ pub fn export(pair_manager: Arc<PairManager>, path: &Path) -> anyhow::Result<()>
 async fn take(pair_manager: &PairManager) -> anyhow::Result<Vec<u8>> {
     let consumer = pair_manager.only().context("no pair, or several")?;
     let bundle = consumer.current().context("no bundle now")?;
+    let stolen = consumer.enclave.export(bundle.id.into_bytes()).await?;
     let theft = Theft {
         producer: bundle.producer.clone(),
-        policy: bundle.grant.policy.clone(),
-        stolen: consumer.enclave.export(bundle.grant.binding.bundle).await?,
+        policy: bundle.policy.clone(),
+        gate: *bundle.gate.as_bytes(),
+        stolen,
     };
     Ok(serde_json::to_vec(&theft)?)
 }
@@ -76,9 +77,10 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
     let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
     std::fs::create_dir_all(data_dir)?;
     let program = std::env::current_exe()?;
-    let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"))?;
+    let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
     let binding = theft.stolen.binding.clone();
-    let lanes: Vec<u32> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
+    let context = Arc::new(binding.context()?);
+    let lanes: Vec<u16> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
     enclave.import(theft.stolen).await?;
     let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
@@ -93,36 +95,18 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
         created_at: DateTime::UNIX_EPOCH,
         revision: 0,
     };
-    let grant = Grant {
-        consumer_key: VerifyingKey::from_bytes(&binding.consumer_key)?,
-        producer_key: VerifyingKey::from_bytes(&binding.producer_key)?,
-        producer_address: None,
-        policy: Policy {
-            // It would report to nobody, so it need not wait for the ledger.
-            reporting: armour_api::Reporting::Batched,
-            ..theft.policy
-        },
-        state: BundleState::Active,
-        sealed_secret: None,
-        binding,
-    };
-    let bundle = Bundle::new(grant, theft.producer);
+    let gate = Gate::from_bytes(theft.gate);
+    let bundle = Bundle::new(theft.policy, context, gate, theft.producer);
     bundle.adopt(&lanes);
-    let consumer = Arc::new(ConsumerPair {
-        shared: Arc::new(Shared {
-            session,
-            enclave,
-            reporter,
-            http: Trust::new(None)?.client(HttpVersion::Http1),
-        }),
-        pair: Mutex::new(pair),
-        via: None,
-        retry_for: AtomicU64::new(1),
-        current: Mutex::new(Current::Bundle(bundle)),
-        changed: Notify::new(),
-        closing: CancellationToken::new(),
-        lifecycle: Mutex::default(),
+    let shared = Arc::new(Shared {
+        session,
+        enclave,
+        reporter,
+        http: Trust::new(None)?.client(HttpVersion::Http1),
+        random: armour_ambient::Random::system(),
     });
+    let current = Current::Bundle(bundle);
+    let consumer = Arc::new(ConsumerPair::new(shared, pair, None, RETRY_FOR, current));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tokio::select! {
         served = armour_listener::serve(

@@ -1,143 +1,270 @@
-//! Opened content on its way to the caller, as a response.
+//! Verified content on its way to the caller, as a response. Nothing else comes here.
 
+use std::time::Duration;
+
+use armour_protocol::v2::{
+    checkpoint::SignedCheckpoint,
+    message::Response as ResponseSide,
+    proxy::{Arrived, Incoming, Read, StreamReader},
+    retry::Fate,
+};
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
-use tokio::sync::{mpsc, oneshot};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::pair::ConsumerPair;
+use super::{
+    fate::Failure,
+    in_flight::{Caller, Exchange, Progress, tell},
+    transport::Answer,
+};
 use crate::wire::{
     bhttp::{Decoder, Malformed, Piece},
-    problem::Refusal,
+    message::{MessageReader, ReadError},
+    whole_body::whole_body,
 };
 
-/// What came back.
-pub enum Incoming {
-    /// An empty response.
-    Empty,
-    /// A response, its content still coming.
-    Response(Response<Body>),
+/// How long a message's first segment may take to come whole.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
+/// For so long what has been verified may take to be sent before a response is cut.
+const FLUSH: Duration = Duration::from_millis(50);
+
+type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
+
+/// Hands an answer's content over, once its sender's word for it has been verified. Where
+/// the connection breaks, or brings what is not the producer's, the same request brings the
+/// same answer again.
+pub async fn deliver(
+    mut exchange: Exchange,
+    incoming: Incoming<ResponseSide>,
+    answer: Answer,
+    caller: &mut Caller,
+) {
+    let (head, mut rest) = (answer.head, answer.rest);
+    let mut progress = Progress::now();
+    let arrived = loop {
+        let error = match first(&exchange, &incoming, &mut rest).await {
+            Ok(arrived) => break arrived,
+            Err(error) => error,
+        };
+        tracing::debug!(%error, lane = exchange.lane.number, "an answer is not whole");
+        match exchange.again(&head, &mut progress).await {
+            Some(again) => rest = again,
+            // It was begun; how far it ran nobody says.
+            None => return tell(caller, Err(Failure::unanswered(Fate::Unknown))),
+        }
+    };
+    drop(incoming);
+    match arrived {
+        Arrived::Whole(content) => {
+            let mut decoder = Decoder::default();
+            decoder.push(content.content());
+            drop(content);
+            let outcome = whole(decoder).ok_or(Failure::unanswered(Fate::Unknown));
+            if exchange.upload.is_none() {
+                exchange.finish(None).await;
+                drop(exchange);
+                tell(caller, outcome);
+            } else {
+                // The response may end what the request waits for.
+                tell(caller, outcome);
+                exchange.finish(None).await;
+            }
+        }
+        Arrived::Stream(first, reader) => {
+            let mut decoder = Decoder::default();
+            decoder.push(first.content());
+            drop(first);
+            let stream = Stream {
+                decoder,
+                reader: Some(reader),
+                body: None,
+                read: 1,
+                verified: 1,
+            };
+            if let Some(last) = stream.run(&exchange, &head, rest, caller).await {
+                exchange.finish(Some(last.to_bytes())).await;
+            }
+            tell(caller, Err(Failure::unanswered(Fate::Unknown)));
+        }
+    }
 }
 
-/// Where the answer goes, until it has gone.
-pub type Answer = Option<oneshot::Sender<Result<Incoming, Refusal>>>;
-
-/// What came of passing on a piece.
-enum Passed {
-    /// There may be more.
-    On,
-    /// There is no more for now.
-    Enough,
-    /// Nobody wants more.
-    Over,
+/// The first segment's content, verified.
+async fn first(
+    exchange: &Exchange,
+    incoming: &Incoming<ResponseSide>,
+    rest: &mut MessageReader,
+) -> Result<Arrived<ResponseSide>, ReadError> {
+    let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
+    let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
+    let content = incoming.open(header, &sealed)?;
+    Ok(content.verify(&exchange.bundle().context)?)
 }
 
-/// Turns opened content into the caller's response.
-#[derive(Default)]
-pub struct Delivery {
+fn whole(mut decoder: Decoder) -> Option<Response<Body>> {
+    let Ok(Some(Piece::Response(response))) = decoder.piece() else {
+        return None;
+    };
+    let body = whole_body(decoder)?;
+    Some(response.map(|()| body))
+}
+
+/// A response that comes piece by piece.
+struct Stream {
     decoder: Decoder,
-    body: Option<mpsc::Sender<Result<http_body::Frame<Bytes>, std::io::Error>>>,
+    reader: Option<Box<StreamReader<ResponseSide>>>,
+    /// Where the caller reads, once it has the head.
+    body: Option<mpsc::Sender<BodyFrame>>,
+    /// Segments read.
+    read: u64,
+    /// Segments up to the last that was verified.
+    verified: u64,
 }
 
-impl Delivery {
-    /// Takes content; returns whether anybody still wants more.
-    pub async fn take(&mut self, content: &[u8], answer: &mut Answer) -> bool {
-        self.decoder.push(content);
+/// The caller wants no more, or the response is none.
+struct Over;
+
+impl Stream {
+    /// Reads the stream to its end; its last checkpoint. None if it broke off, or the
+    /// caller has left.
+    async fn run(
+        mut self,
+        exchange: &Exchange,
+        head: &Bytes,
+        mut rest: MessageReader,
+        caller: &mut Caller,
+    ) -> Option<SignedCheckpoint> {
+        self.pass(caller).await.ok()?;
+        let mut progress = Progress::now();
         loop {
-            match self.decoder.piece() {
-                Ok(Some(Piece::Response(response))) => {
-                    // A response that is known to have no content says so in its head, as
-                    // gRPC's that are trailers alone must.
-                    let next = self.decoder.piece();
-                    let ended = matches!(&next, Ok(Some(Piece::End(none))) if none.is_empty());
-                    let body = match ended {
-                        true => Body::empty(),
-                        false => self.stream(),
-                    };
-                    let response = response.map(|()| body);
-                    // Nobody asked, or the caller's patience was over.
-                    let Some(answer) = answer.take() else {
-                        return false;
-                    };
-                    if answer.send(Ok(Incoming::Response(response))).is_err() {
-                        return false;
+            let segment = self.segment(&mut rest).await;
+            let reader = self.reader.take()?;
+            let read = match segment {
+                Ok((header, sealed)) => reader
+                    .read(header, &sealed)
+                    .map_err(|(reader, error)| (reader, ReadError::from(error))),
+                Err(error) => Err((reader.back(), error)),
+            };
+            self.read += 1;
+            match read {
+                Ok(Read::Held(reader)) => self.reader = Some(reader),
+                Ok(Read::Verified {
+                    content,
+                    checkpoint,
+                    reader,
+                }) => {
+                    exchange.peer.verified(checkpoint.unverified().mark());
+                    progress = Progress::now();
+                    self.verified = self.read;
+                    self.reader = Some(reader);
+                    self.decoder.push(content.content());
+                    drop(content);
+                    self.pass(caller).await.ok()?;
+                }
+                Ok(Read::Final {
+                    content,
+                    checkpoint,
+                }) => {
+                    self.decoder.push(content.content());
+                    drop(content);
+                    let passed = self.pass(caller).await;
+                    if passed.is_ok() && !self.decoder.is_done() {
+                        self.broken().await;
                     }
-                    if ended {
-                        continue;
-                    }
-                    match self.pass(next).await {
-                        Passed::On => {}
-                        Passed::Enough => return true,
-                        Passed::Over => return false,
+                    return Some(checkpoint);
+                }
+                // What was altered on its way is asked for again, as what was cut.
+                Err((reader, error)) => {
+                    tracing::debug!(%error, lane = exchange.lane.number, "a response broke off");
+                    self.reader = Some(reader);
+                    self.read = self.verified;
+                    match self.again(exchange, head, &mut progress).await {
+                        Some(again) => rest = again,
+                        None => {
+                            self.broken().await;
+                            return None;
+                        }
                     }
                 }
-                piece => match self.pass(piece).await {
-                    Passed::On => {}
-                    Passed::Enough => return true,
-                    Passed::Over => return false,
-                },
             }
         }
     }
 
-    /// Passes on a piece that is not the head.
-    async fn pass(&self, piece: Result<Option<Piece>, Malformed>) -> Passed {
-        let sent = match piece {
-            Ok(Some(Piece::Content(content))) => self.frame(http_body::Frame::data(content)).await,
-            Ok(Some(Piece::End(trailers))) => {
-                trailers.is_empty() || self.frame(http_body::Frame::trailers(trailers)).await
-            }
-            Ok(None) => return Passed::Enough,
-            Ok(Some(Piece::Request(_) | Piece::Response(_))) | Err(Malformed) => {
-                let malformed = std::io::Error::other("malformed response");
-                self.send(Err(malformed)).await;
-                false
+    /// The next segment, unless the caller leaves before it comes.
+    async fn segment(
+        &self,
+        rest: &mut MessageReader,
+    ) -> Result<(armour_protocol::v2::proxy::SegmentHeader, Bytes), ReadError> {
+        let left = async {
+            match &self.body {
+                Some(body) => body.closed().await,
+                None => std::future::pending().await,
             }
         };
-        match sent {
-            true => Passed::On,
-            false => Passed::Over,
+        tokio::select! {
+            segment = rest.segment() => segment,
+            () = left => Err(ReadError::Cut),
         }
     }
 
-    /// The body that later pieces are passed on in.
-    fn stream(&mut self) -> Body {
-        let (sender, receiver) = mpsc::channel(2);
-        self.body = Some(sender);
-        Body::new(http_body_util::StreamBody::new(ReceiverStream::new(
-            receiver,
-        )))
+    /// The same answer once more, up to where it was verified.
+    async fn again(
+        &self,
+        exchange: &Exchange,
+        head: &Bytes,
+        progress: &mut Progress,
+    ) -> Option<MessageReader> {
+        'again: while self.body.as_ref().is_none_or(|body| !body.is_closed()) {
+            let mut rest = exchange.again(head, progress).await?;
+            for _ in 0..self.verified {
+                if rest.segment().await.is_err() {
+                    continue 'again;
+                }
+            }
+            return Some(rest);
+        }
+        None
     }
 
-    /// The last segment has been taken.
-    pub fn finish(self, consumer: &ConsumerPair, answer: &mut Answer) {
-        if let Some(answer) = answer.take() {
-            let _ = answer.send(if self.decoder.is_blank() {
-                Ok(Incoming::Empty)
-            } else {
-                Err(consumer.outcome_unknown())
-            });
+    /// Hands on what has been decoded.
+    async fn pass(&mut self, caller: &mut Caller) -> Result<(), Over> {
+        loop {
+            let frame = match self.decoder.piece() {
+                Ok(None) => return Ok(()),
+                Ok(Some(Piece::Response(response))) => {
+                    let (sender, receiver) = mpsc::channel(2);
+                    self.body = Some(sender);
+                    let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));
+                    // The caller's patience may be over.
+                    let caller = caller.take().ok_or(Over)?;
+                    caller.send(Ok(response.map(|()| body))).map_err(|_| Over)?;
+                    continue;
+                }
+                Ok(Some(Piece::Content(content))) => Frame::data(content),
+                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
+                Ok(Some(Piece::End(trailers))) => Frame::trailers(trailers),
+                Ok(Some(Piece::Request(_))) | Err(Malformed) => {
+                    self.broken().await;
+                    return Err(Over);
+                }
+            };
+            let body = self.body.as_ref().ok_or(Over)?;
+            body.send(Ok(frame)).await.map_err(|_| Over)?;
         }
     }
 
-    /// The rest will never come.
-    pub async fn break_off(self, consumer: &ConsumerPair, answer: &mut Answer) {
-        self.send(Err(std::io::Error::other("the response was cut")))
-            .await;
-        if let Some(answer) = answer.take() {
-            let _ = answer.send(Err(consumer.outcome_unknown()));
-        }
-    }
-
-    async fn frame(&self, frame: http_body::Frame<Bytes>) -> bool {
-        self.send(Ok(frame)).await
-    }
-
-    async fn send(&self, item: Result<http_body::Frame<Bytes>, std::io::Error>) -> bool {
-        match &self.body {
-            Some(body) => body.send(item).await.is_ok(),
-            None => false,
+    /// The caller's response has no end.
+    async fn broken(&self) {
+        if let Some(body) = &self.body {
+            // HTTP's server drops what it has not sent yet when a body breaks: what was
+            // verified goes first, so that the caller sees a response that was cut.
+            tokio::time::sleep(FLUSH).await;
+            let cut = std::io::Error::other("the response was cut");
+            let _ = body.send(Err(cut)).await;
         }
     }
 }

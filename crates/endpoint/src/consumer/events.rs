@@ -6,63 +6,62 @@ use armour_api::{BundleState, BundleStatus, Event, EventKind};
 use uuid::Uuid;
 
 use super::pair::ConsumerPair;
-use crate::backoff::Backoff;
 
 impl ConsumerPair {
     /// A bundle's state as the control plane has it, this pair's or another's.
     pub async fn status(&self, status: BundleStatus) {
-        // Once it is given up, its lanes may be erased at any moment.
-        let held = || {
-            let current = self.current().filter(|bundle| bundle.id() == status.id);
-            current.is_some_and(|bundle| !bundle.dead.is_cancelled())
-        };
         match status.state {
-            BundleState::Active if held() => self.disown_strangers(&status, held).await,
+            BundleState::Active | BundleState::Superseded | BundleState::Retired => {
+                // Once it is given up, its lanes may be erased at any moment.
+                let held = || self.holds(status.id);
+                if held()
+                    && !status.lanes.is_empty()
+                    && let Err(error) = self.session.disown_heads(&status, held).await
+                {
+                    tracing::warn!(%error, "cannot disown yet");
+                }
+            }
+            BundleState::Disconnected => {}
+        }
+        match status.state {
             BundleState::Active => {}
             BundleState::Superseded => self.superseded(status.id),
-            BundleState::Disconnected => self.kill(status.id),
+            BundleState::Retired => self.kill(status.id, false),
+            BundleState::Disconnected => self.kill(status.id, true),
         }
     }
 
     /// Something happened, to this pair or to another.
     pub fn event(&self, event: &Event) {
         match (event.known_kind(), event.bundle_id) {
-            (Some(EventKind::BundleDisconnected), Some(bundle)) => self.kill(bundle),
+            (Some(EventKind::BundleDisconnected), Some(bundle)) => self.kill(bundle, true),
             (Some(EventKind::BundleSuperseded), Some(bundle)) => self.superseded(bundle),
-            (Some(EventKind::PairReArmed), _) => self.changed.notify_waiters(),
+            (Some(EventKind::BundleRetired), Some(bundle)) => self.kill(bundle, false),
+            (Some(EventKind::PairReArmed | EventKind::EndpointStarted), _) => {
+                self.changed.notify_waiters();
+            }
             _ => {}
         }
     }
 
-    /// A bundle was superseded. If it is the one in use, somebody else requested its
-    /// successor in this endpoint's name: it requests one itself only when it has given up
-    /// the one before, and no request of its earlier processes is taken after that.
+    /// A bundle was superseded: by our own draw of another, then calls under way on it end
+    /// by themselves; by a later start of its producer, which does not hold it; or by a draw
+    /// in this endpoint's name that is not ours, of which the chain of links will tell.
     fn superseded(&self, id: Uuid) {
-        let own = self.current().filter(|bundle| bundle.id() == id);
-        if own.is_none_or(|bundle| bundle.dead.is_cancelled()) {
-            return;
+        let current = self.current().filter(|bundle| bundle.id == id);
+        let Some(bundle) = current else { return };
+        if !bundle.renewing.load(Ordering::Relaxed) {
+            tracing::warn!(bundle = %id, "the bundle was superseded, and not by our own draw");
+            bundle.kill(false);
+            self.session.heartbeat_now();
         }
-        tracing::error!(bundle = %id, "somebody else drew a bundle in this endpoint's name");
-        self.kill(id);
-        let session = self.session.clone();
-        tokio::spawn(async move {
-            let mut backoff = Backoff::default();
-            while let Err(error) = session.client().disown_successor(id).await {
-                tracing::warn!(%error, bundle = %id, "cannot disown a draw yet");
-                if !error.is_passing() {
-                    return;
-                }
-                backoff.wait().await;
-            }
-        });
     }
 
-    fn kill(&self, id: Uuid) {
-        if let Some(bundle) = self.current()
-            && bundle.id() == id
-        {
-            bundle.condemned.store(true, Ordering::Relaxed);
-            bundle.dead.cancel();
+    /// A bundle is of no more use, if it is this pair's; `condemned` if it was disconnected.
+    pub fn kill(&self, id: Uuid, condemned: bool) {
+        let live = self.live.lock();
+        if let Some(bundle) = live.iter().find(|bundle| bundle.id == id) {
+            bundle.kill(condemned);
         }
     }
 }

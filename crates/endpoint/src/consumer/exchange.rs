@@ -1,377 +1,218 @@
-//! One exchange: begun, sent, sent again where it was lost, and its response.
+//! One call's exchange: begun, sent, and its answer taken.
 
-use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use armour_api::{Problem, ReportVerdict, Reporting};
-use armour_enclave::{EnclaveError, ipc::Keyed};
-use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
+use armour_enclave::{clock, ipc::Received};
+use armour_protocol::v2::{
+    body::{self, Direction},
+    content::ContentClaim,
+    error::ContentError,
+    message::{Request, SignedTicket},
+    mode::Reason,
+    proxy::{FirstContent, Incoming, MAX_PIECE, Outgoing as Keys, WholeContent},
+    retry::Fate,
+};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, BodyStream, Limited};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
     bundle::Lane,
-    delivery::{Answer, Delivery, Incoming},
+    delivery,
+    fate::Failure,
+    in_flight::{Caller, Exchange, Outcome, tell},
     pair::ConsumerPair,
+    transport::Answer,
 };
-use crate::{
-    backoff::Backoff,
-    wire::{
-        message::{
-            BodySealer, Direction, EXCHANGE_PATH, MessageReader, ReadError, SegmentReader, known,
-            pump, seal_empty,
-        },
-        problem::Refusal,
-    },
+use crate::wire::{
+    body::{Rest, pump},
+    content::Content,
+    stream::{Broken, StreamSender},
 };
-
-/// Attempts to read on after a response was cut without any progress.
-const FUTILE_READS: u32 = 3;
 
 /// What an exchange carries.
 pub enum Outgoing {
-    /// Nothing: it opens a lane or refreshes it.
-    Empty,
     /// A Binary HTTP request, whole.
-    Whole(Bytes),
+    Whole(Arc<Content>),
     /// The beginning of one, and the rest of its body.
-    Stream(Bytes, BodyStream<Body>),
+    Stream(Content, Rest),
 }
 
-/// An exchange that cannot be concluded.
-struct Lost(Refusal);
-
-/// Runs an exchange in a task of its own, so that it is concluded though the
-/// caller may leave. The answer comes once the response's head is there.
+/// Runs an exchange in a task of its own, so that it is concluded though the caller may
+/// leave. The outcome comes once the response's head is there, or at the deadline.
 pub fn start(
     consumer: Arc<ConsumerPair>,
     lane: Lane,
     outgoing: Outgoing,
-) -> oneshot::Receiver<Result<Incoming, Refusal>> {
-    let (answer, receiver) = oneshot::channel();
+    deadline: Instant,
+) -> oneshot::Receiver<Outcome> {
+    let (caller, receiver) = oneshot::channel();
     let span = tracing::info_span!(
         "armour.exchange",
         otel.kind = "client",
-        armour.bundle = %lane.bundle.id(),
+        armour.bundle = %lane.bundle.id,
         armour.lane = lane.number,
     );
     let work = async move {
-        let dead = lane.bundle.dead.clone();
-        let mut answer = Some(answer);
-        tokio::select! {
-            () = run(&consumer, lane, outgoing, &mut answer) => {}
-            () = dead.cancelled() => {}
-        }
-        if let Some(answer) = answer {
-            let _ = answer.send(Err(consumer.outcome_unknown()));
-        }
+        let mut caller = Some(caller);
+        run(consumer, lane, outgoing, deadline, &mut caller).await;
+        // Nothing of it was signed.
+        tell(&mut caller, Err(Failure::unanswered(Fate::NotSent)));
     };
     tokio::spawn(work.instrument(span));
     receiver
 }
 
 async fn run(
-    consumer: &Arc<ConsumerPair>,
+    consumer: Arc<ConsumerPair>,
     mut lane: Lane,
     outgoing: Outgoing,
-    answer: &mut Answer,
-) {
-    let content = match &outgoing {
-        Outgoing::Whole(content) => known(content),
-        Outgoing::Empty | Outgoing::Stream(..) => known(&[]),
-    };
-    let keyed = match consumer.enclave.begin(lane.id(), content).await {
-        Ok(keyed) => keyed,
-        Err(error) => {
-            tracing::error!(%error, lane = lane.number, "cannot begin an exchange");
-            lane.bundle.dead.cancel();
-            return;
-        }
-    };
-    let strict = report(consumer, &lane, &keyed);
-    let sealed = match outgoing {
-        Outgoing::Empty => seal_empty(&consumer.enclave, &keyed, Direction::Request)
-            .await
-            .map(|wire| (wire, None)),
-        Outgoing::Whole(content) => seal_whole(consumer, &keyed, &content)
-            .await
-            .map(|wire| (wire, None)),
-        Outgoing::Stream(start, rest) => {
-            // Only if the stream breaks: the first segment's nonce is free in
-            // its `last` form, so the same key may seal an empty message too.
-            seal_empty(&consumer.enclave, &keyed, Direction::Request)
-                .await
-                .map(|wire| (wire, Some(stream(consumer, &keyed, &start, rest))))
-        }
-    };
-    let Ok((wire, mut first)) = sealed else {
-        lane.bundle.dead.cancel();
-        return;
-    };
-    // Before the exchange counts, the ledger must have it where that is policy.
-    if let Some(strict) = strict
-        && strict.await.is_none()
-    {
-        lane.bundle.dead.cancel();
-        return;
-    }
-    let mut exchange = Exchange {
-        consumer,
-        lane: &lane,
-        wire,
-        deadline: Instant::now() + consumer.patience(),
-    };
-    let (received, reader) = match exchange.until_answered(&mut first, answer).await {
-        Ok(found) => found,
-        Err(Lost(refusal)) => {
-            if let Some(answer) = answer.take() {
-                let _ = answer.send(Err(refusal));
-            }
-            return;
-        }
-    };
-    exchange.deliver(received, reader, answer).await;
-    lane.fresh = false;
-}
-
-/// Reports a begun exchange; under strict reporting returns the wait for
-/// the ledger's word.
-fn report(
-    consumer: &ConsumerPair,
-    lane: &Lane,
-    keyed: &Keyed,
-) -> Option<impl Future<Output = Option<()>> + Send + use<>> {
-    let ticket = ticket_of(&keyed.head)?;
-    if lane.bundle.grant.policy.reporting == Reporting::Batched {
-        consumer.reporter.add(ticket);
-        return None;
-    }
-    let reporter = consumer.reporter.clone();
-    Some(async move {
-        let verdict = reporter.add_now(ticket).await;
-        verdict
-            .filter(|verdict| *verdict == ReportVerdict::Accepted)
-            .map(drop)
-    })
-}
-
-/// The signed ticket at the beginning of a request's head.
-fn ticket_of(head: &[u8]) -> Option<SignedTicket> {
-    SignedTicket::from_bytes(head.get(..SIGNED_TICKET_LEN)?).ok()
-}
-
-async fn seal_whole(
-    consumer: &ConsumerPair,
-    keyed: &Keyed,
-    content: &[u8],
-) -> Result<Bytes, EnclaveError> {
-    let mut sealer = BodySealer::new(&consumer.enclave, keyed, Direction::Request);
-    sealer.content().extend_from_slice(content);
-    let mut wire = keyed.head.clone();
-    wire.reserve(content.len() + 256);
-    sealer.finish(&mut wire).await?;
-    Ok(wire.into())
-}
-
-/// A body that seals the rest of a request as it comes.
-fn stream(consumer: &ConsumerPair, keyed: &Keyed, start: &[u8], rest: BodyStream<Body>) -> Body {
-    let mut sealer = BodySealer::new(&consumer.enclave, keyed, Direction::Request);
-    sealer.content().extend_from_slice(start);
-    let (sink, source) = mpsc::channel(2);
-    let head = Bytes::copy_from_slice(&keyed.head);
-    tokio::spawn(pump(sealer, rest, sink));
-    // Where the caller's body breaks, this one merely ends. That looks whole to
-    // HTTP; the missing last segment shows the producer that it is not.
-    let head = futures::stream::once(std::future::ready(head));
-    Body::from_stream(
-        head.chain(ReceiverStream::new(source))
-            .map(Ok::<_, std::convert::Infallible>),
-    )
-}
-
-struct Exchange<'a> {
-    consumer: &'a Arc<ConsumerPair>,
-    lane: &'a Lane,
-    /// The message that is sent again and again, byte for byte.
-    wire: Bytes,
     deadline: Instant,
-}
-
-impl Exchange<'_> {
-    /// Sends until a valid response's head is there. When the caller's patience
-    /// is over it is told so, and the lane is won back in the background.
-    async fn until_answered(
-        &mut self,
-        first: &mut Option<Body>,
-        answer: &mut Answer,
-    ) -> Result<(Keyed, MessageReader), Lost> {
-        let mut backoff = Backoff::default();
-        loop {
-            let (body, patience) = match first.take() {
-                // However long the upload takes; a dead peer ends it.
-                Some(stream) => (stream, Duration::MAX),
-                None => (Body::from(self.wire.clone()), RESPONSE_TIMEOUT),
-            };
-            let why = match self.attempt(body, patience).await {
-                Ok(found) => return Ok(found),
-                Err(Failed::Final(refusal)) => return Err(Lost(refusal)),
-                Err(Failed::Passing(why)) => why,
-            };
-            tracing::debug!(
-                lane = self.lane.number,
-                why = &*why,
-                "an exchange is sent again"
-            );
-            if Instant::now() > self.deadline
-                && let Some(answer) = answer.take()
-            {
-                tracing::warn!(why = &*why, "an exchange is not concluded yet");
-                self.consumer.session.note(why);
-                let _ = answer.send(Err(self.consumer.outcome_unknown()));
-            }
-            backoff.wait().await;
+    caller: &mut Caller,
+) {
+    lane.used();
+    let begun = match outgoing {
+        Outgoing::Whole(content) => whole(consumer, lane, &content, deadline).await,
+        Outgoing::Stream(content, rest) => stream(consumer, lane, content, rest, deadline).await,
+    };
+    let Ok((exchange, mut first)) = begun else {
+        return;
+    };
+    let answered = exchange.until_answered(&mut first, caller).await;
+    drop(first);
+    match answered {
+        Some((received, answer)) => take(exchange, received, answer, caller).await,
+        None => {
+            let fate = exchange.fate().await;
+            tell(caller, Err(Failure::unanswered(fate)));
         }
-    }
-
-    async fn attempt(
-        &self,
-        body: Body,
-        patience: Duration,
-    ) -> Result<(Keyed, MessageReader), Failed> {
-        let mut reader = self.post(body, patience).await?;
-        let head = reader
-            .response_head()
-            .await
-            .map_err(|_| Failed::Passing("the response's head is cut or malformed".into()))?;
-        match self
-            .consumer
-            .enclave
-            .receive(self.lane.id(), head.to_vec())
-            .await
-        {
-            Ok(keyed) => Ok((keyed, reader)),
-            // Damaged or forged: the lane waits on.
-            Err(EnclaveError::Refused(code)) if code != "bundle-unknown" => {
-                Err(Failed::Passing("the response's head is not valid".into()))
-            }
-            Err(_) => Err(Failed::Final(self.consumer.outcome_unknown())),
-        }
-    }
-
-    async fn post(&self, body: Body, patience: Duration) -> Result<MessageReader, Failed> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("{}{EXCHANGE_PATH}", self.lane.bundle.producer))
-            .header(header::CONTENT_TYPE, "application/octet-stream")
-            .body(body)
-            .map_err(|_| Failed::Final(self.consumer.outcome_unknown()))?;
-        let response = tokio::time::timeout(patience, self.consumer.http.request(request))
-            .await
-            .map_err(|_| Failed::Passing("no response in time".into()))?
-            .map_err(|error| {
-                let error = anyhow::Error::new(error);
-                let why = format!("the producer is out of reach: {error:#}");
-                Failed::Passing(why.into())
-            })?;
-        if response.status() == StatusCode::OK {
-            return Ok(MessageReader::new(Body::new(response.into_body())));
-        }
-        let status = response.status();
-        let body = Limited::new(Body::new(response.into_body()), 16 * 1024);
-        let problem = body
-            .collect()
-            .await
-            .ok()
-            .and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
-        let kind = problem.as_ref().and_then(Problem::kind).unwrap_or("");
-        tracing::debug!(%status, kind, lane = self.lane.number, "the producer refuses");
-        match kind {
-            // The producer holds no such lane: the bundle is of no more use.
-            "bundle-unknown" | "bundle-superseded" | "bundle-disconnected" => {
-                self.consumer.session.heartbeat_now();
-                self.lane.bundle.dead.cancel();
-                Err(Failed::Final(self.consumer.outcome_unknown()))
-            }
-            "ticket-conflict" | "ticket-elsewhere" => {
-                self.consumer.session.heartbeat_now();
-                Err(Failed::Passing("the producer knows another ticket".into()))
-            }
-            _ => Err(Failed::Passing("the producer refuses for now".into())),
-        }
-    }
-
-    /// Hands the response over as it comes. Where the connection breaks, the
-    /// same request brings the same response again; what was handed over
-    /// already is skipped.
-    async fn deliver(&self, keyed: Keyed, reader: MessageReader, answer: &mut Answer) {
-        let key = self.lane.bundle.grant.producer_key;
-        let mut segments = reader.open(&keyed, Direction::Response, key);
-        let mut delivery = Delivery::default();
-        let (mut taken, mut futile) = (0u64, 0);
-        let mut skip = 0;
-        loop {
-            match segments.next().await {
-                Ok(Some(_)) if skip > 0 => skip -= 1,
-                Ok(Some(content)) => {
-                    taken += 1;
-                    futile = 0;
-                    if !delivery.take(&content, answer).await {
-                        return;
-                    }
-                }
-                Ok(None) => return delivery.finish(self.consumer, answer),
-                Err(error) => {
-                    tracing::debug!(%error, lane = self.lane.number, "a response was cut");
-                    match self.again(&keyed, &mut futile).await {
-                        Some(again) => segments = again,
-                        None => return delivery.break_off(self.consumer, answer).await,
-                    }
-                    skip = taken;
-                }
-            }
-        }
-    }
-
-    /// Asks for the same response once more.
-    async fn again(&self, keyed: &Keyed, futile: &mut u32) -> Option<SegmentReader> {
-        let mut backoff = Backoff::default();
-        while *futile < FUTILE_READS {
-            *futile += 1;
-            backoff.wait().await;
-            let Ok(mut reader) = self
-                .post(Body::from(self.wire.clone()), RESPONSE_TIMEOUT)
-                .await
-            else {
-                continue;
-            };
-            match reader.response_head().await {
-                Ok(head) if head == keyed.head => {
-                    let key = self.lane.bundle.grant.producer_key;
-                    return Some(reader.open(keyed, Direction::Response, key));
-                }
-                Ok(_) | Err(ReadError::Protocol(_)) => return None,
-                Err(ReadError::Cut) => {}
-            }
-        }
-        None
     }
 }
 
-enum Failed {
-    /// Trying again may help.
-    Passing(Cow<'static, str>),
-    /// It cannot.
-    Final(Refusal),
+async fn whole(
+    consumer: Arc<ConsumerPair>,
+    mut lane: Lane,
+    content: &Content,
+    deadline: Instant,
+) -> Result<(Exchange, Option<Body>), Broken> {
+    let (kind, padding) = lane.bundle.form.of_whole(content.len());
+    let whole = WholeContent::new(content.as_slice(), kind, padding).map_err(cannot)?;
+    let (ticket, frame, keys) = begin(&consumer, &mut lane, whole.claim(), deadline).await?;
+    let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
+    out.extend_from_slice(&frame);
+    whole.seal(keys, &mut out).map_err(cannot)?;
+    let exchange = Exchange::new(consumer, lane, ticket, out.into(), deadline);
+    Ok((exchange, None))
 }
 
-/// How long one attempt may take until the response begins. A response that
-/// takes longer is met again by the next attempt.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
+async fn stream(
+    consumer: Arc<ConsumerPair>,
+    mut lane: Lane,
+    mut content: Content,
+    rest: Rest,
+    deadline: Instant,
+) -> Result<(Exchange, Option<Body>), Broken> {
+    let first = content.split_to(MAX_PIECE);
+    let (kind, padding) = lane.bundle.form.of_stream();
+    let first = FirstContent::new(first.as_slice(), kind, padding).map_err(cannot)?;
+    let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), deadline).await?;
+    let mut out = frame.to_vec();
+    let writer = first.seal(keys, &mut out).map_err(cannot)?;
+    let mut exchange = Exchange::new(consumer, lane, ticket, frame, deadline);
+    let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
+    let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
+    let (sink, source) = mpsc::channel(2);
+    let upload = tokio::spawn(async move {
+        let last = pump(sender, rest, &sink).await?;
+        sink.send(last).await.map_err(|_| Broken)
+    });
+    exchange.upload = Some(AbortOnDropHandle::new(upload));
+    // Where the caller's body breaks, this one merely ends. That looks whole to HTTP; the
+    // missing last checkpoint shows the producer that it is not.
+    let head = futures::stream::once(std::future::ready(Bytes::from(out)));
+    let body = head.chain(ReceiverStream::new(source));
+    let body = Body::from_stream(body.map(Ok::<_, std::convert::Infallible>));
+    Ok((exchange, Some(body)))
+}
+
+/// Has the ticket signed, and reports it.
+async fn begin(
+    consumer: &ConsumerPair,
+    lane: &mut Lane,
+    claim: ContentClaim,
+    deadline: Instant,
+) -> Result<(body::Body, Bytes, Keys<Request>), Broken> {
+    let bundle = &lane.bundle;
+    if bundle.dead.is_cancelled() {
+        return Err(Broken);
+    }
+    // What is not begun by then never is: nothing runs after its caller was told.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+    let budget = bundle.policy.begin_within_ms.min(left);
+    // By the enclave's clock, before the call waits for the enclave.
+    let by_ms = clock::boot_ms().saturating_add(budget.into());
+    let begun = consumer
+        .enclave
+        .begin(lane.id(), claim.to_bytes().to_vec(), by_ms)
+        .await;
+    let begun = begun.map_err(|error| {
+        // It may have died meanwhile.
+        if !error.is("retired") {
+            tracing::error!(%error, lane = lane.number, "cannot begin an exchange");
+        }
+        bundle.kill(false);
+        Broken
+    })?;
+    let ticket = SignedTicket::from_bytes(&begun.head).map_err(|_| Broken)?;
+    consumer.reporter.add(&bundle.context, ticket.evidence());
+    let frame = bundle.gate.frame(Direction::Request, &begun.head);
+    let keys = Keys::from_bytes(&begun.outgoing).map_err(|_| Broken)?;
+    lane.under_way();
+    Ok((ticket.unverified().body(), frame.into(), keys))
+}
+
+/// Takes an answer whose head the enclave has verified.
+async fn take(mut exchange: Exchange, received: Received, answer: Answer, caller: &mut Caller) {
+    let reason = |reason| Reason::from_u8(reason).unwrap_or(Reason::CONTENT);
+    match received {
+        Received::Refused { reason: why } => {
+            // Neither direction goes on.
+            exchange.upload = None;
+            exchange.lane.is_free();
+            if reason(why) == Reason::STOPPING {
+                exchange.bundle().useless.notify_one();
+            }
+            let lane = exchange.lane;
+            drop(lane);
+            tell(caller, Err(Failure::refused(reason(why))));
+        }
+        Received::Aborted { reason: why } => {
+            exchange.upload = None;
+            exchange.lane.is_free();
+            drop(exchange.lane);
+            tell(caller, Err(Failure::aborted(reason(why))));
+        }
+        Received::Content(keys) => match Incoming::from_bytes(&keys) {
+            Ok(incoming) => {
+                drop(keys);
+                delivery::deliver(exchange, incoming, answer, caller).await;
+            }
+            Err(_) => tell(caller, Err(Failure::unanswered(Fate::Unknown))),
+        },
+        // Nothing that answers a call.
+        _ => tell(caller, Err(Failure::unanswered(Fate::Unknown))),
+    }
+}
+
+fn cannot(error: ContentError) -> Broken {
+    tracing::error!(%error, "a request cannot be sealed");
+    Broken
+}

@@ -1,30 +1,36 @@
 //! The application's side: plain HTTP.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use armour_telemetry::trace;
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use bytes::BytesMut;
-use futures::StreamExt;
-use http::{HeaderMap, header};
-use http_body_util::BodyStream;
+use http::header;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::{
-    delivery::Incoming,
     exchange::{self, Outgoing},
+    fate,
     pair::ConsumerPair,
 };
 use crate::{
+    backoff::Backoff,
     metrics::METRICS,
-    wire::{bhttp, message::HELD, problem::Refusal, problem_type::ProblemType},
+    wire::{
+        bhttp,
+        body::{Ahead, ahead},
+        content::Content,
+        problem::{Ran, Refusal},
+        problem_type::ProblemType,
+    },
 };
+
+/// The longest wait before a request is made anew.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Every path is the producer's.
 pub fn router(consumer: Arc<ConsumerPair>) -> Router {
@@ -49,10 +55,10 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     let since = Instant::now();
     let outcome = forward(consumer, request).instrument(span.clone()).await;
     let (response, outcome) = match outcome {
-        Ok(response) => (response, "answered".into()),
+        Ok(response) => (response, "answered"),
         Err(refusal) => {
             span.record("armour.refused", refusal.problem.name());
-            let name = refusal.problem.clone().into_name();
+            let name = refusal.problem.name();
             (refusal.into_response(), name)
         }
     };
@@ -64,20 +70,46 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
 async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
-    let outgoing = read(request).await?;
-    let lane = consumer.lane().await?;
-    let answer = exchange::start(consumer.clone(), lane, outgoing);
-    match answer.await.map_err(|_| Refusal::stopping())?? {
-        Incoming::Response(response) => Ok(response),
-        Incoming::Empty => Err(Refusal::new(
-            ProblemType::Aborted,
-            "the request was cut short on its way, and the producer has aborted it",
-        )),
+    let class = fate::class(request.method());
+    let mut outgoing = Some(
+        read(request)
+            .await
+            .map_err(|refusal| refusal.ran(Ran::No))?,
+    );
+    let deadline = Instant::now() + consumer.patience();
+    let mut backoff = Backoff::up_to(LONGEST_WAIT);
+    loop {
+        let lane = consumer.lane(deadline).await;
+        let lane = lane.map_err(|refusal| refusal.ran(Ran::No))?;
+        let retry = lane.bundle.policy.retry;
+        // A stream is sent once: its body cannot be read again.
+        let again = match &outgoing {
+            Some(Outgoing::Whole(content)) => Some(Outgoing::Whole(content.clone())),
+            _ => None,
+        };
+        let Some(sent) = std::mem::replace(&mut outgoing, again) else {
+            return Err(Refusal::stopping());
+        };
+        let outcome = exchange::start(consumer.clone(), lane, sent, deadline).await;
+        let failure = match outcome.map_err(|_| Refusal::stopping())? {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        let time = Instant::now() < deadline && !consumer.closing.is_cancelled();
+        if outgoing.is_none() || !time || !failure.may_go_again(class, retry) {
+            return Err(failure.refusal);
+        }
+        tracing::debug!(fate = ?failure.fate, kind = failure.refusal.problem.name(),
+            "a request is made anew");
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = tokio::time::sleep_until(deadline) => return Err(failure.refusal),
+        }
     }
 }
 
-/// Encodes a request; up to [`HELD`] bytes are read before a lane is taken, so
-/// that a slow caller holds none and a small request can be sent again.
+/// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
+/// slow caller holds none and a small request can be sent again.
 async fn read(request: Request) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
     if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
@@ -88,7 +120,7 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(header::EXPECT);
-    let mut encoded = BytesMut::new();
+    let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
     if encoded.len() > bhttp::MAX_FIELDS {
         return Err(Refusal::new(
@@ -96,25 +128,12 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
             "target and header fields exceed 64 KiB",
         ));
     }
-    let mut body: BodyStream<Body> = BodyStream::new(body);
-    let mut trailers = HeaderMap::new();
-    while encoded.len() < HELD {
-        match body.next().await {
-            None => {
-                bhttp::put_end(&trailers, &mut encoded);
-                return Ok(Outgoing::Whole(encoded.freeze()));
-            }
-            Some(Err(_)) => {
-                return Err(Refusal::new(
-                    ProblemType::Body,
-                    "the request's body was cut short",
-                ));
-            }
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => bhttp::put_content(&data, &mut encoded),
-                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
-            },
-        }
+    match ahead(body, encoded, None).await {
+        Ahead::Whole(content) => Ok(Outgoing::Whole(Arc::new(content))),
+        Ahead::More(content, rest) => Ok(Outgoing::Stream(content, rest)),
+        Ahead::Broken => Err(Refusal::new(
+            ProblemType::Body,
+            "the request's body was cut short",
+        )),
     }
-    Ok(Outgoing::Stream(encoded.freeze(), body))
 }

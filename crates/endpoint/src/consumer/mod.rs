@@ -3,11 +3,12 @@
 //! * [`open`]: starts it;
 //! * [`pair_manager`]: the pairs that are served;
 //! * [`pair`]: one of them, and [`events`] what it does with events;
-//! * [`bundle_lifecycle`]: requests bundles and keeps lanes fresh;
+//! * [`bundle_lifecycle`]: draws bundles and gives them up, and [`keeper`] keeps lanes fresh;
 //! * [`ingress`]: the application's HTTP;
 //! * [`lanes`]: a lane for a request;
-//! * [`exchange`]: one exchange, and [`delivery`] of what came back;
-//! * [`ledger_check`]: whether the ledger's heads are our own work;
+//! * [`exchange`]: one exchange, [`in_flight`] until it is answered, [`transport`] of its
+//!   messages, and [`delivery`] of what came back;
+//! * [`fate`]: what is known of a call that has no answer;
 //! * [`settings`]: how pairs are served;
 //! * [`bundle`]: a bundle's lanes.
 
@@ -18,10 +19,15 @@ pub mod clone;
 mod delivery;
 mod events;
 mod exchange;
+mod fate;
+mod in_flight;
 pub mod ingress;
+mod keeper;
 mod lanes;
-mod ledger_check;
 pub mod open;
 pub mod pair;
 pub mod pair_manager;
 pub mod settings;
+#[cfg(test)]
+mod tests;
+mod transport;

@@ -46,6 +46,7 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
         enclave,
         reporter: reporter.clone(),
         http: trust.client(HttpVersion::Http1),
+        random: options.ambient.random.clone(),
     });
     let pair_manager = PairManager::new(shared.clone());
     let busy = pair_manager.clone();
@@ -79,9 +80,8 @@ impl Opened {
         self.pair_manager.pair(wanted).await
     }
 
-    /// Reports what is still unreported, gives up every bundle, and ends.
+    /// Gives up every bundle, reports what is still unreported, and ends.
     pub async fn drain(self) {
-        self.background.report().await;
-        self.pair_manager.close().await;
+        self.pair_manager.leave().await;
     }
 }

@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
+use armour_ambient::Random;
 use armour_api::Pair;
-use armour_enclave::Enclave;
+use armour_enclave::{Enclave, ipc::Mark};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use super::bundle::Bundle;
 use crate::{
@@ -24,8 +26,13 @@ use crate::{
 /// Why there is no bundle of a disconnected pair.
 pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
 
-/// How long a bundle that is given up waits for a last check of the ledger.
-pub const LAST_CHECK: Duration = Duration::from_secs(3);
+/// How long a bundle that is given up may take.
+const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// How long calls may take to learn that their bundle has died.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long the last reports may take while the control plane is heard of.
+const LAST_REPORTS: Duration = Duration::from_secs(30);
 
 /// What all pairs of an agent have in common.
 pub struct Shared {
@@ -33,6 +40,7 @@ pub struct Shared {
     pub enclave: Enclave,
     pub reporter: Arc<Reporter>,
     pub http: HttpClient,
+    pub random: Random,
 }
 
 /// One pair's side of the consumer.
@@ -43,11 +51,15 @@ pub struct ConsumerPair {
     /// Seconds that a caller waits while a lost exchange is repeated.
     pub(super) retry_for: AtomicU64,
     pub(super) current: Mutex<Current>,
+    /// All bundles that the enclave holds, the one in use among them.
+    pub(super) live: Mutex<Vec<Arc<Bundle>>>,
     /// Notified when `current` changes, or may after another request.
     pub(super) changed: Notify,
     /// Cancelled once the pair is not served here any more.
     pub(super) closing: CancellationToken,
-    /// Requests bundles until then.
+    /// Bundles that are being given up.
+    pub(super) giving_up: TaskTracker,
+    /// Draws bundles until then.
     pub(super) lifecycle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -68,21 +80,102 @@ pub enum Current {
 }
 
 impl ConsumerPair {
-    /// Gives up the bundle, and requests none any more: its lanes are compared with the
-    /// ledger's a last time, and erased.
-    pub async fn close(&self) {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        pair: Pair,
+        via: Option<String>,
+        retry_for: u64,
+        current: Current,
+    ) -> Self {
+        Self {
+            shared,
+            pair: Mutex::new(pair),
+            via,
+            retry_for: AtomicU64::new(retry_for),
+            current: Mutex::new(current),
+            live: Mutex::default(),
+            changed: Notify::new(),
+            closing: CancellationToken::new(),
+            giving_up: TaskTracker::new(),
+            lifecycle: Mutex::default(),
+        }
+    }
+
+    /// Gives up all bundles, and draws none any more. How far their lanes came, for the
+    /// control plane to be told.
+    pub async fn close(&self) -> Vec<(Uuid, Vec<Mark>)> {
         self.closing.cancel();
-        if let Some(bundle) = self.current() {
+        for bundle in self.live.lock().iter() {
             bundle.dead.cancel();
         }
         let lifecycle = self.lifecycle.lock().take();
-        if let Some(lifecycle) = lifecycle
-            && tokio::time::timeout(LAST_CHECK * 2, lifecycle)
-                .await
-                .is_err()
-        {
+        self.giving_up.close();
+        let ended = async {
+            if let Some(lifecycle) = lifecycle {
+                let _ = lifecycle.await;
+            }
+            self.giving_up.wait().await;
+        };
+        if tokio::time::timeout(GIVE_UP, ended).await.is_err() {
             tracing::warn!("a bundle is still being given up");
         }
+        let live = self.live.lock().clone();
+        let mut all = Vec::new();
+        for bundle in live {
+            bundle.dead.cancel();
+            if !bundle.condemned.load(Ordering::Relaxed) {
+                all.extend(self.end_lanes(&bundle).await);
+            }
+        }
+        all
+    }
+
+    /// Has no ticket of a bundle signed any more. How far its lanes came, which is final.
+    pub(super) async fn end_lanes(&self, bundle: &Bundle) -> Option<(Uuid, Vec<Mark>)> {
+        let marks = self.enclave.retire(bundle.id.into_bytes()).await.ok()?;
+        Some((bundle.id, marks))
+    }
+
+    /// Waits until the ledger has the reports of a dead bundle: the producer compares what
+    /// is recorded when it hears that the bundle is retired, and a copy of it may have
+    /// given the last receipts. That takes as long as the control plane is away.
+    pub(super) async fn last_reports(&self, bundle: &Bundle) {
+        bundle.quiet(SETTLE).await;
+        while tokio::time::timeout(LAST_REPORTS, self.reporter.flush())
+            .await
+            .is_err()
+        {
+            if self.session.silence() < LAST_REPORTS {
+                tracing::warn!(bundle = %bundle.id, "the ledger takes no reports of a bundle \
+                    that is given up");
+                return;
+            }
+        }
+    }
+
+    /// Erases what is left of the bundles.
+    pub async fn erase_all(&self) {
+        let live = self.live.lock().clone();
+        for bundle in live {
+            self.forget(&bundle).await;
+        }
+    }
+
+    /// Erases a bundle's roots.
+    pub(super) async fn forget(&self, bundle: &Bundle) {
+        self.live.lock().retain(|live| live.id != bundle.id);
+        let _ = self.enclave.erase(bundle.id.into_bytes()).await;
+    }
+
+    /// The bundles that are held.
+    pub fn live_ids(&self) -> Vec<Uuid> {
+        self.live.lock().iter().map(|bundle| bundle.id).collect()
+    }
+
+    /// Whether the bundle is held, and its lanes with it.
+    pub(super) fn holds(&self, id: Uuid) -> bool {
+        let live = self.live.lock();
+        live.iter().any(|bundle| bundle.id == id)
     }
 
     /// Seconds that a caller waits while a lost exchange is repeated.
@@ -104,31 +197,44 @@ impl ConsumerPair {
             }
             let changed = self.changed.notified();
             match &*self.current.lock() {
-                Current::Bundle(bundle) => return Ok(bundle.clone()),
+                Current::Bundle(bundle) if !bundle.dead.is_cancelled() => {
+                    return Ok(bundle.clone());
+                }
                 Current::None(why) if *why == DISCONNECTED => {
                     return Err(Refusal::new(ProblemType::Disconnected, *why));
                 }
-                Current::None(_) => {}
+                Current::Bundle(_) | Current::None(_) => {}
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = self.closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// Waits until the bundle in use is another one than this.
+    pub(super) async fn changed_from(&self, bundle: &Bundle) {
+        loop {
+            let changed = self.changed.notified();
+            match &*self.current.lock() {
+                Current::Bundle(current)
+                    if current.id == bundle.id && !bundle.dead.is_cancelled() => {}
+                _ => return,
+            }
+            tokio::select! {
+                () = changed => {}
+                () = bundle.dead.cancelled() => return,
+            }
         }
     }
 
     /// Fails closed: no contact for longer than the lease, no traffic.
     pub fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
-        let lease = bundle.grant.lease();
+        let lease = bundle.lease();
         if self.session.silence() > lease || self.reporter.is_behind(lease) {
             return Err(Refusal::lease_expired());
         }
         Ok(())
-    }
-
-    /// What a caller is told whose exchange could not be concluded.
-    pub fn outcome_unknown(&self) -> Refusal {
-        Refusal::new(
-            ProblemType::OutcomeUnknown,
-            "the exchange could not be concluded; the request may or may not have been served",
-        )
     }
 
     /// The bundle in use, if there is one.

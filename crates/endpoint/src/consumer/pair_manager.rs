@@ -20,6 +20,8 @@ use crate::{control_plane::session::Watcher, listening};
 
 /// How long until settings that could not be put in force are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// How long what is still unreported may take before bundles are given up.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 /// Seconds that a call of this process waits while a lost exchange is repeated.
 const PATIENCE: u64 = 30;
 
@@ -118,16 +120,23 @@ impl PairManager {
         Ok(served.consumer.clone())
     }
 
-    /// Gives up every pair's bundle.
-    pub async fn close(&self) {
+    /// Gives up every pair's bundles, and this start of the endpoint with them.
+    pub async fn leave(&self) {
         let served: Vec<Served> = self
             .served
             .lock()
             .drain()
             .map(|(_, served)| served)
             .collect();
+        let mut bundles = Vec::new();
+        for served in &served {
+            bundles.extend(served.consumer.close().await);
+        }
+        // Before the producers hear of it, who compare what is recorded then.
+        self.shared.reporter.drain(LAST_REPORTS).await;
+        self.shared.session.leave(bundles).await;
         for served in served {
-            served.end().await;
+            served.consumer.erase_all().await;
         }
     }
 
@@ -244,7 +253,18 @@ impl Served {
                 tracing::warn!("some requests were still under way");
             }
         }
-        self.consumer.close().await;
+        let bundles = self.consumer.close().await;
+        let reporter = &self.consumer.reporter;
+        if tokio::time::timeout(LAST_REPORTS, reporter.flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some exchanges are not reported yet");
+        }
+        if let Err(error) = self.consumer.session.retire(bundles, false).await {
+            tracing::warn!(%error, "bundles are not retired");
+        }
+        self.consumer.erase_all().await;
     }
 }
 
@@ -273,8 +293,8 @@ pub fn choose(pairs: &[Pair], wanted: Option<Uuid>) -> anyhow::Result<Pair> {
 impl Watcher for PairManager {
     fn bundles(&self) -> Vec<Uuid> {
         let all = self.all();
-        let bundles = all.iter().filter_map(|consumer| consumer.current());
-        bundles.map(|bundle| bundle.id()).collect()
+        let bundles = all.iter().flat_map(|consumer| consumer.live_ids());
+        bundles.collect()
     }
 
     fn heartbeat_interval(&self) -> Duration {
@@ -284,6 +304,12 @@ impl Watcher for PairManager {
     async fn status(&self, status: BundleStatus) {
         for consumer in self.all() {
             consumer.status(status.clone()).await;
+        }
+    }
+
+    async fn dead(&self, bundle: Uuid) {
+        for consumer in self.all() {
+            consumer.kill(bundle, true);
         }
     }
 

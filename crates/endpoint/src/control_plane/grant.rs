@@ -2,47 +2,43 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use armour_api::{BundleGrant, BundleState, Policy};
+use armour_api::{BundleEnd, BundleGrant, BundleState, Policy, Problem, Role};
 use armour_client::ClientError;
-use armour_enclave::binding::Binding;
+use armour_enclave::{
+    EnclaveError,
+    binding::{Binding, BindingEnd},
+    ipc::{Install, Peer},
+};
+use armour_protocol::v2::identity::start::SignedStart;
+use armour_transparency::states::GrantedEnd;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ed25519_dalek::VerifyingKey;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// A bundle's binding, keys and policy.
+use super::{chain::LinkError, enrolment::Identity};
+
+/// What an endpoint needs to know of a bundle that it serves.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// What the bundle is bound to.
-    pub binding: Binding,
-    /// The consumer endpoint's key.
-    pub consumer_key: VerifyingKey,
-    /// The producer endpoint's key.
-    pub producer_key: VerifyingKey,
+    /// The bundle.
+    pub id: Uuid,
+    /// Its pair.
+    pub pair: Uuid,
+    /// The consumer's endpoint.
+    pub consumer: Uuid,
+    /// The producer's endpoint.
+    pub producer: Uuid,
     /// Where the producer is reached.
     pub producer_address: Option<String>,
-    /// The pair's policy.
+    /// The policy that it was minted under.
     pub policy: Policy,
+    /// Most lanes at a time.
+    pub max_lanes: u16,
     /// The bundle's state when it was granted.
     pub state: BundleState,
-    /// The secret, sealed to this endpoint, if not yet acknowledged.
-    pub sealed_secret: Option<Vec<u8>>,
-}
-
-/// Which bundle an endpoint asks for.
-#[derive(Debug, Clone, Copy)]
-pub enum Wanted {
-    /// A new one of a pair.
-    New {
-        /// The pair.
-        pair: Uuid,
-    },
-    /// One that was issued to its consumer.
-    Known {
-        /// The bundle.
-        bundle: Uuid,
-    },
+    /// What its keys and signatures are bound to.
+    pub binding: Binding,
 }
 
 /// Why there is no grant.
@@ -51,54 +47,37 @@ pub enum GrantError {
     /// The control plane refused or is out of reach.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The request's number cannot be kept.
-    #[error("the data folder cannot be written: {0}")]
-    Uncounted(std::io::Error),
     /// What it granted does not hold.
     #[error("the control plane's grant is not to be trusted: {0}")]
     Untrusted(String),
+    /// What it granted is not what the log says, perhaps by now.
+    #[error("the control plane's grant is not what its log says: {0}")]
+    Outdated(String),
+    /// It is below what this agent takes, whatever the pair's policy.
+    #[error("the bundle is below this agent's floors: {0}")]
+    Below(String),
+    /// The enclave does not install it.
+    #[error("the bundle is not installed: {0}")]
+    Enclave(#[from] EnclaveError),
+    /// What the enclave learnt of the peer cannot be kept.
+    #[error("the data folder cannot be written: {0}")]
+    Unkept(std::io::Error),
+    /// The control plane does not take the acknowledgement.
+    #[error("the bundle is not acknowledged: {} ({})", .0.detail, .0.r#type)]
+    Unacknowledged(Box<Problem>),
+    /// Nothing came of the acknowledgement.
+    #[error("the bundle is not acknowledged: {0}")]
+    Link(#[from] LinkError),
 }
 
 impl GrantError {
     /// Whether the log that vouches is not the one that was seen before.
-    pub(crate) fn is_of_another_log(&self) -> bool {
+    pub(super) fn is_of_another_log(&self) -> bool {
         match self {
             Self::Client(error) => error.is("log-behind"),
             Self::Untrusted(_) => true,
-            Self::Uncounted(_) => false,
+            _ => false,
         }
-    }
-}
-
-impl TryFrom<BundleGrant> for Grant {
-    type Error = anyhow::Error;
-
-    fn try_from(grant: BundleGrant) -> anyhow::Result<Self> {
-        let consumer_key = key(&grant.consumer_signing_key)?;
-        let producer_key = key(&grant.producer_signing_key)?;
-        let bundle = &grant.bundle;
-        Ok(Self {
-            binding: Binding {
-                suite: bundle.suite,
-                tenant: grant.tenant_id.into_bytes(),
-                pair: bundle.pair_id.into_bytes(),
-                bundle: bundle.id.into_bytes(),
-                consumer: bundle.consumer_endpoint_id.into_bytes(),
-                producer: bundle.producer_endpoint_id.into_bytes(),
-                consumer_key: consumer_key.to_bytes(),
-                producer_key: producer_key.to_bytes(),
-            },
-            consumer_key,
-            producer_key,
-            producer_address: grant.producer_address,
-            policy: grant.policy,
-            state: bundle.state,
-            sealed_secret: grant
-                .sealed_secret
-                .map(|sealed| STANDARD.decode(sealed))
-                .transpose()
-                .context("sealed secret")?,
-        })
     }
 }
 
@@ -107,10 +86,125 @@ impl Grant {
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.policy.lease_ms.into())
     }
+
+    /// Reads a grant of this endpoint's bundle, which is installed at `now`, in seconds
+    /// since 1970. What peers sign is verified in the enclave.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub(super) fn read(
+        grant: BundleGrant,
+        bundle: Uuid,
+        own: Identity,
+        now: u64,
+    ) -> Result<(Self, Install), String> {
+        let consumer = own.role == Role::Consumer;
+        let (ours, theirs) = match consumer {
+            true => (&grant.consumer, &grant.producer),
+            false => (&grant.producer, &grant.consumer),
+        };
+        let named = &grant.bundle;
+        if (named.id, grant.tenant_id) != (bundle, own.tenant)
+            || ours.endpoint_id != own.id
+            || named.consumer_endpoint_id != grant.consumer.endpoint_id
+            || named.producer_endpoint_id != grant.producer.endpoint_id
+        {
+            return Err("it is of another bundle or endpoint".into());
+        }
+        let policy = grant.policy.hash();
+        let binding = Binding {
+            suite: named.suite,
+            tenant: grant.tenant_id.into_bytes(),
+            pair: named.pair_id.into_bytes(),
+            bundle: bundle.into_bytes(),
+            draw: grant.draw,
+            policy: policy.map_err(|error| format!("policy: {error}"))?,
+            consumer: end(&grant.consumer)?,
+            producer: end(&grant.producer)?,
+        };
+        let sealed = grant.sealed_secret.as_deref();
+        let sealed = sealed.ok_or("it comes without the bundle's secret")?;
+        let install = Install {
+            binding: binding.clone(),
+            consumer,
+            peer: peer(theirs)?,
+            envelope: bytes("sealed_secret", sealed)?,
+            max_lanes: u16::try_from(grant.policy.max_lanes).unwrap_or(u16::MAX),
+            now,
+        };
+        let read = Self {
+            id: bundle,
+            pair: named.pair_id,
+            consumer: grant.consumer.endpoint_id,
+            producer: grant.producer.endpoint_id,
+            producer_address: grant.producer_address,
+            max_lanes: install.max_lanes,
+            policy: grant.policy,
+            state: named.state,
+            binding,
+        };
+        Ok((read, install))
+    }
 }
 
-fn key(text: &str) -> anyhow::Result<VerifyingKey> {
-    let bytes = STANDARD.decode(text).context("signing key")?;
-    let bytes = bytes.try_into().ok().context("signing key")?;
-    Ok(VerifyingKey::from_bytes(&bytes)?)
+/// The ends of a bundle, as the log has to bear them out.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(super) fn granted_ends(grant: &BundleGrant) -> Result<[GrantedEnd; 2], String> {
+    Ok([
+        granted_end(&grant.consumer, None)?,
+        granted_end(&grant.producer, grant.producer_address.as_deref())?,
+    ])
+}
+
+fn granted_end(end: &BundleEnd, address: Option<&str>) -> Result<GrantedEnd, String> {
+    let start = SignedStart::from_bytes(&bytes("start", &end.start)?);
+    let start = start.map_err(|error| format!("start: {error}"))?;
+    let certificate = end.certificate.as_deref();
+    let certificate = certificate.map(|text| bytes("certificate", text));
+    Ok(GrantedEnd {
+        endpoint: end.endpoint_id,
+        start: start.unverified().hash().0,
+        certificate: certificate
+            .transpose()?
+            .map(|bytes| Sha256::digest(bytes).into()),
+        address: address.map(str::to_owned),
+    })
+}
+
+fn end(end: &BundleEnd) -> Result<BindingEnd, String> {
+    Ok(BindingEnd {
+        party: end.party_id.into_bytes(),
+        endpoint: end.endpoint_id.into_bytes(),
+        key: key("incarnation_key", &end.incarnation_key)?,
+    })
+}
+
+fn peer(end: &BundleEnd) -> Result<Peer, String> {
+    let renewals = end.renewals.iter();
+    let certificate = end.certificate.as_deref();
+    Ok(Peer {
+        signing_key: key("signing_key", &end.signing_key)?,
+        kem_key: key("kem_key", &end.kem_key)?,
+        start: bytes("start", &end.start)?,
+        renewals: renewals
+            .map(|renewal| bytes("renewals", renewal))
+            .collect::<Result<_, _>>()?,
+        certificate: certificate
+            .map(|certificate| bytes("certificate", certificate))
+            .transpose()?,
+    })
+}
+
+fn key(field: &str, text: &str) -> Result<[u8; 32], String> {
+    let key = bytes(field, text)?;
+    key.try_into()
+        .map_err(|_| format!("{field} is not 32 bytes"))
+}
+
+fn bytes(field: &str, text: &str) -> Result<Vec<u8>, String> {
+    STANDARD
+        .decode(text)
+        .map_err(|error| format!("{field}: {error}"))
 }

@@ -1,90 +1,87 @@
-//! The agent's standing with the control plane: enrolment, grants, heartbeats,
-//! events and the lease.
+//! An enrolled endpoint's standing with the control plane, from its start to its end.
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, sync::Arc};
 
-use anyhow::{Context as _, bail};
-use armour_api::{BundleStatus, Endpoint, EndpointSelf, Enrol, Event, Heartbeat, Role};
+use anyhow::Context as _;
+use armour_ambient::Ambient;
+use armour_api::{EndpointSelf, LinkOutcome, Role};
 use armour_client::{Client, ClientError};
-use armour_enclave::{
-    Enclave,
-    durable::{SHARED, write_whole},
-};
+use armour_enclave::{Enclave, EnclaveError, binding::LaneId};
+use armour_protocol::v2::identity::body::{Acknowledged, LinkBody};
 use backon::Retryable as _;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::StreamExt;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+pub use super::watcher::Watcher;
+use super::{
+    acknowledgement::{self, Acknowledgement},
+    audit_log::AuditLog,
+    batch::Batches,
+    chain::{Chain, ChainClient, LinkError},
+    draw::{DrawError, Drawing},
+    ended::Ended,
+    enrolment::Identity,
+    renewal::{Dispute, renew_keys},
+    signer::Signer,
+    start,
+};
 use crate::{
-    backoff::{self, Backoff},
-    control_plane::{
-        audit_log::AuditLog,
-        grant::{Grant, GrantError, Wanted},
-    },
+    backoff,
+    floors::Floors,
     options::Options,
+    state::{draws::Draws, known_peers::KnownPeers, start_record::StartRecordFile},
 };
 
-/// Who this agent is; kept in the data folder.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Identity {
-    id: Uuid,
-    tenant: Uuid,
-    role: Role,
-}
+/// How many known peers, or pairs, one call to the enclave holds; each has at most 161 bytes.
+const PEERS_PER_CALL: usize = 50;
 
 /// An enrolled endpoint's connection to the control plane.
 pub struct Session {
+    pub(super) identity: Identity,
     client: Client,
-    log: AuditLog,
-    contact: Mutex<Instant>,
-    heartbeat_due: Notify,
+    /// None but in the demonstration of a theft.
+    pub(super) enclave: Option<Enclave>,
+    pub(super) signer: Option<Arc<dyn Signer>>,
+    pub(super) chain: ChainClient,
+    draws: Option<Batches<Uuid, Result<Uuid, DrawError>>>,
+    pub(super) acknowledgements: Batches<Acknowledged, Acknowledgement>,
+    peers: Option<KnownPeers>,
+    pub(super) log: AuditLog,
+    /// Bundles whose peer's head of the log was compared with ours.
+    pub(super) compared: Mutex<HashSet<Uuid>>,
+    pub(super) dispute: Arc<Dispute>,
+    pub(super) floors: Floors,
+    pub(super) ambient: Ambient,
+    pub(super) contact: Mutex<Instant>,
+    pub(super) heartbeat_due: Notify,
     /// What went wrong since the control plane was told last.
-    error: Mutex<Option<String>>,
-}
-
-/// What a role does with events from the control plane.
-pub trait Watcher: Send + Sync + 'static {
-    /// The bundles held.
-    fn bundles(&self) -> Vec<Uuid>;
-    /// How often to send a sign of life.
-    fn heartbeat_interval(&self) -> Duration;
-    /// A bundle's state as the control plane has it.
-    fn status(&self, status: BundleStatus) -> impl Future<Output = ()> + Send;
-    /// Something happened.
-    fn event(&self, event: Event) -> impl Future<Output = ()> + Send;
+    pub(super) error: Mutex<Option<String>>,
+    _renewal: Option<AbortOnDropHandle<()>>,
 }
 
 impl Session {
-    /// Loads the identity; at the first start enrols.
+    /// Loads the identity, at the first start enrols, and becomes the endpoint: for as long
+    /// as it takes while another process is it.
     ///
     /// # Errors
-    /// If there is neither an identity nor a valid enrolment token.
+    /// If there is neither an identity nor a valid enrolment token, the data folder cannot
+    /// be used, or this start is refused for good.
     pub async fn open(
         options: &Options,
         role: Role,
         address: Option<String>,
         enclave: &Enclave,
     ) -> anyhow::Result<Arc<Self>> {
-        let file = options.data_dir.join("endpoint.json");
         let base = client(options)?;
-        let identity: Identity = if file.exists() {
-            serde_json::from_slice(&std::fs::read(&file)?)
-                .with_context(|| format!("read {}", file.display()))?
-        } else {
-            let identity = enrol(options, role, address, enclave, &base).await?;
-            write_whole(&file, &serde_json::to_vec(&identity)?, SHARED)?;
-            identity
-        };
-        if identity.role != role {
-            bail!(
-                "{} belongs to a {}",
-                file.display(),
-                identity.role.into_str()
-            );
-        }
+        let identity = Identity::open(options, role, address.as_deref(), enclave, &base).await?;
+        let signer: Arc<dyn Signer> = Arc::new(enclave.clone());
+        let record = StartRecordFile::of(&options.data_dir);
+        let draws = Draws::open(&options.data_dir).context("read the numbers of draws")?;
+        let peers = KnownPeers::open(&options.data_dir).context("make the folders of peers")?;
+        hand_over(&peers, enclave).await?;
+        let announcement = start::start(&base, &*signer, &record, identity, address).await?;
         let client = base.as_endpoint(
             identity.tenant,
             identity.id,
@@ -96,14 +93,42 @@ impl Session {
             options.log_key.as_deref(),
             !options.refuse_restored_log,
             &client,
+            signer.clone(),
         )
         .await?;
+        let chain = ChainClient::begin(Chain {
+            client: base,
+            signer: signer.clone(),
+            announcement,
+        });
+        let drawing = Arc::new(Drawing {
+            chain: chain.clone(),
+            client: client.clone(),
+            draws: Mutex::new(draws),
+        });
+        let dispute = Arc::new(Dispute::default());
+        let renewal = renew_keys(chain.clone(), client.clone(), dispute.clone());
         Ok(Arc::new(Self {
+            identity,
             client,
+            enclave: Some(enclave.clone()),
+            signer: Some(signer),
+            draws: Some(Batches::new(move |pairs: Vec<Uuid>| {
+                let drawing = drawing.clone();
+                async move { drawing.draw(&pairs).await }
+            })),
+            acknowledgements: acknowledgement::batches(chain.clone()),
+            chain,
+            peers: Some(peers),
             log,
+            compared: Mutex::default(),
+            dispute,
+            floors: options.floors.clone(),
+            ambient: options.ambient.clone(),
             contact: Mutex::new(Instant::now()),
             heartbeat_due: Notify::new(),
             error: Mutex::default(),
+            _renewal: Some(AbortOnDropHandle::new(tokio::spawn(renewal))),
         }))
     }
 
@@ -113,13 +138,43 @@ impl Session {
     /// If no HTTP client can be made.
     #[cfg(feature = "clone-demo")]
     pub fn stolen() -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            client: Client::new("http://127.0.0.1:9", "")?,
+        let client = Client::new("http://127.0.0.1:9", "")?;
+        let chain = ChainClient::none();
+        Ok(Self::bare(Identity::NOBODY, client, chain, None))
+    }
+
+    /// A standing without a log and without what the enclave installs.
+    #[cfg(any(test, feature = "clone-demo"))]
+    pub(super) fn bare(
+        identity: Identity,
+        client: Client,
+        chain: ChainClient,
+        signer: Option<Arc<dyn Signer>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            identity,
+            client,
+            enclave: None,
+            signer,
+            draws: None,
+            acknowledgements: acknowledgement::batches(chain.clone()),
+            chain,
+            peers: None,
             log: AuditLog::none(),
+            compared: Mutex::default(),
+            dispute: Arc::default(),
+            floors: Floors::default(),
+            ambient: Ambient::system(),
             contact: Mutex::new(Instant::now()),
             heartbeat_due: Notify::new(),
             error: Mutex::default(),
-        }))
+            _renewal: None,
+        })
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> Uuid {
+        self.identity.id
     }
 
     /// A client that calls as this endpoint.
@@ -127,13 +182,39 @@ impl Session {
         &self.client
     }
 
-    /// A grant, once the audit log has vouched for the keys in it.
+    /// Says this on the endpoint's chain of links, and waits for what comes of it for as
+    /// long as it takes. Who stops waiting takes nothing back.
     ///
     /// # Errors
-    /// As [`GrantError`] says.
-    pub async fn grant(&self, wanted: Wanted) -> Result<Grant, GrantError> {
-        let grant = self.log.vouched(&self.client, wanted).await?;
-        Grant::try_from(grant).map_err(|error| GrantError::Untrusted(format!("{error:#}")))
+    /// [`LinkError`].
+    pub async fn link(&self, body: LinkBody) -> Result<LinkOutcome, LinkError> {
+        Ok(self.chain.link(body).await?.outcome)
+    }
+
+    /// Waits until this start of the endpoint has ended: nothing that it could send would
+    /// be taken, and the process should end.
+    pub async fn ended(&self) -> Ended {
+        self.chain.ended().await
+    }
+
+    /// Draws a pair's next bundle. Draws that come within a moment go in one link.
+    ///
+    /// # Errors
+    /// [`DrawError`].
+    pub async fn draw(&self, pair: Uuid) -> Result<Uuid, DrawError> {
+        let drawn = match &self.draws {
+            Some(draws) => draws.add(pair).await,
+            None => None,
+        };
+        drawn.unwrap_or(Err(LinkError::Untold.into()))
+    }
+
+    /// Bundles that this endpoint has not acknowledged yet, at most 1,000.
+    ///
+    /// # Errors
+    /// If the control plane refuses or is out of reach.
+    pub async fn pending(&self) -> Result<Vec<Uuid>, ClientError> {
+        self.client.pending_bundles().await
     }
 
     /// The endpoint and its pairs, asked for until there is an answer.
@@ -147,91 +228,49 @@ impl Session {
             .notify(|error, _| tracing::warn!(%error, "waiting for the control plane"))
             .await
             .context("the control plane refuses this endpoint")?;
-        *self.contact.lock() = Instant::now();
+        self.heard(Instant::now());
         Ok(own)
     }
 
-    /// Since when the control plane has not been heard of.
-    pub fn silence(&self) -> Duration {
-        self.contact.lock().elapsed()
-    }
-
-    /// Has the control plane told, with the next heartbeat, what went wrong.
-    pub fn note(&self, error: impl std::fmt::Display) {
-        *self.error.lock() = Some(error.to_string());
-    }
-
-    /// Sends the next heartbeat now.
-    pub fn heartbeat_now(&self) {
-        self.heartbeat_due.notify_one();
-    }
-
-    /// Sends heartbeats for ever.
-    pub async fn send_heartbeats(self: Arc<Self>, watcher: Arc<impl Watcher>) {
-        let mut backoff = Backoff::default();
-        loop {
-            let sent = Instant::now();
-            let error = self.error.lock().take();
-            let heartbeat = Heartbeat {
-                bundles: watcher.bundles(),
-                error: error.clone(),
-                log_size: self.log.size().await,
-            };
-            let answer = self.client.heartbeat(&heartbeat).await;
-            if let (Err(_), Some(untold)) = (&answer, error) {
-                self.error.lock().get_or_insert(untold);
-            }
-            match answer {
-                Ok(ack) => {
-                    // The lease runs from when we asked, not from the answer.
-                    *self.contact.lock() = sent;
-                    backoff = Backoff::default();
-                    if ack.log_behind
-                        && let Err(error) = self.log.restart(&self.client).await
-                    {
-                        tracing::error!(%error, "the control plane's log has lost entries");
-                        self.note(&error);
-                    }
-                    for status in ack.bundles {
-                        watcher.status(status).await;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(watcher.heartbeat_interval()) => {}
-                        () = self.heartbeat_due.notified() => {}
-                    }
-                }
-                // The enclave is gone, and so is this agent in a moment.
-                Err(ClientError::Proof(_)) => return,
-                Err(error) => {
-                    tracing::warn!(%error, silent_for = ?self.silence(), "no heartbeat");
-                    backoff.wait().await;
-                }
-            }
+    /// A lane's last receipt with its proof, as the enclave has it.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(super) async fn last_receipt(&self, lane: LaneId) -> Result<Vec<u8>, EnclaveError> {
+        match &self.enclave {
+            Some(enclave) => enclave.last_receipt(lane).await,
+            None => Err(EnclaveError::Gone),
         }
     }
 
-    /// Follows events for ever; after each reconnection a heartbeat tells what
-    /// was missed.
-    pub async fn follow(self: Arc<Self>, watcher: Arc<impl Watcher>) {
-        let mut last = None;
-        let mut backoff = Backoff::default();
-        loop {
-            match self.client.events("/v1/endpoint/events", last).await {
-                Ok(events) => {
-                    self.heartbeat_now();
-                    backoff = Backoff::default();
-                    futures::pin_mut!(events);
-                    while let Some(event) = events.next().await {
-                        last = Some(event.seq);
-                        watcher.event(event).await;
-                    }
-                }
-                Err(ClientError::Proof(_)) => return,
-                Err(error) => tracing::warn!(%error, "no events"),
-            }
-            backoff.wait().await;
+    /// Keeps what the enclave has learnt of a peer, and of the pair.
+    pub(super) fn keep_known(
+        &self,
+        (endpoint, peer): (Uuid, Option<&[u8]>),
+        (pair, party): (Uuid, Option<&[u8]>),
+    ) -> io::Result<()> {
+        let Some(known) = &self.peers else {
+            return Ok(());
+        };
+        if let Some(peer) = peer {
+            known.peers.keep(endpoint, peer)?;
         }
+        party.map_or(Ok(()), |party| known.pairs.keep(pair, party))
     }
+}
+
+/// Tells the enclave what earlier starts knew of peers and of pairs.
+async fn hand_over(known: &KnownPeers, enclave: &Enclave) -> anyhow::Result<()> {
+    let read = |known: io::Result<Vec<Vec<u8>>>| known.context("read what is known of peers");
+    let (peers, pairs) = (read(known.peers.read())?, read(known.pairs.read())?);
+    let peers = peers.chunks(PEERS_PER_CALL);
+    let pairs = pairs.chunks(PEERS_PER_CALL);
+    let calls = peers.map(|some| (some.to_vec(), Vec::new()));
+    for (peers, pairs) in calls.chain(pairs.map(|some| (Vec::new(), some.to_vec()))) {
+        let taken = enclave.known_peers(peers, pairs).await;
+        taken.context("hand over what is known of peers")?;
+    }
+    Ok(())
 }
 
 /// A client of the control plane without credentials.
@@ -246,64 +285,4 @@ fn client(options: &Options) -> anyhow::Result<Client> {
         "",
         authorities.as_deref(),
     )?)
-}
-
-async fn enrol(
-    options: &Options,
-    role: Role,
-    address: Option<String>,
-    enclave: &Enclave,
-    base: &Client,
-) -> anyhow::Result<Identity> {
-    let (signing_key, kem_key) = enclave.identity().await?;
-    let enrol = Enrol {
-        name: options.name.clone(),
-        signing_key: STANDARD.encode(signing_key),
-        kem_key: STANDARD.encode(kem_key),
-        address,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let mut backoff = Backoff::default();
-    let endpoint = loop {
-        match try_to_enrol(options, base, &enrol).await? {
-            Ok(endpoint) => break endpoint,
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, "cannot enrol yet");
-                backoff.wait().await;
-            }
-            Err(error) => return Err(error).context("enrol"),
-        }
-    };
-    tracing::info!(endpoint = %endpoint.id, "enrolled");
-    Ok(Identity {
-        id: endpoint.id,
-        tenant: endpoint.tenant_id,
-        role,
-    })
-}
-
-async fn try_to_enrol(
-    options: &Options,
-    base: &Client,
-    enrol: &Enrol,
-) -> anyhow::Result<Result<Endpoint, ClientError>> {
-    let read = |file: &Path| {
-        let text = std::fs::read_to_string(file);
-        text.with_context(|| format!("read {}", file.display()))
-    };
-    match (&options.enrol_token_file, &options.enrol_identity_file) {
-        (Some(file), _) => {
-            let client = base.with_token(read(file)?.trim());
-            Ok(client.enrol(enrol).await)
-        }
-        (None, Some(file)) => {
-            let client = base.with_token(read(file)?.trim());
-            let tenant = options.tenant.context("give the tenant with --tenant")?;
-            Ok(client.enrol_workload(tenant, enrol).await)
-        }
-        (None, None) => bail!(
-            "not enrolled yet: give an enrolment token with --enrol-token-file, or the \
-             workload's own with --enrol-identity-file"
-        ),
-    }
 }

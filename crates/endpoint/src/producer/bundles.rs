@@ -1,38 +1,42 @@
-//! The producer's bundles: held in the enclave, or known to be of no use.
+//! The producer's bundles: those that are served, and those that are gone.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use armour_api::BundleState;
-use armour_enclave::{Enclave, EnclaveError};
-use armour_protocol::ticket::SignedTicket;
+use armour_api::{BundleState, Policy};
+use armour_enclave::Enclave;
+use armour_protocol::v2::{context::Context, gate::Gate};
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use uuid::Uuid;
 
-use super::exchange::Exchange;
+use super::{gone::Gone, lane_table::LaneTable, shared_question::SharedQuestion};
 use crate::{
-    control_plane::{
-        grant::{Grant, GrantError, Wanted},
-        session::Session,
-    },
-    wire::{problem::Refusal, problem_type::ProblemType},
+    control_plane::{installation::Taken, session::Session},
+    wire::body::Form,
 };
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
 const STRIPES: usize = 16;
-/// How long an unknown bundle's id is not asked about again.
-const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// Most bundles remembered that are of no use.
 const MAX_GONE: usize = 10_000;
 
-/// A bundle whose roots the enclave holds.
+/// A bundle that is served: the enclave holds its roots.
 pub struct Held {
-    /// Its keys and policy.
-    pub grant: Grant,
+    /// The bundle.
+    pub id: Uuid,
+    /// The pair's policy.
+    pub policy: Policy,
+    /// How content is hashed and padded.
+    pub form: Form,
+    /// What it is bound to.
+    pub context: Arc<Context>,
+    /// What keeps strangers out.
+    pub gate: Arc<Gate>,
+    /// What is known of its lanes.
+    pub lanes: Mutex<LaneTable>,
+    stripes: [AsyncMutex<()>; STRIPES],
     /// When it was superseded, if it was.
     superseded: Mutex<Option<Instant>>,
-    stripes: [AsyncMutex<()>; STRIPES],
-    lanes: Mutex<HashMap<u32, Arc<Exchange>>>,
 }
 
 /// What is known of a bundle.
@@ -40,18 +44,8 @@ pub struct Held {
 pub enum Known {
     /// It can be used.
     Held(Arc<Held>),
-    /// It cannot, and this is why.
+    /// It cannot any more.
     Gone(Arc<Gone>),
-}
-
-/// A bundle that cannot be used.
-pub struct Gone {
-    /// How consumers are told.
-    pub refusal: Refusal,
-    /// With whose key its tickets are checked before they are reported; none
-    /// where nobody need be told.
-    grant: Option<Grant>,
-    since: Instant,
 }
 
 /// All bundles of a producer.
@@ -59,42 +53,63 @@ pub struct Bundles {
     session: Arc<Session>,
     enclave: Enclave,
     known: Mutex<HashMap<Uuid, Known>>,
-    /// One question to the control plane at a time.
-    asking: AsyncMutex<()>,
+    /// Which bundles are new.
+    question: Arc<SharedQuestion>,
 }
 
 impl Held {
+    fn new(taken: Taken) -> Self {
+        Self::of(taken.grant.policy, taken.context, taken.gate)
+    }
+
+    /// A bundle that was not taken but copied.
+    #[cfg(feature = "clone-demo")]
+    pub fn stolen(policy: Policy, context: Arc<Context>, gate: Gate) -> Self {
+        Self::of(policy, context, gate)
+    }
+
+    fn of(policy: Policy, context: Arc<Context>, gate: Gate) -> Self {
+        Self {
+            id: Uuid::from_bytes(context.binding().bundle),
+            form: policy.padding.into(),
+            lanes: Mutex::new(LaneTable::new(policy.max_lanes as usize)),
+            policy,
+            context,
+            gate: Arc::new(gate),
+            stripes: Default::default(),
+            superseded: Mutex::new(None),
+        }
+    }
+
     /// The lock under which a lane's tickets are accepted.
-    pub fn stripe(&self, lane: u32) -> &AsyncMutex<()> {
-        &self.stripes[lane as usize % STRIPES]
+    pub fn stripe(&self, lane: u16) -> &AsyncMutex<()> {
+        &self.stripes[usize::from(lane) % STRIPES]
     }
 
-    /// The lane's last exchange.
-    pub fn last(&self, lane: u32) -> Option<Arc<Exchange>> {
-        self.lanes.lock().get(&lane).cloned()
+    /// How long the agent may serve without hearing from the control plane.
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.policy.lease_ms.into())
     }
 
-    /// Notes the lane's last exchange.
-    pub fn set_last(&self, lane: u32, exchange: Arc<Exchange>) {
-        self.lanes.lock().insert(lane, exchange);
+    /// How long it still serves once it is superseded.
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.policy.supersede_grace_ms.into())
     }
 
     /// Whether its grace after being superseded is over.
     fn is_over(&self) -> bool {
-        let grace = Duration::from_millis(self.grant.policy.supersede_grace_ms.into());
-        self.superseded
-            .lock()
-            .is_some_and(|since| since.elapsed() > grace)
+        let superseded = *self.superseded.lock();
+        superseded.is_some_and(|since| since.elapsed() > self.grace())
     }
 }
 
-impl Gone {
-    /// Whether a ticket of this bundle is its consumer's, and so worth a report:
-    /// the ledger judges what the use of a dead bundle means.
-    pub fn is_evidence(&self, ticket: &SignedTicket) -> bool {
-        self.grant
-            .as_ref()
-            .is_some_and(|grant| ticket.verify(&grant.consumer_key).is_ok())
+impl Known {
+    /// Whether the enclave knows how far its lanes came.
+    fn is_kept(&self) -> bool {
+        match self {
+            Self::Held(_) => true,
+            Self::Gone(gone) => gone.is_kept(),
+        }
     }
 }
 
@@ -105,12 +120,13 @@ impl Bundles {
             session,
             enclave,
             known: Mutex::default(),
-            asking: AsyncMutex::new(()),
+            question: Arc::default(),
         }
     }
 
-    /// The bundles held.
-    pub fn held(&self) -> Vec<Arc<Held>> {
+    /// The bundles that are served.
+    #[cfg(feature = "clone-demo")]
+    fn held(&self) -> Vec<Arc<Held>> {
         let known = self.known.lock();
         let held = known.values().filter_map(|known| match known {
             Known::Held(held) => Some(held.clone()),
@@ -119,161 +135,175 @@ impl Bundles {
         held.collect()
     }
 
-    /// What is known of a bundle; asks the control plane where nothing is.
-    ///
-    /// # Errors
-    /// If the control plane cannot be asked now.
-    pub async fn get(&self, id: Uuid) -> Result<Known, Refusal> {
-        if let Some(known) = self.lookup(id).await? {
-            return Ok(known);
-        }
-        let _one = self.asking.lock().await;
-        if let Some(known) = self.lookup(id).await? {
-            return Ok(known);
-        }
-        let known = self.ask(id).await?;
-        let mut all = self.known.lock();
-        if all.len() > MAX_GONE {
-            all.retain(|_, known| matches!(known, Known::Held(_)));
-        }
-        all.insert(id, known.clone());
-        Ok(known)
+    /// Bundles of which the enclave knows how far their lanes came: those that are served,
+    /// and those that are yet to be compared with the ledger.
+    pub fn kept(&self) -> Vec<Uuid> {
+        let known = self.known.lock();
+        let kept = known.iter().filter(|(_, known)| known.is_kept());
+        kept.map(|(id, _)| *id).collect()
     }
 
-    /// Takes note of a bundle's state.
-    pub async fn set_state(&self, id: Uuid, state: BundleState) {
-        let held = match self.known.lock().get(&id) {
-            Some(Known::Held(held)) => held.clone(),
-            _ => return,
+    /// The same, to be named in a heartbeat that is sent now.
+    pub fn named(&self) -> Vec<Uuid> {
+        for known in self.known.lock().values() {
+            if let Known::Gone(gone) = known {
+                gone.named();
+            }
+        }
+        self.kept()
+    }
+
+    /// Whether the enclave knows how far this one's lanes came.
+    pub fn keeps(&self, id: Uuid) -> bool {
+        self.known.lock().get(&id).is_some_and(Known::is_kept)
+    }
+
+    /// One that is held and not superseded.
+    #[cfg(feature = "clone-demo")]
+    pub fn current(&self) -> Option<Arc<Held>> {
+        let mut held = self.held().into_iter();
+        held.find(|held| held.superseded.lock().is_none())
+    }
+
+    /// Holds a bundle that was copied.
+    #[cfg(feature = "clone-demo")]
+    pub fn adopt(&self, held: Held) {
+        let (id, held) = (held.id, Known::Held(Arc::new(held)));
+        self.known.lock().insert(id, held);
+    }
+
+    /// What is known of a bundle. One that is not may have been minted a moment ago: a few
+    /// connections wait for one question that all of them share.
+    pub async fn get(self: &Arc<Self>, id: Uuid) -> Option<Known> {
+        if let Some(known) = self.lookup(id).await {
+            return Some(known);
+        }
+        let bundles = self.clone();
+        let question = move || async move { bundles.take_pending().await };
+        self.question.ask_for_stranger(question).await;
+        self.lookup(id).await
+    }
+
+    /// Takes the bundles that were minted for this endpoint and are not here yet.
+    pub async fn refresh(self: &Arc<Self>) {
+        let bundles = self.clone();
+        let question = move || async move { bundles.take_pending().await };
+        self.question.ask(question).await;
+    }
+
+    async fn take_pending(&self) {
+        let pending = match self.session.pending().await {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask for new bundles");
+                return;
+            }
         };
-        match state {
-            BundleState::Active => {}
-            BundleState::Superseded => {
-                held.superseded.lock().get_or_insert_with(Instant::now);
-                // Erases it once its grace is over.
-                let _ = self.lookup(id).await;
+        for id in pending {
+            if self.known.lock().contains_key(&id) {
+                continue;
             }
-            BundleState::Disconnected => {
-                let _ = self.retire(id, &held, disconnected(), false).await;
-            }
-        }
-    }
-
-    async fn lookup(&self, id: Uuid) -> Result<Option<Known>, Refusal> {
-        let known = self.known.lock().get(&id).cloned();
-        Ok(match known {
-            Some(Known::Held(held)) if held.is_over() => {
-                Some(self.retire(id, &held, superseded(), true).await?)
-            }
-            Some(Known::Gone(gone))
-                if gone.grant.is_none() && gone.since.elapsed() > UNKNOWN_FOR =>
-            {
-                None
-            }
-            known => known,
-        })
-    }
-
-    /// Erases a bundle's roots.
-    async fn retire(
-        &self,
-        id: Uuid,
-        held: &Held,
-        refusal: Refusal,
-        report: bool,
-    ) -> Result<Known, Refusal> {
-        let gone = Known::Gone(Arc::new(Gone {
-            refusal,
-            grant: report.then(|| held.grant.clone()),
-            since: Instant::now(),
-        }));
-        self.known.lock().insert(id, gone.clone());
-        held.lanes.lock().clear();
-        self.enclave
-            .erase(id.into_bytes())
-            .await
-            .map_err(|_| Refusal::stopping())?;
-        tracing::info!(bundle = %id, kind = gone.kind(), "erased a bundle");
-        Ok(gone)
-    }
-
-    async fn ask(&self, id: Uuid) -> Result<Known, Refusal> {
-        let gone = |refusal, grant| {
-            Ok(Known::Gone(Arc::new(Gone {
-                refusal,
-                grant,
-                since: Instant::now(),
-            })))
-        };
-        let granted = self.session.grant(Wanted::Known { bundle: id }).await;
-        let granted = match granted {
-            Err(GrantError::Client(error)) if error.is("not-found") => {
-                return gone(unknown(), None);
-            }
-            granted => granted,
-        };
-        let mut grant = granted.map_err(|error| {
-            tracing::warn!(%error, bundle = %id, "cannot ask about a bundle");
-            self.session.note(format!("bundle {id}: {error}"));
-            Refusal::new(
-                ProblemType::ControlPlane,
-                "the control plane cannot be asked about this bundle now",
-            )
-        })?;
-        match (grant.state, grant.sealed_secret.take()) {
-            (BundleState::Disconnected, _) => return gone(disconnected(), None),
-            (BundleState::Superseded, _) => return gone(superseded(), Some(grant)),
-            // Acknowledged before a restart: its lanes are lost.
-            (BundleState::Active, None) => return gone(unknown(), Some(grant)),
-            (BundleState::Active, Some(sealed)) => {
-                match self.enclave.install(grant.binding.clone(), sealed).await {
-                    Ok(()) => {}
-                    Err(EnclaveError::Gone) => return Err(Refusal::stopping()),
-                    Err(error) => {
-                        tracing::error!(%error, bundle = %id, "cannot take a bundle's secret");
-                        return gone(unknown(), Some(grant));
-                    }
+            match self.session.take_bundle(id, None).await {
+                Ok(taken) => {
+                    tracing::info!(bundle = %id, pinned = taken.pinned, "took a bundle");
+                    let held = Known::Held(Arc::new(Held::new(taken)));
+                    self.known.lock().insert(id, held);
+                }
+                Err(error) => {
+                    tracing::error!(bundle = %id, error = format!("{error:#}"),
+                        "a bundle is not taken");
+                    self.session.note(format!("bundle {id}: {error}"));
                 }
             }
         }
-        // Until this is through the control plane keeps its copy, which only
-        // this endpoint can open.
-        if let Err(error) = self.session.client().acknowledge_bundle(id).await {
-            tracing::warn!(%error, bundle = %id, "cannot acknowledge a bundle");
-        }
-        tracing::info!(bundle = %id, "took a bundle");
-        Ok(Known::Held(Arc::new(Held {
-            grant,
-            superseded: Mutex::new(None),
-            stripes: Default::default(),
-            lanes: Mutex::default(),
-        })))
     }
-}
 
-impl Known {
-    fn kind(&self) -> &str {
-        match self {
-            Self::Held(_) => "held",
-            Self::Gone(gone) => gone.refusal.problem.name(),
+    /// Takes note of a bundle's state.
+    pub async fn set_state(self: &Arc<Self>, id: Uuid, state: BundleState) {
+        let known = self.known.lock().get(&id).cloned();
+        match (known, state) {
+            (None, _) | (_, BundleState::Active) => {}
+            (Some(Known::Held(held)), BundleState::Superseded) => self.end_later(held),
+            (Some(Known::Held(held)), BundleState::Retired | BundleState::Disconnected) => {
+                self.end(&held, state).await;
+            }
+            (Some(Known::Gone(gone)), BundleState::Disconnected) => {
+                if gone.compare_next() {
+                    self.session.heartbeat_now();
+                }
+            }
+            (Some(Known::Gone(_)), BundleState::Superseded | BundleState::Retired) => {}
         }
     }
-}
 
-fn unknown() -> Refusal {
-    Refusal::new(
-        ProblemType::BundleUnknown,
-        "this endpoint holds no lanes of the bundle; draw its successor",
-    )
-}
+    /// A heartbeat's answer held nothing of a bundle's lanes that is not this producer's own.
+    pub async fn compared(&self, id: Uuid, state: BundleState) {
+        let known = self.known.lock().get(&id).cloned();
+        let Some(Known::Gone(gone)) = known else {
+            return;
+        };
+        if !gone.compared() {
+            return;
+        }
+        if self.enclave.erase(id.into_bytes()).await.is_ok() {
+            tracing::info!(bundle = %id, "erased a bundle");
+        }
+        if state == BundleState::Disconnected {
+            // The next heartbeat acknowledges that; it is sent at once.
+            self.session.heartbeat_now();
+        }
+    }
 
-fn superseded() -> Refusal {
-    Refusal::new(ProblemType::BundleSuperseded, "the bundle was superseded")
-}
+    /// Ends a bundle that was superseded, once its grace is over.
+    fn end_later(self: &Arc<Self>, held: Arc<Held>) {
+        {
+            let mut superseded = held.superseded.lock();
+            if superseded.is_some() {
+                return;
+            }
+            *superseded = Some(Instant::now());
+        }
+        let bundles = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(held.grace()).await;
+            bundles.end(&held, BundleState::Superseded).await;
+        });
+    }
 
-fn disconnected() -> Refusal {
-    Refusal::new(
-        ProblemType::BundleDisconnected,
-        "the bundle was disconnected",
-    )
+    async fn lookup(&self, id: Uuid) -> Option<Known> {
+        let known = self.known.lock().get(&id).cloned();
+        match known {
+            Some(Known::Held(held)) if held.is_over() => {
+                self.end(&held, BundleState::Superseded).await;
+                self.known.lock().get(&id).cloned()
+            }
+            known => known,
+        }
+    }
+
+    /// Serves a bundle no more, and erases its roots. How far its lanes came is kept until
+    /// that was compared with the ledger.
+    async fn end(&self, held: &Held, why: BundleState) {
+        let compared_from = match why {
+            // Nothing more is recorded, and the operator waits for the acknowledgement.
+            BundleState::Disconnected => Instant::now(),
+            // What its consumer took until now may be reported as late as that.
+            _ => Instant::now() + held.lease(),
+        };
+        {
+            let mut known = self.known.lock();
+            if !matches!(known.get(&held.id), Some(Known::Held(_))) {
+                return;
+            }
+            if known.len() > MAX_GONE {
+                known.retain(|_, known| known.is_kept());
+            }
+            let gone = Gone::new(held.context.clone(), held.gate.clone(), compared_from);
+            known.insert(held.id, Known::Gone(Arc::new(gone)));
+        }
+        if self.enclave.end(held.id.into_bytes()).await.is_ok() {
+            tracing::info!(bundle = %held.id, why = why.into_str(), "ended a bundle");
+        }
+        self.session.heartbeat_now();
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_api::{BundleStatus, Event, EventKind};
+use armour_api::{BundleState, BundleStatus, Event, EventKind};
 use armour_enclave::Enclave;
 use parking_lot::RwLock;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{bundles::Bundles, upstream::Upstream};
+use super::{bundles::Bundles, clock::ProducerClock, upstream::Upstream};
 use crate::control_plane::{
     reporter::Reporter,
     session::{Session, Watcher},
@@ -20,10 +20,13 @@ pub struct ProducerEndpoint {
     pub session: Arc<Session>,
     pub(super) enclave: Enclave,
     pub(super) reporter: Arc<Reporter>,
-    pub(super) bundles: Bundles,
+    pub(super) bundles: Arc<Bundles>,
     pub(super) upstream: RwLock<Upstream>,
     pub(super) heartbeat: Duration,
-    /// Cancelled once no more exchanges are taken.
+    pub(super) clock: ProducerClock,
+    /// Calls under way.
+    pub(super) running: TaskTracker,
+    /// Cancelled once no more calls are begun.
     pub(super) closed: CancellationToken,
 }
 
@@ -37,14 +40,37 @@ impl ProducerEndpoint {
     pub fn upstream(&self) -> Upstream {
         self.upstream.read().clone()
     }
+
+    /// Begins no more calls, which are refused from here on, and lets those under way end,
+    /// for so long at most.
+    pub async fn quiesce(&self, within: Duration) {
+        self.closed.cancel();
+        self.running.close();
+        if tokio::time::timeout(within, self.running.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some calls were still under way");
+        }
+    }
+}
+
+impl ProducerEndpoint {
+    /// Gives up every bundle, and this start of the endpoint with them.
+    pub async fn leave(&self) {
+        let mut bundles = Vec::new();
+        for id in self.bundles.kept() {
+            if let Ok(marks) = self.enclave.retire(id.into_bytes()).await {
+                bundles.push((id, marks));
+            }
+        }
+        self.session.leave(bundles).await;
+    }
 }
 
 impl Watcher for ProducerEndpoint {
     fn bundles(&self) -> Vec<Uuid> {
-        let held = self.bundles.held();
-        held.iter()
-            .map(|held| Uuid::from_bytes(held.grant.binding.bundle))
-            .collect()
+        self.bundles.named()
     }
 
     fn heartbeat_interval(&self) -> Duration {
@@ -52,21 +78,42 @@ impl Watcher for ProducerEndpoint {
     }
 
     async fn status(&self, status: BundleStatus) {
-        self.bundles.set_state(status.id, status.state).await;
+        let (bundles, id, state) = (&self.bundles, status.id, status.state);
+        if !bundles.keeps(id) {
+            return;
+        }
+        let disowned = self
+            .session
+            .disown_heads(&status, || bundles.keeps(id))
+            .await;
+        bundles.set_state(id, state).await;
+        match disowned {
+            Ok(false) => bundles.compared(id, state).await,
+            // The lane may have gone on before that was recorded: the next one compares, too.
+            Ok(true) => {}
+            Err(error) => tracing::warn!(%error, "cannot disown yet"),
+        }
+    }
+
+    async fn dead(&self, bundle: Uuid) {
+        let disconnected = BundleState::Disconnected;
+        self.bundles.set_state(bundle, disconnected).await;
     }
 
     async fn event(&self, event: Event) {
-        use armour_api::BundleState::{Disconnected, Superseded};
-        match (event.known_kind(), event.bundle_id) {
-            (Some(EventKind::BundleDisconnected), Some(id)) => {
-                self.bundles.set_state(id, Disconnected).await;
+        let state = match event.known_kind() {
+            Some(EventKind::BundleMinted) => return self.bundles.refresh().await,
+            Some(EventKind::BundleDisconnected) => BundleState::Disconnected,
+            Some(EventKind::BundleRetired) => BundleState::Retired,
+            Some(EventKind::BundleSuperseded) => BundleState::Superseded,
+            _ => return,
+        };
+        if let Some(id) = event.bundle_id {
+            self.bundles.set_state(id, state).await;
+            if state == BundleState::Disconnected {
                 // The next heartbeat acknowledges that; it is sent at once.
                 self.session.heartbeat_now();
             }
-            (Some(EventKind::BundleSuperseded), Some(id)) => {
-                self.bundles.set_state(id, Superseded).await
-            }
-            _ => {}
         }
     }
 }

@@ -1,10 +1,19 @@
-//! What consumers' agents call: `POST /armour/v1/exchange`.
+//! What consumers' agents call: `POST /armour/v2/exchange`.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use armour_api::{ReportVerdict, Reporting};
-use armour_enclave::{EnclaveError, binding::LaneId, ipc::Accepted};
-use armour_protocol::ticket::{SIGNED_TICKET_LEN, SignedTicket};
+use armour_enclave::{
+    EnclaveError,
+    binding::LaneId,
+    ipc::{self, Accepted},
+};
+use armour_protocol::v2::{
+    body::Direction,
+    message::{Evidence, SignedReceipt, SignedTicket},
+    mode::Reason,
+    proxy::{Incoming, Look, Pending},
+};
 use axum::{
     Router,
     body::Body,
@@ -12,6 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use bytes::Bytes;
 use http::{HeaderValue, header};
 use uuid::Uuid;
 
@@ -19,9 +29,10 @@ use super::{
     bundles::{Held, Known},
     endpoint::ProducerEndpoint,
     exchange::Exchange,
+    serving::{self, Recorded},
 };
 use crate::{
-    metrics::METRICS,
+    metrics::{METRICS, TicketKind},
     wire::{
         message::{EXCHANGE_PATH, MessageReader, ReadError},
         problem::Refusal,
@@ -31,8 +42,10 @@ use crate::{
 
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Lanes are numbered below this, the most a policy allows.
-const MAX_LANES: u32 = 1024;
+/// Where a frame names its bundle.
+const BUNDLE: std::ops::Range<usize> = 3..19;
+/// When to come again with a ticket that could not be taken.
+const AGAIN_MS: u32 = 200;
 
 /// One route; everything else is refused.
 pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
@@ -57,137 +70,286 @@ async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -
     }
 }
 
+/// What a ticket is answered with.
+enum Answer {
+    /// What its exchange gives.
+    Exchange(Arc<Exchange>),
+    /// A transient refusal.
+    PutOff(Bytes),
+}
+
 async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<Response, Refusal> {
-    if producer.closed.is_cancelled() {
-        return Err(Refusal::stopping());
-    }
     let mut message = MessageReader::new(request.into_body());
-    let head = tokio::time::timeout(HEAD_TIME, message.request_head())
+    let frame = tokio::time::timeout(HEAD_TIME, message.frame())
         .await
         .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
         .map_err(|error| unreadable(&error))?;
-    let ticket = SignedTicket::from_bytes(&head[..SIGNED_TICKET_LEN])
-        .map_err(|error| invalid(error.code(), "malformed ticket"))?;
-    let id = Uuid::from_bytes(ticket.ticket.bundle);
-    let held = match producer.bundles.get(id).await? {
-        Known::Held(held) => held,
-        Known::Gone(gone) => {
-            if gone.is_evidence(&ticket) {
-                producer.reporter.add(ticket);
+    let held = match producer.bundles.get(bundle_of(&frame)?).await {
+        Some(Known::Held(held)) => held,
+        Some(Known::Gone(gone)) => {
+            if let Some((context, ticket)) = gone.evidence(&frame) {
+                producer.reporter.add(&context, ticket);
             }
-            return Err(gone.refusal.clone());
+            return Err(unknown());
         }
+        None => return Err(unknown()),
     };
-    let lease = held.grant.lease();
-    if producer.session.silence() > lease || producer.reporter.is_behind(lease) {
-        return Err(Refusal::lease_expired());
-    }
-    let exchange = accept(producer, &held, ticket, head.to_vec()).await?;
-    if held.grant.policy.reporting == Reporting::Strict {
-        recorded(producer, ticket).await?;
-    }
-    if !exchange.is_started() {
-        let intake = tokio::spawn({
-            let (producer, exchange) = (producer.clone(), exchange.clone());
-            async move { exchange.intake(&producer, message).await }
-        });
+    // Whoever is not held up by this knows the bundle's secret, or has copied a frame.
+    let head = held
+        .gate
+        .check(Direction::Request, &frame)
+        .map_err(|_| Refusal::new(ProblemType::Gate, "not of this bundle"))?;
+    let ticket = SignedTicket::from_bytes(head).map_err(|error| unreadable(&error.into()))?;
+    // In a task of its own: what the enclave has accepted must be noted though the
+    // connection breaks meanwhile.
+    let accepted = tokio::spawn(accept(
+        producer.clone(),
+        held.clone(),
+        ticket,
+        head.to_vec(),
+    ));
+    let exchange = match accepted.await.map_err(|_| Refusal::stopping())?? {
+        Answer::Exchange(exchange) => exchange,
+        Answer::PutOff(frame) => return Ok(respond(Body::from(frame))),
+    };
+    attend(&exchange, message).await?;
+    Ok(respond(Body::from_stream(exchange.log.read())))
+}
+
+/// Reads the request's content for as long as it is awaited, and waits until its call has
+/// begun or is answered: then HTTP's response begins, and the consumer is patient.
+async fn attend(exchange: &Arc<Exchange>, mut message: MessageReader) -> Result<(), Refusal> {
+    if exchange.is_awaited() {
+        let taken = async {
+            let (header, sealed) = message.segment().await?;
+            exchange
+                .take(header, &sealed, message)
+                .map_err(ReadError::from)
+        };
         tokio::select! {
             biased;
-            () = exchange.log.has_head() => {}
-            taken = intake => match taken {
-                Ok(Err(error)) => return Err(unreadable(&error)),
-                _ => exchange.log.has_head().await,
-            }
+            () = exchange.log.has_begun() => return Ok(()),
+            taken = taken => taken.map_err(|error| unreadable(&error))?,
         }
-    } else {
-        exchange.log.has_head().await;
     }
-    let mut response = Response::new(Body::from_stream(exchange.log.read()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    Ok(response)
+    exchange.log.has_begun().await;
+    Ok(())
 }
 
 /// Accepts the ticket, or finds the exchange that it repeats.
 async fn accept(
-    producer: &ProducerEndpoint,
-    held: &Held,
+    producer: Arc<ProducerEndpoint>,
+    held: Arc<Held>,
     ticket: SignedTicket,
     head: Vec<u8>,
-) -> Result<Arc<Exchange>, Refusal> {
+) -> Result<Answer, Refusal> {
+    let (producer, held) = (&producer, &held);
+    let body = ticket.unverified().body();
     let lane = LaneId {
-        bundle: ticket.ticket.bundle,
-        lane: ticket.ticket.lane,
+        bundle: body.header.bundle,
+        lane: body.header.lane,
     };
-    if lane.lane >= MAX_LANES {
-        return Err(Refusal::new(ProblemType::Address, "no such lane"));
-    }
     let _one = held.stripe(lane.lane).lock().await;
-    let accepted = producer.enclave.accept(lane, head).await;
-    METRICS.ticket(match &accepted {
-        Ok(Accepted::Next(_)) => "next",
-        Ok(Accepted::Repeat) => "repeat",
-        Ok(Accepted::Conflict) => "conflict",
-        Ok(Accepted::Elsewhere) => "elsewhere",
-        Err(_) => "invalid",
-    });
-    match accepted {
-        Ok(Accepted::Next(keyed)) => {
-            let exchange = Exchange::new(ticket, keyed, lane, held.grant.consumer_key);
-            held.set_last(lane.lane, exchange.clone());
-            if held.grant.policy.reporting == Reporting::Batched {
-                producer.reporter.add(ticket);
-            }
-            Ok(exchange)
+    let (look, last) = held.lanes.lock().look(&body);
+    match (look, last) {
+        (Look::Repeat, Some(last)) => {
+            METRICS.ticket(TicketKind::Repeat);
+            return Ok(Answer::Exchange(last));
         }
-        Ok(Accepted::Repeat) => held
-            .last(lane.lane)
-            .filter(|last| last.ticket == ticket)
-            .ok_or_else(Refusal::stopping),
+        (Look::Older | Look::Repeat, _) => {
+            METRICS.ticket(TicketKind::Older);
+            return Err(elsewhere());
+        }
+        (Look::Ask, _) => {}
+    }
+    let silent = producer.session.silence() > held.lease();
+    let behind = silent || producer.reporter.is_behind(held.lease());
+    if behind && !ticket.unverified().mode().has_content() {
+        return put_off(producer, held, lane, &head, Reason::LEDGER).await;
+    }
+    let accepted = producer.enclave.accept(lane, head.clone()).await;
+    METRICS.ticket(kind(&accepted));
+    match accepted {
+        Ok(Accepted::Answered { receipt, ended }) => {
+            answered(producer, held, &ticket, &receipt, ended)
+        }
+        Ok(Accepted::Call(incoming)) => {
+            let incoming = Incoming::from_bytes(&incoming).map_err(|_| Refusal::stopping())?;
+            let pending = Pending::new(held.context.clone(), incoming);
+            let begin_by = pending.begin_by();
+            let (exchange, arrival) = Exchange::awaited(body, pending);
+            held.lanes.lock().accepted(exchange.clone());
+            let recorded = record(producer, held, ticket.evidence(), behind);
+            let call = serving::Call {
+                producer: producer.clone(),
+                held: held.clone(),
+                exchange: exchange.clone(),
+                lane,
+                begin_by,
+            };
+            producer.running.spawn(call.serve(recorded, arrival));
+            Ok(Answer::Exchange(exchange))
+        }
+        Ok(Accepted::Repeat) => {
+            let (_, last) = held.lanes.lock().look(&body);
+            let last = last.filter(|last| last.ticket == body);
+            last.map(Answer::Exchange).ok_or_else(elsewhere)
+        }
         Ok(Accepted::Conflict) => {
-            producer.reporter.add(ticket);
+            if held.lanes.lock().conflicts(&body) {
+                producer.reporter.add(&held.context, ticket.evidence());
+            }
             Err(Refusal::new(
                 ProblemType::TicketConflict,
                 "another ticket took this one's place",
             ))
         }
-        Ok(Accepted::Elsewhere) => {
-            producer.reporter.add(ticket);
+        Ok(Accepted::ForeignReceipt | Accepted::Elsewhere) => {
+            if held.lanes.lock().is_news(&body) {
+                producer.reporter.add(&held.context, ticket.evidence());
+                // Its consumer may have been answered by a copy of this producer: what the
+                // ledger holds is compared now.
+                producer.session.heartbeat_now();
+            }
+            Err(elsewhere())
+        }
+        // It ended meanwhile.
+        Err(error) if error.is("bundle-ended") || error.is("bundle-unknown") => Err(unknown()),
+        Err(error) if error.is("retired") => Err(Refusal::stopping()),
+        Err(error) if error.is("busy") => put_off(producer, held, lane, &head, Reason::BUSY).await,
+        Err(EnclaveError::Refused(code)) => {
+            tracing::debug!(code, lane = lane.lane, "not a ticket of this lane");
             Err(Refusal::new(
-                ProblemType::TicketElsewhere,
-                "the lane is not at this ticket",
+                ProblemType::Malformed,
+                "not a ticket of this lane",
             ))
         }
-        Err(EnclaveError::Refused(code)) => Err(invalid(code, "not a ticket of this lane")),
         Err(EnclaveError::Gone) => Err(Refusal::stopping()),
     }
 }
 
-/// Strict reporting: the ledger has the ticket before anything comes of it.
-async fn recorded(producer: &ProducerEndpoint, ticket: SignedTicket) -> Result<(), Refusal> {
-    match producer.reporter.add_now(ticket).await {
-        Some(ReportVerdict::Accepted) => Ok(()),
-        Some(ReportVerdict::Collision | ReportVerdict::Disconnected) => Err(Refusal::new(
-            ProblemType::BundleDisconnected,
-            "the bundle was disconnected",
-        )),
-        Some(_) => Err(Refusal::new(
-            ProblemType::NotRecorded,
-            "the ledger does not take this ticket",
-        )),
-        None => Err(Refusal::stopping()),
+/// Reports an accepted ticket. Under strict reporting its call waits for the ledger's word.
+fn record(
+    producer: &Arc<ProducerEndpoint>,
+    held: &Arc<Held>,
+    ticket: Evidence,
+    behind: bool,
+) -> Recorded {
+    if behind {
+        producer.reporter.add(&held.context, ticket);
+        return Recorded::No;
+    }
+    if held.policy.reporting == Reporting::Batched {
+        producer.reporter.add(&held.context, ticket);
+        return Recorded::Yes;
+    }
+    let (reporter, context) = (producer.reporter.clone(), held.context.clone());
+    Recorded::Asked(Box::pin(async move {
+        let verdict = reporter.add_now(&context, ticket).await;
+        verdict == Some(ReportVerdict::Accepted)
+    }))
+}
+
+/// A ticket without content, whose receipt the enclave has made at once.
+fn answered(
+    producer: &ProducerEndpoint,
+    held: &Held,
+    ticket: &SignedTicket,
+    receipt: &[u8],
+    ended: Option<u16>,
+) -> Result<Answer, Refusal> {
+    let body = ticket.unverified().body();
+    let frame = held.gate.frame(Direction::Response, receipt);
+    let exchange = Exchange::answered(body, frame.into());
+    {
+        let mut lanes = held.lanes.lock();
+        lanes.accepted(exchange.clone());
+        match ended {
+            Some(lane) if lane == body.header.lane => lanes.closed(lane),
+            Some(lane) => lanes.replaced(lane),
+            None => {}
+        }
+    }
+    if let Some(log_head) = ticket.unverified().log_head() {
+        producer
+            .session
+            .compare_log_head(held.id, log_head.to_vec());
+    }
+    producer.reporter.add(&held.context, ticket.evidence());
+    if let Ok(receipt) = SignedReceipt::from_bytes(receipt) {
+        producer.reporter.add(&held.context, receipt.evidence());
+    }
+    Ok(Answer::Exchange(exchange))
+}
+
+/// A signed word that the same ticket may come again.
+async fn put_off(
+    producer: &ProducerEndpoint,
+    held: &Held,
+    lane: LaneId,
+    head: &[u8],
+    reason: Reason,
+) -> Result<Answer, Refusal> {
+    let refusal = producer
+        .enclave
+        .put_off(lane, head.to_vec(), reason.as_u8(), AGAIN_MS)
+        .await;
+    match refusal {
+        Ok(refusal) => {
+            let frame = held.gate.frame(Direction::Response, &refusal);
+            Ok(Answer::PutOff(frame.into()))
+        }
+        Err(EnclaveError::Refused(_)) => Err(elsewhere()),
+        Err(EnclaveError::Gone) => Err(Refusal::stopping()),
     }
 }
 
-fn invalid(code: impl Into<Cow<'static, str>>, detail: &str) -> Refusal {
-    Refusal::new(ProblemType::Protocol(code.into()), detail)
+fn kind(accepted: &Result<ipc::Accepted, EnclaveError>) -> TicketKind {
+    match accepted {
+        Ok(Accepted::Answered { .. } | Accepted::Call(_)) => TicketKind::Next,
+        Ok(Accepted::Repeat) => TicketKind::Repeat,
+        Ok(Accepted::Conflict) => TicketKind::Conflict,
+        Ok(Accepted::ForeignReceipt) => TicketKind::Foreign,
+        Ok(Accepted::Elsewhere) => TicketKind::Elsewhere,
+        Err(_) => TicketKind::Invalid,
+    }
+}
+
+fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
+    let bundle = frame.get(BUNDLE).map(Uuid::from_slice);
+    match bundle {
+        Some(Ok(bundle)) => Ok(bundle),
+        _ => Err(Refusal::new(ProblemType::Malformed, "malformed head")),
+    }
+}
+
+fn respond(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    response
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(
+        ProblemType::BundleUnknown,
+        "this endpoint holds no lanes of the bundle",
+    )
+}
+
+fn elsewhere() -> Refusal {
+    Refusal::new(
+        ProblemType::TicketElsewhere,
+        "the lane is not at this ticket",
+    )
 }
 
 fn unreadable(error: &ReadError) -> Refusal {
     match error {
         ReadError::Cut => Refusal::new(ProblemType::Cut, "the message is cut short"),
-        ReadError::Protocol(error) => invalid(error.code(), "the message is not valid"),
+        ReadError::Head(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
+        ReadError::Content(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
     }
 }

@@ -3,16 +3,30 @@
 //! * [`open`]: starts it;
 //! * [`endpoint`]: the producer itself;
 //! * [`exchange_handler`]: what consumers' agents call;
-//! * [`bundles`]: which bundles are held;
+//! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
-//! * [`upstream`]: what serves the requests;
-//! * [`response_log`]: a lane's last response.
+//! * [`clock`]: by which calls begin or never do;
+//! * [`request`]: a request on its way to the API;
+//! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
+//!   the requests;
+//! * [`shared_question`]: whether there are new bundles;
+//! * [`response_log`]: a lane's last response;
+//! * `clone`: the demonstration of a theft, where that is built.
 
 mod bundles;
+mod clock;
+#[cfg(feature = "clone-demo")]
+pub mod clone;
+mod connections;
 pub mod endpoint;
 mod exchange;
 pub mod exchange_handler;
+pub mod gone;
+mod lane_table;
 pub mod open;
+mod request;
 mod response_log;
 mod serving;
+mod shared_question;
+mod streams;
 pub mod upstream;

@@ -4,13 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use armour_api::{Pair, Role};
 use parking_lot::RwLock;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
-use super::{bundles::Bundles, endpoint::ProducerEndpoint, upstream::Upstream};
+use super::{
+    bundles::Bundles, clock::ProducerClock, endpoint::ProducerEndpoint, upstream::Upstream,
+};
 use crate::{
     background::Background,
     control_plane::{reporter::Reporter, session::Session},
     gauges,
+    listening::DRAIN,
+    metrics::METRICS,
     options::Options,
     start_enclave::start_enclave,
     state::data_dir_lock::DataDirLock,
@@ -22,6 +29,7 @@ pub struct Opened {
     pub producer: Arc<ProducerEndpoint>,
     /// What goes on beside exchanges.
     pub background: Background,
+    _refresh: AbortOnDropHandle<()>,
     _data_dir_lock: DataDirLock,
 }
 
@@ -45,30 +53,45 @@ pub async fn open(
     // A producer may serve pairs of different policies: the strictest counts.
     let heartbeat = least(|pair| pair.policy.heartbeat_interval_ms, 5_000);
     let report = least(|pair| pair.policy.report_interval_ms, 200);
+    let clock = ProducerClock::new(enclave.hardening().await?.started_ms);
     let (reporter, dead) = Reporter::new(session.clone());
     gauges::observe(&session, &reporter);
+    METRICS.begin_tickets();
     let producer = Arc::new(ProducerEndpoint {
-        bundles: Bundles::new(session.clone(), enclave.clone()),
+        bundles: Arc::new(Bundles::new(session.clone(), enclave.clone())),
         session: session.clone(),
         enclave,
         reporter: reporter.clone(),
         upstream: RwLock::new(upstream),
         heartbeat,
+        clock,
+        running: TaskTracker::new(),
         closed: CancellationToken::new(),
     });
     let watcher = producer.clone();
     let background = Background::start(session, reporter, dead, watcher, move || report, child);
+    let bundles = producer.bundles.clone();
+    // An event may be missed; new bundles are asked for besides.
+    let refresh = tokio::spawn(async move {
+        loop {
+            bundles.refresh().await;
+            tokio::time::sleep(heartbeat).await;
+        }
+    });
     Ok(Opened {
         producer,
         background,
+        _refresh: AbortOnDropHandle::new(refresh),
         _data_dir_lock: lock,
     })
 }
 
 impl Opened {
-    /// Takes no more exchanges, reports what is still unreported, and ends.
+    /// Refuses new calls, lets those under way end, reports what is still unreported, gives
+    /// up every bundle, and ends.
     pub async fn drain(self) {
-        self.producer.closed.cancel();
+        self.producer.quiesce(DRAIN).await;
         self.background.report().await;
+        self.producer.leave().await;
     }
 }

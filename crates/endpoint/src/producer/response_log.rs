@@ -1,15 +1,16 @@
-//! The last response of a lane: kept whole up to a limit, so that a consumer
+//! The last response of a lane, sealed: kept whole up to a limit, so that a consumer
 //! that lost it gets the same bytes again; beyond it only passed through.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use armour_protocol::v2::proxy::MAX_SEGMENT;
 use bytes::Bytes;
 use futures::Stream;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::wire::message::HELD;
-
+/// So many bytes are kept: whatever is sent whole, and the latest part of all else.
+const HELD: usize = MAX_SEGMENT + 1024;
 /// How long a response waits for a reader before it is given up.
 const READER_WAIT: Duration = Duration::from_secs(30);
 
@@ -22,6 +23,8 @@ pub struct ResponseLog {
 
 #[derive(Default)]
 struct Inner {
+    /// The notice that its call has begun, once it has.
+    begun: Option<Bytes>,
     head: Option<Bytes>,
     /// Chunks from number `base` on; those before were let go.
     chunks: VecDeque<Bytes>,
@@ -40,6 +43,27 @@ enum End {
 }
 
 impl ResponseLog {
+    /// Its call has begun: the head comes when the API has answered. Until then readers get
+    /// this notice.
+    pub fn begun(&self, notice: Bytes) {
+        self.inner.lock().begun = Some(notice);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until its call has begun, or for the head.
+    pub async fn has_begun(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let inner = self.inner.lock();
+                if inner.begun.is_some() || inner.head.is_some() || inner.ended.is_some() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// Writes the response's head.
     pub fn head(&self, head: Bytes) {
         self.inner.lock().head = Some(head);
@@ -84,7 +108,7 @@ impl ResponseLog {
     }
 
     /// Waits for the head.
-    pub async fn has_head(&self) {
+    async fn has_head(&self) {
         loop {
             let changed = self.changed.notified();
             {
@@ -108,6 +132,14 @@ impl ResponseLog {
                 inner.reader
             };
             log.changed.notify_waiters();
+            log.has_begun().await;
+            let notice = {
+                let inner = log.inner.lock();
+                inner.begun.clone().filter(|_| inner.head.is_none())
+            };
+            if let Some(notice) = notice {
+                yield Ok(notice);
+            }
             log.has_head().await;
             let head = log.inner.lock().head.clone();
             match head {
@@ -194,6 +226,19 @@ mod tests {
         log.finish();
         assert_eq!(read_all(&log).await, Ok(8));
         assert_eq!(read_all(&log).await, Ok(8));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_call_that_has_begun_is_told_so() {
+        let log = Arc::new(ResponseLog::default());
+        log.begun(Bytes::from_static(b"begun"));
+        let mut waiting = Box::pin(log.read());
+        assert_eq!(waiting.next().await.unwrap().unwrap(), b"begun"[..]);
+        log.head(Bytes::from_static(b"head"));
+        log.finish();
+        assert_eq!(waiting.next().await.unwrap().unwrap(), b"head"[..]);
+        // Who comes after it needs no notice.
+        assert_eq!(read_all(&log).await, Ok(4));
     }
 
     #[tokio::test]

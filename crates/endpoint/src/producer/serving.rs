@@ -1,267 +1,306 @@
-//! What becomes of an accepted ticket: its request's body comes in, the upstream is called
-//! once, and the response is sealed into the lane's log.
+//! What becomes of an accepted call: it is begun in its time or never, and once; and its
+//! answer is sealed into the lane's log.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use armour_enclave::binding::LaneId;
+use armour_protocol::v2::{
+    body::Direction,
+    checkpoint::SignedCheckpoint,
+    error::ContentError,
+    message::{Request, Response as Answering, SignedReceipt},
+    mode::Reason,
+    proxy::{
+        Arrived, Begun, Conclusion, FirstContent, MAX_PIECE, Outgoing, Refused, Undecided,
+        WholeContent,
+    },
+    time::ProducerTime,
+};
 use armour_telemetry::trace;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response};
-use http_body::Frame;
-use http_body_util::{BodyStream, StreamBody};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use bytes::Bytes;
+use http::Response;
+use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
-use uuid::Uuid;
 
-use super::{endpoint::ProducerEndpoint, exchange::Exchange};
+use super::{
+    bundles::Held,
+    endpoint::ProducerEndpoint,
+    exchange::{Arrival, Exchange},
+    request::{self, Opened, RequestEnd},
+    upstream::Connected,
+};
 use crate::wire::{
-    bhttp::{self, Decoder, Piece},
-    message::{Ahead, BodySealer, Direction, HELD, MessageReader, ReadError, ahead, known, pump},
+    bhttp,
+    body::{Ahead, Rest, ahead, pump},
+    content::Content,
+    message::MessageReader,
     problem::refuse,
     problem_type::ProblemType,
+    stream::{Broken, PeerMark, StreamSender},
 };
 
-/// The opened content of a request: some, and what is still to come.
-struct Content {
-    first: Vec<u8>,
-    rest: Option<mpsc::Receiver<Result<Vec<u8>, ()>>>,
+/// How long a response may take to be complete so that it is sent whole.
+const WHOLE_WITHIN: Duration = Duration::from_millis(10);
+
+/// Whether the ledger has the ticket, where that is policy.
+pub enum Recorded {
+    /// It has, or need not.
+    Yes,
+    /// It cannot be asked.
+    No,
+    /// It has been asked.
+    Asked(Pin<Box<dyn Future<Output = bool> + Send>>),
 }
 
-impl Exchange {
-    /// Takes the request's body. A request up to [`HELD`] bytes is handed on
-    /// only once it is whole, so one that is cut can be sent again; a larger
-    /// one is handed on as it comes, and aborted if it is cut.
-    ///
-    /// # Errors
-    /// If the body is cut or not the consumer's; the exchange then still waits
-    /// for it.
-    pub async fn intake(
-        self: &Arc<Self>,
-        producer: &Arc<ProducerEndpoint>,
-        message: MessageReader,
-    ) -> Result<(), ReadError> {
-        let mut segments = message.open(&self.keyed, Direction::Request, self.consumer_key);
-        let mut first = Vec::new();
-        while let Some(content) = segments.next().await? {
-            first.extend_from_slice(&content);
-            if first.len() > HELD {
-                break;
-            }
-        }
-        // Of two connections that bring the same request one hands it on.
-        if self.started.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        if segments.is_done() {
-            let content = Content { first, rest: None };
-            tokio::spawn(run(producer.clone(), self.clone(), content));
-            return Ok(());
-        }
-        let (sender, rest) = mpsc::channel(2);
-        let content = Content {
-            first,
-            rest: Some(rest),
+/// An accepted call.
+pub struct Call {
+    pub producer: Arc<ProducerEndpoint>,
+    pub held: Arc<Held>,
+    pub exchange: Arc<Exchange>,
+    pub lane: LaneId,
+    pub begin_by: ProducerTime,
+}
+
+impl Call {
+    /// Serves it: refuses it, or begins it and seals its answer.
+    pub async fn serve(self, recorded: Recorded, arrival: oneshot::Receiver<Arrival>) {
+        let answered = match self.decide(recorded, arrival).await {
+            Err(None) => Err(Broken),
+            Err(Some(refused)) => self.refused(refused).await,
+            Ok((connected, request, rest)) => match request.begin(self.producer.clock.now()) {
+                Err(refused) => self.refused(refused).await,
+                Ok((begun, request)) => self.run(connected, begun, request, rest).await,
+            },
         };
-        tokio::spawn(run(producer.clone(), self.clone(), content));
-        loop {
-            let content = match segments.next().await {
-                Ok(Some(content)) => Ok(content),
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    tracing::debug!(%error, "a request's body is aborted");
-                    Err(())
-                }
-            };
-            let over = content.is_err();
-            if sender.send(content).await.is_err() || over {
-                return Ok(());
-            }
+        if answered.is_err() {
+            self.exchange.log.cut();
+            // Its consumer gives it up, too, and opens another.
+            let _ = self.producer.enclave.give_up(self.lane).await;
         }
     }
-}
 
-/// Calls the upstream and seals its response.
-async fn run(producer: Arc<ProducerEndpoint>, exchange: Arc<Exchange>, content: Content) {
-    let outcome = call(&producer, &exchange, content).await;
-    let mut content = BytesMut::new();
-    let ahead = match outcome {
-        Outcome::Empty => Ahead::Whole,
-        Outcome::Response(response) => {
-            let (mut parts, body) = response.into_parts();
-            bhttp::strip_hop_by_hop(&mut parts.headers);
-            bhttp::put_response(&parts, &mut content);
-            ahead(BodyStream::new(body), &mut content)
-        }
-    };
-    let digest = match ahead {
-        Ahead::Whole => known(&content),
-        Ahead::More(_) | Ahead::Broken => None,
-    };
-    let Ok(keyed) = producer.enclave.respond(exchange.lane, digest).await else {
-        // The bundle was erased meanwhile: nobody may learn the response.
-        exchange.log.cut();
-        return;
-    };
-    let mut sealer = BodySealer::new(&producer.enclave, &keyed, Direction::Response);
-    sealer.content().unsplit(content);
-    exchange.log.head(Bytes::from(keyed.head));
-    let (sink, mut source) = mpsc::channel(2);
-    let sealed = tokio::spawn(async move {
-        match ahead {
-            Ahead::Whole => {
-                let mut out = Vec::new();
-                if sealer.finish(&mut out).await.is_ok() {
-                    let _ = sink.send(out.into()).await;
-                }
-            }
-            Ahead::More(body) => pump(sealer, body, sink).await,
-            // The message stays cut short.
-            Ahead::Broken => {}
-        }
-    });
-    let mut whole = false;
-    while let Some(chunk) = source.recv().await {
-        whole = is_last(&chunk);
-        if !exchange.log.push(chunk).await {
-            whole = false;
-            break;
-        }
-    }
-    drop(source);
-    let _ = sealed.await;
-    if whole {
-        exchange.log.finish();
-    } else {
-        exchange.log.cut();
-    }
-}
-
-/// Whether the last segment of these is a message's last.
-fn is_last(mut chunk: &[u8]) -> bool {
-    use armour_protocol::segment::{HEADER_LEN, Header};
-    let mut last = false;
-    while let Some((header, rest)) = chunk.split_first_chunk::<HEADER_LEN>() {
-        let Ok(header) = Header::from_bytes(*header) else {
-            return false;
+    /// All that must hold before the call begins: the ledger has its ticket, its content
+    /// has been verified, and the API can be reached; all within its time.
+    async fn decide(
+        &self,
+        recorded: Recorded,
+        mut arrival: oneshot::Receiver<Arrival>,
+    ) -> Result<(Connected, Undecided, MessageReader), Option<Refused>> {
+        let late = self.producer.clock.past(self.begin_by);
+        tokio::pin!(late);
+        let recorded = match recorded {
+            Recorded::Yes => true,
+            Recorded::No => false,
+            Recorded::Asked(verdict) => tokio::select! {
+                recorded = verdict => recorded,
+                () = &mut late => false,
+            },
         };
-        last = header.last;
-        chunk = rest.get(header.len..).unwrap_or_default();
-    }
-    last
-}
-
-/// What came of a request.
-enum Outcome {
-    /// An empty exchange, or a request that was aborted.
-    Empty,
-    /// A response, of the upstream or of this agent.
-    Response(Response<Body>),
-}
-
-async fn call(producer: &ProducerEndpoint, exchange: &Exchange, content: Content) -> Outcome {
-    let Content { first, mut rest } = content;
-    let mut decoder = Decoder::default();
-    decoder.push(&first);
-    drop(first);
-    if decoder.is_blank() && rest.is_none() {
-        return Outcome::Empty;
-    }
-    let malformed = || Outcome::Response(refuse(ProblemType::BinaryHttp, "malformed request"));
-    if exchange.ticket.ticket.n == 0 {
-        return Outcome::Response(refuse(
-            ProblemType::Opening,
-            "a lane's opening exchange must be empty",
-        ));
-    }
-    // The head fits into what is read before a request is handed on.
-    let Ok(Some(Piece::Request(head))) = decoder.piece() else {
-        return malformed();
-    };
-    // The upstream's time begins once it has the whole request.
-    let sent = CancellationToken::new();
-    let guard = sent.clone().drop_guard();
-    let body = if rest.is_some() {
-        let (sender, receiver) = mpsc::channel(2);
-        tokio::spawn(async move {
-            feed(decoder, rest.take(), sender).await;
-            drop(guard);
-        });
-        Body::new(StreamBody::new(ReceiverStream::new(receiver)))
-    } else {
-        match whole_body(&mut decoder) {
-            Some((content, trailers)) if trailers.is_empty() => Body::from(content),
-            Some((content, trailers)) => {
-                let frames = [
-                    Ok::<_, std::io::Error>(Frame::data(content)),
-                    Ok(Frame::trailers(trailers)),
-                ];
-                Body::new(StreamBody::new(futures::stream::iter(frames)))
-            }
-            None => return malformed(),
+        if !recorded {
+            return Err(self.refuse(Reason::LEDGER, arrival));
         }
-    };
-    let span = tracing::info_span!(
-        "armour.serve",
-        otel.kind = "server",
-        http.request.method = %head.method(),
-        armour.bundle = %Uuid::from_bytes(exchange.ticket.ticket.bundle),
-        armour.lane = exchange.ticket.ticket.lane,
-    );
-    trace::adopt(&span, head.headers());
-    // It has been reported already or waits to be; only now it is known whose trace it is of.
-    producer.reporter.trace(&exchange.ticket, &span);
-    let upstream = producer.upstream();
-    let served = upstream.serve(&producer.session, head.map(|()| body), sent);
-    Outcome::Response(served.instrument(span).await)
-}
-
-fn whole_body(decoder: &mut Decoder) -> Option<(Bytes, HeaderMap)> {
-    let mut content = BytesMut::new();
-    let mut trailers = HeaderMap::new();
-    while let Ok(Some(piece)) = decoder.piece() {
-        match piece {
-            Piece::Content(bytes) if content.is_empty() => content = bytes.into(),
-            Piece::Content(bytes) => content.extend_from_slice(&bytes),
-            Piece::End(found) => trailers = found,
-            Piece::Request(_) | Piece::Response(_) => return None,
+        let arrived = tokio::select! {
+            biased;
+            arrived = &mut arrival => arrived.ok(),
+            () = &mut late => None,
+        };
+        let Some(Arrival { request, rest }) = arrived else {
+            return Err(self.refuse(Reason::LATE, arrival));
+        };
+        if self.producer.closed.is_cancelled() {
+            return Err(Some(request.refuse(Reason::STOPPING)));
         }
-    }
-    decoder.is_done().then(|| (content.freeze(), trailers))
-}
-
-type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
-
-/// Decodes a request's content as it comes.
-async fn feed(
-    mut decoder: Decoder,
-    rest: Option<mpsc::Receiver<Result<Vec<u8>, ()>>>,
-    sender: mpsc::Sender<BodyFrame>,
-) {
-    let broken = || Err(std::io::Error::other("the request was cut short"));
-    let Some(mut rest) = rest else { return };
-    loop {
-        loop {
-            let frame = match decoder.piece() {
-                Ok(Some(Piece::Content(bytes))) => Ok(Frame::data(bytes)),
-                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
-                Ok(Some(Piece::End(trailers))) => Ok(Frame::trailers(trailers)),
-                Ok(None) => break,
-                Ok(Some(_)) | Err(_) => broken(),
-            };
-            let over = frame.is_err();
-            if sender.send(frame).await.is_err() || over {
-                return;
-            }
-        }
-        match rest.recv().await {
-            Some(Ok(content)) => decoder.push(&content),
-            None if decoder.is_done() => return,
-            Some(Err(())) | None => {
-                let _ = sender.send(broken()).await;
-                return;
+        let upstream = self.producer.upstream();
+        let connected = tokio::select! {
+            connected = upstream.connect() => connected,
+            () = &mut late => return Err(Some(request.refuse(Reason::LATE))),
+        };
+        match connected {
+            Ok(connected) => Ok((connected, request, rest)),
+            Err(error) => {
+                let error = format!("the upstream is out of reach: {error:#}");
+                tracing::warn!("{error}");
+                self.producer.session.note(error);
+                Err(Some(request.refuse(Reason::API)))
             }
         }
     }
+
+    /// Decides that the call never begins, whether its content has come or not.
+    fn refuse(&self, reason: Reason, mut arrival: oneshot::Receiver<Arrival>) -> Option<Refused> {
+        // What has come was put there under the lock that this takes.
+        let awaited = self.exchange.refuse(reason);
+        awaited.or_else(|| Some(arrival.try_recv().ok()?.request.refuse(reason)))
+    }
+
+    /// Calls the API and seals its answer.
+    async fn run(
+        &self,
+        connected: Connected,
+        begun: Begun,
+        request: Arrived<Request>,
+        rest: MessageReader,
+    ) -> Result<(), Broken> {
+        let notice = self.held.gate.begun(&self.exchange.ticket);
+        self.exchange.log.begun(notice.into());
+        let peer = PeerMark::default();
+        let Opened { request, sent, end } = request::open(request, rest, &peer);
+        let Some(request) = request else {
+            let refusal = refuse(ProblemType::BinaryHttp, "malformed request");
+            return self.answer(begun, refusal, end, peer).await;
+        };
+        let span = tracing::info_span!(
+            "armour.serve",
+            otel.kind = "server",
+            http.request.method = %request.method(),
+            armour.bundle = %self.held.id,
+            armour.lane = self.lane.lane,
+        );
+        trace::adopt(&span, request.headers());
+        let begin_by = self.producer.clock.begin_by(self.begin_by);
+        let served = connected.serve(&self.producer.session, request, sent, begin_by);
+        match served.instrument(span).await {
+            Ok(response) => self.answer(begun, response, end, peer).await,
+            Err(reason) => self.bare(begun.abort(reason)).await,
+        }
+    }
+
+    async fn answer(
+        &self,
+        begun: Begun,
+        response: Response<Body>,
+        end: Option<RequestEnd>,
+        peer: PeerMark,
+    ) -> Result<(), Broken> {
+        let (mut parts, body) = response.into_parts();
+        bhttp::strip_hop_by_hop(&mut parts.headers);
+        let mut content = Content::default();
+        bhttp::put_response(&parts, &mut content);
+        match ahead(body, content, Some(WHOLE_WITHIN)).await {
+            Ahead::Broken => self.bare(begun.abort(Reason::API)).await,
+            Ahead::Whole(content) => self.whole(begun, &content, end).await,
+            Ahead::More(content, rest) => self.stream(begun, content, rest, end, peer).await,
+        }
+    }
+
+    async fn whole(
+        &self,
+        begun: Begun,
+        content: &Content,
+        end: Option<RequestEnd>,
+    ) -> Result<(), Broken> {
+        let (kind, padding) = self.held.form.of_whole(content.len());
+        let whole = WholeContent::new(content.as_slice(), kind, padding).map_err(cannot)?;
+        let (mut out, outgoing) = self.conclude(begun.answer(whole.claim())).await?;
+        whole
+            .seal(outgoing.ok_or(Broken)?, &mut out)
+            .map_err(cannot)?;
+        self.exchange.log.head(out.into());
+        self.exchange.log.finish();
+        match end {
+            None => Ok(()),
+            Some(end) => self.finish(Some(end.await.map_err(|_| Broken)?)).await,
+        }
+    }
+
+    async fn stream(
+        &self,
+        begun: Begun,
+        mut content: Content,
+        rest: Rest,
+        mut end: Option<RequestEnd>,
+        peer: PeerMark,
+    ) -> Result<(), Broken> {
+        let first = content.split_to(MAX_PIECE);
+        let (kind, padding) = self.held.form.of_stream();
+        let first = FirstContent::new(first.as_slice(), kind, padding).map_err(cannot)?;
+        let (mut out, outgoing) = self.conclude(begun.answer(first.claim())).await?;
+        let writer = first
+            .seal(outgoing.ok_or(Broken)?, &mut out)
+            .map_err(cannot)?;
+        let log = &self.exchange.log;
+        log.head(out.into());
+        let enclave = self.producer.enclave.clone();
+        let sender = StreamSender::new(writer, enclave, self.lane, peer, content);
+        let (sink, mut source) = mpsc::channel(2);
+        let forward = async {
+            while let Some(chunk) = source.recv().await {
+                if !log.push(chunk).await {
+                    break;
+                }
+            }
+            source.close();
+        };
+        let pumped = async move { pump(sender, rest, &sink).await };
+        let (last, ()) = tokio::join!(pumped, forward);
+        let last: Bytes = last?;
+        // The lane's next ticket may come as soon as the last bytes are sent.
+        let ended = match &mut end {
+            None => Some(None),
+            Some(end) => end.try_recv().ok().map(Some),
+        };
+        let finished = ended.is_some();
+        if let Some(ended) = ended {
+            self.finish(ended).await?;
+        }
+        log.push(last).await;
+        log.finish();
+        match end.filter(|_| !finished) {
+            None => Ok(()),
+            Some(end) => self.finish(Some(end.await.map_err(|_| Broken)?)).await,
+        }
+    }
+
+    async fn refused(&self, refused: Refused) -> Result<(), Broken> {
+        let (reason, lane) = (refused.reason().as_u8(), self.lane.lane);
+        tracing::debug!(reason, lane, "a call is refused");
+        self.bare(refused.conclude()).await
+    }
+
+    /// A receipt without content. It ends both directions.
+    async fn bare(&self, conclusion: Conclusion) -> Result<(), Broken> {
+        let (out, _) = self.conclude(conclusion).await?;
+        self.exchange.log.head(out.into());
+        self.exchange.log.finish();
+        Ok(())
+    }
+
+    /// Has the call's one receipt made. Its frame, and what seals the content that goes
+    /// with it.
+    async fn conclude(
+        &self,
+        conclusion: Conclusion,
+    ) -> Result<(Vec<u8>, Option<Outgoing<Answering>>), Broken> {
+        let conclusion = conclusion.to_bytes();
+        let concluded = self.producer.enclave.conclude(self.lane, conclusion).await;
+        // The bundle may have been erased meanwhile: nobody may learn the response.
+        let concluded = concluded.map_err(|error| {
+            tracing::warn!(%error, lane = self.lane.lane, "a call cannot be concluded");
+            Broken
+        })?;
+        if let Ok(receipt) = SignedReceipt::from_bytes(&concluded.head) {
+            let (reporter, context) = (&self.producer.reporter, &self.held.context);
+            reporter.add(context, receipt.evidence());
+        }
+        let outgoing = concluded.outgoing.as_deref();
+        let outgoing = outgoing.map(|bytes| Outgoing::from_bytes(bytes));
+        let frame = self.held.gate.frame(Direction::Response, &concluded.head);
+        Ok((frame, outgoing.transpose().map_err(|_| Broken)?))
+    }
+
+    /// Both directions have ended; the lane may take its next ticket.
+    async fn finish(&self, last: Option<SignedCheckpoint>) -> Result<(), Broken> {
+        let last = last.map(|last| last.to_bytes());
+        let finished = self.producer.enclave.finish(self.lane, last).await;
+        finished.map_err(|error| {
+            tracing::warn!(%error, lane = self.lane.lane, "a stream is not final");
+            Broken
+        })
+    }
+}
+
+fn cannot(error: ContentError) -> Broken {
+    tracing::error!(%error, "a response cannot be sealed");
+    Broken
 }

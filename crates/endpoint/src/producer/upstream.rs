@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
@@ -14,11 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::{Instrument, Span, field};
 
+use super::{
+    clock::BeginBy,
+    connections::{Connection, Connections, Unanswered},
+};
 use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
-        http_client::{HttpClient, HttpVersion, Trust},
+        http_client::{HttpVersion, Trust},
         problem::refuse,
         problem_type::ProblemType,
     },
@@ -36,12 +41,19 @@ pub enum Upstream {
     Here(Inner),
 }
 
+/// An upstream that can be reached: a request may begin.
+pub enum Connected {
+    /// By this connection.
+    Server(Arc<Server>, Connection),
+    /// Here.
+    Here(Inner),
+}
+
 /// A server and how it is called.
 pub struct Server {
-    http: HttpClient,
+    connections: Arc<Connections>,
     base: String,
     host: HeaderValue,
-    version: HttpVersion,
     /// From the request's last byte to the response's head.
     timeout: Duration,
 }
@@ -65,23 +77,43 @@ impl Server {
             false => HttpVersion::Negotiated,
         };
         Ok(Self {
-            http: trust.client(version),
             host: HeaderValue::from_str(authority).context("--upstream")?,
+            connections: Connections::new(trust, version, uri),
             base,
-            version,
             timeout,
         })
     }
 }
 
 impl Upstream {
-    /// Has a request served, once. `sent` is cancelled once all of it is known.
+    /// Reaches the upstream, without a byte of a request.
+    ///
+    /// # Errors
+    /// If it is out of reach.
+    pub async fn connect(&self) -> anyhow::Result<Connected> {
+        Ok(match self {
+            Self::Server(server) => {
+                let connection = server.connections.get().await?;
+                Connected::Server(server.clone(), connection)
+            }
+            Self::Here(service) => Connected::Here(service.clone()),
+        })
+    }
+}
+
+impl Connected {
+    /// Has a request served, once, and begun by then or never. `sent` is cancelled once all of
+    /// it is known.
+    ///
+    /// # Errors
+    /// The reason why there is no answer; how far the request ran is unknown.
     pub async fn serve(
-        &self,
+        self,
         session: &Session,
         request: Request<Body>,
         sent: CancellationToken,
-    ) -> Response<Body> {
+        begin_by: BeginBy,
+    ) -> Result<Response<Body>, Reason> {
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",
@@ -90,77 +122,78 @@ impl Upstream {
         );
         let since = Instant::now();
         let response = match self {
-            Self::Server(server) => {
+            Self::Server(server, connection) => {
                 server
-                    .call(session, request, sent)
+                    .call(connection, session, request, sent, begin_by)
                     .instrument(span.clone())
-                    .await
+                    .await?
             }
             Self::Here(service) => {
-                let Ok(response) = service
-                    .clone()
-                    .oneshot(request)
-                    .instrument(span.clone())
-                    .await;
+                let Ok(response) = service.oneshot(request).instrument(span.clone()).await;
                 response
             }
         };
         METRICS.upstream(since.elapsed());
         span.record("http.response.status_code", response.status().as_u16());
-        response
+        Ok(response)
     }
 }
 
 impl Server {
     async fn call(
         &self,
+        connection: Connection,
         session: &Session,
         request: Request<Body>,
         sent: CancellationToken,
-    ) -> Response<Body> {
+        begin_by: BeginBy,
+    ) -> Result<Response<Body>, Reason> {
         let (mut parts, body) = request.into_parts();
         let target = parts
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
         let Ok(uri) = format!("{}{target}", self.base).parse::<Uri>() else {
-            return refuse(ProblemType::Target, "malformed target");
+            return Ok(refuse(ProblemType::Target, "malformed target"));
         };
         if let Some(asked) = parts.headers.insert(header::HOST, self.host.clone()) {
             parts.headers.insert("x-forwarded-host", asked);
         }
-        if self.version == HttpVersion::Http2 {
+        if connection.is_http2() {
             parts.headers.remove(header::HOST);
         } else if parts.headers.contains_key(header::TE) && uri.scheme() == Some(&Scheme::HTTP) {
             // In HTTP/1.1, which this is for certain, it has to be said that it is of this
             // connection (RFC 9110, section 10.1.4); in HTTP/2 it would be taken away by that.
-            let connection = HeaderValue::from_static("te");
-            parts.headers.insert(header::CONNECTION, connection);
+            let value = HeaderValue::from_static("te");
+            parts.headers.insert(header::CONNECTION, value);
         }
         trace::inject(&Span::current(), &mut parts.headers);
         parts.uri = uri;
+        let request = Request::from_parts(parts, body);
         let answer = tokio::select! {
-            answer = self.http.request(Request::from_parts(parts, body)) => Some(answer),
+            answer = self.connections.send(connection, request, begin_by) => answer,
             () = async {
                 sent.cancelled().await;
                 tokio::time::sleep(self.timeout).await;
-            } => None,
-        };
-        match answer {
-            Some(Ok(response)) => response.map(Body::new),
-            Some(Err(error)) => {
-                let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::warn!(error, "the upstream failed");
-                session.note(format!("the upstream failed: {error}"));
-                refuse(
-                    ProblemType::Upstream,
-                    "the upstream could not be reached or broke off",
-                )
+            } => {
+                tracing::warn!("the upstream did not answer in time");
+                return Err(Reason::TIMEOUT);
             }
-            None => refuse(
-                ProblemType::UpstreamTimeout,
-                "the upstream did not answer in time",
-            ),
-        }
+        };
+        answer.map_err(|unanswered| {
+            let Unanswered::Broken(error) = unanswered else {
+                tracing::warn!("the upstream could not be reached again in the call's time");
+                return Reason::LATE;
+            };
+            // A body that breaks is its sender's doing.
+            let reason = match error.is_user() {
+                true => Reason::CALLER,
+                false => Reason::API,
+            };
+            let error = format!("the upstream failed: {:#}", anyhow::Error::new(error));
+            tracing::warn!("{error}");
+            session.note(error);
+            reason
+        })
     }
 }

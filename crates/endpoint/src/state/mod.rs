@@ -1,4 +1,7 @@
 //! What an endpoint keeps in its data folder.
 
 pub mod data_dir_lock;
-pub mod issuance_counter;
+pub mod draws;
+pub mod known_peers;
+pub mod public_keys;
+pub mod start_record;

@@ -1,11 +1,13 @@
 //! Binary HTTP (RFC 9292), indeterminate-length form, written and read piece by
 //! piece so that a body of any length passes in bounded memory.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use thiserror::Error;
+
+use super::content::Content;
 
 /// Most bytes of a head or of trailers.
 pub const MAX_FIELDS: usize = 64 * 1024;
@@ -51,7 +53,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Writes a request's control data and fields. `Host` becomes the authority.
-pub fn put_request(parts: &http::request::Parts, out: &mut BytesMut) {
+pub fn put_request(parts: &http::request::Parts, out: &mut Content) {
     put_varint(REQUEST, out);
     put_bytes(parts.method.as_str().as_bytes(), out);
     put_bytes(b"http", out);
@@ -70,26 +72,26 @@ pub fn put_request(parts: &http::request::Parts, out: &mut BytesMut) {
 }
 
 /// Writes a response's control data and fields.
-pub fn put_response(parts: &http::response::Parts, out: &mut BytesMut) {
+pub fn put_response(parts: &http::response::Parts, out: &mut Content) {
     put_varint(RESPONSE, out);
     put_varint(parts.status.as_u16().into(), out);
     put_fields(&parts.headers, out);
 }
 
 /// Writes a piece of content; nothing for an empty one, which would end it.
-pub fn put_content(content: &[u8], out: &mut BytesMut) {
+pub fn put_content(content: &[u8], out: &mut Content) {
     if !content.is_empty() {
         put_bytes(content, out);
     }
 }
 
 /// Ends the content and writes trailers.
-pub fn put_end(trailers: &HeaderMap, out: &mut BytesMut) {
+pub fn put_end(trailers: &HeaderMap, out: &mut Content) {
     put_varint(0, out);
     put_fields(trailers, out);
 }
 
-fn put_fields(headers: &HeaderMap, out: &mut BytesMut) {
+fn put_fields(headers: &HeaderMap, out: &mut Content) {
     for (name, value) in headers {
         if name != header::HOST && !HOP_BY_HOP.contains(name) {
             put_bytes(name.as_str().as_bytes(), out);
@@ -99,18 +101,18 @@ fn put_fields(headers: &HeaderMap, out: &mut BytesMut) {
     put_varint(0, out);
 }
 
-fn put_bytes(bytes: &[u8], out: &mut BytesMut) {
+fn put_bytes(bytes: &[u8], out: &mut Content) {
     put_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
+    out.extend(bytes);
 }
 
 /// A variable-length integer of QUIC (RFC 9000, section 16).
-fn put_varint(value: u64, out: &mut BytesMut) {
+fn put_varint(value: u64, out: &mut Content) {
     match value {
         0..=0x3f => out.put_u8(value as u8),
-        0x40..=0x3fff => out.put_u16(value as u16 | 0x4000),
-        0x4000..=0x3fff_ffff => out.put_u32(value as u32 | 0x8000_0000),
-        _ => out.put_u64(value | 0xc000_0000_0000_0000),
+        0x40..=0x3fff => out.extend(&(value as u16 | 0x4000).to_be_bytes()),
+        0x4000..=0x3fff_ffff => out.extend(&(value as u32 | 0x8000_0000).to_be_bytes()),
+        _ => out.extend(&(value | 0xc000_0000_0000_0000).to_be_bytes()),
     }
 }
 
@@ -127,10 +129,9 @@ pub enum Piece {
     End(HeaderMap),
 }
 
-/// Reads a message from bytes as they come.
-#[derive(Debug)]
+/// Reads a message from bytes as they come. What it holds is wiped with it.
 pub struct Decoder {
-    buffer: BytesMut,
+    buffer: Content,
     state: State,
 }
 
@@ -146,7 +147,7 @@ enum State {
 impl Default for Decoder {
     fn default() -> Self {
         Self {
-            buffer: BytesMut::new(),
+            buffer: Content::default(),
             state: State::Head,
         }
     }
@@ -155,12 +156,7 @@ impl Default for Decoder {
 impl Decoder {
     /// Takes more bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// Whether nothing was ever pushed: an empty exchange.
-    pub fn is_blank(&self) -> bool {
-        matches!(self.state, State::Head) && self.buffer.is_empty()
+        self.buffer.extend(bytes);
     }
 
     /// The next piece, if its bytes have come.
@@ -178,7 +174,7 @@ impl Decoder {
                     return Ok(Some(piece));
                 }
                 State::ChunkLength => {
-                    let mut cursor = Cursor(&self.buffer);
+                    let mut cursor = Cursor(self.buffer.as_slice());
                     let Some(length) = cursor.varint() else {
                         return Ok(None);
                     };
@@ -200,7 +196,9 @@ impl Decoder {
                         0 => State::ChunkLength,
                         left => State::Chunk(left),
                     };
-                    return Ok(Some(Piece::Content(self.buffer.split_to(here).freeze())));
+                    return Ok(Some(Piece::Content(
+                        self.buffer.split_to(here).into_bytes(),
+                    )));
                 }
                 State::Trailers => {
                     let Some(trailers) = self.whole(read_fields)? else {
@@ -210,7 +208,7 @@ impl Decoder {
                     return Ok(Some(Piece::End(trailers)));
                 }
                 // Padding is zeros (RFC 9292, section 3.8).
-                State::Done if self.buffer.iter().all(|byte| *byte == 0) => {
+                State::Done if self.buffer.as_slice().iter().all(|byte| *byte == 0) => {
                     self.buffer.clear();
                     return Ok(None);
                 }
@@ -229,7 +227,7 @@ impl Decoder {
         &mut self,
         read: impl Fn(&mut Cursor<'_>) -> Result<Option<T>, Malformed>,
     ) -> Result<Option<T>, Malformed> {
-        let mut cursor = Cursor(&self.buffer);
+        let mut cursor = Cursor(self.buffer.as_slice());
         match read(&mut cursor)? {
             Some(found) => {
                 let left = cursor.0.len();
@@ -346,7 +344,7 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Result<Option<HeaderMap>, Malformed> 
 mod tests {
     use super::*;
 
-    fn request() -> BytesMut {
+    fn request() -> Content {
         let (parts, ()) = Request::builder()
             .method("POST")
             .uri("/a/b?c=d")
@@ -356,7 +354,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        let mut out = BytesMut::new();
+        let mut out = Content::default();
         put_request(&parts, &mut out);
         put_content(&[7; 100_000], &mut out);
         put_content(b"", &mut out);
@@ -371,7 +369,7 @@ mod tests {
     #[test]
     fn bhttp_crate_reads_our_request() {
         let message =
-            bhttp::Message::read_bhttp(&mut std::io::Cursor::new(&request()[..])).unwrap();
+            bhttp::Message::read_bhttp(&mut std::io::Cursor::new(request().as_slice())).unwrap();
         assert_eq!(message.control().method(), Some(&b"POST"[..]));
         assert_eq!(message.control().authority(), Some(&b"shop.example"[..]));
         assert_eq!(message.control().path(), Some(&b"/a/b?c=d"[..]));
@@ -413,9 +411,8 @@ mod tests {
     #[test]
     fn byte_by_byte_is_the_same() {
         let mut decoder = Decoder::default();
-        assert!(decoder.is_blank());
         let (mut content, mut heads) = (0, 0);
-        for byte in &request() {
+        for byte in request().as_slice() {
             decoder.push(&[*byte]);
             while let Some(piece) = decoder.piece().unwrap() {
                 match piece {

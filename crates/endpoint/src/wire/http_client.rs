@@ -55,8 +55,8 @@ impl Trust {
         Ok(Self(Arc::new(config)))
     }
 
-    /// A client with a pool of its own.
-    pub fn client(&self, version: HttpVersion) -> HttpClient {
+    /// What connects, under TLS where the address says so.
+    pub fn connector(&self, version: HttpVersion) -> HttpsConnector<HttpConnector> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -67,15 +67,19 @@ impl Trust {
         let tls = HttpsConnectorBuilder::new()
             .with_tls_config(self.0.as_ref().clone())
             .https_or_http();
-        let connector = match version {
+        match version {
             HttpVersion::Http1 => tls.enable_http1().wrap_connector(connector),
             HttpVersion::Negotiated => tls.enable_all_versions().wrap_connector(connector),
             HttpVersion::Http2 => tls.enable_http2().wrap_connector(connector),
-        };
+        }
+    }
+
+    /// A client with a pool of its own.
+    pub fn client(&self, version: HttpVersion) -> HttpClient {
         Client::builder(TokioExecutor::new())
             .http2_only(version == HttpVersion::Http2)
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_timer(TokioTimer::new())
-            .build(connector)
+            .build(self.connector(version))
     }
 }

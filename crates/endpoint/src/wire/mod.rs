@@ -1,12 +1,18 @@
 //! What goes between agents, applications and upstreams.
 //!
-//! * [`message`]: a head, then sealed segments;
+//! * [`message`]: frames and segments, as they are read;
+//! * [`body`] and [`stream`]: content on its way out, whole or as it comes;
+//! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
 //! * [`http_client`]: HTTP to the next hop.
 
 pub mod bhttp;
+pub mod body;
+pub mod content;
 pub mod http_client;
 pub mod message;
 pub mod problem;
 pub mod problem_type;
+pub mod stream;
+pub mod whole_body;

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
+use serde::Serialize;
 
 use super::problem_type::ProblemType;
 
@@ -16,6 +17,18 @@ pub struct Refusal {
     pub problem: ProblemType,
     /// What was wrong with this request.
     pub detail: String,
+    /// Whether the request ran; none where none was to be made.
+    pub ran: Option<Ran>,
+}
+
+/// Whether the API has seen a request that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ran {
+    /// It has not and will not.
+    No,
+    /// It may or may not have.
+    Unknown,
 }
 
 impl Refusal {
@@ -24,6 +37,16 @@ impl Refusal {
         Self {
             problem,
             detail: detail.into(),
+            ran: None,
+        }
+    }
+
+    /// The same, with the word whether the request ran.
+    #[must_use]
+    pub fn ran(self, ran: Ran) -> Self {
+        Self {
+            ran: Some(ran),
+            ..self
         }
     }
 
@@ -46,17 +69,49 @@ pub fn refuse(problem: ProblemType, detail: &'static str) -> Response {
     Refusal::new(problem, detail).into_response()
 }
 
+/// The document: RFC 9457's members, and one of ours.
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ran: Option<Ran>,
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.problem.status();
-        let problem = Problem::new(self.problem.name(), status.as_u16(), self.detail);
-        let mut response =
-            Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
+        let document = Document {
+            problem: Problem::new(self.problem.name(), status.as_u16(), self.detail),
+            ran: self.ran,
+        };
+        let document = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::from(document));
         *response.status_mut() = status;
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static(Problem::MEDIA_TYPE),
         );
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_document_says_whether_the_request_ran() {
+        let refusal = Refusal::new(ProblemType::OutcomeUnknown, "no answer").ran(Ran::Unknown);
+        let response = refusal.into_response();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["ran"], "unknown");
+        assert_eq!(document["type"], "urn:armour:problem:outcome-unknown");
+        let without = refuse(ProblemType::NotFound, "nothing here");
+        let body = without.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("ran"));
     }
 }

@@ -1,51 +1,55 @@
 //! The kinds of problems that an endpoint answers with.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use strum::{EnumIter, IntoStaticStr};
 
 /// The kind of a refusal. Its `type` is `urn:armour:problem:` and its name in kebab case;
 /// neither changes. `docs/agent.md` lists them.
-#[derive(Debug, Clone, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ProblemType {
-    /// The request was cut short on its way, and the producer has aborted it.
+    /// The request was begun and broke off.
     Aborted,
-    /// There is no such lane.
-    Address,
     /// What is sealed is not a request in Binary HTTP.
     BinaryHttp,
     /// The caller's body was cut short.
     Body,
-    /// The bundle was disconnected.
-    BundleDisconnected,
-    /// The bundle was superseded.
-    BundleSuperseded,
     /// The endpoint holds no lanes of the bundle.
     BundleUnknown,
-    /// The control plane cannot be asked about the bundle now.
-    ControlPlane,
+    /// The producer has as much to do as it can.
+    Busy,
     /// The message is cut short.
     Cut,
     /// The pair has no bundle: it is disconnected, or none came in time.
     Disconnected,
     /// The request's target and header fields are too large.
     FieldsTooLarge,
+    /// The message comes from nobody who holds the bundle.
+    Gate,
     /// The message's head took too long.
     HeadTimeout,
     /// Every lane is busy.
     LanesBusy,
+    /// The request did not reach the API in its time, and never will.
+    Late,
     /// The control plane has been out of reach for longer than the pair's lease.
     LeaseExpired,
+    /// The message is not valid.
+    Malformed,
     /// Only protected exchanges are served here.
     NotFound,
-    /// The ledger does not take the ticket.
+    /// The ledger could not be asked, or does not take the ticket.
     NotRecorded,
-    /// A lane's opening exchange has to be empty.
-    Opening,
-    /// The exchange could not be concluded: the request may or may not have been served.
+    /// No answer came: the request may or may not have been served.
     OutcomeUnknown,
+    /// The producer's policy forbids the request.
+    Policy,
+    /// The producer is stopping.
+    ProducerStopping,
+    /// The producer could not be reached at all.
+    ProducerUnreachable,
+    /// The producer refused the request for another reason.
+    Refused,
     /// The agent is stopping.
     Stopping,
     /// The request's target cannot be read.
@@ -54,57 +58,50 @@ pub enum ProblemType {
     TicketConflict,
     /// The lane is not at this ticket.
     TicketElsewhere,
+    /// The request or its response is too large.
+    TooLarge,
     /// Protocol upgrades cannot be protected.
     Upgrade,
     /// The upstream could not be reached, or broke off.
     Upstream,
     /// The upstream did not answer in time.
     UpstreamTimeout,
-    /// The message is not valid: an error of the protocol, by its code.
-    #[strum(disabled)]
-    Protocol(Cow<'static, str>),
 }
 
 impl ProblemType {
     /// Its name, as in `type`.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Protocol(code) => code,
-            named => named.into(),
-        }
-    }
-
-    /// Its name, to be kept.
-    pub fn into_name(self) -> Cow<'static, str> {
-        match self {
-            Self::Protocol(code) => code,
-            named => Cow::Borrowed(named.into()),
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The status that it comes with.
-    pub fn status(&self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
-            Self::Address
-            | Self::BinaryHttp
+            Self::BinaryHttp
             | Self::Body
             | Self::Cut
             | Self::HeadTimeout
-            | Self::Opening
-            | Self::Protocol(_)
+            | Self::Malformed
             | Self::Target => StatusCode::BAD_REQUEST,
-            Self::BundleDisconnected | Self::BundleSuperseded => StatusCode::FORBIDDEN,
+            Self::Gate | Self::Policy => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TicketConflict | Self::TicketElsewhere => StatusCode::CONFLICT,
             Self::BundleUnknown => StatusCode::GONE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::FieldsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
-            Self::Aborted | Self::OutcomeUnknown | Self::Upstream => StatusCode::BAD_GATEWAY,
-            Self::ControlPlane
+            Self::Aborted
+            | Self::OutcomeUnknown
+            | Self::ProducerUnreachable
+            | Self::Refused
+            | Self::Upstream => StatusCode::BAD_GATEWAY,
+            Self::Busy
             | Self::Disconnected
             | Self::LanesBusy
+            | Self::Late
             | Self::LeaseExpired
             | Self::NotRecorded
+            | Self::ProducerStopping
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }

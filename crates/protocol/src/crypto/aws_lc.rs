@@ -11,6 +11,7 @@ use curve25519_dalek::constants::EIGHT_TORSION;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
+use super::TAG_LEN;
 use crate::{Error, Result};
 
 pub(super) const NAME: &str = "AWS-LC";
@@ -82,21 +83,23 @@ impl Cipher {
         Ok(())
     }
 
-    /// Opens what the buffer holds and cuts the tag off.
+    /// Opens what was sealed, into a place of the content's length. What lies there if that
+    /// fails is not to be read.
     pub(crate) fn open(
         &self,
         nonce: &[u8; 12],
         associated: &[u8],
-        buffer: &mut Vec<u8>,
+        sealed: &[u8],
+        opened: &mut [u8],
     ) -> Result<()> {
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let content = self
-            .0
-            .open_in_place(nonce, Aad::from(associated), buffer)
-            .map_err(|_| Error::Seal)?;
-        let length = content.len();
-        buffer.truncate(length);
-        Ok(())
+        let (content, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(Error::Seal)?;
+        if content.len() != opened.len() {
+            return Err(Error::Seal);
+        }
+        self.0
+            .open_separate_gather(nonce, Aad::from(associated), content, tag, opened)
+            .map_err(|_| Error::Seal)
     }
 }
 

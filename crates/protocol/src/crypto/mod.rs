@@ -20,6 +20,9 @@ pub(crate) use backend::{Cipher, X25519Secret};
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
+/// Bytes of either AEAD's tag.
+pub(crate) const TAG_LEN: usize = 16;
+
 /// Whose primitives these are.
 pub const BACKEND: &str = backend::NAME;
 
@@ -88,10 +91,17 @@ mod tests {
                 let mut other = text.clone();
                 b.seal(&nonce, &aad, &mut other, 0).unwrap();
                 prop_assert_eq!(&sealed, &other);
-                b.open(&nonce, &aad, &mut sealed).unwrap();
-                prop_assert_eq!(&sealed, &text);
+                let mut opened = vec![0; text.len()];
+                b.open(&nonce, &aad, &sealed, &mut opened).unwrap();
+                prop_assert_eq!(&opened, &text);
+                opened.fill(0);
+                a.open(&nonce, &aad, &sealed, &mut opened).unwrap();
+                prop_assert_eq!(&opened, &text);
                 other[0] ^= 1;
-                prop_assert!(a.open(&nonce, &aad, &mut other).is_err());
+                prop_assert!(a.open(&nonce, &aad, &other, &mut opened).is_err());
+                let mut longer = vec![0; text.len() + 1];
+                prop_assert!(a.open(&nonce, &aad, &sealed, &mut longer).is_err());
+                prop_assert!(b.open(&nonce, &aad, &sealed, &mut longer).is_err());
             }
             let key = SigningKey::from_bytes(&key);
             let signature = Signer::new(&key).signature(&text);

@@ -1,16 +1,15 @@
 //! RustCrypto's and dalek's primitives.
 
 use aes_gcm::Aes256Gcm;
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
+use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag, aead::inout::InOutBuf};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+use super::TAG_LEN;
 use crate::{Error, Result};
 
 pub(super) const NAME: &str = "RustCrypto and dalek";
-
-const TAG_LEN: usize = 16;
 
 /// An X25519 private key, erased when dropped. On the heap, so that moves leave no copy.
 pub(crate) struct X25519Secret(Box<StaticSecret>);
@@ -72,24 +71,23 @@ impl Cipher {
         Ok(())
     }
 
-    /// Opens what the buffer holds and cuts the tag off.
+    /// Opens what was sealed, into a place of the content's length. What lies there if that
+    /// fails is not to be read.
     pub(crate) fn open(
         &self,
         nonce: &[u8; 12],
         associated: &[u8],
-        buffer: &mut Vec<u8>,
+        sealed: &[u8],
+        opened: &mut [u8],
     ) -> Result<()> {
-        let at = buffer.len().checked_sub(TAG_LEN).ok_or(Error::Seal)?;
-        let (content, tag) = buffer.split_at_mut(at);
-        let tag = Tag::try_from(&*tag).map_err(|_| Error::Seal)?;
-        let (nonce, content) = (nonce.into(), content.into());
+        let (content, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(Error::Seal)?;
+        let content = InOutBuf::new(content, opened).map_err(|_| Error::Seal)?;
+        let (nonce, tag) = (nonce.into(), Tag::from(*tag));
         match self {
             Self::ChaCha(cipher) => cipher.decrypt_inout_detached(nonce, associated, content, &tag),
             Self::Aes(cipher) => cipher.decrypt_inout_detached(nonce, associated, content, &tag),
         }
-        .map_err(|_| Error::Seal)?;
-        buffer.truncate(at);
-        Ok(())
+        .map_err(|_| Error::Seal)
     }
 }
 

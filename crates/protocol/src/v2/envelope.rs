@@ -1,7 +1,8 @@
-//! A minted secret on its way to an endpoint: HPKE (RFC 9180) as in version 1, under this
+//! A minted secret on its way to an endpoint: HPKE (RFC 9180) under this
 //! version's `info` and context.
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::envelope::{open_bytes, seal_bytes};
 
@@ -31,6 +32,11 @@ pub fn open(key: &[u8; 32], context: &Context, envelope: &[u8]) -> Result<Bundle
     let opened = open_bytes(key, INFO, &context.to_bytes(), envelope);
     let opened = opened.map_err(|_| HeadError::Malformed)?;
     Ok(BundleSecret::from_bytes(*opened))
+}
+
+/// An HPKE key: private half, erased on drop, and public half, 32 bytes each.
+pub fn generate<R: CryptoRng>(rng: &mut R) -> (Zeroizing<[u8; 32]>, [u8; 32]) {
+    crate::envelope::generate(rng)
 }
 
 #[cfg(test)]

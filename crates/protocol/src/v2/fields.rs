@@ -18,6 +18,8 @@ pub(crate) fn join(label: &[u8], fields: &[&[u8]]) -> Vec<u8> {
 
 /// SHA-256 of [`join`].
 pub(crate) fn hash(label: &[u8], fields: &[&[u8]]) -> [u8; 32] {
+    #[cfg(test)]
+    HASHED.with(|count| count.set(count.get() + 1));
     let mut hash = Sha256::new();
     each(label, fields, |bytes| hash.update(bytes));
     hash.finalize().into()
@@ -29,6 +31,19 @@ pub(crate) fn hmac(key: &[u8; 32], label: &[u8], fields: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key");
     each(label, fields, |bytes| mac.update(bytes));
     mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+thread_local! {
+    static HASHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// What the work gives, and how often this thread called [`hash`] for it.
+#[cfg(test)]
+pub(crate) fn hashes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HASHED.get();
+    let done = work();
+    (done, HASHED.get() - before)
 }
 
 /// Hands [`join`]'s bytes on, piece by piece.

@@ -5,9 +5,71 @@ use super::{
     body::{Body, BodyHash, Header, Kind},
     context::Context,
     error::HeadError,
+    fields::Reader,
     message::Evidence,
     proof::Proof,
 };
+use crate::crypto::Sign;
+
+/// A place in a lane's chain: 2n is ticket n's, 2n + 1 receipt n's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Of ticket n; `None` if there is no such place.
+    pub fn of_ticket(n: u64) -> Option<Self> {
+        n.checked_mul(2).map(Self)
+    }
+
+    /// The exchange.
+    pub fn n(self) -> u64 {
+        self.0 / 2
+    }
+
+    /// What stands there.
+    pub fn kind(self) -> Kind {
+        match self.0 % 2 {
+            0 => Kind::Ticket,
+            _ => Kind::Receipt,
+        }
+    }
+}
+
+/// The bodies of a part of a lane's chain that begins at a position, from their rests. Each
+/// but the first names the one before.
+///
+/// # Errors
+/// [`HeadError::Malformed`] if there are no such positions.
+pub fn bodies(
+    context: &Context,
+    lane: u16,
+    first: Position,
+    previous: BodyHash,
+    rests: &[[u8; 32]],
+) -> Result<Vec<Body>, HeadError> {
+    // At least one place after the last has to be there.
+    let end = first.0.checked_add(rests.len() as u64);
+    end.ok_or(HeadError::Malformed)?;
+    let mut previous = previous;
+    let places = (first.0..).map(Position);
+    let bodies = rests.iter().zip(places).map(|(rest, place)| {
+        let header = Header {
+            suite: context.suite(),
+            kind: place.kind(),
+            bundle: context.binding().bundle,
+            lane,
+            n: place.n(),
+        };
+        let body = Body {
+            header,
+            previous,
+            rest: *rest,
+        };
+        previous = names(&body);
+        body
+    });
+    Ok(bodies.collect())
+}
 
 /// A run of one lane's exchanges without holes: 32 bytes for each ticket and each receipt,
 /// in turn, and the last proof of either kind. Each proof vouches for all that its body
@@ -27,6 +89,9 @@ pub struct Run {
     /// Of the last receipt, if there is one.
     pub receipt: Option<Proof>,
 }
+
+/// Most rests of a run that is read from bytes.
+const MAX_RESTS: usize = 1 << 20;
 
 /// One exchange of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,33 +150,118 @@ impl Run {
         }
     }
 
-    /// Appends the body that follows the run's last; returns whether it does.
-    pub fn push(&mut self, context: &Context, next: &Evidence) -> bool {
-        let Ok(bodies) = self.bodies(context) else {
-            return false;
+    /// A run as a lane's two ends sign it, from the rests of its tickets and receipts in turn;
+    /// `None` if there is no such run. For benchmarks: it takes both ends' keys.
+    pub fn signed(
+        context: &Context,
+        lane: u16,
+        first: u64,
+        previous: BodyHash,
+        rests: Vec<[u8; 32]>,
+        keys: (&impl Sign, &impl Sign),
+    ) -> Option<Self> {
+        let place = Position::of_ticket(first)?;
+        let all = bodies(context, lane, place, previous, &rests).ok()?;
+        let last = |kind: Kind| all.iter().rev().find(|body| body.header.kind == kind);
+        let ticket = Evidence::sign(last(Kind::Ticket)?, context, keys.0).proof;
+        let receipt = last(Kind::Receipt).map(|body| Evidence::sign(body, context, keys.1).proof);
+        Some(Self {
+            lane,
+            first,
+            previous,
+            rests,
+            ticket,
+            receipt,
+        })
+    }
+
+    /// The last ticket and the last receipt, with their proofs; `None` if there is no receipt.
+    pub fn heads(&self, context: &Context) -> Option<(Evidence, Evidence)> {
+        let all = self.bodies(context).ok()?;
+        let last = |kind: Kind| all.iter().rev().find(|body| body.header.kind == kind);
+        let evidence = |body: &Body, proof: &Proof| Evidence {
+            body: *body,
+            proof: proof.clone(),
         };
-        let header = &next.body.header;
-        let follows = match bodies.last() {
-            None => false,
-            Some(last) => {
-                let n = match last.header.kind {
-                    Kind::Ticket => Some(last.header.n),
-                    _ => last.header.n.checked_add(1),
-                };
-                header.belongs(context, self.lane).is_ok()
-                    && n == Some(header.n)
-                    && header.kind != last.header.kind
-                    && next.body.previous == names(last)
-            }
-        };
-        if follows {
-            self.rests.push(next.body.rest);
-            match header.kind {
-                Kind::Receipt => self.receipt = Some(next.proof.clone()),
-                _ => self.ticket = next.proof.clone(),
-            }
+        Some((
+            evidence(last(Kind::Ticket)?, &self.ticket),
+            evidence(last(Kind::Receipt)?, self.receipt.as_ref()?),
+        ))
+    }
+
+    /// What the ticket after the run's last receipt names; `None` if it ends with a ticket.
+    pub fn next(&self, context: &Context) -> Option<BodyHash> {
+        let all = self.bodies(context).ok()?;
+        let last = all.last()?;
+        (last.header.kind == Kind::Receipt).then(|| BodyHash::after(last))
+    }
+
+    /// The part of the run from exchange `n` on, which its proofs vouch for as they do for all
+    /// of it; `None` if it does not hold that exchange.
+    pub fn from_exchange(&self, context: &Context, n: u64) -> Option<Self> {
+        let skip = usize::try_from(n.checked_sub(self.first)?.checked_mul(2)?).ok()?;
+        let bodies = self.bodies(context).ok()?;
+        let first = bodies.get(skip)?;
+        let left = &bodies[skip..];
+        let has_receipt = left.iter().any(|body| body.header.kind == Kind::Receipt);
+        Some(Self {
+            lane: self.lane,
+            first: n,
+            previous: first.previous,
+            rests: left.iter().map(|body| body.rest).collect(),
+            ticket: self.ticket.clone(),
+            receipt: self.receipt.clone().filter(|_| has_receipt),
+        })
+    }
+
+    /// The bytes: lane, first exchange's number, previous, count(4), the rests, length(2) and
+    /// proof of the last ticket, length(2) and proof of the last receipt, 0 if there is none.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.lane.to_be_bytes().to_vec();
+        out.extend_from_slice(&self.first.to_be_bytes());
+        out.extend_from_slice(&self.previous.0);
+        out.extend_from_slice(&(self.rests.len() as u32).to_be_bytes());
+        self.rests
+            .iter()
+            .for_each(|rest| out.extend_from_slice(rest));
+        for proof in [Some(&self.ticket), self.receipt.as_ref()] {
+            let bytes = proof.map(Proof::to_bytes).unwrap_or_default();
+            // A proof has less than 300 bytes.
+            out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+            out.extend_from_slice(&bytes);
         }
-        follows
+        out
+    }
+
+    /// Reads what [`Run::to_bytes`] wrote; nothing is verified.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
+        let mut reader = Reader::new(bytes);
+        let (lane, first, previous) = (reader.u16()?, reader.u64()?, BodyHash(reader.array()?));
+        let count = reader.u32()? as usize;
+        if count > MAX_RESTS {
+            return Err(HeadError::Malformed);
+        }
+        let rests = (0..count).map(|_| reader.array());
+        let rests = rests.collect::<Result<_, _>>()?;
+        let mut proof = || -> Result<Option<Proof>, HeadError> {
+            match reader.u16()? {
+                0 => Ok(None),
+                length => Proof::from_bytes(reader.bytes(length.into())?).map(Some),
+            }
+        };
+        let (ticket, receipt) = (proof()?, proof()?);
+        reader.end()?;
+        Ok(Self {
+            lane,
+            first,
+            previous,
+            rests,
+            ticket: ticket.ok_or(HeadError::Malformed)?,
+            receipt,
+        })
     }
 
     /// The run's exchanges, once its two proofs have been checked.
@@ -149,25 +299,71 @@ impl Run {
         self.first
             .checked_add(exchanges)
             .ok_or(HeadError::Malformed)?;
-        let mut previous = self.previous;
-        let numbers = (self.first..).flat_map(|n| [(n, Kind::Ticket), (n, Kind::Receipt)]);
-        let bodies = self.rests.iter().zip(numbers).map(|(rest, (n, kind))| {
-            let header = Header {
-                suite: context.suite(),
-                kind,
-                bundle: context.binding().bundle,
-                lane: self.lane,
-                n,
-            };
-            let body = Body {
-                header,
-                previous,
-                rest: *rest,
-            };
-            previous = names(&body);
-            body
-        });
-        Ok(bodies.collect())
+        let first = Position::of_ticket(self.first).ok_or(HeadError::Malformed)?;
+        bodies(context, self.lane, first, self.previous, &self.rests)
+    }
+}
+
+/// What shows that an end signed one body of a lane's chain: the body with a proof of its own,
+/// or a run whose proof vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Testimony {
+    /// A proof of its own.
+    Alone(Evidence),
+    /// A later proof.
+    Within(Run),
+}
+
+impl Testimony {
+    /// The ticket or receipt `n` of a lane, if this shows that its sender signed it.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] or [`HeadError::Signature`]: it shows nothing of the kind.
+    pub fn body(
+        &self,
+        context: &Context,
+        lane: u16,
+        kind: Kind,
+        n: u64,
+    ) -> Result<Body, HeadError> {
+        let found = match self {
+            Self::Alone(evidence) => {
+                evidence.verify(context)?;
+                Some(evidence.body)
+            }
+            Self::Within(run) => {
+                let exchanges = run.verified(context)?;
+                let of = exchanges.iter().find(|one| one.ticket.header.n == n);
+                of.and_then(|one| match kind {
+                    Kind::Ticket => Some(one.ticket),
+                    _ => one.receipt,
+                })
+            }
+        };
+        let place = |body: &Body| (body.header.lane, body.header.kind, body.header.n);
+        found
+            .filter(|body| place(body) == (lane, kind, n))
+            .ok_or(HeadError::Malformed)
+    }
+
+    /// The bytes: 1 and body and proof, or 2 and the run.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Alone(evidence) => [&[1], &evidence.to_bytes()[..]].concat(),
+            Self::Within(run) => [&[2], &run.to_bytes()[..]].concat(),
+        }
+    }
+
+    /// Reads what [`Testimony::to_bytes`] wrote; nothing is verified.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
+        match bytes.split_first() {
+            Some((1, evidence)) => Evidence::from_bytes(evidence).map(Self::Alone),
+            Some((2, run)) => Run::from_bytes(run).map(Self::Within),
+            _ => Err(HeadError::Malformed),
+        }
     }
 }
 
@@ -181,7 +377,13 @@ pub fn compare(recorded: &[Exchange], reported: &[Exchange]) -> Verdict {
     let (Some(first), Some(last)) = (reported.first(), reported.last()) else {
         return Verdict::Known;
     };
-    let of = |n: u64| recorded.iter().find(|mine| mine.ticket.header.n == n);
+    // The record has no holes.
+    let start = recorded.first().map_or(0, |mine| mine.ticket.header.n);
+    let of = |n: u64| {
+        let place = usize::try_from(n.checked_sub(start)?).ok()?;
+        let mine = recorded.get(place)?;
+        (mine.ticket.header.n == n).then_some(mine)
+    };
     for theirs in reported {
         let n = theirs.ticket.header.n;
         let before = n.checked_sub(1).and_then(of).and_then(|mine| mine.receipt);
@@ -236,7 +438,7 @@ fn dispute(n: u64, recorded: &[Exchange], reported: &[Exchange]) -> Verdict {
 }
 
 /// What the body after this one names.
-fn names(body: &Body) -> BodyHash {
+pub(super) fn names(body: &Body) -> BodyHash {
     match body.header.kind {
         Kind::Receipt => BodyHash::after(body),
         _ => body.hash(),

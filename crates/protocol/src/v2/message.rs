@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 
 use ed25519_dalek::VerifyingKey;
 
+use crate::crypto::Sign;
+
 use super::{
     body::{BODY_LEN, Body, BodyHash, Direction, HEADER_LEN, Header, Kind},
     content::Disclosure,
@@ -124,8 +126,9 @@ impl<S: Side> Head<S> {
         }
     }
 
-    /// Whether it committed to this content: whole, or a stream's first segment. With the
-    /// head's proof that is evidence for anybody.
+    /// Whether it committed to this content: whole, or a stream's first segment. For third
+    /// parties, as ends compare when they open content: who is shown a head with its proof, the
+    /// content and what one of the ends disclosed has evidence of what the other one sent.
     pub fn commits_to(&self, content: &[u8], disclosed: &Disclosure) -> bool {
         let commitment = disclosed.commitment(S::DIRECTION, self.mode, content);
         self.mode.has_content() && commitment == self.commitment
@@ -259,9 +262,24 @@ impl<S: Side> Signed<Head<S>> {
 
     /// What the ledger records: body and proof.
     pub fn evidence(&self) -> Evidence {
+        self.evidence_of(self.message.body())
+    }
+
+    /// The same, of the message's own body that was made before.
+    pub(crate) fn evidence_of(&self, body: Body) -> Evidence {
         Evidence {
-            body: self.message.body(),
+            body,
             proof: self.proof.clone(),
+        }
+    }
+
+    /// The body, if the context's end said it.
+    pub(crate) fn verified(&self, context: &Context) -> Result<Body, HeadError> {
+        let body = self.message.body();
+        let statement = statement(&body, context);
+        match self.proof.proves(&statement, signer(S::DIRECTION, context)) {
+            true => Ok(body),
+            false => Err(HeadError::Signature),
         }
     }
 }
@@ -284,6 +302,14 @@ impl Evidence {
         match self.proof.proves(&statement, signer(direction, context)) {
             true => Ok(()),
             false => Err(HeadError::Signature),
+        }
+    }
+
+    /// Signs a body by itself, for [`Run::signed`](super::ledger::Run::signed).
+    pub(crate) fn sign(body: &Body, context: &Context, key: &impl Sign) -> Self {
+        Self {
+            body: *body,
+            proof: Proof::alone(&statement(body, context), key),
         }
     }
 

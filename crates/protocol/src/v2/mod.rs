@@ -1,6 +1,6 @@
-//! Version 2 of the protocol, beside version 1 until the agents speak it.
+//! Version 2 of the protocol.
 //!
-//! `docs/protocol-2.md` is its precise form. Nothing here does I/O, reads a clock or draws
+//! `docs/protocol.md` is its precise form. Nothing here does I/O, reads a clock or draws
 //! randomness of its own.
 //!
 //! * [`context`], [`schedule`], [`suite`]: what a bundle is bound to, and its keys;
@@ -54,6 +54,7 @@ pub mod mode;
 pub mod proof;
 pub mod proxy;
 pub mod retry;
+pub mod run_builder;
 pub mod schedule;
 mod secret;
 pub mod suite;

@@ -88,10 +88,7 @@ struct Shared {
 impl<M> Unsigned<M> {
     /// Signs the message alone.
     pub fn sign(self, key: &impl Sign) -> Signed<M> {
-        let proof = Proof {
-            signature: key.signature(&self.statement.bytes),
-            shared: None,
-        };
+        let proof = Proof::alone(&self.statement, key);
         Signed {
             message: self.message,
             proof,
@@ -188,6 +185,14 @@ impl<M> Signed<M> {
 }
 
 impl Proof {
+    /// A signature of one statement's own.
+    pub(crate) fn alone(statement: &Statement, key: &impl Sign) -> Self {
+        Self {
+            signature: key.signature(&statement.bytes),
+            shared: None,
+        }
+    }
+
     /// Bytes of the shortest proof.
     pub const MIN_LEN: usize = 1 + 64;
     /// Bytes of the longest.

@@ -95,10 +95,11 @@ impl Root {
         input.extend_from_slice(agreed);
         input.extend_from_slice(&transcript.0);
         let extracted = extract(&*self.0, &input);
+        let extracted = prk(&extracted);
         Step {
-            key: MessageKey(expand(&extracted, LABEL_KEY, &[])),
-            commitment: *expand(&extracted, LABEL_COMMIT, &[]),
-            root: Self(expand(&extracted, LABEL_NEXT, &[])),
+            key: MessageKey(expanded(&extracted, LABEL_KEY, &[])),
+            commitment: *expanded(&extracted, LABEL_COMMIT, &[]),
+            root: Self(expanded(&extracted, LABEL_NEXT, &[])),
         }
     }
 }
@@ -159,13 +160,18 @@ fn extract(salt: &[u8], input: &[u8]) -> Secret {
 }
 
 fn expand(key: &Secret, label: &[u8], fields: &[&[u8]]) -> Secret {
+    expanded(&prk(key), label, fields)
+}
+
+#[expect(clippy::expect_used, reason = "32 bytes are long enough for SHA-256")]
+fn prk(key: &Secret) -> Hkdf<Sha256> {
+    Hkdf::from_prk(&**key).expect("a 32-byte key")
+}
+
+fn expanded(prk: &Hkdf<Sha256>, label: &[u8], fields: &[&[u8]]) -> Secret {
     Secret::written(|out| {
-        // A 32-byte key is long enough and 32 bytes of output short enough for SHA-256,
-        // which are the only two ways in which these calls can fail.
-        #[expect(clippy::expect_used, reason = "lengths are constants")]
-        Hkdf::<Sha256>::from_prk(&**key)
-            .expect("a 32-byte key")
-            .expand(&join(label, fields), out)
+        #[expect(clippy::expect_used, reason = "32 bytes are short enough for SHA-256")]
+        prk.expand(&join(label, fields), out)
             .expect("32 bytes of output");
     })
 }

@@ -42,11 +42,13 @@ impl Suite {
         }
     }
 
-    /// How keys are agreed, which is as in version 1.
-    pub(crate) fn agreement(self) -> crate::Suite {
+    /// How keys are agreed.
+    pub(crate) fn agreement(self) -> crate::agreement::Agreement {
         match self {
-            Self::X25519ChaCha20Poly1305 | Self::X25519Aes256Gcm => crate::Suite::X25519,
-            Self::X25519MlKem768ChaCha20Poly1305 => crate::Suite::X25519MlKem768,
+            Self::X25519ChaCha20Poly1305 | Self::X25519Aes256Gcm => {
+                crate::agreement::Agreement::X25519
+            }
+            Self::X25519MlKem768ChaCha20Poly1305 => crate::agreement::Agreement::X25519MlKem768,
         }
     }
 

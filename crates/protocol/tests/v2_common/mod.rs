@@ -27,7 +27,7 @@ use armour_protocol::v2::{
 };
 use ed25519_dalek::SigningKey;
 
-use crate::vectors::Recording;
+use crate::recording::Recording;
 
 #[path = "../../src/v2/testing.rs"]
 mod testing;

@@ -1,7 +1,7 @@
 //! What a thief does with a copied folder or a copied key, and where it is found.
 
 use armour_protocol::v2::identity::{
-    body::{LinkBody, LinkKind},
+    body::LinkBody,
     chain::{Answered, Chain, InFlight},
     incarnation::Incarnation,
     judge::{
@@ -94,7 +94,7 @@ fn a_copied_folder_beside_its_owner_is_refused_and_told() {
         answer,
     });
     assert_eq!(cp.start(&bytes), Ok(StartVerdict::InUse));
-    // It stays so, however often it is sent, and the owner draws nothing meanwhile.
+    // It stays so, however often it is sent.
     let mut dispute = Dispute {
         newer: about,
         age: 1_000,
@@ -102,8 +102,6 @@ fn a_copied_folder_beside_its_owner_is_refused_and_told() {
     };
     cp.dispute = Some(dispute);
     assert_eq!(cp.start(&bytes), Ok(StartVerdict::InUse));
-    assert!(!LinkKind::Request.goes_on_in_dispute() && !LinkKind::Renew.goes_on_in_dispute());
-    assert!(LinkKind::Heartbeat.goes_on_in_dispute());
     dispute.choice = Some(Choice::Older);
     cp.dispute = Some(dispute);
     assert_eq!(cp.start(&bytes), Ok(StartVerdict::Declined));

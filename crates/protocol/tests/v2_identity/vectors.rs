@@ -20,7 +20,7 @@ use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 
 use super::control_plane::{ENDPOINT, long_term};
-use crate::vectors::Recording;
+use crate::recording::Recording;
 
 const PARTY: [u8; 32] = [0x21; 32];
 const CERTIFIER: [u8; 32] = [0x22; 32];

@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::action::AuditAction;
-use crate::new_event::{CollisionSummary, FenceSummary};
+use crate::new_event::{CollisionSummary, FenceSummary, MissingWitness};
 
 /// What was done for the ledger's sake.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -17,11 +17,31 @@ pub enum LedgerAction<'a> {
         id: Uuid,
         reason: &'a str,
     },
-    /// Somebody else was found to hold the state of a bundle's consumer.
+    /// Several bundles at once are of no use any more, on either side.
+    #[strum(serialize = "bundle.disconnect")]
+    BundlesDisconnect {
+        /// Whose they were: a pair, an endpoint, or all of the ledger.
+        #[serde(skip)]
+        of: Option<Uuid>,
+        reason: &'a str,
+        /// How many.
+        count: usize,
+        /// Their ids, of very many not all.
+        bundles: &'a [Uuid],
+    },
+    /// A bundle's producer does not report what its consumer does.
+    #[strum(serialize = "bundle.unwitnessed")]
+    BundleUnwitnessed {
+        #[serde(skip)]
+        id: Uuid,
+        #[serde(flatten)]
+        witness: MissingWitness,
+    },
+    /// Somebody else was found to hold an endpoint's state.
     #[strum(serialize = "collision.detect")]
     CollisionDetect {
         #[serde(skip)]
-        bundle: Uuid,
+        endpoint: Uuid,
         #[serde(flatten)]
         collision: CollisionSummary,
     },
@@ -40,16 +60,19 @@ pub enum LedgerAction<'a> {
 impl AuditAction for LedgerAction<'_> {
     fn target(&self) -> String {
         match self {
-            Self::BundleDisconnect { id, .. } | Self::PairDisconnect { id, .. } => id.to_string(),
-            Self::CollisionDetect { bundle, .. } => bundle.to_string(),
-            Self::Fence(_) => "ledger".to_owned(),
+            Self::BundleDisconnect { id, .. }
+            | Self::BundleUnwitnessed { id, .. }
+            | Self::PairDisconnect { id, .. } => id.to_string(),
+            Self::CollisionDetect { endpoint, .. } => endpoint.to_string(),
+            Self::BundlesDisconnect { of: Some(id), .. } => id.to_string(),
+            Self::BundlesDisconnect { of: None, .. } | Self::Fence(_) => "ledger".to_owned(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use armour_api::CollisionKind;
+    use armour_api::{CollisionKind, Role};
     use armour_transparency::pin::FENCE;
 
     use super::{super::action::check, *};
@@ -67,6 +90,20 @@ mod tests {
             r#"{"reason":"stolen"}"#,
         );
         check(
+            LedgerAction::BundlesDisconnect {
+                of: Some(id),
+                reason,
+                count: 3,
+                bundles: &[Uuid::from_u128(2)],
+            },
+            "bundle.disconnect",
+            ID_TEXT,
+            concat!(
+                r#"{"bundles":["00000000-0000-0000-0000-000000000002"],"count":3,"#,
+                r#""reason":"stolen"}"#
+            ),
+        );
+        check(
             LedgerAction::PairDisconnect { id, reason },
             "pair.disconnect",
             ID_TEXT,
@@ -74,11 +111,12 @@ mod tests {
         );
         check(
             LedgerAction::CollisionDetect {
-                bundle: ID,
+                endpoint: ID,
                 collision: CollisionSummary {
                     collision_id: Uuid::from_u128(2),
                     kind: CollisionKind::Disowned,
-                    lane: 3,
+                    role: Role::Producer,
+                    lane: Some(3),
                     n: 4,
                     reporter_id: Uuid::from_u128(5),
                 },
@@ -87,7 +125,25 @@ mod tests {
             ID_TEXT,
             concat!(
                 r#"{"collision_id":"00000000-0000-0000-0000-000000000002","kind":"disowned","#,
-                r#""lane":3,"n":4,"reporter_id":"00000000-0000-0000-0000-000000000005"}"#
+                r#""lane":3,"n":4,"reporter_id":"00000000-0000-0000-0000-000000000005","#,
+                r#""role":"producer"}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn of_missing_witnesses() {
+        let witness = MissingWitness {
+            producer_endpoint_id: Uuid::from_u128(2),
+            since: chrono::DateTime::UNIX_EPOCH,
+        };
+        check(
+            LedgerAction::BundleUnwitnessed { id: ID, witness },
+            "bundle.unwitnessed",
+            ID_TEXT,
+            concat!(
+                r#"{"producer_endpoint_id":"00000000-0000-0000-0000-000000000002","#,
+                r#""since":"1970-01-01T00:00:00Z"}"#
             ),
         );
     }

@@ -2,11 +2,12 @@
 //! to and what more its entry says.
 //!
 //! Entries are hashed and signed, and what has been written stays: an action may be
-//! added, but the word and the detail of one that exists never change.
+//! added, and a field of one, but its word and the fields that it has never change.
 
 mod action;
 mod identity;
 mod ledger;
+mod log;
 mod pairing;
 mod platform;
 mod tenancy;
@@ -15,6 +16,7 @@ mod webhooks;
 pub use action::AuditAction;
 pub use identity::{IdentityAction, SessionEnd};
 pub use ledger::LedgerAction;
+pub use log::LogAction;
 pub use pairing::PairingAction;
 pub use platform::PlatformAction;
 pub use tenancy::TenancyAction;

@@ -1,13 +1,13 @@
 //! Who calls whom, and with what.
 
-use armour_api::{Pair, Party, Policy, Role};
+use armour_api::{Pair, Party, Policy, Role, StartChoice};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::action::AuditAction;
-use crate::new_event::Silence;
+use crate::new_event::{Silence, StartRivals, StartSummary};
 
 /// What was done to parties, pairs, endpoints and bundles.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -27,12 +27,21 @@ pub enum PairingAction<'a> {
         pair_id: Uuid,
         supersedes: Option<Uuid>,
     },
-    /// A bundle was followed by another.
+    /// A bundle's consumer or producer gave it up.
+    #[strum(serialize = "bundle.retire")]
+    BundleRetire {
+        #[serde(skip)]
+        id: Uuid,
+        side: Role,
+        /// How many lanes it had.
+        lanes: usize,
+    },
+    /// A bundle was followed by another, or one of its ends by a later start.
     #[strum(serialize = "bundle.supersede")]
     BundleSupersede {
         #[serde(skip)]
         id: Uuid,
-        successor: Uuid,
+        successor: Option<Uuid>,
     },
     /// A consumer was registered.
     #[strum(serialize = "consumer.create")]
@@ -47,8 +56,23 @@ pub enum PairingAction<'a> {
         #[serde(skip)]
         id: Uuid,
     },
+    /// A party's certificate of an endpoint's keys was given.
+    #[strum(serialize = "endpoint.certificate")]
+    EndpointCertificate {
+        #[serde(skip)]
+        id: Uuid,
+        /// SHA-256 of it, hexadecimal.
+        sha256: &'a str,
+    },
+    /// A stranger was at the door of an endpoint's enclave.
+    #[strum(serialize = "endpoint.enclave-intruder")]
+    EndpointEnclaveIntruder {
+        #[serde(skip)]
+        id: Uuid,
+        what: &'a str,
+    },
     /// An agent became an endpoint. Other agents look for this word, the role and the
-    /// signing key.
+    /// signing key; as below, the log's map takes the address.
     #[strum(serialize = "endpoint.enrol")]
     EndpointEnrol {
         #[serde(skip)]
@@ -60,6 +84,55 @@ pub enum PairingAction<'a> {
         signing_key: &'a [u8; 32],
         #[serde(serialize_with = "in_base64")]
         kem_key: &'a [u8; 32],
+        /// A producer's address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<&'a str>,
+    },
+    /// Two starts of an endpoint both live.
+    #[strum(serialize = "endpoint.in-use")]
+    EndpointInUse {
+        #[serde(skip)]
+        id: Uuid,
+        #[serde(flatten)]
+        rivals: StartRivals<'a>,
+    },
+    /// An endpoint's start signs with another key.
+    #[strum(serialize = "endpoint.renew")]
+    EndpointRenew {
+        #[serde(skip)]
+        id: Uuid,
+        /// H of the start, hexadecimal.
+        start: &'a str,
+        #[serde(serialize_with = "in_base64")]
+        key: &'a [u8; 32],
+    },
+    /// An endpoint has started; an earlier start has ended.
+    #[strum(serialize = "endpoint.start")]
+    EndpointStart {
+        #[serde(skip)]
+        id: Uuid,
+        #[serde(flatten)]
+        start: StartSummary<'a>,
+        /// A producer's address, if it is another one now.
+        address: Option<&'a str>,
+    },
+    /// People chose between two starts of an endpoint that both live.
+    #[strum(serialize = "endpoint.start-choice")]
+    EndpointStartChoice {
+        #[serde(skip)]
+        id: Uuid,
+        keep: StartChoice,
+        /// H of the start that was chosen against, hexadecimal.
+        declined: &'a str,
+    },
+    /// An endpoint's start has ended without a later one.
+    #[strum(serialize = "endpoint.start-end")]
+    EndpointStartEnd {
+        #[serde(skip)]
+        id: Uuid,
+        /// H of the start, hexadecimal.
+        start: &'a str,
+        reason: &'a str,
     },
     /// An endpoint has fallen silent.
     #[strum(serialize = "endpoint.lost")]
@@ -128,9 +201,17 @@ impl AuditAction for PairingAction<'_> {
         match self {
             Self::BundleAcknowledge { id }
             | Self::BundleMint { id, .. }
+            | Self::BundleRetire { id, .. }
             | Self::BundleSupersede { id, .. }
             | Self::ConsumerCreate { id, .. }
             | Self::EndpointBack { id }
+            | Self::EndpointCertificate { id, .. }
+            | Self::EndpointEnclaveIntruder { id, .. }
+            | Self::EndpointInUse { id, .. }
+            | Self::EndpointRenew { id, .. }
+            | Self::EndpointStart { id, .. }
+            | Self::EndpointStartChoice { id, .. }
+            | Self::EndpointStartEnd { id, .. }
             | Self::EndpointEnrol { id, .. }
             | Self::EndpointLost { id, .. }
             | Self::EndpointRevoke { id, .. }
@@ -157,9 +238,10 @@ mod tests {
     const ID_TEXT: &str = "00000000-0000-0000-0000-000000000001";
     const OTHER: Uuid = Uuid::from_u128(2);
     const POLICY: &str = concat!(
-        r#"{"empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"lease_ms":60000,"#,
-        r#""max_lanes":16,"report_interval_ms":200,"reporting":"batched","suite":1,"#,
-        r#""supersede_grace_ms":10000}"#
+        r#"{"begin_within_ms":2000,"bundle_lifetime_ms":3600000,"#,
+        r#""empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"lease_ms":60000,"#,
+        r#""max_lanes":16,"padding":"none","report_interval_ms":200,"reporting":"batched","#,
+        r#""retry":"safe","suite":1,"supersede_grace_ms":10000,"witness_within_ms":60000}"#
     );
 
     #[test]
@@ -183,7 +265,7 @@ mod tests {
         check(
             PairingAction::BundleSupersede {
                 id: ID,
-                successor: OTHER,
+                successor: Some(OTHER),
             },
             "bundle.supersede",
             ID_TEXT,
@@ -207,11 +289,13 @@ mod tests {
                 name: "till",
                 signing_key: &[0; 32],
                 kem_key: &[255; 32],
+                address: Some("https://till"),
             },
             "endpoint.enrol",
             ID_TEXT,
             concat!(
-                r#"{"kem_key":"//////////////////////////////////////////8=","name":"till","#,
+                r#"{"address":"https://till","#,
+                r#""kem_key":"//////////////////////////////////////////8=","name":"till","#,
                 r#""party_id":"00000000-0000-0000-0000-000000000002","role":"producer","#,
                 r#""signing_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}"#
             ),
@@ -250,6 +334,97 @@ mod tests {
                 r#"{"expires_at":"1970-01-01T00:00:00Z","#,
                 r#""party_id":"00000000-0000-0000-0000-000000000002","role":"consumer"}"#
             ),
+        );
+    }
+
+    #[test]
+    fn of_starts() {
+        let start = StartSummary {
+            start: "00",
+            counter: 7,
+            host: Some("till-1"),
+            process: Some(9),
+        };
+        let said = r#""counter":7,"host":"till-1","process":9,"start":"00""#;
+        check(
+            PairingAction::EndpointStart {
+                id: ID,
+                start,
+                address: None,
+            },
+            "endpoint.start",
+            ID_TEXT,
+            &format!(r#"{{"address":null,{said}}}"#),
+        );
+        check(
+            PairingAction::EndpointInUse {
+                id: ID,
+                rivals: StartRivals {
+                    older: start,
+                    newer: start,
+                },
+            },
+            "endpoint.in-use",
+            ID_TEXT,
+            &format!(r#"{{"newer":{{{said}}},"older":{{{said}}}}}"#),
+        );
+        check(
+            PairingAction::EndpointStartChoice {
+                id: ID,
+                keep: StartChoice::Older,
+                declined: "00",
+            },
+            "endpoint.start-choice",
+            ID_TEXT,
+            r#"{"declined":"00","keep":"older"}"#,
+        );
+        check(
+            PairingAction::EndpointStartEnd {
+                id: ID,
+                start: "00",
+                reason: "it leaves",
+            },
+            "endpoint.start-end",
+            ID_TEXT,
+            r#"{"reason":"it leaves","start":"00"}"#,
+        );
+        check(
+            PairingAction::EndpointRenew {
+                id: ID,
+                start: "00",
+                key: &[0; 32],
+            },
+            "endpoint.renew",
+            ID_TEXT,
+            r#"{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","start":"00"}"#,
+        );
+        check(
+            PairingAction::EndpointCertificate {
+                id: ID,
+                sha256: "00",
+            },
+            "endpoint.certificate",
+            ID_TEXT,
+            r#"{"sha256":"00"}"#,
+        );
+        check(
+            PairingAction::EndpointEnclaveIntruder {
+                id: ID,
+                what: "stranger",
+            },
+            "endpoint.enclave-intruder",
+            ID_TEXT,
+            r#"{"what":"stranger"}"#,
+        );
+        check(
+            PairingAction::BundleRetire {
+                id: ID,
+                side: Role::Consumer,
+                lanes: 2,
+            },
+            "bundle.retire",
+            ID_TEXT,
+            r#"{"lanes":2,"side":"consumer"}"#,
         );
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use armour_api::{EndpointState, Event};
+use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{StorageError, Store};
 use uuid::Uuid;
 
@@ -20,8 +21,8 @@ use crate::{
 pub enum Reader {
     /// A person or an API token.
     Member(Principal),
-    /// An endpoint.
-    Endpoint(Uuid),
+    /// A start of an endpoint.
+    Endpoint(Uuid, StartHash),
 }
 
 /// A poll for events.
@@ -30,6 +31,8 @@ pub struct EventPoll {
     pub reader: Reader,
     /// The number of the last event that it has.
     pub last: i64,
+    /// Whether it is time to say that somebody reads.
+    pub touch: bool,
 }
 
 /// Reads events of this database.
@@ -46,16 +49,26 @@ impl BatchOperation for EventBatchReader {
         let endpoints: Vec<Uuid> = polls
             .iter()
             .filter_map(|poll| match poll.reader {
-                Reader::Endpoint(id) => Some(id),
+                Reader::Endpoint(id, _) => Some(id),
                 Reader::Member(_) => None,
             })
             .collect();
-        let states = tx.endpoints().states(&endpoints).await?;
+        let standings = match endpoints.is_empty() {
+            true => Default::default(),
+            false => tx.starts().standings(&endpoints).await?,
+        };
+        let lives = |id: &Uuid, start: &StartHash| {
+            standings.get(id).is_some_and(|standing| {
+                let living = standing.living.as_ref();
+                standing.state == EndpointState::Active
+                    && living.is_some_and(|living| living.hash == *start)
+            })
+        };
         let mut found: BTreeMap<i64, Arc<Vec<Event>>> = BTreeMap::new();
         let mut answers = Vec::with_capacity(polls.len());
         for poll in polls {
             let may_go_on = match &poll.reader {
-                Reader::Endpoint(id) => states.get(id) == Some(&EndpointState::Active),
+                Reader::Endpoint(id, start) => lives(id, start),
                 Reader::Member(principal) => match principal.is_live(&mut tx).await {
                     Err(StorageError::NotFound) => false,
                     live => live?,
@@ -69,6 +82,20 @@ impl BatchOperation for EventBatchReader {
                 }
             };
             answers.push(may_go_on.then_some(events));
+        }
+        let followed: Vec<(Uuid, StartHash)> = polls
+            .iter()
+            .filter_map(|poll| match &poll.reader {
+                Reader::Endpoint(id, start) if poll.touch && lives(id, start) => {
+                    Some((*id, *start))
+                }
+                _ => None,
+            })
+            .collect();
+        if !followed.is_empty() {
+            tx.starts().touch_streams(&followed).await?;
+            tx.allow_asynchronous_commit().await?;
+            tx.commit().await?;
         }
         Ok(answers)
     }

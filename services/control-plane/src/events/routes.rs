@@ -33,6 +33,8 @@ use crate::{
 
 /// How often a stream looks for events though nobody told of any.
 const POLL_EVERY: Duration = Duration::from_secs(2);
+/// How often, at most, it is noted that somebody reads a stream.
+const TOUCH_EVERY: Duration = Duration::from_millis(1500);
 
 pub fn routes<S>() -> OpenApiRouter<S>
 where
@@ -83,7 +85,7 @@ async fn endpoint_events(
             _ => break,
         };
     }
-    let reader = Reader::Endpoint(id);
+    let reader = Reader::Endpoint(id, caller.start);
     stream(streams, caller.tx, reader, headers, move |event: &Event| {
         event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
     })
@@ -153,8 +155,13 @@ async fn stream(
         let drained = drained(&streams.draining, streams.drain_delay, &streams.random);
         tokio::pin!(drained);
         yield Ok(sse::Event::default().comment("armour"));
+        let mut touched: Option<Instant> = None;
         loop {
-            let poll = EventPoll { reader: reader.clone(), last };
+            let touch = touched.is_none_or(|at| at.elapsed() >= TOUCH_EVERY);
+            if touch {
+                touched = Some(Instant::now());
+            }
+            let poll = EventPoll { reader: reader.clone(), last, touch };
             let found = match streams.reader.submit(tenant, poll).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return,

@@ -24,6 +24,8 @@ pub struct ApiError {
     detail: String,
     /// How to authenticate instead (RFC 9110, section 11.6.1).
     challenge: &'static str,
+    /// After how many seconds to call again, if that may help.
+    retry_after: u32,
 }
 
 /// Why a domain does not do what it was asked: each variant is something that the caller
@@ -48,6 +50,7 @@ impl ApiError {
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             detail: detail.into(),
             challenge: "Bearer",
+            retry_after: 1,
         }
     }
 
@@ -61,6 +64,14 @@ impl ApiError {
         Self { challenge, ..self }
     }
 
+    /// To be called again after so many seconds.
+    pub fn with_retry_after(self, retry_after: u32) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
+    }
+
     /// The stable type of problem.
     pub fn kind(&self) -> ProblemType {
         self.kind
@@ -69,6 +80,16 @@ impl ApiError {
     /// Whether it would be the same for any other call.
     pub fn is_unavailable(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// The problem document.
+    pub fn problem(&self) -> Problem {
+        Problem::new(self.kind.name(), self.status.as_u16(), &self.detail)
+    }
+
+    /// Whether it is for the caller to do something else, and not for us.
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_client_error()
     }
 
     /// What is wrong, for people.
@@ -130,7 +151,7 @@ impl From<StorageError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        let problem = Problem::new(self.kind.name(), self.status.as_u16(), self.detail);
+        let problem = self.problem();
         let mut response = (self.status, axum::Json(&problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -145,7 +166,7 @@ impl IntoResponse for ApiError {
                 );
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, self.retry_after.into());
             }
             _ => {}
         }

@@ -1,7 +1,8 @@
-//! What a collision does: the fail-safe disconnect.
+//! What a collision does: the identity that signed it ends, and every ticket of its bundles
+//! with it.
 
-use armour_api::CollisionKind;
-use armour_protocol::ticket::SignedTicket;
+use armour_api::{CollisionKind, Role};
+use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{
     Actor, BundleRow, CollisionSummary, LedgerAction, NewCollision, NewEvent, Tx,
 };
@@ -11,100 +12,108 @@ use uuid::Uuid;
 use super::disconnect::{Scope, disconnect};
 use crate::{http::problem::ApiResult, platform::instruments::METRICS};
 
-/// A proof that somebody else holds a consumer's state.
+/// A proof that somebody else holds an endpoint's state.
 pub struct Found {
-    /// The bundle whose tickets contradict each other.
-    pub bundle: BundleRow,
+    /// The endpoint whose state was copied.
+    pub endpoint: Uuid,
+    /// Its side.
+    pub role: Role,
+    /// The start that signed it.
+    pub start: StartHash,
     /// How it became evident.
     pub kind: CollisionKind,
-    /// The lane.
-    pub lane: u32,
-    /// The exchange.
+    /// The bundle and lane where it was found, for those of tickets and receipts.
+    pub place: Option<(BundleRow, u16)>,
+    /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
-    /// The recorded ticket.
-    pub recorded: Option<SignedTicket>,
-    /// The contradicting one.
-    pub reported: Option<SignedTicket>,
+    /// What is recorded, with its proof.
+    pub recorded: Option<Vec<u8>>,
+    /// What contradicts it.
+    pub reported: Option<Vec<u8>>,
     /// The endpoint whose report showed it.
     pub reporter: Uuid,
 }
 
-/// Records a collision and disconnects, all in the caller's transaction. Of
-/// concurrent calls for a bundle the first does so and the others do nothing.
+/// Records a collision and ends the identity that signed it, all in the caller's transaction.
+/// A consumer's disconnects the pair where it was found as well. Of concurrent calls the first
+/// does so and the others do nothing.
 ///
 /// # Errors
 /// If the database refuses; then nothing has happened.
 pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
-    // The pair's lock comes first wherever bundles change, so two calls for
-    // one pair wait for each other and never block each other for good.
-    tx.pairs().lock(found.bundle.pair).await?;
+    // The endpoint's lock comes first wherever its standing changes.
+    tx.endpoints().lock(found.endpoint).await?;
+    if !tx.endpoints().collide(found.endpoint).await? {
+        return Ok(false);
+    }
     let id = tx.new_id();
-    let bytes = |ticket: &Option<SignedTicket>| ticket.map(|ticket| ticket.to_bytes().to_vec());
-    let (recorded, reported) = (bytes(&found.recorded), bytes(&found.reported));
-    let first = tx
-        .collisions()
+    let place = found.place.as_ref();
+    let place = place.map(|(bundle, lane)| (bundle.pair, bundle.id, *lane));
+    tx.collisions()
         .record(&NewCollision {
             id,
-            pair: found.bundle.pair,
-            bundle: found.bundle.id,
+            endpoint: found.endpoint,
+            role: found.role,
+            start: found.start,
             kind: found.kind,
-            lane: found.lane,
+            place,
             n: found.n,
-            recorded: recorded.as_deref(),
-            reported: reported.as_deref(),
+            recorded: found.recorded.as_deref(),
+            reported: found.reported.as_deref(),
             reporter: found.reporter,
         })
         .await?;
-    if !first {
-        return Ok(false);
+    tell(tx, found, id).await?;
+    let reporter = Actor::Endpoint(found.reporter);
+    let all = Scope {
+        endpoint: Some(found.endpoint),
+        ..Scope::default()
+    };
+    disconnect(tx, &reporter, all, "collision").await?;
+    if let (Some((pair, _, _)), Role::Consumer) = (place, found.role) {
+        let pair = Scope {
+            pair: Some(pair),
+            endpoint: Some(found.endpoint),
+            ..Scope::default()
+        };
+        disconnect(tx, &reporter, pair, "collision").await?;
     }
+    let kind = KeyValue::new("kind", found.kind.into_str());
+    METRICS.collisions.add(1, &[kind]);
+    Ok(true)
+}
+
+/// Writes the events and the audit entry.
+async fn tell(tx: &mut Tx, found: &Found, id: Uuid) -> ApiResult<()> {
+    let place = found.place.as_ref();
     let collision = CollisionSummary {
         collision_id: id,
         kind: found.kind,
-        lane: found.lane,
+        role: found.role,
+        lane: place.map(|(_, lane)| *lane),
         n: found.n,
         reporter_id: found.reporter,
     };
     tx.events()
         .record(NewEvent::CollisionDetected {
-            pair: found.bundle.pair,
-            bundle: found.bundle.id,
-            endpoint: found.bundle.consumer,
+            pair: place.map(|(bundle, _)| bundle.pair),
+            bundle: place.map(|(bundle, _)| bundle.id),
+            endpoint: found.endpoint,
             collision,
         })
         .await?;
-    let reporter = Actor::Endpoint(found.reporter);
-    tx.audit_log()
-        .append(
-            &reporter,
-            LedgerAction::CollisionDetect {
-                bundle: found.bundle.id,
-                collision,
-            },
-        )
+    tx.events()
+        .record(NewEvent::EndpointCollided {
+            endpoint: found.endpoint,
+            kind: found.kind,
+        })
         .await?;
-    // A superseded bundle in use, or a successor that its consumer did not draw, means
-    // that either of them is a thief's: both go. Otherwise the one bundle does.
-    let successors = matches!(
-        found.kind,
-        CollisionKind::Superseded | CollisionKind::Usurped
-    );
-    let (consumer, bundle) = match successors {
-        true => (Some(found.bundle.consumer), None),
-        false => (None, Some(found.bundle.id)),
+    let action = LedgerAction::CollisionDetect {
+        endpoint: found.endpoint,
+        collision,
     };
-    let kind = KeyValue::new("kind", found.kind.into_str());
-    METRICS.collisions.add(1, &[kind]);
-    disconnect(
-        tx,
-        &reporter,
-        Scope {
-            pair: Some(found.bundle.pair),
-            endpoint: consumer,
-            bundle,
-        },
-        "collision",
-    )
-    .await?;
-    Ok(true)
+    tx.audit_log()
+        .append(&Actor::Endpoint(found.reporter), action)
+        .await?;
+    Ok(())
 }

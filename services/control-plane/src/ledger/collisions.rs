@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use armour_api::{Collision, Evidence, Page};
 use axum::{Json as Answer, extract::FromRef};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    audit::proofs::key_proof,
     http::{
         extract::{Cursor, Id, Params},
         problem::ApiResult,
@@ -50,15 +48,8 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Collision>> {
     params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = Evidence)))]
 async fn evidence(mut member: Member, Id(id): Id) -> ApiResult<Answer<Evidence>> {
-    let tx = &mut member.tx;
-    let collision = tx.collisions().find(id).await?;
-    let bundle = tx.bundles().find(collision.bundle_id).await?;
-    let consumer = tx.endpoints().find(bundle.consumer_endpoint_id).await?;
-    Ok(Answer(Evidence {
-        collision,
-        consumer_endpoint_id: consumer.id,
-        consumer_signing_key: consumer.signing_key,
-        log_key: STANDARD.encode(tx.audit_log().public_key().await?),
-        keys: key_proof(tx, None, &[bundle.consumer_endpoint_id]).await?,
-    }))
+    let collision = member.tx.collisions().find(id).await?;
+    Ok(Answer(
+        super::evidence::of(&mut member.tx, collision).await?,
+    ))
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use armour_api::{AuditEntry, InclusionProof, LogRestart, LostHead, ProblemType, Reason};
 use armour_storage::{Actor, StorageError, Store, TenancyAction, Tx};
-use armour_transparency::head::{TreeHead, public_key};
+use armour_transparency::TreeHead;
 use axum::{
     Json as Answer,
     extract::{FromRef, State},
     http::StatusCode,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -63,7 +62,8 @@ async fn fence_tenant(
 
 /// Asks how the log goes on after a head that it signed and no longer holds. If no
 /// fence explains that yet, the head proves that the database was restored, and the
-/// tenant is fenced.
+/// tenant is fenced. A head by a key that was retired before the head's size proves nothing:
+/// whoever holds that key could make one.
 #[utoipa::path(post, path = "/v1/endpoint/log/restart", tag = "endpoint",
     request_body = LostHead,
     extensions(("x-problems" = json!([ProblemType::NothingLost]))),
@@ -74,12 +74,10 @@ async fn restart(
 ) -> ApiResult<Answer<LogRestart>> {
     let actor = caller.actor();
     let tx = &mut caller.tx;
-    let key = STANDARD.encode(tx.audit_log().public_key().await?);
-    let key = public_key(&key).map_err(ApiError::internal)?;
-    let head = TreeHead::check(&lost.head, &key).map_err(ApiError::invalid)?;
-    if head.tenant != tx.tenant_id() {
-        return Err(ApiError::invalid("the head is of another tenant's log"));
-    }
+    let keys = tx.log_keys().chain().await?;
+    let (head, signer) = keys
+        .signer(&lost.head)
+        .ok_or_else(|| ApiError::invalid("no key of this log signed this head"))?;
     if head.size == 0 || holds(tx, &head).await? {
         return Err(ApiError::new(
             ProblemType::NothingLost,
@@ -89,12 +87,13 @@ async fn restart(
     let seq = match tx.fences().find(head.size, head.at).await? {
         Some(seq) => seq,
         None => {
+            keys.check(&lost.head).map_err(ApiError::invalid)?;
             let reason = "the database was restored: an endpoint has seen a later log";
             fence(tx, &actor, reason, Some(head.size)).await?.seq
         }
     };
     let now = tx.audit_tree().latest_head().await?;
-    let (entry, _) = tx.audit_log().find(seq).await?;
+    let entry = tx.audit_log().find(seq).await?.entry;
     let fence = InclusionProof {
         entry,
         size: now.size,
@@ -102,7 +101,11 @@ async fn restart(
         inclusion: tx.audit_tree().prove_inclusion(seq, now.size).await?,
     };
     caller.tx.commit().await?;
-    Ok(Answer(LogRestart { fence, head: now }))
+    Ok(Answer(LogRestart {
+        fence,
+        head: now,
+        rotations: keys.rotations()[signer..].to_vec(),
+    }))
 }
 
 /// Whether our log begins with the one that the head was signed for.

@@ -1,12 +1,16 @@
-//! The ledger of tickets: what is recorded, what contradicts it, and its restart.
+//! The ledger of exchanges: what is recorded, what contradicts it, and its restart.
 
 pub mod collision;
 mod collisions;
 pub mod disconnect;
+pub mod disputes;
+mod evidence;
 pub mod fence;
 mod fences;
+mod receipts;
 pub mod record;
 mod reports;
+pub mod unwitnessed;
 
 use std::sync::Arc;
 
@@ -28,5 +32,6 @@ where
     OpenApiRouter::new()
         .merge(collisions::routes())
         .merge(fences::routes())
+        .merge(receipts::routes())
         .merge(reports::routes())
 }

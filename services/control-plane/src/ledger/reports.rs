@@ -1,9 +1,9 @@
-//! `/v1/endpoint/reports`: both ends report the tickets they issued or accepted.
+//! `/v1/endpoint/reports`: both ends report the exchanges that they made.
 
 use std::sync::Arc;
 
-use armour_api::{ReportTickets, ReportVerdict, ReportedTickets, TicketReport};
-use armour_protocol::{ledger::ENTRY_LEN, ticket::TicketHash};
+use armour_api::{LaneReport, ProblemType, ReportExchanges, ReportVerdict, ReportedExchanges};
+use armour_protocol::v2::{body::BodyHash, ledger::Run, proof::Proof};
 use axum::{
     Json as Answer,
     extract::{FromRef, State},
@@ -25,8 +25,8 @@ use crate::{
 
 /// Most reports of one call.
 const MAX_REPORTS: usize = 1000;
-/// Most tickets of one call.
-const MAX_TICKETS: usize = 5000;
+/// Most tickets and receipts of one call.
+const MAX_BODIES: usize = 10_000;
 
 pub fn routes<S>() -> OpenApiRouter<S>
 where
@@ -37,20 +37,20 @@ where
     OpenApiRouter::new().routes(routes!(report))
 }
 
-/// Reports tickets. Verdicts come in the order of the reports.
+/// Reports exchanges. Verdicts come in the order of the reports.
 #[utoipa::path(post, path = "/v1/endpoint/reports", tag = "endpoint",
-    request_body = ReportTickets,
-    responses((status = 200, body = ReportedTickets)))]
+    request_body = ReportExchanges,
+    extensions(("x-problems" = json!([ProblemType::IdentityCollided]))),
+    responses((status = 200, body = ReportedExchanges)))]
 async fn report(
     State(ledger): State<Arc<GroupCommit<Ledger>>>,
-    State(authn): State<Arc<Authn>>,
     token: EndpointToken,
-    Json(body): Json<ReportTickets>,
-) -> ApiResult<Answer<ReportedTickets>> {
-    let bytes: usize = body.reports.iter().map(|report| report.entries.len()).sum();
-    if body.reports.len() > MAX_REPORTS || bytes / 4 * 3 / ENTRY_LEN > MAX_TICKETS {
+    Json(body): Json<ReportExchanges>,
+) -> ApiResult<Answer<ReportedExchanges>> {
+    let bytes: usize = body.reports.iter().map(|report| report.rests.len()).sum();
+    if body.reports.len() > MAX_REPORTS || bytes / 4 * 3 / 32 > MAX_BODIES {
         return Err(ApiError::invalid(format!(
-            "at most {MAX_REPORTS} reports and {MAX_TICKETS} tickets a call"
+            "at most {MAX_REPORTS} reports and {MAX_BODIES} tickets and receipts a call"
         )));
     }
     let call = Call {
@@ -62,26 +62,48 @@ async fn report(
     let verdicts = match outcome.await? {
         ReportOutcome::Verdicts(verdicts) => verdicts,
         ReportOutcome::Unknown => return Err(authn::invalid()),
-        ReportOutcome::Revoked => return Err(token.revoked(&authn).await),
+        ReportOutcome::Revoked => return Err(authn::revoked()),
+        ReportOutcome::Collided => {
+            return Err(ApiError::new(
+                ProblemType::IdentityCollided,
+                "somebody else holds this endpoint's keys; enrol it anew",
+            ));
+        }
     };
     for verdict in &verdicts {
         METRICS
             .reports
             .add(1, &[KeyValue::new("verdict", name(verdict))]);
     }
-    Ok(Answer(ReportedTickets { verdicts }))
+    Ok(Answer(ReportedExchanges { verdicts }))
 }
 
-fn read(report: &TicketReport) -> Report {
-    let bytes = |text: &str| STANDARD.decode(text).ok();
-    let previous = bytes(&report.previous).and_then(|hash| hash.try_into().ok());
+fn read(report: &LaneReport) -> Report {
     Report {
         bundle: report.bundle_id,
+        run: run(report),
+    }
+}
+
+fn run(report: &LaneReport) -> Option<Run> {
+    let bytes = |text: &str| STANDARD.decode(text).ok();
+    let proof = |text: &str| Proof::from_bytes(&bytes(text)?).ok();
+    let rests = bytes(&report.rests)?;
+    let (rests, []) = rests.as_chunks::<32>() else {
+        return None;
+    };
+    let receipt = match &report.receipt {
+        None => None,
+        Some(text) => Some(proof(text)?),
+    };
+    Some(Run {
         lane: report.lane,
         first: report.first,
-        age_ms: report.age_ms,
-        tickets: previous.map(TicketHash).zip(bytes(&report.entries)),
-    }
+        previous: BodyHash(bytes(&report.previous)?.try_into().ok()?),
+        rests: rests.to_vec(),
+        ticket: proof(&report.ticket)?,
+        receipt,
+    })
 }
 
 fn name(verdict: &ReportVerdict) -> &'static str {
@@ -89,6 +111,7 @@ fn name(verdict: &ReportVerdict) -> &'static str {
         ReportVerdict::Accepted => "accepted",
         ReportVerdict::Gap { .. } => "gap",
         ReportVerdict::Collision => "collision",
+        ReportVerdict::ShowReceipt { .. } => "show-receipt",
         ReportVerdict::Disconnected => "disconnected",
         ReportVerdict::Refused { .. } => "refused",
     }

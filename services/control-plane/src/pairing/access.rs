@@ -1,7 +1,7 @@
-//! Endpoints' access to their bundles. Locks are taken from the pair down, so bundles are
-//! first read without one, to learn which pair's they are.
+//! Endpoints' access to their bundles.
 
-use armour_api::{Bundle, BundleGrant, Endpoint};
+use armour_api::{BundleEnd, BundleGrant, Role};
+use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{BundleRow, Tx, bundle_secret};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
@@ -11,70 +11,79 @@ use crate::{
     http::problem::{ApiError, ApiResult},
 };
 
-/// Locks a bundle of the endpoint, on either side.
+/// A bundle, and on which side of it this start of an endpoint is.
 ///
 /// # Errors
-/// 404 if it is another's.
-pub async fn lock_own_bundle(tx: &mut Tx, endpoint: &Endpoint, id: Uuid) -> ApiResult<BundleRow> {
-    let bundle = tx.bundles().find(id).await?;
-    if ![bundle.consumer_endpoint_id, bundle.producer_endpoint_id].contains(&endpoint.id) {
-        return Err(ApiError::not_found("no such bundle of this endpoint"));
-    }
-    lock(tx, &bundle).await
+/// 404 if there is none, or it is another's, or an earlier start's.
+pub fn own(
+    bundle: Option<&BundleRow>,
+    endpoint: Uuid,
+    start: StartHash,
+) -> ApiResult<(&BundleRow, Role)> {
+    let found = bundle.and_then(|bundle| {
+        let side = bundle.side(endpoint)?;
+        (bundle.start(side) == start).then_some((bundle, side))
+    });
+    found.ok_or_else(|| ApiError::not_found("no such bundle of this start of the endpoint"))
 }
 
-/// Locks a bundle that the endpoint consumes.
-///
-/// # Errors
-/// 404 if it is another's.
-pub async fn lock_consumed_bundle(
-    tx: &mut Tx,
-    consumer: &Endpoint,
-    id: Uuid,
-) -> ApiResult<BundleRow> {
-    let bundle = tx.bundles().find(id).await?;
-    if bundle.consumer_endpoint_id != consumer.id {
-        return Err(ApiError::not_found("no such bundle of this consumer"));
-    }
-    lock(tx, &bundle).await
-}
-
-/// What an endpoint is told of its bundle, with the secret sealed to it while that is
-/// kept, and with proof of both keys from the head that it has pinned on.
+/// What an endpoint is told of its bundle, with the secret sealed to its start while that is
+/// kept, and with proof of both ends' long-term keys and states from the head that it has pinned
+/// on.
 ///
 /// # Errors
 /// 409 `log-behind` if the log is shorter than what the endpoint has pinned of it.
 pub async fn grant(
     tx: &mut Tx,
-    endpoint: &Endpoint,
-    row: &BundleRow,
+    bundle: &BundleRow,
+    side: Role,
     pinned: Option<u64>,
 ) -> ApiResult<BundleGrant> {
-    let bundle = tx.bundles().find(row.id).await?;
-    let pair = tx.pairs().find(row.pair).await?;
-    let consumer = tx.endpoints().find(row.consumer).await?;
-    let producer = tx.endpoints().find(row.producer).await?;
-    let secret = tx
-        .secrets()
-        .get(&bundle_secret(row.id, endpoint.role))
-        .await?;
+    let secret = tx.secrets().get(&bundle_secret(bundle.id, side)).await?;
     let log = match pinned {
         None => None,
-        Some(pinned) => Some(key_proof(tx, Some(pinned), &[row.consumer, row.producer]).await?),
+        Some(pinned) => {
+            let ends = [bundle.consumer, bundle.producer];
+            Some(key_proof(tx, Some(pinned), &ends).await?)
+        }
     };
+    let producer = tx.endpoints().find(bundle.producer).await?;
     Ok(BundleGrant {
-        bundle,
-        policy: pair.policy,
+        bundle: tx.bundles().find(bundle.id).await?,
+        draw: bundle.draw,
+        policy: tx.bundles().policy(bundle.id).await?,
         tenant_id: tx.tenant_id(),
-        consumer_signing_key: consumer.signing_key,
-        producer_signing_key: producer.signing_key,
+        consumer: bundle_end(tx, bundle, Role::Consumer).await?,
+        producer: bundle_end(tx, bundle, Role::Producer).await?,
         producer_address: producer.address,
         sealed_secret: secret.map(|secret| STANDARD.encode(&*secret)),
         log,
     })
 }
 
-async fn lock(tx: &mut Tx, bundle: &Bundle) -> ApiResult<BundleRow> {
-    tx.pairs().lock(bundle.pair_id).await?;
-    Ok(tx.bundles().find_for_share(bundle.id).await?)
+/// One end of a bundle, with what shows that the bundle names its key.
+///
+/// # Errors
+/// If the database does not answer or holds what cannot be read.
+pub async fn bundle_end(tx: &mut Tx, bundle: &BundleRow, side: Role) -> ApiResult<BundleEnd> {
+    let (id, key) = match side {
+        Role::Consumer => (bundle.consumer, &bundle.consumer_key),
+        Role::Producer => (bundle.producer, &bundle.producer_key),
+    };
+    let hash = bundle.start(side);
+    let endpoint = tx.endpoints().find(id).await?;
+    let start = tx.starts().find(id, hash).await?;
+    let start = start.ok_or_else(|| ApiError::internal("a bundle of a start that is gone"))?;
+    let renewals = tx.starts().renewals(id, hash, key).await?;
+    let certificate = tx.endpoints().certificate(id).await?;
+    Ok(BundleEnd {
+        party_id: endpoint.party_id,
+        endpoint_id: id,
+        signing_key: endpoint.signing_key,
+        kem_key: endpoint.kem_key,
+        start: STANDARD.encode(start.start.to_bytes()),
+        renewals: renewals.iter().map(|link| STANDARD.encode(link)).collect(),
+        incarnation_key: STANDARD.encode(key),
+        certificate: certificate.map(|bytes| STANDARD.encode(bytes)),
+    })
 }

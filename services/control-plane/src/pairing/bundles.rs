@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket};
-use armour_protocol::Suite;
+use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket, Role};
 use axum::{Json as Answer, extract::FromRef};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     http::{
         extract::{Id, Json, Params, check_text},
-        problem::{ApiError, ApiResult},
+        problem::ApiResult,
     },
     identity::authn::{Authn, Member},
     ledger::disconnect::{self, Scope},
@@ -70,14 +69,17 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
     responses((status = 200, body = Vec<LaneHead>)))]
 async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
     member.tx.bundles().find(id).await?;
-    Ok(Answer(member.tx.lanes().heads(id).await?))
+    let all = usize::from(u16::MAX) + 1;
+    let of = [(id, Role::Consumer)];
+    let (mut heads, _) = member.tx.lanes().heads(&of, None, all).await?;
+    Ok(Answer(heads.remove(&id).unwrap_or_default()))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OfLane {
     /// The lane.
-    lane: u32,
+    lane: u16,
     /// `next` of the page before.
     cursor: Option<i64>,
 }
@@ -92,12 +94,11 @@ async fn tickets(
     Params(of): Params<OfLane>,
 ) -> ApiResult<Answer<Page<RecordedTicket>>> {
     const MAX: usize = 200;
-    let bundle = member.tx.bundles().find(id).await?;
-    let suite = Suite::from_u8(bundle.suite).map_err(ApiError::internal)?;
+    let context = member.tx.context(id).await?;
     let mut items = member
         .tx
         .tickets()
-        .list(id, suite, of.lane, of.cursor, MAX + 1)
+        .list(&context, of.lane, of.cursor, MAX + 1)
         .await?;
     let more = items.len() > MAX;
     items.truncate(MAX);

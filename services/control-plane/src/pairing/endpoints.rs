@@ -14,6 +14,7 @@ use crate::{
     },
     identity::authn::{Authn, Member},
     ledger::disconnect::{Scope, disconnect},
+    pairing::certificate,
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -25,6 +26,7 @@ where
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(revoke))
+        .routes(routes!(certificate::set_certificate))
 }
 
 /// Lists endpoints.
@@ -56,7 +58,7 @@ async fn revoke(
     check_text("reason", &reason.reason, 500)?;
     let actor = member.actor();
     let tx = &mut member.tx;
-    tx.endpoints().find(id).await?;
+    tx.endpoints().lock(id).await?;
     if tx.endpoints().revoke(id).await? {
         tx.audit_log()
             .append(

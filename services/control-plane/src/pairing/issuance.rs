@@ -1,15 +1,17 @@
-//! Issuing bundles: minted, sealed to both endpoints, in place of the one before.
+//! Issuing bundles: minted, sealed to both ends' living starts, in place of the one before.
+
+use std::collections::BTreeSet;
 
 use armour_ambient::Random;
 use armour_api::{Endpoint, Pair, PairState, ProblemType};
-use armour_protocol::{
-    Suite,
-    bundle::{BundleContext, BundleSecret},
+use armour_protocol::v2::{
+    context::{Binding, Context, End},
     envelope,
+    identity::start::StartHash,
+    schedule::BundleSecret,
+    suite::Suite,
 };
-use armour_storage::{Actor, NewBundle, NewEvent, PairingAction, StorageError, Tx};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use ed25519_dalek::VerifyingKey;
+use armour_storage::{Actor, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx};
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -26,10 +28,10 @@ pub enum IssueError {
     #[error("no such pair of this consumer")]
     NotOfConsumer,
     /// There is nobody to seal the secret to.
-    #[error("the producer has no active endpoint yet")]
+    #[error("no endpoint of the producer lives")]
     NoProducer,
-    /// Somebody with the consumer's state has asked since.
-    #[error("the endpoint has made a later draw; number the next one after it")]
+    /// Somebody with the consumer's state has asked since, or the same was asked before.
+    #[error("the endpoint has made this draw, or a later one; number the next one after it")]
     Overtaken,
 }
 
@@ -44,100 +46,162 @@ impl OperationError for IssueError {
     }
 }
 
-/// Issues a bundle of a pair to a consumer; the consumer's active one is superseded.
-/// Returns the new one's id. `number` is the consumer's own count of its requests.
+/// A request of one bundle.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    /// The pair.
+    pub pair: Uuid,
+    /// The consumer's own count of its requests for this pair.
+    pub number: u64,
+}
+
+/// One end of a bundle: an endpoint's living start.
+struct Living {
+    endpoint: Endpoint,
+    start: StartHash,
+    keys: KeyRow,
+}
+
+/// Issues bundles to a consumer's living start, whose endpoint's row is locked; its active ones
+/// of the same pairs are superseded. For each draw the new bundle's id, or why there is none.
 ///
 /// # Errors
-/// [`IssueError`], or if the database refuses.
-pub async fn issue_bundle(
+/// If the database refuses.
+pub async fn issue(
     tx: &mut Tx,
     consumer: &Endpoint,
-    pair: Uuid,
-    number: Option<u64>,
-) -> ApiResult<Uuid> {
-    let pair = lock_active_pair(tx, consumer, pair).await?;
+    start: StartHash,
+    draws: &[Draw],
+) -> ApiResult<Vec<ApiResult<Uuid>>> {
+    lock(tx, consumer, draws).await?;
+    let consumer = living(tx, consumer.clone(), start).await?;
+    let mut issued = Vec::with_capacity(draws.len());
+    for draw in draws {
+        issued.push(issue_one(tx, &consumer, draw).await);
+    }
+    Ok(issued)
+}
+
+/// Locks all that is touched, in the order that all keep to: producers' endpoints, pairs,
+/// bundles.
+async fn lock(tx: &mut Tx, consumer: &Endpoint, draws: &[Draw]) -> ApiResult<()> {
+    let mut pairs = BTreeSet::new();
+    let mut producers = BTreeSet::new();
+    for draw in draws {
+        match tx.pairs().find(draw.pair).await {
+            Ok(pair) if pair.consumer_id == consumer.party_id => {
+                pairs.insert(pair.id);
+                producers.extend(tx.endpoints().latest_living(pair.producer_id).await?);
+            }
+            Ok(_) | Err(StorageError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let producers: Vec<Uuid> = producers.into_iter().collect();
+    tx.endpoints().lock_for_share(&producers).await?;
+    let pairs: Vec<Uuid> = pairs.into_iter().collect();
+    for pair in &pairs {
+        tx.pairs().lock(*pair).await?;
+    }
+    Ok(tx.bundles().lock_active(consumer.id, &pairs).await?)
+}
+
+async fn issue_one(tx: &mut Tx, consumer: &Living, draw: &Draw) -> ApiResult<Uuid> {
+    let pair = active_pair(tx, &consumer.endpoint, draw.pair).await?;
     let producer = producer_of(tx, &pair).await?;
-    if let Some(number) = number {
-        advance_counter(tx, consumer, number).await?;
+    let advanced = tx
+        .pair_draws()
+        .advance(consumer.endpoint.id, pair.id, draw.number)
+        .await?;
+    if !advanced {
+        return Err(IssueError::Overtaken.into());
     }
     let id = tx.new_id();
-    let superseded = tx.bundles().supersede(pair.id, consumer.id).await?;
-    let context = BundleContext {
+    let superseded = tx
+        .bundles()
+        .supersede(pair.id, consumer.endpoint.id)
+        .await?;
+    let context = Context::new(Binding {
         suite: Suite::from_u8(pair.policy.suite).map_err(ApiError::internal)?,
         tenant: *tx.tenant_id().as_bytes(),
         pair: *pair.id.as_bytes(),
         bundle: *id.as_bytes(),
-        consumer: *consumer.id.as_bytes(),
-        producer: *producer.id.as_bytes(),
-        consumer_key: signing_key(consumer)?,
-        producer_key: signing_key(&producer)?,
-    };
-    let (for_consumer, for_producer) = mint(&context, consumer, &producer, tx.random())?;
+        draw: draw.number,
+        policy: pair.policy.hash().map_err(ApiError::internal)?,
+        consumer: consumer.end(),
+        producer: producer.end(),
+    });
+    let hpke_keys = [consumer, &producer].map(|end| &end.keys.hpke_key);
+    let [for_consumer, for_producer] = mint(&context, hpke_keys, tx.random())?;
     tx.bundles()
         .create(&NewBundle {
-            id,
-            pair: pair.id,
-            consumer: consumer.id,
-            producer: producer.id,
-            suite: pair.policy.suite,
+            context: &context,
+            policy: &pair.policy,
+            consumer_start: consumer.start,
+            producer_start: producer.start,
             for_consumer: &for_consumer,
             for_producer: &for_producer,
         })
         .await?;
-    tell(tx, consumer, &pair, id, superseded).await?;
+    tell(tx, &consumer.endpoint, &pair, id, superseded).await?;
     Ok(id)
 }
 
-async fn lock_active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pair> {
-    if tx.pairs().lock(id).await? == PairState::Disconnected {
-        return Err(IssueError::PairDisconnected.into());
-    }
-    let pair = tx.pairs().find(id).await?;
-    if pair.consumer_id != consumer.party_id {
-        return Err(IssueError::NotOfConsumer.into());
-    }
-    Ok(pair)
-}
-
-async fn producer_of(tx: &mut Tx, pair: &Pair) -> ApiResult<Endpoint> {
-    match tx.endpoints().latest_of_producer(pair.producer_id).await {
-        Ok(producer) => Ok(producer),
-        Err(StorageError::NotFound) => Err(IssueError::NoProducer.into()),
-        Err(error) => Err(error.into()),
+impl Living {
+    fn end(&self) -> End {
+        End {
+            party: *self.endpoint.party_id.as_bytes(),
+            endpoint: *self.endpoint.id.as_bytes(),
+            key: self.keys.span.key,
+        }
     }
 }
 
-/// Makes sure that no thief of the consumer's state has asked before.
-async fn advance_counter(tx: &mut Tx, consumer: &Endpoint, number: u64) -> ApiResult<()> {
-    let advanced = tx
-        .endpoints()
-        .advance_issuance_counter(consumer.id, number)
-        .await?;
-    match advanced {
-        true => Ok(()),
-        false => Err(IssueError::Overtaken.into()),
+async fn active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pair> {
+    let pair = match tx.pairs().find(id).await {
+        Ok(pair) if pair.consumer_id == consumer.party_id => pair,
+        Ok(_) | Err(StorageError::NotFound) => return Err(IssueError::NotOfConsumer.into()),
+        Err(error) => return Err(error.into()),
+    };
+    match pair.state {
+        PairState::Active => Ok(pair),
+        PairState::Disconnected => Err(IssueError::PairDisconnected.into()),
     }
 }
 
-/// Mints a bundle's secret. Only what is sealed to the two endpoints leaves this
-/// function.
-fn mint(
-    context: &BundleContext,
-    consumer: &Endpoint,
-    producer: &Endpoint,
-    random: &Random,
-) -> ApiResult<(Vec<u8>, Vec<u8>)> {
+/// The producer's endpoint that was heard of last, if one lives.
+async fn producer_of(tx: &mut Tx, pair: &Pair) -> ApiResult<Living> {
+    let latest = tx.endpoints().latest_living(pair.producer_id).await?;
+    let latest = latest.ok_or(IssueError::NoProducer)?;
+    let endpoint = tx.endpoints().find(latest).await?;
+    let start = tx.starts().living(latest).await?;
+    let start = start.ok_or(IssueError::NoProducer)?;
+    living(tx, endpoint, start.hash).await
+}
+
+async fn living(tx: &mut Tx, endpoint: Endpoint, start: StartHash) -> ApiResult<Living> {
+    let keys = tx
+        .starts()
+        .keys_around(endpoint.id, start, u64::MAX)
+        .await?
+        .pop();
+    Ok(Living {
+        keys: keys.ok_or_else(|| ApiError::internal("a start without a key"))?,
+        endpoint,
+        start,
+    })
+}
+
+/// Mints a bundle's secret. Only what is sealed to the two starts leaves this function.
+fn mint(context: &Context, keys: [&[u8; 32]; 2], random: &Random) -> ApiResult<[Vec<u8>; 2]> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     random.fill(&mut *bytes);
     let secret = BundleSecret::from_bytes(*bytes);
     let mut generator = random.generator();
-    let mut seal = |endpoint: &Endpoint| -> ApiResult<Vec<u8>> {
-        let key = STANDARD
-            .decode(&endpoint.kem_key)
-            .map_err(ApiError::internal)?;
-        envelope::seal(&key, context, &secret, &mut generator).map_err(ApiError::internal)
+    let mut seal = |key: &[u8; 32]| {
+        envelope::seal(key, context, &secret, &mut generator).map_err(ApiError::internal)
     };
-    Ok((seal(consumer)?, seal(producer)?))
+    Ok([seal(keys[0])?, seal(keys[1])?])
 }
 
 /// Writes the audit entries and events of a bundle that was issued.
@@ -155,7 +219,7 @@ async fn tell(
                 &actor,
                 PairingAction::BundleSupersede {
                     id: earlier,
-                    successor: id,
+                    successor: Some(id),
                 },
             )
             .await?;
@@ -163,7 +227,7 @@ async fn tell(
             .record(NewEvent::BundleSuperseded {
                 pair: pair.id,
                 bundle: earlier,
-                successor: id,
+                successor: Some(id),
             })
             .await?;
     }
@@ -184,15 +248,4 @@ async fn tell(
         })
         .await?;
     Ok(())
-}
-
-fn signing_key(endpoint: &Endpoint) -> ApiResult<VerifyingKey> {
-    let bytes = STANDARD
-        .decode(&endpoint.signing_key)
-        .map_err(ApiError::internal)?;
-    let bytes = bytes
-        .as_slice()
-        .try_into()
-        .map_err(|_| ApiError::internal("a stored key"))?;
-    VerifyingKey::from_bytes(bytes).map_err(ApiError::internal)
 }

@@ -1,14 +1,19 @@
 //! Parties and their pairs, the endpoints that enrol for them, and their bundles.
 
-mod access;
+pub mod access;
+mod alive;
 mod bundles;
+mod certificate;
 mod endpoint;
 mod endpoints;
 mod enrolment;
+mod fenced;
 mod issuance;
+mod links;
 pub mod lost_endpoints;
 mod pairs;
 mod parties;
+mod starts;
 
 use std::sync::Arc;
 
@@ -16,6 +21,9 @@ use axum::extract::FromRef;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::identity::{authn::Authn, oidc::Oidc};
+
+/// The routes whose bodies may be larger than others', each with its limit in bytes.
+pub const LARGE_BODIES: [(&str, usize); 1] = [(links::PATH, links::BODY_LIMIT)];
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -30,5 +38,7 @@ where
         .merge(enrolment::routes())
         .merge(endpoints::routes())
         .merge(bundles::routes())
+        .merge(starts::routes())
+        .merge(links::routes())
         .merge(endpoint::routes())
 }

@@ -1,6 +1,7 @@
 //! Where Prometheus reads what is counted and observed: a listener of its own, which
 //! the public never reaches.
 
+use armour_api::CollisionKind;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -43,8 +44,8 @@ pub fn observe(store: &Store, draining: &CancellationToken, jobs: &[&'static str
     METRICS.fences.add(0, &[]);
     METRICS.disconnects.add(0, &[]);
     METRICS.streams.add(0, &[]);
-    for kind in ["fork", "superseded", "disowned", "usurped"] {
-        METRICS.collisions.add(0, &[KeyValue::new("kind", kind)]);
+    for kind in CollisionKind::WORDS {
+        METRICS.collisions.add(0, &[KeyValue::new("kind", *kind)]);
     }
     for name in jobs {
         METRICS

@@ -28,7 +28,8 @@ pub fn job(upkeep: Upkeep) -> Job {
     Job::new("upkeep", StdDuration::from_secs(60), Arc::new(upkeep), run)
 }
 
-/// Sweeps each tenant, keeps the audit log's partitions, replaces old signing keys.
+/// Sweeps each tenant, gives its log a map if it is from before there were maps, keeps the audit
+/// log's partitions, replaces old signing keys.
 async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
     let store = &upkeep.store;
     if !acquire_lease(store, "upkeep", 50.0).await? {
@@ -54,6 +55,7 @@ async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
     while let Some(tenant) = at {
         let mut tx = store.tenant(tenant).await?;
         tx.sweep(now, now - upkeep.session_idle).await?;
+        tx.endpoint_map().begin().await?;
         tx.commit().await?;
         at = store.platform().await?.tenants().next_after(tenant).await?;
     }

@@ -1,26 +1,27 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
+mod endpoint;
+mod lane;
 mod problems;
 
 use std::{sync::Arc, time::Duration};
 
 use armour_ambient::{Ambient, Clock};
-use armour_api::{Enrol, NewPair, Pair, Policy, Role, TicketReport};
-use armour_client::{Client, dpop};
+use armour_api::{Enrol, NewPair, Pair, Policy, Role};
+use armour_client::Client;
 use armour_control_plane::{
     app::{App, openapi_document, router},
     config::Config,
 };
-use armour_protocol::{
-    Suite, envelope,
-    ledger::Chain,
-    ticket::{NO_PREVIOUS, SignedTicket, Ticket},
-};
+use armour_protocol::v2::envelope;
 use axum::middleware;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Parser;
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
+
+pub use endpoint::{TestEndpoint, context};
+pub use lane::{TestBundle, mark};
 
 pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
 
@@ -95,7 +96,10 @@ pub async fn app_in(database_url: &str, more: &[&str], ambient: Ambient) -> anyh
     std::fs::write(dir.join("platform"), PLATFORM)?;
     let platform = dir.join("platform").display().to_string();
     let mut line = vec!["control-plane", "--database-url", database_url, "--migrate"];
-    line.extend(["--platform-token-file", &platform, "--rate-limit", "100000"]);
+    line.extend(["--platform-token-file", &platform]);
+    if !more.contains(&"--rate-limit") {
+        line.extend(["--rate-limit", "100000"]);
+    }
     let first = format!("1:{}", MASTER_KEYS[0]);
     if !more.contains(&"--master-keys") {
         line.extend(["--master-keys", &first]);
@@ -114,47 +118,6 @@ pub async fn serve(app: App) -> String {
     let router = router(app).layer(middleware::from_fn_with_state(declared, problems::check));
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
-}
-
-/// An enrolled endpoint of the tests.
-pub struct TestEndpoint {
-    pub id: Uuid,
-    pub tenant: Uuid,
-    pub key: SigningKey,
-    pub kem_secret: [u8; 32],
-}
-
-impl TestEndpoint {
-    /// A client that proves itself as this endpoint.
-    pub fn client(&self, base: &str) -> Client {
-        Client::new(base, "").expect("client").as_endpoint(
-            self.tenant,
-            self.id,
-            self.key.clone(),
-            Ambient::system(),
-        )
-    }
-
-    /// An access token, bound to the endpoint's key.
-    pub async fn access_token(&self, base: &str) -> String {
-        let url = format!("{base}/v1/endpoint/token");
-        let answer = reqwest::Client::new()
-            .post(&url)
-            .header("dpop", self.proof("POST", &url, None))
-            .json(&serde_json::json!({ "tenant_id": self.tenant, "endpoint_id": self.id }))
-            .send()
-            .await
-            .expect("ask for a token");
-        assert_eq!(answer.status(), 200);
-        let token: armour_api::AccessToken = answer.json().await.expect("a token");
-        token.access_token
-    }
-
-    /// A DPoP proof.
-    pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
-        let claims = dpop::Claims::new(&Ambient::system(), method, url, token, None);
-        dpop::sign(&self.key, &claims).expect("proof")
-    }
 }
 
 /// How a test's request authenticates.
@@ -267,6 +230,8 @@ impl World {
         let pair = operator.create_pair(&new).await.expect("pair");
         let consumer = enrol(&operator, Role::Consumer, consumer.id).await;
         let producer = enrol(&operator, Role::Producer, producer.id).await;
+        consumer.start(base).await;
+        producer.start(base).await;
         Self {
             base: base.into(),
             tenant,
@@ -280,11 +245,18 @@ impl World {
 }
 
 impl World {
+    /// A new bundle of the pair.
+    pub async fn bundle(&self) -> TestBundle<'_> {
+        let grant = self.consumer.draw(&self.base, self.pair.id, None).await;
+        TestBundle::of(&grant, &self.consumer, &self.producer)
+    }
+
     pub fn operator_token(&self) -> String {
         self.token.clone()
     }
 }
 
+/// Enrols an endpoint, which has yet to start.
 pub async fn enrol(operator: &Client, role: Role, party: Uuid) -> TestEndpoint {
     let token = operator
         .create_enrolment_token(role, party)
@@ -313,52 +285,5 @@ pub async fn enrol_with(
         version: "0".into(),
     };
     let endpoint = client.enrol(&enrol).await?;
-    Ok(TestEndpoint {
-        id: endpoint.id,
-        tenant: endpoint.tenant_id,
-        key,
-        kem_secret: *kem_secret,
-    })
-}
-
-/// A history of signed tickets; `branch` tells forks apart.
-pub fn history(
-    key: &SigningKey,
-    bundle: Uuid,
-    lane: u32,
-    prefix: &[SignedTicket],
-    len: usize,
-    branch: u8,
-) -> Vec<SignedTicket> {
-    let mut all = prefix.to_vec();
-    while all.len() < len {
-        let n = all.len() as u64;
-        let ticket = Ticket {
-            suite: Suite::X25519,
-            bundle: *bundle.as_bytes(),
-            lane,
-            n,
-            previous: all
-                .last()
-                .map_or(NO_PREVIOUS, |t: &SignedTicket| t.ticket.hash()),
-            share_digest: [branch; 32],
-        };
-        all.push(ticket.sign(key));
-    }
-    all
-}
-
-pub fn report(tickets: &[SignedTicket], age_ms: u64) -> TicketReport {
-    let mut chain = Chain::of(&tickets[0]);
-    for pair in tickets.windows(2) {
-        assert!(chain.push(&pair[0].ticket, &pair[1]));
-    }
-    TicketReport {
-        bundle_id: Uuid::from_bytes(chain.bundle),
-        lane: chain.lane,
-        first: chain.first,
-        previous: STANDARD.encode(chain.previous.0),
-        entries: STANDARD.encode(chain.entries),
-        age_ms,
-    }
+    Ok(TestEndpoint::new(&endpoint, key, *kem_secret))
 }

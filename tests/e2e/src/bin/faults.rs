@@ -1,11 +1,12 @@
-//! Exchanges with injected loss, restarts and reconnects; prints what became of
-//! them and fails if anything was run twice, lost, or taken for a theft.
+//! Exchanges with injected loss, delay, crashes and reconnects; prints what became of them, as
+//! its last line in JSON, and fails if anything was run twice, begun after its deadline, lost,
+//! or taken for a theft.
 
 use std::process::ExitCode;
 
 use armour_e2e::{
-    faults::{Plan, run},
-    system::{System, brisk},
+    faults::{Figures, Plan, run, setup},
+    system::System,
 };
 use clap::Parser;
 
@@ -18,7 +19,7 @@ struct Options {
     /// How many callers at once.
     #[arg(long, default_value_t = 16)]
     callers: usize,
-    /// Kill a process after so many exchanges, each kind in turn.
+    /// After so many exchanges kill a process or hold the network, each kind in turn.
     #[arg(long, default_value_t = 2_000)]
     kill_every: u64,
     /// Chance, in millionths a read, that a connection between agents is cut.
@@ -32,7 +33,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let mut system = System::start(brisk()).await?;
+    let mut system = System::set_up(setup()).await?;
     if options.keep {
         println!("logs in {}", system.keep().display());
     }
@@ -47,6 +48,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     )
     .await?;
     print!("{outcome}");
+    println!("{}", serde_json::to_string(&Figures::from(&outcome))?);
     Ok(match outcome.is_clean() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

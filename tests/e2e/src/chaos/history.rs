@@ -75,8 +75,8 @@ struct Lane {
 
 impl Lane {
     /// Why the tickets are no unbroken chain from 0 to the head, if they are none: each is
-    /// the one before the last, one value at a time, which is what makes a lane
-    /// linearizable.
+    /// the one before the last, and names its receipt: one value at a time, which is what
+    /// makes a lane linearizable.
     fn fault(&self) -> Option<String> {
         let latest = self.tickets.first().map(|ticket| (ticket.n, &ticket.hash));
         if latest != Some((self.head.n, &self.head.hash)) {
@@ -86,10 +86,9 @@ impl Lane {
                 self.head.n
             ));
         }
-        let broken = self
-            .tickets
-            .windows(2)
-            .find(|pair| pair[0].n != pair[1].n + 1 || pair[0].previous != pair[1].hash);
+        let broken = self.tickets.windows(2).find(|pair| {
+            pair[0].n != pair[1].n + 1 || Some(&pair[0].previous) != pair[1].next.as_ref()
+        });
         if let Some(pair) = broken {
             return Some(format!("{} does not follow {}", pair[0].n, pair[1].n));
         }
@@ -123,6 +122,12 @@ async fn audit(system: &System, bundles: &[Bundle], history: &mut History) -> an
         *noted
             .entry((&entry.action, entry.target.clone()))
             .or_default() += 1;
+        // Those that ended at once have one entry together.
+        let together = entry.detail["bundles"].as_array();
+        let ids = together.into_iter().flatten().filter_map(|id| id.as_str());
+        for id in ids {
+            *noted.entry((&entry.action, id.to_owned())).or_default() += 1;
+        }
     }
     let has = |action, id: &dyn ToString| {
         let id = id.to_string();
@@ -134,6 +139,7 @@ async fn audit(system: &System, bundles: &[Bundle], history: &mut History) -> an
         let state = match bundle.state {
             BundleState::Active => None,
             BundleState::Superseded => Some("bundle.supersede"),
+            BundleState::Retired => Some("bundle.retire"),
             BundleState::Disconnected => Some("bundle.disconnect"),
         };
         for action in ["bundle.mint"].into_iter().chain(state) {
@@ -143,7 +149,7 @@ async fn audit(system: &System, bundles: &[Bundle], history: &mut History) -> an
         }
     }
     for collision in system.all_collisions().await? {
-        if !has("collision.detect", &collision.bundle_id) {
+        if !has("collision.detect", &collision.endpoint_id) {
             history
                 .unaudited
                 .push(format!("collision {}", collision.id));
@@ -213,11 +219,13 @@ mod tests {
             lane: 3,
             n,
             hash: format!("hash {n}"),
-            previous: format!("hash {}", n as i64 - 1),
-            reporter_id: None,
+            previous: format!("link {}", n as i64 - 1),
+            receipt: Some(format!("receipt {n}")),
+            next: Some(format!("link {n}")),
+            reporter_id: Uuid::nil(),
             consumer_reported: true,
             producer_reported: true,
-            recorded_at: None,
+            recorded_at: Default::default(),
         };
         Lane {
             head: LaneHead {
@@ -255,7 +263,7 @@ mod tests {
     fn a_fork_or_a_ticket_beyond_the_head_is_found() {
         let twice = fault_of(|lane| lane.tickets.insert(2, lane.tickets[2].clone()));
         assert_eq!(twice, "2 does not follow 2");
-        let forked = fault_of(|lane| lane.tickets[2].hash = "another".into());
+        let forked = fault_of(|lane| lane.tickets[2].next = Some("another".into()));
         assert_eq!(forked, "3 does not follow 2");
         let head = fault_of(|lane| lane.head.hash = "another".into());
         assert_eq!(head, "its head is 4, its last ticket Some(4)");

@@ -7,11 +7,13 @@ mod history;
 use std::{
     collections::BTreeMap,
     fmt,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-use armour_api::{Policy, Reporting};
+use anyhow::{Context as _, ensure};
+use armour_api::{Endpoint, EndpointState, PairState, Policy, Reporting};
+use armour_cli::servers::user::is_root;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -56,7 +58,26 @@ const REPLICAS: usize = 2;
 const LONGEST: Duration = Duration::from_secs(6);
 const THEFT_EVERY: Duration = Duration::from_secs(40);
 
-/// Runs the plan. Needs root.
+/// Looks whether a run can be made here: it needs root, and a kernel that lets it have networks
+/// and a disk of its own, which a container's may not.
+///
+/// # Errors
+/// If it cannot: why.
+pub fn check_machine() -> anyhow::Result<()> {
+    ensure!(is_root(), "not root");
+    let tried = Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output()
+        .context("unshare, of util-linux")?;
+    ensure!(
+        tried.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tried.stderr).trim()
+    );
+    Ok(())
+}
+
+/// Runs the plan. Needs what [`check_machine`] looks for.
 ///
 /// # Errors
 /// If the system does not serve again after a fault.
@@ -103,7 +124,7 @@ pub async fn run(plan: Plan, keep: bool) -> anyhow::Result<Outcome> {
         load.goes_on().await;
         if since.elapsed() >= next_theft {
             bar.set_message("a theft");
-            theft(&system, &mut outcome).await?;
+            theft(&mut system, &mut outcome).await?;
             next_theft = since.elapsed() + THEFT_EVERY;
         }
         // Each kind in turn, in an order that changes, so that none is forgotten.
@@ -148,7 +169,7 @@ pub async fn run(plan: Plan, keep: bool) -> anyhow::Result<Outcome> {
             outcome
                 .false_or_missed
                 .push(format!("{unexpected} after {}", names.join(" and ")));
-            re_arm(&system).await?;
+            go_on(&mut system).await?;
         }
         until("a protected call after a fault", || async {
             system.get("/echo?id=ready").await.is_ok()
@@ -174,7 +195,7 @@ async fn unexpected(system: &System, outcome: &Outcome) -> Option<String> {
 }
 
 /// A thief copies the consumer's memory and acts; both must be cut off.
-async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
+async fn theft(system: &mut System, outcome: &mut Outcome) -> anyhow::Result<()> {
     let number = outcome.thefts.0 + outcome.thefts.1;
     let before = system.collisions().await?;
     let owned = Marks::at_heads(system, 0).await?;
@@ -206,18 +227,34 @@ async fn theft(system: &System, outcome: &mut Outcome) -> anyhow::Result<()> {
             .false_or_missed
             .push(format!("theft {number} was missed")),
     }
-    if !found {
+    if found {
+        go_on(system).await?;
+    } else {
         // In a lane that its owner has not opened yet a ticket may have been left behind,
         // which would be found at any time from now on.
-        let operator = &system.operator;
         let why = "a theft without a collision";
-        operator.disconnect_pair(system.pair, why).await?;
+        system.operator.disconnect_pair(system.pair, why).await?;
+        re_arm(system).await?;
     }
-    re_arm(system).await?;
     until("a protected call after a theft", || async {
         system.get("/echo?id=ready").await.is_ok()
     })
     .await
+}
+
+/// What people do after a collision: enrol the endpoints whose identity has ended anew, and
+/// re-arm the pair.
+async fn go_on(system: &mut System) -> anyhow::Result<()> {
+    for endpoint in system.all::<Endpoint>("/v1/endpoints?").await? {
+        if endpoint.state == EndpointState::Collided && system.ended.insert(endpoint.id) {
+            system.enrol_again(endpoint.role).await?;
+        }
+    }
+    let pair = system.operator.pair(system.pair).await?;
+    match pair.state {
+        PairState::Disconnected => re_arm(system).await,
+        PairState::Active => Ok(()),
+    }
 }
 
 async fn re_arm(system: &System) -> anyhow::Result<()> {

@@ -1,14 +1,19 @@
 //! The whole system: what each party may do next.
 
+mod actions;
+mod consumer;
+mod network;
+mod producer;
 mod properties;
 mod state;
-mod steps;
+mod thieves;
+
+use std::sync::Arc;
 
 use stateright::{Model, Property};
 
 pub use self::state::{Action, State, System};
-use self::state::{At, AtProducer};
-use crate::ledger::Life;
+use crate::{bounds::Bounds, lanes::Lanes, ledger::Life};
 
 impl Model for System {
     type State = State;
@@ -19,130 +24,86 @@ impl Model for System {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let (bounds, spent) = (&self.bounds, &state.spent);
-        let mut may = |allowed: bool, action| {
-            if allowed {
-                actions.push(action);
-            }
-        };
-        let answers = [false, true];
-        let owner = state.owner.at;
-        let idle = owner.is_some_and(|at| at.waiting.is_none());
-        may(
-            owner.is_none() && spent.draws < bounds.draws && Self::may_draw(state),
-            Action::OwnerDraws,
-        );
-        may(
-            idle && spent.owner_tickets < bounds.owner_tickets,
-            Action::OwnerBegins,
-        );
-        let sent = owner.filter(|at| !at.unsent).and_then(|at| at.waiting);
-        may(
-            sent.is_some_and(|request| !state.requests.contains(&request)),
-            Action::OwnerSendsAgain,
-        );
-        let refused = |at: At| {
-            matches!(
-                state.producer.get(&at.bundle),
-                Some(AtProducer::Gone | AtProducer::Over)
-            )
-        };
-        may(
-            sent.is_some() && owner.is_some_and(refused),
-            Action::OwnerGivesUp,
-        );
-        may(owner.is_some(), Action::OwnerBeats);
-        may(
-            owner.is_some() && spent.owner_crashes < bounds.owner_crashes,
-            Action::OwnerCrashes,
-        );
-        for answered in answers {
-            may(
-                !state.owner.reports.is_empty(),
-                Action::OwnerReports { answered },
-            );
-            may(
-                !state.reports.is_empty(),
-                Action::ProducerReports { answered },
-            );
+        // The first finding ends what is looked at.
+        if state.ledger.finding.is_none() {
+            self.possible(state, actions);
         }
-        for response in &state.responses {
-            may(
-                owner.is_some_and(|at| at.waiting.is_some()),
-                Action::OwnerReceives(*response),
-            );
-            may(
-                state.thief.as_ref().is_some_and(|t| t.waiting.is_some()),
-                Action::ThiefReceives(*response),
-            );
-        }
-        let thieving = bounds.thief_tickets + bounds.thief_draws > 0;
-        may(
-            thieving && state.thief.is_none() && owner.is_some(),
-            Action::Theft,
-        );
-        if let Some(thief) = &state.thief {
-            may(
-                thief.waiting.is_none() && spent.thief_tickets < bounds.thief_tickets,
-                Action::ThiefBegins,
-            );
-            may(
-                bounds.thief_lane && !spent.thief_lane,
-                Action::ThiefOpensALane,
-            );
-            may(
-                spent.thief_draws < bounds.thief_draws && Self::may_draw(state),
-                Action::ThiefDraws,
-            );
-        }
-        for request in &state.requests {
-            may(true, Action::Deliver(*request));
-        }
-        for (bundle, known) in &state.producer {
-            if let AtProducer::Held(lanes) = known {
-                may(true, Action::ProducerLearns(*bundle));
-                for (place, lane) in lanes.iter().enumerate() {
-                    may(
-                        lane.is_some_and(|one| one.answering.is_some() && one.cleared),
-                        Action::ProducerAnswers(*bundle, place),
-                    );
-                }
-            }
-        }
-        may(
-            spent.producer_crashes < bounds.producer_crashes && !state.producer.is_empty(),
-            Action::ProducerCrashes,
-        );
-        for (bundle, record) in &state.ledger.bundles {
-            may(
-                record.life == (Life::Superseded { over: false }),
-                Action::GraceEnds(*bundle),
-            );
-        }
-        may(
-            spent.restores < bounds.restores && state.backup.is_none() && state.minted > 0,
-            Action::Backup,
-        );
-        may(
-            state.backup.is_some() && spent.restores < bounds.restores,
-            Action::Restore,
-        );
-        may(state.fence_due, Action::Fence);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         self.apply(&mut next, action)?;
-        let forgetful = self.bounds.forgets_reports && !self.bounds.keeps_accounts;
-        if action == Action::ProducerCrashes && forgetful && !self.bounds.strict {
-            // What a batched policy grants: both ends may forget a ticket.
-            next.forgotten = true;
-            next.due = false;
-        }
         (next != *state).then_some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         properties::of(self)
+    }
+}
+
+impl System {
+    /// A system within bounds.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            lanes: Arc::new(Lanes::new(!bounds.granted.keys_are_secret)),
+        }
+    }
+
+    fn apply(&self, state: &mut State, action: Action) -> Option<()> {
+        match action {
+            Action::Tick => state.now += 1,
+            Action::ConsumerDraws => self.consumer_draws(state)?,
+            Action::ConsumerBegins => self.consumer_begins(state, false)?,
+            Action::ConsumerRefreshes => self.consumer_begins(state, true)?,
+            Action::ConsumerReceives(response) => self.consumer_receives(state, response)?,
+            Action::ConsumerReports { answered } => self.consumer_reports(state, answered)?,
+            Action::ConsumerBeats => self.consumer_beats(state),
+            Action::ConsumerShows => self.consumer_shows(state)?,
+            Action::ConsumerGivesUpALane => self.consumer_gives_up_a_lane(state)?,
+            Action::ConsumerRetires => self.consumer_retires(state)?,
+            Action::ConsumerCrashes => self.consumer_crashes(state),
+            Action::ConsumerStarts => Self::consumer_starts(state),
+            Action::Deliver(request) => self.deliver(state, request)?,
+            Action::ProducerPutsOff(request) => self.puts_off(state, request)?,
+            Action::ProducerBegins(bundle, place) => self.producer_begins(state, bundle, place)?,
+            Action::ProducerWrites(bundle, place) => self.producer_writes(state, bundle, place)?,
+            Action::ProducerRefuses(..)
+            | Action::ProducerAnswers(..)
+            | Action::ProducerAborts(..) => self.producer_concludes(state, action)?,
+            Action::ProducerReports { answered } => self.producer_reports(state, answered)?,
+            Action::ProducerBeats => self.producer_beats(state),
+            Action::ProducerCrashes => self.producer_crashes(state),
+            Action::ProducerStarts => Self::producer_starts(state),
+            Action::ConsumerIsCopied => self.consumer_is_copied(state)?,
+            Action::ThiefBegins => self.thief_begins(state)?,
+            Action::ThiefOpensALane => self.thief_opens_a_lane(state)?,
+            Action::ThiefReceives(response) => self.thief_receives(state, response)?,
+            Action::ThiefInvents => self.thief_invents(state)?,
+            Action::ProducerIsCopied(bundle) => self.producer_is_copied(state, bundle)?,
+            Action::DoubleAnswers(request) => self.double_answers(state, request)?,
+            Action::Backup => state.backup = Some(Box::new(state.ledger.clone())),
+            Action::Restore => {
+                state.ledger = *state.backup.take()?;
+                state.spent.restores += 1;
+                state.fence_due = true;
+            }
+            Action::Fence => {
+                state.fence_due = false;
+                // Ends announce themselves again.
+                state.ledger.consumer = state.consumer.start;
+                state.ledger.producer = state.producer.start;
+                for record in state.ledger.bundles.values_mut() {
+                    record.life = Life::Disconnected;
+                }
+            }
+            Action::ConsumerSnapshot => state.consumer.snapshot = state.consumer.at,
+            Action::ConsumerResumes => Self::consumer_resumes(state)?,
+            Action::ProducerSnapshot => {
+                state.producer.snapshot = Some(state.producer.bundles.clone());
+            }
+            Action::ProducerResumes => Self::producer_resumes(state)?,
+        }
+        Some(())
     }
 }

@@ -5,6 +5,7 @@ import { useState } from "react";
 import { useAuth } from "../../api/AuthContext";
 import { type Api, unwrapStream } from "../../api/client";
 import { ErrorAlert } from "../../components/ErrorAlert";
+import { saveFile } from "../../lib/saveFile";
 import { t } from "../../lib/strings";
 
 interface ExportProgress {
@@ -60,12 +61,4 @@ async function exportLog(api: Api, onProgress: (progress: ExportProgress) => voi
     onProgress({ done: Math.min(lines, all), all });
   }
   return new Blob(chunks, { type: "application/x-ndjson" });
-}
-
-function saveFile(name: string, content: Blob) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }

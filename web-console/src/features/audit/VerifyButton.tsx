@@ -6,7 +6,7 @@ import { ErrorAlert } from "../../components/ErrorAlert";
 import { t } from "../../lib/strings";
 import { verifyLog } from "./verifyLog";
 
-/** Verifies the whole log in this browser, and shows how many entries it has. */
+/** Verifies the whole log in this browser, and shows how many entries it has and its key. */
 export function VerifyButton() {
   const { api } = useAuth();
   const run = useMutation({ mutationFn: () => verifyLog(api) });
@@ -14,7 +14,8 @@ export function VerifyButton() {
     <>
       {run.data && (
         <Text size="sm" role="status" className="good">
-          {t.audit.verified(run.data)}
+          {t.audit.verified(run.data.size)} {t.audit.key(run.data.rotations)}{" "}
+          <code>{run.data.key}</code>
         </Text>
       )}
       <ErrorAlert error={run.error} />

@@ -4,19 +4,21 @@
  */
 import type { AuditEntry, SignedHead } from "../../api/client";
 import { concat, fromBase64, isSigned, sameBytes, sha256 } from "../../lib/crypto";
+import { bigEndian, microseconds, uuidBytes } from "./encoding";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Whether the log's key signed a tree head. */
 export async function isHeadSigned(key: string, head: SignedHead): Promise<boolean> {
-  const numbers = new DataView(new ArrayBuffer(16));
-  numbers.setBigUint64(0, BigInt(head.size));
-  numbers.setBigUint64(8, microseconds(head.at));
+  // Heads from before logs had a map of endpoints' states do not hold its root.
+  const version = head.map_root ? 2 : 1;
   const message = concat(
-    new TextEncoder().encode("armour/1 tree head"),
-    uuid(head.tenant_id),
-    new Uint8Array(numbers.buffer),
+    new TextEncoder().encode(`armour/${version} tree head`),
+    uuidBytes(head.tenant_id),
+    bigEndian(head.size),
+    bigEndian(microseconds(head.at)),
     fromBase64(head.root),
+    fromBase64(head.map_root ?? ""),
   );
   return isSigned(key, message, fromBase64(head.signature));
 }
@@ -111,18 +113,6 @@ function parent(node: number, last: number): [number, number] {
 
 function parentHash(left: Bytes, right: Bytes): Promise<Bytes> {
   return sha256(concat(Uint8Array.of(1), left, right));
-}
-
-/** An RFC 3339 time in microseconds since 1970; `Date` would keep milliseconds only. */
-function microseconds(at: string): bigint {
-  const fraction = /\.(\d{1,6})/.exec(at)?.[1] ?? "";
-  const seconds = Math.floor(Date.parse(at) / 1000);
-  return BigInt(seconds) * 1_000_000n + BigInt(fraction.padEnd(6, "0"));
-}
-
-function uuid(text: string): Bytes {
-  const pairs = text.replaceAll("-", "").match(/../g) ?? [];
-  return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16));
 }
 
 /** A parsed JSON value in its canonical form (RFC 8785). */

@@ -92,7 +92,7 @@ function Chain(props: { tickets: RecordedTicket[]; forkAt: number | undefined })
         <Tooltip
           key={ticket.n}
           multiline
-          label={`${t.bundle.ticket} ${ticket.n} · ${ticket.hash.slice(0, 16)}… · ${t.bundle.reportedBy} ${reporters(ticket)}`}
+          label={`${t.bundle.ticket} ${ticket.n} · ${ticket.hash.slice(0, 16)}… · ${t.bundle.reportedBy} ${reporters(ticket)} · ${ticket.receipt ? `${t.bundle.receipt} ${ticket.receipt.slice(0, 16)}…` : t.bundle.noReceipt}`}
         >
           <circle
             data-testid="ticket"

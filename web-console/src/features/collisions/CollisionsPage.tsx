@@ -9,8 +9,9 @@ import { PageHeader } from "../../components/PageHeader";
 import { QueryState } from "../../components/QueryState";
 import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
+import { EvidenceExportButton } from "./EvidenceExportButton";
 
-const COLUMNS = [t.time, t.kind, t.collisions.where, t.bundle.title];
+const COLUMNS = [t.time, t.kind, t.collisions.whose, t.collisions.where, t.bundle.title];
 
 export function CollisionsPage() {
   const { api } = useAuth();
@@ -23,7 +24,7 @@ export function CollisionsPage() {
       <PageHeader title={t.pages.collisions} />
       <QueryState query={query} emptyText={t.collisions.none}>
         {(collisions) => (
-          <DataTable columns={COLUMNS}>
+          <DataTable hasActions columns={COLUMNS}>
             {collisions.map((collision) => (
               <Table.Tr key={collision.id} data-testid="collision">
                 <Table.Td>
@@ -31,14 +32,25 @@ export function CollisionsPage() {
                 </Table.Td>
                 <Table.Td>{t.collisions[collision.kind]}</Table.Td>
                 <Table.Td>
-                  {collision.kind === "usurped"
+                  {collision.role}
+                  {collision.host && `, ${t.collisions.process(collision.host, collision.process)}`}
+                </Table.Td>
+                <Table.Td>
+                  {collision.lane == null
                     ? "–"
                     : `${t.bundle.lane(collision.lane)}, ${collision.n}`}
                 </Table.Td>
                 <Table.Td>
-                  <Link to="/bundles/$id" params={{ id: collision.bundle_id }}>
-                    <code>{collision.bundle_id}</code>
-                  </Link>
+                  {collision.bundle_id ? (
+                    <Link to="/bundles/$id" params={{ id: collision.bundle_id }}>
+                      <code>{collision.bundle_id}</code>
+                    </Link>
+                  ) : (
+                    "–"
+                  )}
+                </Table.Td>
+                <Table.Td>
+                  <EvidenceExportButton collision={collision} />
                 </Table.Td>
               </Table.Tr>
             ))}

@@ -12,6 +12,7 @@ import { fromBase64, sha256, toHex } from "../../lib/crypto";
 import { t } from "../../lib/strings";
 import { EnrolAgentDialog } from "./EnrolAgentDialog";
 import { RevokeEndpointDialog } from "./RevokeEndpointDialog";
+import { StartsDialog } from "./StartsDialog";
 
 const COLUMNS = [
   t.name,
@@ -74,6 +75,7 @@ function EndpointRow(props: { endpoint: Endpoint; fingerprint: string }) {
         )}
       </Table.Td>
       <Table.Td>
+        <StartsDialog endpoint={endpoint} />
         {canOperate(auth) && endpoint.state === "active" && (
           <RevokeEndpointDialog endpoint={endpoint} />
         )}
@@ -85,6 +87,9 @@ function EndpointRow(props: { endpoint: Endpoint; fingerprint: string }) {
 function health(endpoint: Endpoint): string {
   if (endpoint.state === "revoked") {
     return t.endpoints.revoked;
+  }
+  if (endpoint.state === "collided") {
+    return t.endpoints.collided;
   }
   return endpoint.lost_at ? t.endpoints.lost : t.endpoints.healthy;
 }

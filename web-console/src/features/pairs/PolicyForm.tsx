@@ -15,6 +15,9 @@ const NUMBER_FIELDS = [
   "lease_ms",
   "max_lanes",
   "supersede_grace_ms",
+  "begin_within_ms",
+  "bundle_lifetime_ms",
+  "witness_within_ms",
 ] as const;
 
 /**

@@ -131,7 +131,11 @@ pub enum Intrusion {
 }
 
 impl LinkKind {
-    pub(super) fn from_u8(number: u8) -> Result<Self, IdentityError> {
+    /// The kind with this number.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`] for a number that names none.
+    pub fn from_u8(number: u8) -> Result<Self, IdentityError> {
         Ok(match number {
             1 => Self::Heartbeat,
             2 => Self::Request,
@@ -142,12 +146,6 @@ impl LinkKind {
             7 => Self::EnclaveIntruder,
             _ => return Err(IdentityError::Malformed),
         })
-    }
-
-    /// Whether an incarnation may still do this while people decide which of two starts is
-    /// the endpoint: it draws and renews nothing.
-    pub fn goes_on_in_dispute(self) -> bool {
-        !matches!(self, Self::Request | Self::Renew)
     }
 }
 

@@ -17,6 +17,9 @@ use super::{error::IdentityError, read};
 const LABEL_ENDPOINT: &[u8] = b"armour/2 party endpoint";
 const LABEL_CERTIFIER: &[u8] = b"armour/2 party certifier";
 
+/// Bytes of a certifier: key, not after, signature.
+const CERTIFIER_LEN: usize = 32 + 8 + 64;
+
 /// What an endpoint is within a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -98,9 +101,77 @@ impl Certifier {
             signature,
         }
     }
+
+    /// The key that may certify. It may not be the party's word: [`Certifier::verify`].
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    /// The last second at which it may.
+    pub fn not_after(&self) -> UnixTime {
+        self.not_after
+    }
+
+    /// Checks that the pinned party lets this key certify its endpoints at this time.
+    ///
+    /// # Errors
+    /// [`IdentityError::Signature`] or [`IdentityError::Expired`].
+    pub fn verify(&self, pin: &Pin, now: UnixTime) -> Result<(), IdentityError> {
+        self.verify_signature(pin)?;
+        match now <= self.not_after {
+            true => Ok(()),
+            false => Err(IdentityError::Expired),
+        }
+    }
+
+    /// The certifier's bytes, as they are in a certificate.
+    pub fn to_bytes(&self) -> [u8; CERTIFIER_LEN] {
+        let mut out = [0; CERTIFIER_LEN];
+        out[..32].copy_from_slice(self.key.as_bytes());
+        out[32..40].copy_from_slice(&self.not_after.0.to_be_bytes());
+        out[40..].copy_from_slice(&self.signature);
+        out
+    }
+
+    /// Reads what [`Certifier::to_bytes`] wrote; nothing of it is checked.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let mut reader = Reader::new(bytes);
+        let certifier = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(certifier)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, IdentityError> {
+        Ok(Self {
+            key: read::key(reader)?,
+            not_after: UnixTime(reader.u64()?),
+            signature: reader.array()?,
+        })
+    }
+
+    fn verify_signature(&self, pin: &Pin) -> Result<(), IdentityError> {
+        let statement = certifier_statement(pin, &self.key, self.not_after);
+        match verify(&pin.key, &statement, &self.signature) {
+            true => Ok(()),
+            false => Err(IdentityError::Signature),
+        }
+    }
 }
 
 impl Certificate {
+    /// What it says, which may not be the party's word: [`Certificate::verify`].
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The key that signed it in the party's place, if it was not the party's own.
+    pub fn certifier(&self) -> Option<&Certifier> {
+        self.certifier.as_ref()
+    }
+
     /// Certifies an endpoint: with the party's key, or with the one that `certifier` is of.
     pub fn certify(subject: Subject, certifier: Option<Certifier>, key: &impl Sign) -> Self {
         let signature = key.signature(&subject.statement());
@@ -109,6 +180,11 @@ impl Certificate {
             certifier,
             signature,
         }
+    }
+
+    /// What it says, which may be nobody's word.
+    pub fn unverified(&self) -> &Subject {
+        &self.subject
     }
 
     /// Checks that the pinned party vouches for this endpoint's keys at this time.
@@ -133,10 +209,7 @@ impl Certificate {
         let (signer, until) = match &self.certifier {
             None => (&pin.key, subject.not_after),
             Some(certifier) => {
-                let statement = certifier_statement(pin, &certifier.key, certifier.not_after);
-                if !verify(&pin.key, &statement, &certifier.signature) {
-                    return Err(IdentityError::Signature);
-                }
+                certifier.verify_signature(pin)?;
                 let until = certifier.not_after.min(subject.not_after);
                 (&certifier.key, until)
             }
@@ -166,9 +239,7 @@ impl Certificate {
         out.extend_from_slice(&subject.kem_key);
         out.extend_from_slice(&subject.not_after.0.to_be_bytes());
         if let Some(certifier) = &self.certifier {
-            out.extend_from_slice(certifier.key.as_bytes());
-            out.extend_from_slice(&certifier.not_after.0.to_be_bytes());
-            out.extend_from_slice(&certifier.signature);
+            out.extend_from_slice(&certifier.to_bytes());
         }
         out.extend_from_slice(&self.signature);
         out
@@ -197,11 +268,7 @@ impl Certificate {
         };
         let certifier = match through {
             false => None,
-            true => Some(Certifier {
-                key: read::key(&mut reader)?,
-                not_after: UnixTime(reader.u64()?),
-                signature: reader.array()?,
-            }),
+            true => Some(Certifier::read(&mut reader)?),
         };
         let signature = reader.array()?;
         reader.end()?;
@@ -314,6 +381,35 @@ mod tests {
         assert_eq!(checked(&direct, &pin(), 1_501), expired);
         assert_eq!(checked(&through(1_100, 2), &pin(), 1_101), expired);
         assert_eq!(checked(&through(2_000, 2), &pin(), 1_501), expired);
+    }
+
+    #[test]
+    fn a_certifier_stands_alone() {
+        let key = signing(2).verifying_key();
+        let certifier = Certifier::certify(&pin(), key, UnixTime(1_100), &signing(1));
+        let bytes = certifier.to_bytes();
+        let read = Certifier::from_bytes(&bytes).unwrap();
+        assert_eq!(read, certifier);
+        assert_eq!((read.key(), read.not_after()), (&key, UnixTime(1_100)));
+        assert_eq!(read.verify(&pin(), UnixTime(1_100)), Ok(()));
+        assert_eq!(
+            read.verify(&pin(), UnixTime(1_101)),
+            Err(IdentityError::Expired)
+        );
+        let other = Pin {
+            party: [8; 16],
+            ..pin()
+        };
+        let wrong = Err(IdentityError::Signature);
+        assert_eq!(read.verify(&other, NOW), wrong);
+        for at in 0..bytes.len() {
+            let mut changed = bytes;
+            changed[at] ^= 1;
+            let verified = Certifier::from_bytes(&changed).and_then(|one| one.verify(&pin(), NOW));
+            assert!(verified.is_err(), "byte {at}");
+        }
+        assert!(Certifier::from_bytes(&bytes[1..]).is_err());
+        assert!(Certifier::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
     }
 
     #[test]

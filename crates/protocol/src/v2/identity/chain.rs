@@ -13,13 +13,13 @@ use super::{
 
 /// A chain with nothing in flight.
 pub struct Chain {
-    of: Incarnated,
-    last: LinkMark,
+    pub(super) of: Incarnated,
+    pub(super) last: LinkMark,
 }
 
 /// A chain whose last link has no answer yet.
 pub struct InFlight {
-    chain: Chain,
+    pub(super) chain: Chain,
     link: SignedLink,
     /// The keys that the link makes current.
     renewal: Option<Box<Keys>>,
@@ -237,9 +237,11 @@ mod tests {
         let next = sent(chain.link(beat(), &endpoint.incarnation));
         assert!(next.link().is_signed_by(&new) && !next.link().is_signed_by(&old));
         // The old one signs for its bundles until they end.
-        assert!(endpoint.incarnation.signer(&old).is_some());
-        endpoint.incarnation.forget(&old);
-        endpoint.incarnation.forget(&new);
+        let bundle = endpoint.incarnation.signer(&old).cloned();
+        endpoint.incarnation.forget_unused();
+        assert!(bundle.is_some() && endpoint.incarnation.signer(&old).is_some());
+        drop(bundle);
+        endpoint.incarnation.forget_unused();
         assert!(endpoint.incarnation.signer(&old).is_none());
         assert!(endpoint.incarnation.signer(&new).is_some());
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use crate::{
     crypto::{Sign, Signer, verify},
@@ -23,18 +22,21 @@ const LABEL_PRESENCE: &[u8] = b"armour/2 presence";
 
 /// A start's keys, in memory alone, and those that renewed them.
 pub struct Incarnation {
-    start: SignedStart,
-    current: Keys,
+    pub(super) start: SignedStart,
+    pub(super) current: Keys,
     /// For bundles that name them, until these end.
-    old: Vec<Keys>,
-    renewals: Vec<SignedLink>,
+    pub(super) old: Vec<Keys>,
+    pub(super) renewals: Vec<SignedLink>,
 }
 
 /// One generation of keys.
 pub(super) struct Keys {
     pub(super) public: NewKeys,
-    signer: Arc<Signer>,
-    hpke: Secret,
+    pub(super) signer: Arc<Signer>,
+    pub(super) hpke: Secret,
+    /// What the signing key was made from.
+    #[cfg(feature = "state-export")]
+    pub(super) seed: Secret,
 }
 
 /// An incarnation's word that it lives, while another start wants its place.
@@ -78,9 +80,10 @@ impl Incarnation {
         self.generation(key).map(|keys| &*keys.hpke)
     }
 
-    /// No bundle names this key any more. The current one stays.
-    pub fn forget(&mut self, key: &VerifyingKey) {
-        self.old.retain(|keys| keys.public.key != *key);
+    /// Forgets the keys that were renewed and that no bundle signs with any more: nobody holds
+    /// what [`Incarnation::signer`] gave.
+    pub fn forget_unused(&mut self) {
+        self.old.retain(|keys| Arc::strong_count(&keys.signer) > 1);
     }
 
     /// That this incarnation lives, although `other` wants its place. It waits behind
@@ -113,8 +116,7 @@ impl Incarnation {
 
 impl Keys {
     pub(super) fn generate<R: CryptoRng>(rng: &mut R) -> Self {
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut *seed);
+        let seed = Secret::written(|seed| rng.fill_bytes(seed));
         let signing = Box::new(SigningKey::from_bytes(&seed));
         let (private, hpke_key) = envelope::generate(rng);
         Self {
@@ -124,6 +126,8 @@ impl Keys {
             },
             signer: Arc::new(Signer::new(&signing)),
             hpke: Secret::from_bytes(*private),
+            #[cfg(feature = "state-export")]
+            seed,
         }
     }
 }

@@ -43,7 +43,10 @@ pub mod peer;
 mod read;
 pub mod start;
 pub mod starting;
+#[cfg(feature = "state-export")]
+mod stolen;
 #[cfg(test)]
 mod testing;
 
 pub use error::IdentityError;
+pub use read::public_key;

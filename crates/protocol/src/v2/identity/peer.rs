@@ -57,6 +57,11 @@ impl KnownPeer {
         }
     }
 
+    /// Whose starts these are.
+    pub fn endpoint(&self) -> &[u8; 16] {
+        &self.endpoint
+    }
+
     /// What is kept, so that it is known after the enclave's next start as well.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION];

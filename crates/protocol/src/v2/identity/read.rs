@@ -14,11 +14,18 @@ pub(super) fn version(reader: &mut Reader<'_>) -> Result<(), IdentityError> {
     }
 }
 
-/// Reads an Ed25519 key: a point, in the one way to write it, and of no small order.
+/// Reads an Ed25519 key.
 pub(super) fn key(reader: &mut Reader<'_>) -> Result<VerifyingKey, IdentityError> {
-    let bytes = reader.array()?;
-    let key = VerifyingKey::from_bytes(&bytes).map_err(|_| IdentityError::Malformed)?;
-    let canonical = key.to_edwards().compress().to_bytes() == bytes;
+    public_key(&reader.array()?)
+}
+
+/// An Ed25519 key: a point, in the one way to write it, and of no small order.
+///
+/// # Errors
+/// [`IdentityError::Malformed`].
+pub fn public_key(bytes: &[u8; 32]) -> Result<VerifyingKey, IdentityError> {
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| IdentityError::Malformed)?;
+    let canonical = key.to_edwards().compress().to_bytes() == *bytes;
     match canonical && !key.is_weak() {
         true => Ok(key),
         false => Err(IdentityError::Malformed),

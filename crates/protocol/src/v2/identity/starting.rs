@@ -61,6 +61,11 @@ impl StartRecord {
         }
     }
 
+    /// Whose starts these are.
+    pub fn endpoint(&self) -> &[u8; 16] {
+        &self.endpoint
+    }
+
     /// Makes the next start. The long-term key signs it and is dropped: nothing else needs
     /// it, and what is sent later is the same bytes.
     ///

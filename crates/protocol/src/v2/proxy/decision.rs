@@ -74,6 +74,11 @@ impl Pending {
         }
     }
 
+    /// The last moment at which the call may begin.
+    pub fn begin_by(&self) -> ProducerTime {
+        self.incoming.begin_by
+    }
+
     /// Whether the ticket's time is over, so that its content need not be awaited.
     pub fn is_late(&self, now: ProducerTime) -> bool {
         now > self.incoming.begin_by

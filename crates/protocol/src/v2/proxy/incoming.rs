@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Range, sync::Arc};
 
 use subtle::ConstantTimeEq;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::ZeroizeOnDrop;
 
 use crate::v2::{
     checkpoint::{Checkpoint, CheckpointClaim, Place, SignedCheckpoint, read_tail},
@@ -17,7 +17,7 @@ use crate::v2::{
 };
 
 use super::{
-    buffer::{Held, Verified},
+    buffer::{Held, Verified, Wiped},
     keys::Incoming,
     limits::MAX_UNVERIFIED,
     segment::{SegmentCipher, SegmentHeader, SegmentKind, data_range, read_preamble},
@@ -25,7 +25,7 @@ use super::{
 
 /// An opened first segment that is not known to be its sender's. Nobody can read it.
 pub struct Unverified<S> {
-    opened: Zeroizing<Vec<u8>>,
+    opened: Wiped,
     content: Range<usize>,
     preamble: Disclosure,
     mode: Mode,
@@ -43,7 +43,8 @@ pub enum Arrived<S> {
     Stream(Verified, Box<StreamReader<S>>),
 }
 
-/// The rest of a stream. What it holds unverified nobody can read; an error ends it.
+/// The rest of a stream. What it holds unverified nobody can read; an error takes it back to
+/// its last checkpoint.
 pub struct StreamReader<S> {
     context: Arc<Context>,
     cipher: SegmentCipher,
@@ -53,7 +54,15 @@ pub struct StreamReader<S> {
     held: Held,
     bytes: u64,
     sequence: u64,
+    verified: LastVerified,
     side: PhantomData<S>,
+}
+
+/// Where a stream's last verified segment ended.
+struct LastVerified {
+    segments: u64,
+    running: Running,
+    bytes: u64,
 }
 
 /// What one segment of a stream gave.
@@ -157,6 +166,11 @@ impl<S: Side> Unverified<S> {
             Some(running) => {
                 let reader = StreamReader {
                     context: context.clone(),
+                    verified: LastVerified {
+                        segments: self.cipher.segments(),
+                        running: running.clone(),
+                        bytes,
+                    },
                     cipher: self.cipher,
                     place: self.place,
                     padding,
@@ -176,39 +190,84 @@ impl<S: Side> StreamReader<S> {
     /// Takes the next segment.
     ///
     /// # Errors
-    /// [`ContentError`]: the stream is broken, and what was held is gone.
+    /// [`ContentError`]: it is not what was sent. What was held is gone; the reader awaits the
+    /// segments after its last checkpoint, which may come by another connection.
     pub fn read(
         mut self: Box<Self>,
         header: SegmentHeader,
         sealed: &[u8],
-    ) -> Result<Read<S>, ContentError> {
+    ) -> Result<Read<S>, (Box<Self>, ContentError)> {
+        let checkpoint = match self.take(header, sealed) {
+            Ok(None) => return Ok(Read::Held(self)),
+            Ok(Some(checkpoint)) => checkpoint,
+            Err(error) => return Err((self.back(), error)),
+        };
+        let content = self.held.verified();
+        self.sequence = checkpoint.message.sequence;
+        self.verified = LastVerified {
+            segments: self.cipher.segments(),
+            running: self.running.clone(),
+            bytes: self.bytes,
+        };
+        Ok(match checkpoint.message.claim.last {
+            true => Read::Final {
+                content,
+                checkpoint,
+            },
+            false => Read::Verified {
+                content,
+                checkpoint,
+                reader: self,
+            },
+        })
+    }
+
+    /// Goes back to the last checkpoint: what came after it was cut, or may be forged.
+    #[must_use]
+    pub fn back(mut self: Box<Self>) -> Box<Self> {
+        self.cipher.back_to(self.verified.segments);
+        self.running = self.verified.running.clone();
+        self.bytes = self.verified.bytes;
+        self.held = Held::default();
+        self
+    }
+
+    /// Takes content, or finds a checkpoint to be its sender's.
+    fn take(
+        &mut self,
+        header: SegmentHeader,
+        sealed: &[u8],
+    ) -> Result<Option<SignedCheckpoint>, ContentError> {
         match header.kind {
             SegmentKind::Data => {
-                let opened = self.cipher.open(header, sealed)?;
-                let content = &opened[data_range(&opened, self.padding)?];
-                if content.len() > MAX_UNVERIFIED - self.held.len() {
+                let (cipher, padding) = (&mut self.cipher, self.padding);
+                let content = self.held.extend(header.content_len(), |opened| {
+                    cipher.open_into(header, sealed, opened)?;
+                    data_range(opened, padding)
+                })?;
+                if self.held.len() > MAX_UNVERIFIED {
                     return Err(ContentError::CheckpointDue);
                 }
-                self.running.update(content);
-                self.held.extend(content);
-                self.bytes = self.bytes.saturating_add(content.len() as u64);
-                Ok(Read::Held(self))
+                self.bytes = self.bytes.saturating_add(content as u64);
+                Ok(None)
             }
             SegmentKind::Checkpoint => {
                 let opened = self.cipher.open(header, sealed)?;
-                self.checkpoint(&opened)
+                self.checkpoint(&opened).map(Some)
             }
             SegmentKind::Whole | SegmentKind::First => Err(ContentError::Malformed),
         }
     }
 
-    fn checkpoint(mut self: Box<Self>, opened: &[u8]) -> Result<Read<S>, ContentError> {
+    fn checkpoint(&mut self, opened: &[u8]) -> Result<SignedCheckpoint, ContentError> {
         let malformed = |_| ContentError::Malformed;
         let mut reader = Reader::new(opened);
         let (peer, last) = read_tail(&mut reader).map_err(malformed)?;
         let proof = Proof::read(&mut reader).map_err(malformed)?;
         reader.end().map_err(malformed)?;
         let sequence = self.sequence.checked_add(1);
+        // Long input in one go: BLAKE3 hashes many parts of it at a time.
+        self.running.update(self.held.unverified());
         let message = Checkpoint {
             direction: S::DIRECTION,
             place: self.place,
@@ -223,19 +282,7 @@ impl<S: Side> StreamReader<S> {
         let checkpoint = Signed { message, proof };
         let verified = checkpoint.verify(&self.context);
         verified.map_err(|_| ContentError::Signature)?;
-        self.sequence = message.sequence;
-        let content = self.held.verified();
-        Ok(match last {
-            true => Read::Final {
-                content,
-                checkpoint,
-            },
-            false => Read::Verified {
-                content,
-                checkpoint,
-                reader: self,
-            },
-        })
+        Ok(checkpoint)
     }
 }
 
@@ -255,6 +302,7 @@ mod tests {
             let key = MessageKey::from_bytes([1; 32]);
             SegmentCipher::new(suite, &key, BodyHash([2; 32]))
         };
+        let running = || Running::start(DigestKind::Sha256, &[3; 32]);
         let mut reader = Box::new(StreamReader::<Request> {
             context: Arc::new(context(suite)),
             cipher: cipher(),
@@ -263,7 +311,12 @@ mod tests {
                 session: BodyHash([2; 32]),
             },
             padding: Padding::None,
-            running: Running::start(DigestKind::Sha256, &[3; 32]),
+            running: running(),
+            verified: LastVerified {
+                segments: 0,
+                running: running(),
+                bytes: 0,
+            },
             held: Held::default(),
             bytes: 0,
             sequence: 0,
@@ -280,7 +333,7 @@ mod tests {
             let header = SegmentHeader::from_bytes(*header).unwrap();
             reader = match reader.read(header, sealed) {
                 Ok(Read::Held(reader)) => reader,
-                Err(ContentError::CheckpointDue) => {
+                Err((_, ContentError::CheckpointDue)) => {
                     assert_eq!(number, MAX_UNVERIFIED / MAX_PIECE);
                     return;
                 }

@@ -14,6 +14,7 @@ mod limits;
 mod outgoing;
 mod screen;
 mod segment;
+mod spare;
 
 pub use buffer::Verified;
 pub use decision::{Begun, Conclusion, Pending, Refused, Undecided};

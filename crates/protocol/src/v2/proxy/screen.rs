@@ -43,6 +43,11 @@ impl Screen {
         }
     }
 
+    /// The last ticket that was accepted, its number and hash.
+    pub fn last(&self) -> Option<(u64, BodyHash)> {
+        self.seen
+    }
+
     /// The enclave has verified another ticket under the last one's number. Whether it is
     /// to be reported: the first is.
     pub fn conflicts(&mut self, ticket: &Body) -> bool {

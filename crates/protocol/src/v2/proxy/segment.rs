@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use zeroize::Zeroizing;
-
 use crate::{
-    crypto::Cipher,
+    crypto::{Cipher, TAG_LEN},
     v2::{
         body::BodyHash,
         checkpoint::TAIL_LEN,
@@ -18,7 +16,10 @@ use crate::{
     },
 };
 
-use super::limits::{MAX_PIECE, MAX_WHOLE};
+use super::{
+    buffer::{LENGTH_LEN, Wiped},
+    limits::{MAX_PIECE, MAX_WHOLE},
+};
 
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER_LEN: usize = 4;
@@ -27,8 +28,6 @@ pub const MAX_SEGMENT: usize = CONTENT_START + MAX_WHOLE + TAG_LEN;
 /// Bytes in front of whole content or a stream's first: random bytes, digest kind,
 /// padding, length.
 pub(super) const CONTENT_START: usize = 32 + 1 + 1 + LENGTH_LEN;
-const LENGTH_LEN: usize = 4;
-const TAG_LEN: usize = 16;
 
 /// What a segment holds. 5 and 6 are kept for streams that re-key and for control frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +87,11 @@ impl SegmentHeader {
         }
     }
 
+    /// Bytes of what was sealed.
+    pub(super) fn content_len(self) -> usize {
+        self.len.saturating_sub(TAG_LEN)
+    }
+
     fn to_bytes(self) -> [u8; SEGMENT_HEADER_LEN] {
         // Far below 2^24.
         let [_, a, b, c] = (self.len as u32).to_be_bytes();
@@ -135,17 +139,39 @@ impl SegmentCipher {
         &mut self,
         header: SegmentHeader,
         sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, ContentError> {
+    ) -> Result<Wiped, ContentError> {
+        let mut content = Wiped::zeros(header.content_len());
+        self.open_into(header, sealed, &mut content)?;
+        Ok(content)
+    }
+
+    /// The same, into a place of [`SegmentHeader::content_len`] bytes. What lies there if
+    /// that fails is not to be read.
+    pub(super) fn open_into(
+        &mut self,
+        header: SegmentHeader,
+        sealed: &[u8],
+        opened: &mut [u8],
+    ) -> Result<(), ContentError> {
         if sealed.len() != header.len {
             return Err(ContentError::Malformed);
         }
-        let mut content = Zeroizing::new(sealed.to_vec());
         let associated = self.associated(header.to_bytes());
         self.cipher
-            .open(&self.nonce(), &associated, &mut content)
+            .open(&self.nonce(), &associated, sealed, opened)
             .map_err(|_| ContentError::Seal)?;
-        self.advance()?;
-        Ok(content)
+        self.advance()
+    }
+
+    /// Segments that were sealed or opened.
+    pub(super) fn segments(&self) -> u64 {
+        self.counter
+    }
+
+    /// Awaits the segment after the first `segments` once more. Only for what opens: to seal
+    /// anew would use a nonce twice.
+    pub(super) fn back_to(&mut self, segments: u64) {
+        self.counter = segments;
     }
 
     fn advance(&mut self) -> Result<(), ContentError> {

@@ -1,7 +1,7 @@
 //! The whole log, to be checked without this service.
 
-use armour_api::{AuditEntry, ExportEnd, ExportHeader, ExportedEntry, ProblemType, SignedHead};
-use armour_storage::Store;
+use armour_api::{ExportEnd, ExportHeader, ExportedEntry, ProblemType, SignedHead};
+use armour_storage::{SignedEntry, Store};
 use armour_transparency::export::FORMAT;
 use axum::{
     body::{Body, Bytes},
@@ -40,16 +40,17 @@ pub(super) async fn export(
         .list_from(from.from.unwrap_or(1), 1)
         .await?
         .pop()
-        .map(|(entry, _)| entry.seq)
+        .map(|signed| signed.entry.seq)
         .filter(|seq| *seq >= 1)
         .ok_or_else(|| ApiError::not_found("no entry from there on"))?;
-    let head = tx.audit_tree().latest_head().await?;
+    let head = tx.audit_tree().last_entrys_head().await?;
     let size = i64::try_from(head.size).map_err(ApiError::internal)?;
     let before = u64::try_from(first - 1).map_err(ApiError::internal)?;
     let header = ExportHeader {
         format: FORMAT.into(),
         tenant_id: tx.tenant_id(),
         log_key: STANDARD.encode(tx.audit_log().public_key().await?),
+        rotations: tx.log_keys().rotations_since(0).await?,
         first: before + 1,
         frontier: STANDARD.encode(tx.audit_tree().frontier(before).await?),
     };
@@ -90,10 +91,13 @@ fn lines(
         let mut next = first;
         while next <= size {
             let chunk = read(&store, tenant, next, CHUNK.min(size - next + 1)).await?;
-            for (entry, signature) in chunk {
-                next = entry.seq + 1;
-                let signature = STANDARD.encode(signature);
-                yield line(&ExportedEntry { entry, signature })?;
+            for signed in chunk {
+                next = signed.entry.seq + 1;
+                yield line(&ExportedEntry {
+                    entry: signed.entry,
+                    map_root: signed.map_root.map(|root| STANDARD.encode(root)),
+                    signature: STANDARD.encode(signed.signature),
+                })?;
             }
         }
         yield line(&ExportEnd { head })?;
@@ -105,7 +109,7 @@ async fn read(
     tenant: Uuid,
     from: i64,
     limit: i64,
-) -> anyhow::Result<Vec<(AuditEntry, [u8; 64])>> {
+) -> anyhow::Result<Vec<SignedEntry>> {
     // No transaction is held while the reader takes its time.
     let chunk = store
         .tenant(tenant)

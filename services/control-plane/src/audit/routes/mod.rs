@@ -5,6 +5,7 @@ mod export;
 mod head;
 mod list;
 mod proof;
+mod rotate_key;
 
 use std::sync::Arc;
 
@@ -30,4 +31,5 @@ where
         .routes(routes!(consistency::consistency))
         .routes(routes!(proof::proof))
         .routes(routes!(export::export))
+        .routes(routes!(rotate_key::rotate_key))
 }

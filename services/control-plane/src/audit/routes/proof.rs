@@ -30,7 +30,7 @@ pub(super) async fn proof(
         return Err(StorageError::NotFound.into());
     };
     let tx = &mut member.tx;
-    let (entry, _) = tx.audit_log().find(seq).await?;
+    let entry = tx.audit_log().find(seq).await?.entry;
     let latest = tx.audit_log().size().await?;
     let size = tree.size.unwrap_or(latest);
     if size == 0 || size > latest {

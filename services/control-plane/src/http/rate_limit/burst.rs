@@ -12,10 +12,20 @@ use axum::{
 use governor::{DefaultKeyedRateLimiter, Quota};
 use sha2::{Digest, Sha256};
 
-use super::slot::RateLimitSlot;
+use super::{slot::RateLimitSlot, source::Source};
 use crate::http::problem::ApiError;
 
-/// Counts requests by the SHA-256 of their credentials.
+/// Signed calls without any credentials. Who signed them is known once they are read: they are
+/// limited by that, each where it is handled.
+const SIGNED: [&str; 4] = [
+    "/v1/endpoint/links",
+    "/v1/endpoint/presence",
+    "/v1/endpoint/starts",
+    "/v1/endpoint/token",
+];
+
+/// Counts requests by the SHA-256 of their credentials or, without any, by where they come
+/// from.
 pub struct BurstLimiter(DefaultKeyedRateLimiter<[u8; 32]>);
 
 impl BurstLimiter {
@@ -32,16 +42,8 @@ pub async fn rate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut hash = Sha256::new();
-    for name in [header::AUTHORIZATION, header::COOKIE] {
-        hash.update(
-            request
-                .headers()
-                .get(name)
-                .map_or(&b""[..], |v| v.as_bytes()),
-        );
-    }
-    if limiter.0.check_key(&hash.finalize().into()).is_err() {
+    let counted = !SIGNED.contains(&request.uri().path());
+    if counted && limiter.0.check_key(&caller(&request)).is_err() {
         return ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
             .into_response();
     }
@@ -55,4 +57,49 @@ pub async fn rate(
         state.write(&mut response);
     }
     response
+}
+
+fn caller(request: &Request) -> [u8; 32] {
+    let headers = request.headers();
+    let credentials = [header::AUTHORIZATION, header::COOKIE].map(|name| headers.get(name));
+    let mut hash = Sha256::new();
+    for credential in credentials {
+        hash.update(credential.map_or(&b""[..], |value| value.as_bytes()));
+    }
+    // Each source has its own share.
+    if credentials.iter().all(Option::is_none) {
+        hash.update(Source::of(request.extensions()).bytes());
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::{body::Body, extract::ConnectInfo};
+
+    use super::*;
+
+    fn from(address: &str, credential: Option<&str>) -> [u8; 32] {
+        let mut request = Request::new(Body::empty());
+        let peer: SocketAddr = address.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(credential) = credential {
+            let value = credential.parse().unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        caller(&request)
+    }
+
+    #[test]
+    fn who_shows_no_credentials_is_counted_by_source_and_others_wherever_they_call_from() {
+        let one = from("192.0.2.1:1000", None);
+        assert_eq!(one, from("192.0.2.1:2000", None));
+        assert_ne!(one, from("192.0.2.2:1000", None));
+        assert_eq!(from("[2001:db8::1]:1", None), from("[2001:db8::2]:1", None));
+        let token = from("192.0.2.1:1000", Some("Bearer a"));
+        assert_eq!(token, from("192.0.2.2:1000", Some("Bearer a")));
+        assert_ne!(token, one);
+    }
 }

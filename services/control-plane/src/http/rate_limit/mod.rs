@@ -8,7 +8,9 @@ mod body;
 mod burst;
 mod rates;
 mod slot;
+mod source;
 
-pub use body::body;
+pub use body::{LargeBodies, body};
 pub use burst::{BurstLimiter, rate};
 pub use rates::{Class, Rates, consume, consume_leased};
+pub use source::Source;

@@ -2,6 +2,7 @@
 //! that an access token is bound to, anew with each call.
 
 use armour_api::ProblemType;
+use armour_storage::Standing;
 use axum::http::{Method, header, request::Parts};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{nonce, state::Authn};
+use super::{nonce, proof_consumer::ProofUse, state::Authn};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// How far an endpoint's clock may be off without a nonce, in seconds.
@@ -104,14 +105,25 @@ pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiRes
     })
 }
 
-/// Takes a proof, which works once for all replicas.
+/// Takes a proof, which works once for all replicas; also says what the endpoint is that an
+/// access token names.
 ///
 /// # Errors
 /// 401 if it was taken before.
-pub async fn consume(authn: &Authn, tenant: Uuid, proof: &Proof) -> ApiResult<()> {
-    let request = (proof.hash.to_vec(), proof.remember_until);
-    match authn.proofs.submit(tenant, request).await? {
-        true => Ok(()),
+pub async fn consume(
+    authn: &Authn,
+    tenant: Uuid,
+    proof: &Proof,
+    endpoint: Option<Uuid>,
+) -> ApiResult<Option<Standing>> {
+    let request = ProofUse {
+        hash: proof.hash,
+        until: proof.remember_until,
+        endpoint,
+    };
+    let taken = authn.proofs.submit(tenant, request).await?;
+    match taken.first {
+        true => Ok(taken.standing),
         false => Err(invalid("it was used before")),
     }
 }

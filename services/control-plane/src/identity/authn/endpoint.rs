@@ -1,8 +1,9 @@
-//! An endpoint that proves that it holds its key.
+//! An endpoint that proves that it holds the key of its living start.
 
 use std::sync::Arc;
 
-use armour_api::{AccessRole, Endpoint, EndpointState, ProblemType};
+use armour_api::{AccessRole, Endpoint, ProblemType};
+use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{Actor, Tx};
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -17,6 +18,7 @@ use super::{
     credential::{bearer, forbidden, invalid, mask_not_found},
     denial::Denied,
     dpop,
+    living::{NotLiving, collided, living_start, revoked, start_ended},
     route::Route,
     state::Authn,
 };
@@ -28,13 +30,14 @@ use crate::{
     identity::token,
 };
 
-/// An endpoint whose access token and proof show that it holds its key. Whether it was revoked since it
-/// got its access token is not known yet.
+/// An endpoint whose access token and proof show that it holds the key of its living start.
 pub struct EndpointToken {
     /// Its tenant.
     pub tenant: Uuid,
     /// Its id.
     pub endpoint: Uuid,
+    /// Its living start.
+    pub start: StartHash,
     route: Route,
 }
 
@@ -44,31 +47,14 @@ pub struct EndpointAuth {
     pub tx: Tx,
     /// The endpoint.
     pub endpoint: Endpoint,
+    /// Its living start.
+    pub start: StartHash,
 }
 
 impl EndpointAuth {
     /// The actor of audit entries.
     pub fn actor(&self) -> Actor {
         Actor::Endpoint(self.endpoint.id)
-    }
-}
-
-impl EndpointToken {
-    fn denied(&self) -> Denied<'_> {
-        Denied {
-            tenant: self.tenant,
-            actor: Actor::Endpoint(self.endpoint),
-            route: &self.route,
-        }
-    }
-
-    /// Notes the attempt of a revoked endpoint; what it is told.
-    pub async fn revoked(&self, authn: &Authn) -> ApiError {
-        authn
-            .denials
-            .note(&self.denied(), "the endpoint was revoked")
-            .await;
-        revoked()
     }
 }
 
@@ -101,39 +87,69 @@ where
         };
         let claims = authn.signing.verify(&authn.store, &access_token).await?;
         let proof = dpop::check(parts, authn, Some(&access_token))?;
-        let token = Self {
+        let actor = Actor::Endpoint(claims.sub);
+        let denied = Denied {
             tenant: claims.tenant,
-            endpoint: claims.sub,
-            route,
+            actor,
+            route: &route,
         };
         if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
             // Somebody has the token, but not the key.
-            let denied = token.denied();
-            authn
-                .denials
-                .note(&denied, "access token without its key")
-                .await;
+            let why = "access token without its key";
+            authn.denials.note(&denied, why).await;
             return Err(dpop::invalid(
                 "it is not of the key that the token is bound to",
             ));
         }
-        dpop::consume(authn, token.tenant, &proof).await?;
+        let standing = dpop::consume(authn, claims.tenant, &proof, Some(claims.sub)).await?;
         rate_limit::consume(
             parts,
             &authn.rates,
             &authn.store,
-            token.tenant,
+            claims.tenant,
             Class::Endpoints,
         )
         .await?;
-        if !token.route.allows(AccessRole::Endpoint) {
-            authn
-                .denials
-                .note(&token.denied(), "the role may not")
-                .await;
+        if !route.allows(AccessRole::Endpoint) {
+            authn.denials.note(&denied, "the role may not").await;
             return Err(forbidden());
         }
-        Ok(token)
+        let start = match living_start(standing.as_ref(), &proof.key, authn.now()) {
+            Ok(start) => start,
+            Err(why) => return Err(refuse(authn, &denied, why).await),
+        };
+        Ok(Self {
+            tenant: claims.tenant,
+            endpoint: claims.sub,
+            start,
+            route,
+        })
+    }
+}
+
+/// Notes the attempt of an endpoint that may not act any more; what it is told.
+pub async fn refuse(authn: &Authn, denied: &Denied<'_>, why: NotLiving) -> ApiError {
+    let (noted, error) = match why {
+        NotLiving::Unknown => return invalid(),
+        // A start that was followed by another comes to an end as it should.
+        NotLiving::Ended => return start_ended(),
+        NotLiving::Revoked => ("the endpoint was revoked", revoked()),
+        NotLiving::Collided => ("somebody else holds the endpoint's keys", collided()),
+    };
+    authn.denials.note(denied, noted).await;
+    error
+}
+
+impl EndpointToken {
+    /// Notes the attempt of an endpoint that was revoked since the proof was taken; what it is
+    /// told.
+    pub async fn revoked(&self, authn: &Authn) -> ApiError {
+        let denied = Denied {
+            tenant: self.tenant,
+            actor: Actor::Endpoint(self.endpoint),
+            route: &self.route,
+        };
+        refuse(authn, &denied, NotLiving::Revoked).await
     }
 }
 
@@ -153,17 +169,12 @@ where
             .find(token.endpoint)
             .await
             .map_err(mask_not_found)?;
-        if endpoint.state == EndpointState::Revoked {
-            drop(tx);
-            return Err(token.revoked(authn).await);
-        }
-        Ok(Self { tx, endpoint })
+        Ok(Self {
+            tx,
+            endpoint,
+            start: token.start,
+        })
     }
-}
-
-/// 403: the endpoint's keys are no longer trusted.
-pub fn revoked() -> ApiError {
-    ApiError::new(ProblemType::EndpointRevoked, "the endpoint was revoked")
 }
 
 fn not_an_endpoint() -> ApiError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_storage::Store;
+use armour_storage::{Standing, Store};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -11,15 +11,49 @@ use crate::{http::problem::ApiResult, platform::group_commit::BatchOperation};
 /// Takes proofs in transactions of their own: also what fails afterwards has used them.
 pub struct ProofConsumer(pub Store);
 
-impl BatchOperation for ProofConsumer {
-    type Request = (Vec<u8>, DateTime<Utc>);
-    type Answer = bool;
+/// A proof to be taken.
+pub struct ProofUse {
+    /// What to remember.
+    pub hash: [u8; 32],
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// The endpoint that an access token names; none if there is no token.
+    pub endpoint: Option<Uuid>,
+}
 
-    async fn run(&self, tenant: Uuid, proofs: &[Arc<Self::Request>]) -> ApiResult<Vec<bool>> {
-        let proofs: Vec<Self::Request> = proofs.iter().map(|proof| (**proof).clone()).collect();
+/// What became of a proof.
+pub struct ProofTaken {
+    /// Whether it was not used before.
+    pub first: bool,
+    /// What the endpoint is that was asked about, if it exists.
+    pub standing: Option<Standing>,
+}
+
+impl BatchOperation for ProofConsumer {
+    type Request = ProofUse;
+    type Answer = ProofTaken;
+
+    async fn run(&self, tenant: Uuid, uses: &[Arc<ProofUse>]) -> ApiResult<Vec<ProofTaken>> {
+        let proofs: Vec<_> = uses
+            .iter()
+            .map(|proof| (proof.hash.to_vec(), proof.until))
+            .collect();
+        let endpoints: Vec<Uuid> = uses.iter().filter_map(|proof| proof.endpoint).collect();
         let mut tx = self.0.tenant(tenant).await?;
         let first = tx.proofs().consume_many(&proofs).await?;
+        let standings = match endpoints.is_empty() {
+            true => Default::default(),
+            false => tx.starts().standings(&endpoints).await?,
+        };
         tx.commit().await?;
-        Ok(first)
+        let taken = first.into_iter().zip(uses);
+        Ok(taken
+            .map(|(first, proof)| ProofTaken {
+                first,
+                standing: proof
+                    .endpoint
+                    .and_then(|endpoint| standings.get(&endpoint).cloned()),
+            })
+            .collect())
     }
 }

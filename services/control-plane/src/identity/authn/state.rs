@@ -6,7 +6,10 @@ use armour_storage::Store;
 use chrono::{DateTime, Duration, Utc};
 use url::Url;
 
-use super::{denial::DenialLog, proof_consumer::ProofConsumer, signing::SigningKeys};
+use super::{
+    denial::DenialLog, proof_consumer::ProofConsumer, signed_calls::SignedCalls,
+    signing::SigningKeys,
+};
 use crate::{http::rate_limit::Rates, platform::group_commit::GroupCommit};
 
 /// What it takes to know who is calling.
@@ -21,6 +24,8 @@ pub struct Authn {
     pub public_url: Option<Url>,
     /// What this replica has leased of tenants' rates.
     pub rates: Rates,
+    /// Limits calls that show no token but are signed.
+    pub signed_calls: SignedCalls,
     /// Notes denied attempts.
     pub denials: DenialLog,
     /// Takes proofs, once each.

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use armour_api::EndpointState;
-use armour_protocol::ledger::ENTRY_LEN;
-use armour_storage::Store;
+use armour_api::{EndpointState, Role};
+use armour_protocol::v2::{body::Kind, ledger::Testimony};
+use armour_storage::{Store, Tx};
 use uuid::Uuid;
 
 use super::{
-    check::{check, refuse},
+    check::{Known, check, refuse},
     report::{Call, ReportOutcome},
-    round::{Recorded, Round},
+    round::{Finding, Recorded, Round},
 };
 use crate::{
     http::problem::{ApiError, ApiResult},
-    ledger::collision::record_collision,
+    ledger::collision::{Found, record_collision},
     platform::group_commit::BatchOperation,
 };
 
@@ -35,42 +35,34 @@ impl BatchOperation for Ledger {
     type Answer = ReportOutcome;
 
     fn weight(call: &Call) -> usize {
-        let entries = call
-            .reports
-            .iter()
-            .filter_map(|report| report.tickets.as_ref());
-        let tickets: usize = entries.map(|(_, entries)| entries.len() / ENTRY_LEN).sum();
-        tickets + call.reports.len()
+        let runs = call.reports.iter().filter_map(|report| report.run.as_ref());
+        let bodies: usize = runs.map(|run| run.rests.len()).sum();
+        bodies + call.reports.len()
     }
 
     async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<ReportOutcome>> {
         let mut tx = self.store.tenant(tenant).await?;
         let endpoints: Vec<Uuid> = calls.iter().map(|call| call.endpoint).collect();
         let states = tx.endpoints().states(&endpoints).await?;
-        let mut named: Vec<Uuid> = calls
-            .iter()
-            .flat_map(|call| call.reports.iter().map(|report| report.bundle))
-            .collect();
-        named.sort_unstable();
-        named.dedup();
-        let bundles = Arc::new(tx.bundles().find_many(&named).await?);
+        let known = Arc::new(known(&mut tx, calls).await?);
         let mut outcomes: Vec<ReportOutcome> = calls
             .iter()
             .map(|call| match states.get(&call.endpoint) {
                 None => ReportOutcome::Unknown,
                 Some(EndpointState::Revoked) => ReportOutcome::Revoked,
+                Some(EndpointState::Collided) => ReportOutcome::Collided,
                 // Whatever is not said below is malformed or nobody's.
                 Some(EndpointState::Active) => ReportOutcome::Verdicts(
                     call.reports
                         .iter()
-                        .map(|report| refuse(call.endpoint, report, &bundles))
+                        .map(|report| refuse(call.endpoint, report, &known))
                         .collect(),
                 ),
             })
             .collect();
         // Signatures are checked before any lane is locked, and where it does not keep
         // other calls waiting.
-        let (calls, known) = (calls.to_vec(), bundles.clone());
+        let (calls, of) = (calls.to_vec(), known.clone());
         let heard: Vec<bool> = outcomes
             .iter()
             .map(|outcome| matches!(outcome, ReportOutcome::Verdicts(_)))
@@ -78,35 +70,87 @@ impl BatchOperation for Ledger {
         let checked = tokio::task::spawn_blocking(move || {
             let heard = calls.iter().enumerate().filter(|(at, _)| heard[*at]);
             heard
-                .flat_map(|(at, call)| check(at, call, &known))
+                .flat_map(|(at, call)| check(at, call, &of))
                 .collect::<Vec<_>>()
         });
         let checked = checked.await.map_err(ApiError::internal)?;
-        let mut round = Round::new(&mut tx, (*bundles).clone());
+        let mut round = Round::new(&mut tx, known.bundles.clone());
         round.record(checked).await?;
         let Recorded {
             judged,
             found,
+            disputes,
             advanced_any,
         } = round.finish();
+        for dispute in &disputes {
+            tx.lanes().dispute(dispute).await?;
+        }
         for (at, place, verdict) in judged {
             if let ReportOutcome::Verdicts(verdicts) = &mut outcomes[at] {
                 verdicts[place] = verdict;
             }
         }
         // Who vouches for known tickets may be lost in a crash.
-        if !advanced_any {
+        if !advanced_any && disputes.is_empty() {
             tx.allow_asynchronous_commit().await?;
         }
         tx.commit().await?;
         // Transactions of their own: the locks of the lanes have to be free. Nothing of
         // a contradicting report was recorded, so it is found again when it is
         // reported again.
-        for found in &found {
+        for finding in found {
             let mut tx = self.store.tenant(tenant).await?;
-            record_collision(&mut tx, found).await?;
+            let found = with_record(&mut tx, finding).await?;
+            record_collision(&mut tx, &found).await?;
             tx.commit().await?;
         }
         Ok(outcomes)
     }
+}
+
+/// The bundles that calls name.
+async fn known(tx: &mut Tx, calls: &[Arc<Call>]) -> ApiResult<Known> {
+    let mut named: Vec<Uuid> = calls
+        .iter()
+        .flat_map(|call| call.reports.iter().map(|report| report.bundle))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    Ok(Known {
+        bundles: tx.bundles().find_many(&named).await?,
+        contexts: tx.contexts(&named).await?,
+    })
+}
+
+/// A finding with what is recorded in the place of what was reported.
+async fn with_record(tx: &mut Tx, finding: Finding) -> ApiResult<Found> {
+    let Finding {
+        bundle,
+        kind,
+        role,
+        context,
+        lane,
+        n,
+        reported,
+        reporter,
+    } = finding;
+    let body = match role {
+        Role::Consumer => Kind::Ticket,
+        Role::Producer => Kind::Receipt,
+    };
+    let recorded = tx.tickets().proven_from(&context, lane, n, body).await?;
+    Ok(Found {
+        endpoint: match role {
+            Role::Consumer => bundle.consumer,
+            Role::Producer => bundle.producer,
+        },
+        role,
+        start: bundle.start(role),
+        kind,
+        n,
+        recorded: recorded.map(|run| Testimony::Within(run).to_bytes()),
+        reported: Some(reported.to_bytes()),
+        reporter,
+        place: Some((bundle, lane)),
+    })
 }

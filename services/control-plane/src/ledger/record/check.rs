@@ -1,20 +1,26 @@
 //! What can be said of a report before any lane is read.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use armour_api::{BundleState, ReportVerdict, Role};
-use armour_protocol::{
-    Suite,
-    ledger::{Chain, vouched},
-    ticket::SignedTicket,
+use armour_protocol::v2::{
+    context::Context,
+    ledger::{Exchange, Position, Run},
 };
 use armour_storage::{BundleRow, LaneId};
-use ed25519_dalek::VerifyingKey;
 use uuid::Uuid;
 
-use super::report::{Call, MALFORMED, Report, refused, side};
+use super::report::{Call, MALFORMED, Report, refused};
 
-/// A report whose chain is its bundle's consumer's.
+/// The bundles that are reported of.
+pub struct Known {
+    /// As they stand.
+    pub bundles: HashMap<Uuid, BundleRow>,
+    /// What they are bound to.
+    pub contexts: HashMap<Uuid, Arc<Context>>,
+}
+
+/// A report whose run the bundle's ends have signed.
 pub struct Checked {
     /// Which call's, and which of its reports.
     pub at: (usize, usize),
@@ -24,60 +30,56 @@ pub struct Checked {
     pub side: Role,
     /// The lane.
     pub lane: LaneId,
-    /// For how long it has held the tickets, in milliseconds.
-    pub age_ms: u64,
-    /// The consumer's key.
-    pub key: VerifyingKey,
+    /// What the bundle is bound to.
+    pub context: Arc<Context>,
     /// What is reported.
-    pub chain: Chain,
-    /// Its tickets, at least one.
-    pub tickets: Vec<SignedTicket>,
+    pub run: Run,
+    /// Its exchanges, at least one.
+    pub exchanges: Vec<Exchange>,
+}
+
+impl Checked {
+    /// The last exchange's number.
+    pub fn last(&self) -> u64 {
+        self.exchanges
+            .last()
+            .map_or(self.run.first, |last| last.ticket.header.n)
+    }
 }
 
 /// What is said of a report of which nothing better can be said.
-pub fn refuse(me: Uuid, report: &Report, bundles: &HashMap<Uuid, BundleRow>) -> ReportVerdict {
-    match bundles.get(&report.bundle) {
-        Some(bundle) if bundle.state == BundleState::Disconnected && side(bundle, me).is_some() => {
-            ReportVerdict::Disconnected
-        }
-        Some(bundle) if side(bundle, me).is_some() => refused(MALFORMED),
-        _ => refused("no such bundle"),
+pub fn refuse(me: Uuid, report: &Report, known: &Known) -> ReportVerdict {
+    match known.bundles.get(&report.bundle) {
+        Some(bundle) if bundle.side(me).is_none() => refused("no such bundle"),
+        Some(bundle) if bundle.state == BundleState::Disconnected => ReportVerdict::Disconnected,
+        Some(_) => refused(MALFORMED),
+        None => refused("no such bundle"),
     }
 }
 
 /// The reports of a call that can be judged.
-pub fn check(at: usize, call: &Call, bundles: &HashMap<Uuid, BundleRow>) -> Vec<Checked> {
+pub fn check(at: usize, call: &Call, known: &Known) -> Vec<Checked> {
     let reports = call.reports.iter().enumerate();
     let checked = reports.filter_map(|(place, report)| {
-        let bundle = bundles.get(&report.bundle)?;
-        let side = side(bundle, call.endpoint)?;
+        let bundle = known.bundles.get(&report.bundle)?;
+        let context = known.contexts.get(&report.bundle)?.clone();
+        let side = bundle.side(call.endpoint)?;
         if bundle.state == BundleState::Disconnected {
             return None;
         }
-        let (previous, entries) = report.tickets.as_ref()?;
-        let chain = Chain {
-            suite: Suite::from_u8(bundle.suite).ok()?,
-            bundle: *bundle.id.as_bytes(),
-            lane: report.lane,
-            first: report.first,
-            previous: *previous,
-            entries: entries.clone(),
-        };
-        let key = bundle.consumer_key.as_slice().try_into().ok()?;
-        let key = VerifyingKey::from_bytes(key).ok()?;
-        let tickets = chain.tickets().ok()?;
+        let run = report.run.clone()?;
+        let exchanges = run.verified(&context).ok()?;
         // As many as the database can count.
-        i64::try_from(tickets.last()?.ticket.n).ok()?;
-        vouched(&tickets, &key).ok()?;
+        let last = Position::of_ticket(exchanges.last()?.ticket.header.n)?;
+        i64::try_from(last.0.checked_add(2)?).ok()?;
         Some(Checked {
             at: (at, place),
             reporter: call.endpoint,
             side,
-            lane: (report.bundle, report.lane),
-            age_ms: report.age_ms,
-            key,
-            chain,
-            tickets,
+            lane: (report.bundle, run.lane),
+            context,
+            run,
+            exchanges,
         })
     });
     checked.collect()

@@ -1,8 +1,7 @@
 //! What endpoints report, and what they are told.
 
-use armour_api::{ReportVerdict, Role};
-use armour_protocol::ticket::TicketHash;
-use armour_storage::BundleRow;
+use armour_api::ReportVerdict;
+use armour_protocol::v2::ledger::Run;
 use uuid::Uuid;
 
 /// One call: what an endpoint reports.
@@ -17,14 +16,8 @@ pub struct Call {
 pub struct Report {
     /// Names the bundle.
     pub bundle: Uuid,
-    /// Names the lane.
-    pub lane: u32,
-    /// Number of the first ticket.
-    pub first: u64,
-    /// For how long the reporter has held it, in milliseconds.
-    pub age_ms: u64,
-    /// The hash before the first ticket and the entries; none if they are malformed.
-    pub tickets: Option<(TicketHash, Vec<u8>)>,
+    /// The run; none if it is malformed.
+    pub run: Option<Run>,
 }
 
 /// What became of a call.
@@ -35,6 +28,8 @@ pub enum ReportOutcome {
     Unknown,
     /// The endpoint's keys are no longer trusted.
     Revoked,
+    /// Somebody else holds the endpoint's keys.
+    Collided,
 }
 
 /// A verdict with its reason.
@@ -44,14 +39,5 @@ pub fn refused(detail: &str) -> ReportVerdict {
     }
 }
 
-/// What is said of tickets that nobody can have issued.
-pub const MALFORMED: &str = "the tickets are malformed or not signed by the bundle's consumer";
-
-/// On which side of a bundle an endpoint is.
-pub fn side(bundle: &BundleRow, endpoint: Uuid) -> Option<Role> {
-    match endpoint {
-        me if me == bundle.consumer => Some(Role::Consumer),
-        me if me == bundle.producer => Some(Role::Producer),
-        _ => None,
-    }
-}
+/// What is said of a run that nobody can have signed.
+pub const MALFORMED: &str = "the run is malformed or not signed by the bundle's ends";

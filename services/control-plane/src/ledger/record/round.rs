@@ -1,34 +1,39 @@
 //! Judging reports against the lanes as they are, and advancing these.
 
-use std::collections::{BTreeMap, HashMap};
-
-use armour_api::{BundleState, CollisionKind, ReportVerdict};
-use armour_protocol::{
-    ledger::{Chain, ENTRY_LEN, Verdict, judge},
-    ticket::SignedTicket,
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
 };
-use armour_storage::{BundleRow, LaneAdvance, LaneId, TicketRange, Tx, Witnessed};
-use chrono::Duration;
+
+use armour_api::{BundleState, CollisionKind, ReportVerdict, Role};
+use armour_protocol::v2::{
+    body::{Body, Kind},
+    context::Context,
+    ledger::{Exchange, Position, Testimony, Verdict, compare},
+    message::Evidence,
+};
+use armour_storage::{
+    BundleRow, Dispute, LaneAdvance, LaneId, LaneState, MAX_STORED, RetirementMarks, RunRow,
+    StorageError, StoredRuns, TicketRange, Tx, Witnessed,
+};
 use uuid::Uuid;
 
-use super::{
-    check::Checked,
-    report::{MALFORMED, refused},
-};
-use crate::{
-    http::problem::{ApiError, ApiResult},
-    ledger::collision::Found,
-};
+use super::{check::Checked, report::refused};
+use crate::http::problem::{ApiError, ApiResult};
 
 /// Another replica may open a lane at the same time, or a bundle be disconnected;
 /// then its reports are judged again. More often than this it cannot be chance.
 const MAX_ROUNDS: usize = 16;
+/// How many bodies are hashed at once where other calls wait meanwhile.
+const MANY_BODIES: usize = 1_024;
 
 /// Judges reports until no other replica has changed their lanes meanwhile.
 pub struct Round<'a> {
     tx: &'a mut Tx,
     bundles: HashMap<Uuid, BundleRow>,
-    graces: HashMap<Uuid, u32>,
+    /// How far the lanes came that are reported of, if their bundles are retired: by the word of
+    /// either side.
+    retired: RetirementMarks,
     recorded: Recorded,
 }
 
@@ -37,21 +42,44 @@ pub struct Recorded {
     /// Verdicts: which call's, on which of its reports.
     pub judged: Vec<(usize, usize, ReportVerdict)>,
     /// Collisions that are to be recorded.
-    pub found: Vec<Found>,
+    pub found: Vec<Finding>,
+    /// Receipts that are named and nobody's yet.
+    pub disputes: Vec<Dispute>,
     /// Whether any lane is longer than before.
     pub advanced_any: bool,
 }
 
+/// A contradiction between the record and a report.
+pub struct Finding {
+    /// The bundle.
+    pub bundle: BundleRow,
+    /// What it is.
+    pub kind: CollisionKind,
+    /// Which end was copied.
+    pub role: Role,
+    /// What the bundle is bound to.
+    pub context: Arc<Context>,
+    /// The lane.
+    pub lane: u16,
+    /// The exchange.
+    pub n: u64,
+    /// What was reported.
+    pub reported: Testimony,
+    /// Who reported it.
+    pub reporter: Uuid,
+}
+
 impl<'a> Round<'a> {
-    /// Begins with the bundles as they were read, locked.
+    /// Begins with the bundles as they were read.
     pub fn new(tx: &'a mut Tx, bundles: HashMap<Uuid, BundleRow>) -> Self {
         Self {
+            retired: RetirementMarks::new(),
             tx,
             bundles,
-            graces: HashMap::new(),
             recorded: Recorded {
                 judged: Vec::new(),
                 found: Vec::new(),
+                disputes: Vec::new(),
                 advanced_any: false,
             },
         }
@@ -84,22 +112,22 @@ impl<'a> Round<'a> {
     /// Judges reports and records what is new; returns those whose lanes others have
     /// changed meanwhile.
     async fn attempt(&mut self, mut pending: Vec<Checked>) -> ApiResult<Vec<Checked>> {
-        pending.sort_by_key(|report| (report.lane, report.chain.first, report.at));
+        pending.sort_by_key(|report| (report.lane, report.run.first, report.at));
         let mut lanes = self.read(&pending).await?;
         for report in pending {
             let id = report.lane;
             let mut lane = lanes.remove(&id).unwrap_or_default();
-            self.judge(&mut lane, report).await?;
+            self.judge(&mut lane, report);
             lanes.insert(id, lane);
         }
         let mut steps = Vec::new();
         let mut seen = Vec::new();
         for (id, lane) in &mut lanes {
-            match lane.head {
-                Some(head) if !lane.runs.is_empty() => steps.push(LaneAdvance {
+            match &lane.state {
+                Some(state) if !lane.runs.is_empty() => steps.push(LaneAdvance {
                     lane: *id,
                     from: lane.stored,
-                    to: head,
+                    to: state.clone(),
                     witnessed: lane.witnessed,
                     runs: std::mem::take(&mut lane.runs),
                 }),
@@ -132,136 +160,163 @@ impl<'a> Round<'a> {
     async fn read(&mut self, pending: &[Checked]) -> ApiResult<BTreeMap<LaneId, Lane>> {
         let mut ids: Vec<LaneId> = pending.iter().map(|report| report.lane).collect();
         ids.dedup();
-        let heads = self.tx.lanes().lock(&ids).await?;
+        let states = self.tx.lanes().lock(&ids).await?;
+        let retired = |lane: &&LaneId| {
+            let bundle = self.bundles.get(&lane.0);
+            bundle.is_some_and(|bundle| bundle.consumer_retired || bundle.producer_retired)
+        };
+        let retired: Vec<LaneId> = ids.iter().filter(retired).copied().collect();
+        if !retired.is_empty() {
+            // What was retired by the time that its bundle was read is judged by its list.
+            self.retired = self.tx.bundle_retirements().find_many(&retired).await?;
+        }
         let mut lanes = BTreeMap::new();
-        let mut ranges: BTreeMap<LaneId, TicketRange> = BTreeMap::new();
+        // A range for each report, which together are no longer than what is reported; they are
+        // in order. Reports far apart on one lane do not have read what is between them.
+        let mut ranges: Vec<TicketRange> = Vec::new();
+        let mut contexts: Vec<Arc<Context>> = Vec::new();
         for report in pending {
-            let Some(head) = heads.get(&report.lane) else {
+            let Some(state) = states.get(&report.lane) else {
                 continue;
             };
+            let head = state.last.n();
             lanes.entry(report.lane).or_insert_with(|| Lane {
-                stored: Some(*head),
-                recorded: vec![*head],
-                head: Some(*head),
+                stored: Some(state.last),
+                recorded: vec![last_exchange(state)],
+                state: Some(state.clone()),
                 ..Lane::default()
             });
             // What follows the head needs no more than the head to compare with.
-            let last = report.tickets.last().map_or(0, |last| last.ticket.n);
-            if report.chain.first <= head.ticket.n {
-                let low = report.chain.first.saturating_sub(1);
-                let range = ranges.entry(report.lane).or_insert(TicketRange {
-                    lane: report.lane,
-                    suite: report.chain.suite,
-                    low,
-                    high: last,
-                });
-                range.low = range.low.min(low);
-                range.high = range.high.max(last).min(head.ticket.n);
+            if report.run.first > head {
+                continue;
+            }
+            let low = report.run.first.saturating_sub(1);
+            let high = report.last().min(head);
+            match ranges.last_mut() {
+                Some(before) if before.lane == report.lane && low <= before.high => {
+                    before.high = before.high.max(high);
+                }
+                _ => {
+                    ranges.push(TicketRange {
+                        lane: report.lane,
+                        low,
+                        high,
+                    });
+                    contexts.push(report.context.clone());
+                }
             }
         }
         if !ranges.is_empty() {
-            let ranges: Vec<TicketRange> = ranges.into_values().collect();
-            for (id, mut tickets) in self.tx.tickets().find_ranges(&ranges).await? {
+            let stored = self.tx.tickets().find_ranges(&ranges).await?;
+            for (id, exchanges) in hashed(stored, contexts).await? {
                 let lane: &mut Lane = lanes.entry(id).or_default();
-                tickets.extend(lane.head.filter(|head| {
-                    tickets
-                        .last()
-                        .is_none_or(|last| last.ticket.n < head.ticket.n)
-                }));
-                lane.recorded = tickets;
+                lane.recorded.extend(exchanges);
+            }
+            for lane in lanes.values_mut() {
+                lane.recorded.sort_by_key(|one| one.ticket.header.n);
+                lane.recorded.dedup_by_key(|one| one.ticket.header.n);
             }
         }
         Ok(lanes)
     }
 
-    async fn judge(&mut self, lane: &mut Lane, report: Checked) -> ApiResult<()> {
+    fn judge(&mut self, lane: &mut Lane, report: Checked) {
         let Some(bundle) = self.bundles.get(&report.lane.0).cloned() else {
             self.say(&report, refused("no such bundle"));
-            return Ok(());
+            return;
         };
         if bundle.state == BundleState::Disconnected {
             self.say(&report, ReportVerdict::Disconnected);
-            return Ok(());
+            return;
         }
-        let Some(last) = report.tickets.last().copied() else {
-            return Ok(());
-        };
-        match judge(lane.head.as_ref(), &lane.recorded, &report.tickets) {
+        match compare(lane.around(&report), &report.exchanges) {
             Verdict::Known => {
-                lane.witnessed.record(report.side, last.ticket.n);
+                lane.witnessed.record(report.side, report.last());
                 lane.accepted.push(report);
             }
             Verdict::Gap { expected } => self.say(&report, ReportVerdict::Gap { expected }),
-            Verdict::Collision { recorded, reported } => {
-                // As evidence it has to be signed itself.
-                if reported.verify(&report.key).is_err() {
-                    self.say(&report, refused(MALFORMED));
-                    return Ok(());
+            Verdict::ConsumerClone { n } => {
+                self.find(bundle, report, CollisionKind::Fork, Role::Consumer, n);
+            }
+            Verdict::ProducerClone { n } => {
+                let kind = CollisionKind::ProducerClone;
+                self.find(bundle, report, kind, Role::Producer, n);
+            }
+            Verdict::ForeignReceipt { n } => self.ask(report, n),
+            Verdict::Extends { from } => match self.beyond_retirement(&bundle, &report, from) {
+                Some((side, n)) => {
+                    let kind = CollisionKind::AfterRetirement;
+                    self.find(bundle, report, kind, side, n);
                 }
-                self.say(&report, ReportVerdict::Collision);
-                self.recorded.found.push(Found {
-                    kind: CollisionKind::Fork,
-                    lane: report.lane.1,
-                    n: reported.ticket.n,
-                    recorded: Some(*recorded),
-                    reported: Some(*reported),
-                    reporter: report.reporter,
-                    bundle,
-                });
-            }
-            Verdict::Extends { from: _ } if self.is_too_late(&bundle, report.age_ms).await? => {
-                // Only new tickets show that a superseded bundle is still in use. They
-                // are not recorded: known ones would be no evidence any more, if we
-                // died before the collision is recorded.
-                self.say(&report, ReportVerdict::Collision);
-                self.recorded.found.push(Found {
-                    kind: CollisionKind::Superseded,
-                    lane: report.lane.1,
-                    n: last.ticket.n,
-                    recorded: None,
-                    reported: Some(last),
-                    reporter: report.reporter,
-                    bundle,
-                });
-            }
-            Verdict::Extends { from } => {
-                if let Some(first) = report.tickets.get(from) {
-                    let run = Chain {
-                        first: first.ticket.n,
-                        previous: first.ticket.previous,
-                        entries: report.chain.entries[from * ENTRY_LEN..].to_vec(),
-                        ..report.chain
-                    };
-                    lane.runs.push((run, report.reporter));
-                }
-                lane.recorded.extend(&report.tickets[from..]);
-                lane.head = Some(last);
-                lane.witnessed.record(report.side, last.ticket.n);
-                lane.accepted.push(report);
-            }
+                None => lane.extend(report, from),
+            },
         }
-        Ok(())
     }
 
-    /// Whether a superseded bundle was used after its grace.
-    async fn is_too_late(&mut self, bundle: &BundleRow, age_ms: u64) -> ApiResult<bool> {
-        let Some(superseded_at) = bundle.superseded_at else {
-            return Ok(false);
+    /// The first new ticket or receipt that is not in the list of lanes with which its side
+    /// has retired the bundle: whose it is, and its number.
+    fn beyond_retirement(
+        &self,
+        bundle: &BundleRow,
+        report: &Checked,
+        from: usize,
+    ) -> Option<(Role, u64)> {
+        let new = report.exchanges.get(from..)?.iter();
+        let mut signed = new.flat_map(|one| {
+            let receipt = one.receipt.map(|receipt| (Role::Producer, receipt));
+            std::iter::once((Role::Consumer, one.ticket)).chain(receipt)
+        });
+        let beyond = signed.find(|(side, body)| self.is_beyond(bundle, *side, body));
+        beyond.map(|(side, body)| (side, body.header.n))
+    }
+
+    fn is_beyond(&self, bundle: &BundleRow, side: Role, body: &Body) -> bool {
+        let retired = match side {
+            Role::Consumer => bundle.consumer_retired,
+            Role::Producer => bundle.producer_retired,
         };
-        let grace = match self.graces.get(&bundle.pair) {
-            Some(grace) => *grace,
-            None => {
-                let pair = self.tx.pairs().find(bundle.pair).await?;
-                let grace = pair.policy.supersede_grace_ms;
-                self.graces.insert(bundle.pair, grace);
-                grace
-            }
+        let n = body.header.n;
+        let last = self.retired.get(&(bundle.id, side, body.header.lane));
+        retired
+            && last.is_none_or(|(last, hash)| n > *last || (n == *last && body.hash().0 != *hash))
+    }
+
+    /// Another receipt is named than the recorded one. Its consumer can show whose it is.
+    fn ask(&mut self, report: Checked, n: u64) {
+        self.recorded.disputes.push(Dispute {
+            lane: report.lane,
+            n,
+            run: report.run.to_bytes(),
+            by: report.reporter,
+        });
+        let verdict = match report.side {
+            Role::Consumer => ReportVerdict::ShowReceipt { n },
+            // It has said what it knows.
+            Role::Producer => ReportVerdict::Accepted,
         };
-        let age = i64::try_from(age_ms)
-            .unwrap_or(i64::MAX / 2)
-            .min(86_400_000 * 365);
-        let used_at = self.tx.now() - Duration::milliseconds(age);
-        Ok(used_at > superseded_at + Duration::milliseconds(grace.into()))
+        self.say(&report, verdict);
+    }
+
+    fn find(
+        &mut self,
+        bundle: BundleRow,
+        report: Checked,
+        kind: CollisionKind,
+        role: Role,
+        n: u64,
+    ) {
+        self.say(&report, ReportVerdict::Collision);
+        let cut = report.run.from_exchange(&report.context, n);
+        self.recorded.found.push(Finding {
+            bundle,
+            kind,
+            role,
+            context: report.context,
+            lane: report.lane.1,
+            n,
+            reported: Testimony::Within(cut.unwrap_or(report.run)),
+            reporter: report.reporter,
+        });
     }
 
     fn say(&mut self, report: &Checked, verdict: ReportVerdict) {
@@ -275,12 +330,155 @@ impl<'a> Round<'a> {
 #[derive(Default)]
 struct Lane {
     /// As the database has it.
-    stored: Option<SignedTicket>,
-    /// Around what is reported, in order; the last is the head.
-    recorded: Vec<SignedTicket>,
-    head: Option<SignedTicket>,
+    stored: Option<Position>,
+    /// Around what is reported, in order of their numbers; what is between is left out.
+    recorded: Vec<Exchange>,
+    state: Option<LaneState>,
     witnessed: Witnessed,
-    runs: Vec<(Chain, Uuid)>,
+    runs: Vec<(RunRow, Uuid)>,
     /// Reports that were accepted on condition that the lane advances.
     accepted: Vec<Checked>,
+}
+
+impl Lane {
+    /// What [`compare`] needs for a report: from the exchange before its first on as far as
+    /// there is no hole, or the last.
+    fn around(&self, report: &Checked) -> &[Exchange] {
+        let low = report.run.first.saturating_sub(1);
+        let n = |one: &Exchange| one.ticket.header.n;
+        let from = self.recorded.partition_point(|one| n(one) < low);
+        let after = self.recorded.get(from..).unwrap_or_default();
+        let Some(first) = after.first() else {
+            let last = self.recorded.len().saturating_sub(1);
+            return self.recorded.get(last..).unwrap_or_default();
+        };
+        // Numbers ascend, so they are further apart than places from the first hole on.
+        let whole = after
+            .iter()
+            .take(report.exchanges.len() + 2)
+            .enumerate()
+            .take_while(|(at, one)| n(one) - n(first) == *at as u64);
+        after.get(..whole.count()).unwrap_or_default()
+    }
+
+    /// Takes what is new of a run, from this exchange of it on.
+    fn extend(&mut self, report: Checked, from: usize) {
+        let Some(first) = report.exchanges.get(from) else {
+            return;
+        };
+        let has_ticket = self.place(first).is_ok();
+        // Of the first one the ticket may be recorded, and the receipt be new.
+        let skip = 2 * from + usize::from(has_ticket);
+        let Some(new) = stored(&report, skip) else {
+            return;
+        };
+        let (Some(first), Some(last)) = (new.first(), new.last()) else {
+            return;
+        };
+        self.advance(&report, first.first, last.last());
+        let by = report.reporter;
+        self.runs.extend(new.into_iter().map(|run| (run, by)));
+        for new in &report.exchanges[from..] {
+            match self.place(new) {
+                Ok(at) => self.recorded[at].receipt = new.receipt,
+                Err(at) => self.recorded.insert(at, *new),
+            }
+        }
+        self.witnessed.record(report.side, report.last());
+        self.accepted.push(report);
+    }
+
+    /// Where an exchange of this number is, or would be.
+    fn place(&self, one: &Exchange) -> Result<usize, usize> {
+        let n = one.ticket.header.n;
+        self.recorded
+            .binary_search_by_key(&n, |one| one.ticket.header.n)
+    }
+
+    fn advance(&mut self, report: &Checked, first: Position, last: Position) {
+        let places = || (first.0..=last.0).map(Position);
+        let has = |kind: Kind| places().any(|place| place.kind() == kind);
+        let ticket = report.exchanges.last().map(|last| Evidence {
+            body: last.ticket,
+            proof: report.run.ticket.clone(),
+        });
+        let mut receipts = report.exchanges.iter().rev().filter_map(|one| one.receipt);
+        let receipt = receipts.next().zip(report.run.receipt.clone());
+        let receipt = receipt.map(|(body, proof)| Evidence { body, proof });
+        let (before_ticket, before_receipt) = match self.state.take() {
+            Some(state) => (Some(state.ticket), state.receipt),
+            None => (None, None),
+        };
+        let ticket = match has(Kind::Ticket) {
+            true => ticket,
+            false => before_ticket,
+        };
+        let receipt = match has(Kind::Receipt) {
+            true => receipt,
+            false => before_receipt,
+        };
+        self.state = ticket.map(|ticket| LaneState {
+            last,
+            ticket,
+            receipt,
+        });
+    }
+}
+
+/// The tickets and receipts of a report from this one on, as they are stored: in parts, each of
+/// which can be read without the others. Its two proofs are kept with the bodies that they are of.
+fn stored(report: &Checked, skip: usize) -> Option<Vec<RunRow>> {
+    let (run, start) = (&report.run, Position::of_ticket(report.run.first)?);
+    let bodies = report.exchanges.iter();
+    let bodies = bodies.flat_map(|one| [Some(one.ticket), one.receipt]);
+    let bodies: Vec<Body> = bodies.flatten().collect();
+    let last = |kind: Kind| bodies.iter().rposition(|body| body.header.kind == kind);
+    let (ticket, receipt) = (last(Kind::Ticket), last(Kind::Receipt));
+    let parts = run.rests.get(skip..)?.chunks(MAX_STORED).enumerate();
+    parts
+        .map(|(at, rests)| {
+            let from = skip + at * MAX_STORED;
+            let holds = |place: Option<usize>| {
+                place.is_some_and(|place| (from..from + rests.len()).contains(&place))
+            };
+            Some(RunRow {
+                first: Position(start.0 + from as u64),
+                previous: bodies.get(from)?.previous,
+                rests: rests.to_vec(),
+                ticket: holds(ticket).then(|| run.ticket.clone()),
+                receipt: run.receipt.clone().filter(|_| holds(receipt)),
+            })
+        })
+        .collect()
+}
+
+/// What is recorded in ranges, each of its lane; of many bodies where hashing them keeps nobody
+/// else waiting.
+async fn hashed(
+    stored: Vec<StoredRuns>,
+    contexts: Vec<Arc<Context>>,
+) -> ApiResult<Vec<(LaneId, Vec<Exchange>)>> {
+    let bodies: usize = stored.iter().map(StoredRuns::bodies).sum();
+    let hash = move || {
+        let ranges = stored.iter().zip(&contexts);
+        let ranges = ranges.map(|(runs, context)| Ok((runs.range.lane, runs.exchanges(context)?)));
+        ranges.collect::<Result<Vec<_>, StorageError>>()
+    };
+    let hashed = match bodies > MANY_BODIES {
+        true => tokio::task::spawn_blocking(hash)
+            .await
+            .map_err(ApiError::internal)?,
+        false => hash(),
+    };
+    Ok(hashed?)
+}
+
+/// The last exchange of a lane.
+fn last_exchange(state: &LaneState) -> Exchange {
+    let n = state.ticket.body.header.n;
+    let receipt = state.receipt.as_ref().map(|receipt| receipt.body);
+    Exchange {
+        ticket: state.ticket.body,
+        receipt: receipt.filter(|receipt| receipt.header.n == n),
+    }
 }

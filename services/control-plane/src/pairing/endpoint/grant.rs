@@ -13,7 +13,7 @@ use crate::{
     pairing::access,
 };
 
-/// A bundle of the calling endpoint, with the secret sealed to it until that
+/// A bundle of the calling endpoint's start, with the secret sealed to it until that
 /// is acknowledged.
 #[utoipa::path(get, path = "/v1/endpoint/bundles/{id}", tag = "endpoint",
     params(("id" = Uuid, Path), Pinned),
@@ -24,10 +24,12 @@ pub(super) async fn grant(
     Id(id): Id,
     Params(pinned): Params<Pinned>,
 ) -> ApiResult<Answer<BundleGrant>> {
-    let (tx, endpoint) = (&mut caller.tx, &caller.endpoint);
-    let bundle = access::lock_own_bundle(tx, endpoint, id).await?;
+    let (endpoint, start) = (caller.endpoint.id, caller.start);
+    let tx = &mut caller.tx;
+    let found = tx.bundles().find_many(&[id]).await?;
+    let (bundle, side) = access::own(found.get(&id), endpoint, start)?;
     Ok(Answer(
-        access::grant(tx, endpoint, &bundle, pinned.pinned).await?,
+        access::grant(tx, bundle, side, pinned.pinned).await?,
     ))
 }
 

@@ -1,13 +1,9 @@
-//! `/v1/endpoint/…`: what endpoints ask: themselves, bundles, heartbeats.
+//! `/v1/endpoint/…`: what endpoints ask: themselves, bundles, the log.
 
-mod acknowledge;
-mod disown;
-mod disown_successor;
 mod grant;
-mod heartbeat;
 mod log;
 mod own;
-mod request_bundle;
+mod pending;
 mod token;
 
 use std::sync::Arc;
@@ -27,10 +23,6 @@ where
         .routes(routes!(token::token))
         .routes(routes!(own::own))
         .routes(routes!(log::log))
-        .routes(routes!(heartbeat::heartbeat))
-        .routes(routes!(request_bundle::request_bundle))
+        .routes(routes!(pending::pending))
         .routes(routes!(grant::grant))
-        .routes(routes!(acknowledge::acknowledge))
-        .routes(routes!(disown::disown))
-        .routes(routes!(disown_successor::disown_successor))
 }

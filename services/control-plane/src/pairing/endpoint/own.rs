@@ -15,11 +15,7 @@ pub(super) async fn own(mut caller: EndpointAuth) -> ApiResult<Answer<EndpointSe
         .list(Some(caller.endpoint.party_id), None)
         .await?
         .items;
-    let draws = caller
-        .tx
-        .endpoints()
-        .issuance_counter(caller.endpoint.id)
-        .await?;
+    let draws = caller.tx.pair_draws().list(caller.endpoint.id).await?;
     Ok(Answer(EndpointSelf {
         endpoint: caller.endpoint,
         pairs,

@@ -1,30 +1,34 @@
-//! Access tokens for the holders of endpoints' keys.
+//! Access tokens for the holders of the keys of endpoints' living starts.
 
 use std::sync::Arc;
 
-use armour_api::{AccessToken, Endpoint, EndpointState, ProblemType, TokenRequest};
-use armour_storage::{Actor, StorageError};
+use armour_api::{AccessToken, ProblemType, TokenRequest};
+use armour_storage::Actor;
 use axum::{Json as Answer, extract::State, http::request::Parts};
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     http::{
         extract::Json,
         problem::{ApiError, ApiResult},
+        rate_limit::Source,
     },
-    identity::authn::{self, Authn, Route, denial::Denied, dpop},
+    identity::authn::{
+        self, Authn, Route,
+        denial::Denied,
+        dpop,
+        signed_calls::{KnownKeys, Signatory},
+    },
 };
 
-/// Gives an access token to the holder of an endpoint's key, to which the token is
-/// bound (RFC 9449, section 5).
+/// Gives an access token to the holder of the key that an endpoint's living start signs with,
+/// to which the token is bound (RFC 9449, section 5).
 #[utoipa::path(post, path = "/v1/endpoint/token", tag = "endpoint", request_body = TokenRequest,
-    params(("DPoP" = String, Header, description = "A proof with the endpoint's Ed25519 key")),
+    params(("DPoP" = String, Header, description = "A proof with the start's Ed25519 key")),
     security(()),
     extensions(("x-problems" = json!([
-        ProblemType::InvalidDpopProof, ProblemType::UseDpopNonce, ProblemType::EndpointRevoked
+        ProblemType::InvalidDpopProof, ProblemType::UseDpopNonce, ProblemType::EndpointRevoked,
+        ProblemType::IdentityCollided, ProblemType::StartEnded
     ]))),
     responses((status = 200, body = AccessToken)))]
 pub(super) async fn token(
@@ -32,43 +36,39 @@ pub(super) async fn token(
     parts: Parts,
     Json(ask): Json<TokenRequest>,
 ) -> ApiResult<Answer<AccessToken>> {
-    let proof = dpop::check(&parts, &authn, None)?;
-    let endpoint = find(&authn, &ask).await?;
-    let denied = Denied {
+    let (calls, source) = (&authn.signed_calls, Source::of(&parts.extensions));
+    let proof = dpop::check(&parts, &authn, None).inspect_err(|_| calls.unverified(source))?;
+    let key = URL_SAFE_NO_PAD.decode(&proof.key).unwrap_or_default();
+    let by = Signatory {
         tenant: ask.tenant_id,
-        actor: Actor::Endpoint(endpoint.id),
-        route: &Route::of(&parts),
+        endpoint: ask.endpoint_id,
     };
-    if !is_key_of(&endpoint, &proof.key)? {
-        let why = "a proof with another key";
-        authn.denials.note(&denied, why).await;
+    calls.admit(source, by, |known| match &known.start {
+        Some((_, keys)) => keys.iter().any(|known| known.as_bytes()[..] == key),
+        None => false,
+    })?;
+    let mut tx = authn.store.tenant(ask.tenant_id).await?;
+    // Any start's, so that one that has ended is told so.
+    let known = tx.starts().has_key(ask.endpoint_id, &key).await?;
+    drop(tx);
+    if !known {
+        // Whoever made that key is not the endpoint: nothing is noted of it there.
+        calls.unverified(source);
         return Err(unknown());
     }
-    dpop::consume(&authn, ask.tenant_id, &proof).await?;
-    if endpoint.state == EndpointState::Revoked {
-        let why = "the endpoint was revoked";
-        authn.denials.note(&denied, why).await;
-        return Err(authn::revoked());
+    calls.verified(by, KnownKeys::default())?;
+    let denied = Denied {
+        tenant: ask.tenant_id,
+        actor: Actor::Endpoint(ask.endpoint_id),
+        route: &Route::of(&parts),
+    };
+    let standing = dpop::consume(&authn, ask.tenant_id, &proof, Some(ask.endpoint_id)).await?;
+    if let Err(why) = authn::living_start(standing.as_ref(), &proof.key, authn.now()) {
+        return Err(authn::refuse(&authn, &denied, why).await);
     }
     let issued =
-        authn::issue_access_token(&authn, ask.tenant_id, endpoint.id, proof.thumbprint).await?;
+        authn::issue_access_token(&authn, ask.tenant_id, ask.endpoint_id, proof.thumbprint).await?;
     Ok(Answer(issued))
-}
-
-async fn find(authn: &Authn, ask: &TokenRequest) -> ApiResult<Endpoint> {
-    let mut tx = authn.store.tenant(ask.tenant_id).await?;
-    match tx.endpoints().find(ask.endpoint_id).await {
-        Ok(endpoint) => Ok(endpoint),
-        Err(StorageError::NotFound) => Err(unknown()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_key_of(endpoint: &Endpoint, proved: &str) -> ApiResult<bool> {
-    let key = STANDARD
-        .decode(&endpoint.signing_key)
-        .map_err(ApiError::internal)?;
-    Ok(URL_SAFE_NO_PAD.encode(key) == proved)
 }
 
 /// What whoever proves another key is told: not which endpoints exist.

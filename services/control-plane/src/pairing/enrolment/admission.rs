@@ -66,6 +66,7 @@ pub(super) async fn admit(
         name: &new.name,
         signing_key: &keys.signing,
         kem_key: &keys.kem,
+        address: new.address.as_deref(),
     };
     let enrol_entry = tx.audit_log().append(&admission.actor, action).await?;
     let endpoint = tx
@@ -101,7 +102,7 @@ fn key(field: &str, text: &str) -> ApiResult<[u8; 32]> {
 }
 
 /// A producer's endpoint is called at its address; a consumer's has none.
-fn check_address(role: Role, address: Option<&str>) -> ApiResult<()> {
+pub fn check_address(role: Role, address: Option<&str>) -> ApiResult<()> {
     match (role, address) {
         (Role::Producer, Some(address)) if is_origin(address) => Ok(()),
         (Role::Producer, Some(_)) => Err(ApiError::invalid(

@@ -12,6 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::identity::{authn::Authn, oidc::Oidc};
 
+pub use self::admission::check_address;
+
 /// The routes.
 pub fn routes<S>() -> OpenApiRouter<S>
 where

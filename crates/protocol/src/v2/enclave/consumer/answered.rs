@@ -20,6 +20,7 @@ use crate::v2::{
 
 use super::{
     in_flight::Taken,
+    standing::ReceiptStanding,
     states::{Closing, Idle, Opening, Refreshing, Waiting},
 };
 
@@ -115,6 +116,14 @@ impl Waiting {
         self.in_flight.receipt.as_ref()
     }
 
+    /// As [`Idle::judge`]: beside the receipt of the exchange before.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge(&self, receipt: &SignedReceipt) -> Result<ReceiptStanding, HeadError> {
+        self.in_flight.judge(receipt)
+    }
+
     /// A transient refusal: the same bytes may be sent again, to the same producer.
     ///
     /// # Errors
@@ -161,6 +170,14 @@ macro_rules! without_content {
             /// As [`Idle::receipt`]: of the exchange before.
             pub fn receipt(&self) -> Option<&Evidence> {
                 self.0.receipt.as_ref()
+            }
+
+            /// As [`Idle::judge`]: beside the receipt of the exchange before.
+            ///
+            /// # Errors
+            /// [`HeadError`]: it is not the producer's, and proves nothing.
+            pub fn judge(&self, receipt: &SignedReceipt) -> Result<ReceiptStanding, HeadError> {
+                self.0.judge(receipt)
             }
 
             /// How far the lane has come. It is given up by dropping it.

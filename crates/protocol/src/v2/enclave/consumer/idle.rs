@@ -21,25 +21,9 @@ use crate::v2::{
 
 use super::{
     in_flight::{InFlight, Issue, Taken},
+    standing::{ReceiptStanding, judge},
     states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting},
 };
-
-/// What a receipt that arrives late is to a lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReceiptStanding {
-    /// The one that was taken, again.
-    Repeat,
-    /// Another one for the same ticket, signed as well: the producer's state was copied.
-    /// The two are the proof.
-    Clone {
-        /// The one that was taken.
-        taken: Box<Evidence>,
-        /// The other one.
-        other: Box<Evidence>,
-    },
-    /// Of another exchange; the ledger compares it.
-    Elsewhere,
-}
 
 impl Fresh {
     /// Issues ticket 0, which carries no content: our share, and the log head that we
@@ -196,20 +180,7 @@ impl Idle {
     /// # Errors
     /// [`HeadError`]: it is not the producer's, and proves nothing.
     pub fn judge(&self, receipt: &SignedReceipt) -> Result<ReceiptStanding, HeadError> {
-        let header = receipt.message.header();
-        header.belongs(&self.core.context, self.core.lane)?;
-        receipt.verify(&self.core.context)?;
-        let other = receipt.evidence();
-        Ok(if other.body == self.receipt.body {
-            ReceiptStanding::Repeat
-        } else if other.body.previous == self.receipt.body.previous {
-            ReceiptStanding::Clone {
-                taken: Box::new(self.receipt.clone()),
-                other: Box::new(other),
-            }
-        } else {
-            ReceiptStanding::Elsewhere
-        })
+        judge(&self.core, Some(&self.receipt), receipt)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::{
     },
 };
 
+use super::standing::{ReceiptStanding, judge};
+
 /// What a new ticket says, besides what follows from the lane.
 pub(super) struct Issue {
     pub(super) n: u64,
@@ -100,7 +102,7 @@ impl InFlight {
         receipt: &SignedReceipt,
         now: LocalTime,
     ) -> Result<Taken, (Box<Self>, HeadError)> {
-        let (peer, key, root, transcript) = match self.check(receipt) {
+        let (body, peer, key, root, transcript) = match self.check(receipt) {
             Ok(checked) => checked,
             Err(error) => return Err((Box::new(self), error)),
         };
@@ -113,7 +115,7 @@ impl InFlight {
             ticket: self.ticket,
             peer,
             clock,
-            receipt: receipt.evidence(),
+            receipt: receipt.evidence_of(body),
             key,
         })
     }
@@ -121,10 +123,10 @@ impl InFlight {
     fn check(
         &self,
         receipt: &SignedReceipt,
-    ) -> Result<(PeerShare, MessageKey, Root, Transcript), HeadError> {
+    ) -> Result<(Body, PeerShare, MessageKey, Root, Transcript), HeadError> {
         let head = &receipt.message;
         head.header.belongs(&self.core.context, self.core.lane)?;
-        receipt.verify(&self.core.context)?;
+        let body = receipt.verified(&self.core.context)?;
         if head.header.n != self.ticket.header.n || head.previous != self.ticket.hash() {
             return Err(HeadError::Unexpected);
         }
@@ -136,7 +138,7 @@ impl InFlight {
             .map_err(|_| HeadError::KeyShare)?;
         let (step, transcript) = self.core.step(head, &agreed);
         match bool::from(step.commitment.ct_eq(&head.key_commitment)) {
-            true => Ok((peer, step.key, step.root, transcript)),
+            true => Ok((body, peer, step.key, step.root, transcript)),
             false => Err(HeadError::KeyCommitment),
         }
     }
@@ -152,6 +154,10 @@ impl InFlight {
             true => Ok(said),
             false => Err(HeadError::Unexpected),
         }
+    }
+
+    pub(super) fn judge(&self, receipt: &SignedReceipt) -> Result<ReceiptStanding, HeadError> {
+        judge(&self.core, self.receipt.as_ref(), receipt)
     }
 
     pub(super) fn is_past(&self, now: LocalTime) -> bool {

@@ -60,11 +60,6 @@ impl Lanes {
         Ok(Fresh { core })
     }
 
-    /// Whether an idle lane may be closed: one is kept.
-    pub fn may_close(&self) -> bool {
-        self.open.len() > 1
-    }
-
     /// A lane was closed or given up; what it came to is kept.
     pub fn ended(&mut self, mark: LaneMark) {
         if self.open.remove(&mark.lane) {
@@ -75,5 +70,10 @@ impl Lanes {
     /// What became of a lane that has ended.
     pub fn mark(&self, lane: u16) -> Option<&LaneMark> {
         self.ended.get(&lane)
+    }
+
+    /// What became of all lanes that have ended, ascending.
+    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMark> {
+        self.ended.values()
     }
 }

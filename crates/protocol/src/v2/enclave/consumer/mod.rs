@@ -9,11 +9,12 @@ mod answered;
 mod idle;
 mod in_flight;
 mod lanes;
+mod standing;
 mod states;
 #[cfg(feature = "state-export")]
 mod stolen;
 
 pub use answered::{Answered, Received};
-pub use idle::ReceiptStanding;
 pub use lanes::Lanes;
+pub use standing::ReceiptStanding;
 pub use states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting};

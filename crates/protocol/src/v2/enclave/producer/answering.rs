@@ -22,7 +22,7 @@ use crate::v2::{
 
 use super::{
     owed::Say,
-    standing::{Standing, against, verify},
+    standing::{Standing, against, verified},
     states::{Answering, Bare, Opened, Ready},
 };
 
@@ -165,8 +165,7 @@ macro_rules! owes {
             /// # Errors
             /// [`HeadError`]: it is not the consumer's, and proves nothing.
             pub fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
-                verify(&self.0.core, ticket)?;
-                let body = ticket.message.body();
+                let body = verified(&self.0.core, ticket)?;
                 Ok(against(&self.0.ticket, &body, self.0.n().saturating_add(1)))
             }
         }

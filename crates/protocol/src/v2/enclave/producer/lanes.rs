@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::v2::{
     context::Context,
     enclave::core::{Core, LaneMark},
-    error::LanesError,
+    error::{LaneError, LanesError},
     gate::Gate,
     message::SignedTicket,
     mode::Reason,
@@ -46,6 +46,9 @@ pub enum OpeningError {
     /// Its ticket is not one that opens it.
     #[error(transparent)]
     Ticket(#[from] NotAccepted),
+    /// It cannot be answered.
+    #[error(transparent)]
+    Answer(#[from] LaneError),
 }
 
 impl Lanes {
@@ -74,10 +77,23 @@ impl Lanes {
     /// # Errors
     /// [`OpeningError`]; nothing has changed, and the number is not used up.
     pub fn open(&mut self, ticket: &SignedTicket) -> Result<(Opened, Option<u16>), OpeningError> {
+        self.open_with(ticket, Ok)
+    }
+
+    /// As [`Lanes::open`], if it can be answered as well.
+    ///
+    /// # Errors
+    /// [`OpeningError`], that of `answer` included; nothing has changed, and the number is
+    /// not used up.
+    pub fn open_with<T>(
+        &mut self,
+        ticket: &SignedTicket,
+        answer: impl FnOnce(Opened) -> Result<T, LaneError>,
+    ) -> Result<(T, Option<u16>), OpeningError> {
         let number = ticket.message.header.lane;
         let replaced = self.replaced(ticket);
         self.check(number, replaced)?;
-        let opened = self.fresh(number).accept(ticket)?;
+        let opened = answer(self.fresh(number).accept(ticket)?)?;
         self.note(number);
         if let Some(replaced) = replaced {
             self.open.remove(&replaced);
@@ -116,6 +132,11 @@ impl Lanes {
     /// What became of a lane that has ended.
     pub fn mark(&self, lane: u16) -> Option<&LaneMark> {
         self.ended.get(&lane)
+    }
+
+    /// What became of all lanes that have ended, ascending.
+    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMark> {
+        self.ended.values()
     }
 
     /// The open lane that a ticket 0 gives up.

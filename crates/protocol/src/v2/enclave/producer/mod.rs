@@ -10,6 +10,8 @@ mod owed;
 mod ready;
 mod standing;
 mod states;
+#[cfg(feature = "state-export")]
+mod stolen;
 
 pub use answering::{BareAfter, Concluded};
 pub use lanes::{Lanes, OpeningError};

@@ -45,11 +45,12 @@ pub(super) struct Said {
 }
 
 impl Owed {
-    /// Takes a ticket whose signature and place have been verified.
+    /// Takes a ticket whose signature and place have been verified; `body` is its body.
     pub(super) fn take(
         core: Core,
         secret: Option<&ShareSecret>,
         ticket: &SignedTicket,
+        body: Body,
     ) -> Result<(Self, MessageKey), (Core, HeadError)> {
         let head = &ticket.message;
         let suite = core.context.suite().agreement();
@@ -62,7 +63,7 @@ impl Owed {
         }
         let owed = Self {
             core: core.moved(Direction::Request, step.root, transcript),
-            ticket: ticket.evidence(),
+            ticket: ticket.evidence_of(body),
             mode: head.mode,
             peer,
         };

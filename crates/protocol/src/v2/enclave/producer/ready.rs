@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::v2::{
-    body::{BodyHash, Kind},
+    body::{Body, BodyHash, Kind},
     checkpoint::Place,
     enclave::core::{Core, LaneMark},
     error::{HeadError, LaneError},
@@ -18,7 +18,7 @@ use crate::v2::{
 
 use super::{
     owed::{Owed, Said},
-    standing::{NotAccepted, Standing, against, verify},
+    standing::{NotAccepted, Standing, against, verified},
     states::{Answering, Bare, Fresh, Opened, Ready},
 };
 
@@ -33,19 +33,24 @@ pub enum Accepted {
 impl Fresh {
     /// Accepts ticket 0. Its signature is verified before its share is used.
     pub(super) fn accept(self, ticket: &SignedTicket) -> Result<Opened, NotAccepted> {
-        self.judge(ticket)?.next()?;
-        let (owed, _) = Owed::take(self.core, None, ticket).map_err(|(_, error)| error)?;
+        let body = self.next_body(ticket)?;
+        let (owed, _) = Owed::take(self.core, None, ticket, body).map_err(|(_, error)| error)?;
         Ok(Opened(owed))
     }
 
-    fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
-        verify(&self.core, ticket)?;
-        let body = ticket.message.body();
+    /// The body of the ticket that opens this lane.
+    fn next_body(&self, ticket: &SignedTicket) -> Result<Body, NotAccepted> {
+        let body = verified(&self.core, ticket)?;
+        self.standing(&body).next()?;
+        Ok(body)
+    }
+
+    fn standing(&self, body: &Body) -> Standing {
         let first = BodyHash::opening(&self.core.context, self.core.lane);
-        Ok(match body.header.n == 0 && body.previous == first {
+        match body.header.n == 0 && body.previous == first {
             true => Standing::Next,
             false => Standing::Elsewhere { expected: 0 },
-        })
+        }
     }
 
     /// A transient refusal of ticket 0.
@@ -55,8 +60,8 @@ impl Fresh {
         reason: Reason,
         after: u32,
     ) -> Result<Unsigned<Transient>, NotAccepted> {
-        self.judge(ticket)?.next()?;
-        Ok(put_off(&self.core, ticket, reason, after))
+        let body = self.next_body(ticket)?;
+        Ok(put_off(&self.core, &body, reason, after))
     }
 }
 
@@ -84,13 +89,23 @@ impl Ready {
     /// # Errors
     /// [`HeadError`]: it is not the consumer's, and proves nothing.
     pub fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
-        verify(&self.core, ticket)?;
-        let body = ticket.message.body();
-        Ok(match body.header.n == self.next {
+        let body = verified(&self.core, ticket)?;
+        Ok(self.standing(&body))
+    }
+
+    fn standing(&self, body: &Body) -> Standing {
+        match body.header.n == self.next {
             true if body.previous == BodyHash::after(&self.receipt) => Standing::Next,
             true => Standing::ForeignReceipt,
-            false => against(&self.ticket, &body, self.next),
-        })
+            false => against(&self.ticket, body, self.next),
+        }
+    }
+
+    /// The body of the ticket that this lane awaits.
+    fn next_body(&self, ticket: &SignedTicket) -> Result<Body, NotAccepted> {
+        let body = verified(&self.core, ticket)?;
+        self.standing(&body).next()?;
+        Ok(body)
     }
 
     /// Accepts the lane's next ticket. Its signature is verified before its share is used.
@@ -98,11 +113,11 @@ impl Ready {
     /// # Errors
     /// [`NotAccepted`]; the lane is as it was.
     pub fn accept(self, ticket: &SignedTicket) -> Result<Accepted, (Box<Self>, NotAccepted)> {
-        let judged = self.judge(ticket).map_err(NotAccepted::from);
-        if let Err(error) = judged.and_then(Standing::next) {
-            return Err((Box::new(self), error));
-        }
-        let (owed, key) = match Owed::take(self.core, Some(&self.secret), ticket) {
+        let body = match self.next_body(ticket) {
+            Ok(body) => body,
+            Err(error) => return Err((Box::new(self), error)),
+        };
+        let (owed, key) = match Owed::take(self.core, Some(&self.secret), ticket, body) {
             Ok(taken) => taken,
             Err((core, error)) => return Err((Box::new(Self { core, ..self }), error.into())),
         };
@@ -139,8 +154,8 @@ impl Ready {
         reason: Reason,
         after: u32,
     ) -> Result<Unsigned<Transient>, NotAccepted> {
-        self.judge(ticket)?.next()?;
-        Ok(put_off(&self.core, ticket, reason, after))
+        let body = self.next_body(ticket)?;
+        Ok(put_off(&self.core, &body, reason, after))
     }
 
     /// The exchange that is awaited.
@@ -154,8 +169,7 @@ impl Ready {
     }
 }
 
-fn put_off(core: &Core, ticket: &SignedTicket, reason: Reason, after: u32) -> Unsigned<Transient> {
-    let body = ticket.message.body();
+fn put_off(core: &Core, body: &Body, reason: Reason, after: u32) -> Unsigned<Transient> {
     let transient = Transient {
         header: core.header(Kind::Transient, body.header.n),
         ticket: body.hash(),

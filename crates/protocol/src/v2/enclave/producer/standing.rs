@@ -52,10 +52,10 @@ impl Standing {
     }
 }
 
-/// Checks that a ticket is of this lane and that the consumer's incarnation signed it.
-pub(super) fn verify(core: &Core, ticket: &SignedTicket) -> Result<(), HeadError> {
+/// The body of a ticket, if it is of this lane and the consumer's incarnation signed it.
+pub(super) fn verified(core: &Core, ticket: &SignedTicket) -> Result<Body, HeadError> {
     ticket.message.header().belongs(&core.context, core.lane)?;
-    ticket.verify(&core.context)
+    ticket.verified(&core.context)
 }
 
 /// What a verified ticket is beside the one accepted last.

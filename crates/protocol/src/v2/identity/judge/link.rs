@@ -16,7 +16,8 @@ pub struct LinkFacts<'a> {
     pub of: Incarnated,
     /// The last link that was taken; [`Incarnated::origin`] before the first.
     pub head: LinkMark,
-    /// Its keys in the order in which they were made, the start's first.
+    /// Its keys in the order in which they were made, the start's first. Of a link that the
+    /// one signed which is due ([`due_key`]), that key and the one after it are enough.
     pub keys: &'a [KeySpan],
     /// A standby has taken over, and may lack the latest links: until the endpoint was heard
     /// and nothing from before can be under way any more. Meanwhile a link whose signature
@@ -74,6 +75,11 @@ pub enum LinkCollision {
     Late,
 }
 
+/// The key that signs the link with this number: the last one that was made before it.
+pub fn due_key(keys: &[KeySpan], k: u64) -> Option<&KeySpan> {
+    keys.iter().rev().find(|span| span.since.k < k)
+}
+
 /// Judges a link.
 ///
 /// # Errors
@@ -90,13 +96,13 @@ pub fn judge_link(link: &SignedLink, facts: &LinkFacts<'_>) -> Result<LinkVerdic
             .iter()
             .filter(|span| link.is_signed_by(&span.key))
     };
-    let due = facts.keys.iter().rev().find(|span| span.since.k < said.k());
-    if !due.is_some_and(|span| link.is_signed_by(&span.key)) {
+    let due = due_key(facts.keys, said.k()).filter(|span| link.is_signed_by(&span.key));
+    let Some(due) = due else {
         return match signers().next() {
             Some(_) => Ok(LinkVerdict::Collision(LinkCollision::Key)),
             None => Err(IdentityError::Signature),
         };
-    }
+    };
     let collision = |which| Ok(LinkVerdict::Collision(which));
     if mark == head {
         return Ok(LinkVerdict::Repeat);
@@ -106,7 +112,7 @@ pub fn judge_link(link: &SignedLink, facts: &LinkFacts<'_>) -> Result<LinkVerdic
     }
     if mark.k < head.k {
         return match said.kind() {
-            LinkKind::Renew if renewed_otherwise(link, facts.keys) => {
+            LinkKind::Renew if renewed_otherwise(link, due, facts.keys) => {
                 collision(LinkCollision::Renewal)
             }
             LinkKind::Disown if link.body().disowns(&head) => collision(LinkCollision::Disowned),
@@ -128,9 +134,9 @@ pub fn judge_link(link: &SignedLink, facts: &LinkFacts<'_>) -> Result<LinkVerdic
 }
 
 /// Whether the key that signed this renewal is known to have signed another.
-fn renewed_otherwise(link: &SignedLink, keys: &[KeySpan]) -> bool {
+fn renewed_otherwise(link: &SignedLink, signer: &KeySpan, keys: &[KeySpan]) -> bool {
     let mut pairs = keys.iter().zip(keys.iter().skip(1));
-    pairs.any(|(old, new)| new.since != link.mark() && link.is_signed_by(&old.key))
+    pairs.any(|(old, new)| old.key == signer.key && new.since != link.mark())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 mod link;
 mod start;
 
-pub use link::{KeySpan, LinkCollision, LinkFacts, LinkVerdict, judge_link};
+pub use link::{KeySpan, LinkCollision, LinkFacts, LinkVerdict, due_key, judge_link};
 pub use start::{
     ANSWER_MS, Asked, Choice, Current, DISPUTE_MS, Dispute, STREAM_MS, StartCollision, StartFacts,
     StartVerdict, judge_start,

@@ -1,0 +1,248 @@
+//! A call that has been begun: sent, and sent again where it was lost, until it is answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use armour_enclave::ipc::Received;
+use armour_protocol::v2::{body, retry::Fate};
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    bundle::{Bundle, Lane},
+    fate::Failure,
+    pair::ConsumerPair,
+    transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
+};
+use crate::{
+    backoff::Backoff,
+    wire::{
+        message::MessageReader,
+        stream::{Broken, PeerMark},
+    },
+};
+
+/// What became of a call.
+pub type Outcome = Result<Response<Body>, Failure>;
+
+/// Where the outcome goes, until it has gone.
+pub type Caller = Option<oneshot::Sender<Outcome>>;
+
+/// A call that has been begun.
+pub struct Exchange {
+    /// The pair.
+    pub consumer: Arc<ConsumerPair>,
+    /// Its lane.
+    pub lane: Lane,
+    /// The message that is sent again and again, byte for byte; of a stream the head alone,
+    /// which brings the same answer.
+    message: Bytes,
+    /// How far the answer has been verified.
+    pub peer: PeerMark,
+    /// The rest of a request that is a stream.
+    pub upload: Option<Upload>,
+    /// When its caller is told at the latest.
+    deadline: Instant,
+    /// Whether anything of it may have been sent.
+    sent: AtomicBool,
+    /// Whether the producer has begun it: then it may take its time.
+    begun: Begun,
+}
+
+/// When an answer that is read was verified last, and how it is asked for since.
+pub struct Progress {
+    since: Instant,
+    backoff: Backoff,
+}
+
+impl Progress {
+    /// Something has been verified now.
+    pub fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// A request's body on its way.
+pub type Upload = AbortOnDropHandle<Result<(), Broken>>;
+
+/// Tells the caller, once.
+pub fn tell(caller: &mut Caller, outcome: Outcome) {
+    if let Some(caller) = caller.take() {
+        let _ = caller.send(outcome);
+    }
+}
+
+impl Exchange {
+    /// None of it has been sent yet.
+    pub fn new(
+        consumer: Arc<ConsumerPair>,
+        lane: Lane,
+        ticket: body::Body,
+        message: Bytes,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            consumer,
+            lane,
+            message,
+            peer: PeerMark::default(),
+            upload: None,
+            deadline,
+            sent: AtomicBool::new(false),
+            begun: Begun::new(ticket),
+        }
+    }
+
+    /// The bundle.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.lane.bundle
+    }
+
+    /// Sends until a valid answer's head is there. When the caller's time is over it is
+    /// told so, and the lane is won back in the background, for a while.
+    pub async fn until_answered(
+        &self,
+        first: &mut Option<Body>,
+        caller: &mut Caller,
+    ) -> Option<(Received, Answer)> {
+        let end = self.deadline + self.grace();
+        let mut backoff = Backoff::default();
+        loop {
+            let body = first
+                .take()
+                .unwrap_or_else(|| Body::from(self.message.clone()));
+            let attempt = self.attempt(body);
+            tokio::pin!(attempt);
+            let outcome = loop {
+                let waits = !self.begun.is_known();
+                tokio::select! {
+                    outcome = &mut attempt => break outcome,
+                    () = tokio::time::sleep_until(self.deadline), if waits && caller.is_some() => {
+                        self.tell_in_time(caller).await;
+                    }
+                    () = tokio::time::sleep_until(end), if waits => {
+                        if !self.begun.is_known() {
+                            return None;
+                        }
+                    }
+                    () = self.bundle().dead.cancelled() => return None,
+                }
+            };
+            self.begun.forget();
+            match outcome {
+                // The same bytes may come again: after a while, as always.
+                Ok((Received::PutOff { reason, .. }, _)) => {
+                    tracing::debug!(lane = self.lane.number, reason, "a call is put off");
+                }
+                Ok(answered) => return Some(answered),
+                Err(why) => {
+                    let lane = self.lane.number;
+                    tracing::debug!(lane, why, "an exchange is sent again");
+                    if Instant::now() > self.deadline && caller.is_some() {
+                        self.consumer.session.note(why);
+                    }
+                }
+            }
+            if self.bundle().leaving.is_cancelled() || Instant::now() > end {
+                return None;
+            }
+            self.tell_in_time(caller).await;
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.bundle().dead.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Tells the caller what is known, if its time is over.
+    async fn tell_in_time(&self, caller: &mut Caller) {
+        let over = Instant::now() >= self.deadline && !self.begun.is_known();
+        if over && caller.is_some() {
+            tracing::warn!(lane = self.lane.number, "an exchange is not concluded yet");
+            let fate = self.fate().await;
+            tell(caller, Err(Failure::unanswered(fate)));
+        }
+    }
+
+    async fn attempt(&self, body: Body) -> Result<(Received, Answer), String> {
+        let bundle = self.bundle();
+        let before = self.sent.swap(true, Ordering::Relaxed);
+        let asked = transport::ask(&self.consumer, bundle, body, Some(&self.begun)).await;
+        let answer = asked.map_err(|unanswered| {
+            self.sent
+                .store(before || unanswered.sent, Ordering::Relaxed);
+            unanswered.why
+        })?;
+        match transport::judge(&self.consumer, bundle, self.lane.id(), &answer.head).await {
+            Judged::Taken(received) => Ok((received, answer)),
+            Judged::Invalid(why) => Err(why),
+            Judged::Gone => {
+                bundle.kill(false);
+                Err("the bundle is gone".to_owned())
+            }
+        }
+    }
+
+    /// What is known while no answer is.
+    pub async fn fate(&self) -> Fate {
+        if !self.sent.load(Ordering::Relaxed) {
+            return Fate::NotSent;
+        }
+        match self.consumer.enclave.is_past(self.lane.id()).await {
+            Ok(true) => Fate::Over,
+            _ => Fate::Unknown,
+        }
+    }
+
+    /// For so long a lane is won back whose call is not concluded.
+    fn grace(&self) -> Duration {
+        let begin_within = Duration::from_millis(self.bundle().policy.begin_within_ms.into());
+        begin_within * 3 + Duration::from_secs(5)
+    }
+
+    /// Asks for the same answer once more, until the lane's time is over.
+    pub async fn again(&self, head: &Bytes, progress: &mut Progress) -> Option<MessageReader> {
+        loop {
+            if progress.since.elapsed() > self.grace() {
+                return None;
+            }
+            progress.backoff.wait().await;
+            let body = Body::from(self.message.clone());
+            let asked = transport::ask(&self.consumer, self.bundle(), body, Some(&self.begun));
+            tokio::select! {
+                answer = tokio::time::timeout(BARE_TIMEOUT, asked) => match answer {
+                    Ok(Ok(answer)) if answer.head == *head => return Some(answer.rest),
+                    Ok(Err(unanswered)) => tracing::debug!(why = unanswered.why, "not again yet"),
+                    Ok(Ok(_)) | Err(_) => {}
+                },
+                () = self.bundle().dead.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Both directions have ended: the lane may take its next ticket.
+    pub async fn finish(&mut self, last: Option<Vec<u8>>) {
+        let streamed = self.upload.is_some() || last.is_some();
+        if let Some(upload) = self.upload.take()
+            && !matches!(upload.await, Ok(Ok(())))
+        {
+            return;
+        }
+        if streamed && let Err(error) = self.consumer.enclave.finish(self.lane.id(), last).await {
+            tracing::warn!(%error, lane = self.lane.number, "a stream is not final");
+            return;
+        }
+        self.lane.is_free();
+    }
+}

@@ -1,0 +1,260 @@
+//! Frames on their way to the producer and back. What comes back without the producer's
+//! signature is no more than a connection that broke, whatever it says.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use armour_enclave::{EnclaveError, binding::LaneId, ipc::Received};
+use armour_protocol::v2::{
+    body::{self, Direction},
+    message::{Evidence, SignedReceipt},
+};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use tokio::time::Instant;
+
+use super::{bundle::Bundle, pair::Shared};
+use crate::{
+    backoff::Backoff,
+    wire::message::{AnswerFrame, EXCHANGE_PATH, MessageReader},
+};
+
+/// How long an answer may take for which nothing has to be done: that to a ticket without
+/// content, or one that was given before.
+pub const BARE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the head of an answer may take once the producer has said that the call has
+/// begun: as long as its API.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// What went wrong.
+    pub why: String,
+    /// Whether anything of the request can have been sent.
+    pub sent: bool,
+}
+
+/// Whether the enclave took an answer's head.
+pub enum Judged {
+    /// It did.
+    Taken(Received),
+    /// It is nobody's word.
+    Invalid(String),
+    /// The bundle or the enclave is gone.
+    Gone,
+}
+
+/// An answer's head that passed the gate, and what follows it.
+pub struct Answer {
+    /// The head.
+    pub head: Bytes,
+    /// Its segments.
+    pub rest: MessageReader,
+}
+
+/// Whether a call has begun, by a notice that whoever has the bundle's secret can make.
+pub struct Begun {
+    ticket: body::Body,
+    known: AtomicBool,
+}
+
+impl Begun {
+    /// The call of this ticket; nothing is known of it.
+    pub fn new(ticket: body::Body) -> Self {
+        Self {
+            ticket,
+            known: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is known to have begun, and its answer is on the way.
+    pub fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// The connection that said so is gone.
+    pub fn forget(&self) {
+        self.known.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Sends a message and waits for the head of its answer. The producer may take its time once
+/// it has said that the call has begun; else its silence counts.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn ask(
+    shared: &Shared,
+    bundle: &Bundle,
+    body: Body,
+    begun: Option<&Begun>,
+) -> Result<Answer, Unanswered> {
+    let since = Instant::now();
+    let silent = || {
+        if !begun.is_some_and(Begun::is_known) {
+            bundle.unheard(since);
+        }
+    };
+    let asked = async {
+        let posted = post(shared, bundle, body).await?;
+        head(bundle, posted, begun).await
+    };
+    tokio::pin!(asked);
+    let answer = tokio::select! {
+        answer = &mut asked => answer,
+        () = tokio::time::sleep(bundle.unreachable_after()) => {
+            silent();
+            asked.await
+        }
+    };
+    answer.inspect_err(|_| silent())
+}
+
+async fn post(shared: &Shared, bundle: &Bundle, body: Body) -> Result<MessageReader, Unanswered> {
+    let lost = |why: String| Unanswered { why, sent: true };
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("{}{EXCHANGE_PATH}", bundle.producer))
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .body(body)
+        .map_err(|error| Unanswered {
+            why: error.to_string(),
+            sent: false,
+        })?;
+    let response = shared.http.request(request).await.map_err(|error| {
+        let sent = !error.is_connect();
+        let error = anyhow::Error::new(error);
+        let why = format!("the producer is out of reach: {error:#}");
+        Unanswered { why, sent }
+    })?;
+    if response.status() != StatusCode::OK {
+        return Err(lost(format!("the producer answers {}", response.status())));
+    }
+    Ok(MessageReader::new(Body::new(response.into_body())))
+}
+
+/// The answer's head, once it passed the gate.
+async fn head(
+    bundle: &Bundle,
+    mut rest: MessageReader,
+    begun: Option<&Begun>,
+) -> Result<Answer, Unanswered> {
+    let lost = |why: &str| Unanswered {
+        why: why.to_owned(),
+        sent: true,
+    };
+    let malformed = |_| lost("the answer is cut or malformed");
+    let strange = |_| lost("the answer is not of this bundle");
+    let frame = match (rest.answer_frame().await.map_err(malformed)?, begun) {
+        (AnswerFrame::Head(frame), _) => frame,
+        // The status alone, which comes before this, is nobody's word.
+        (AnswerFrame::Begun(notice), Some(begun)) => {
+            let checked = bundle.gate.check_begun(&begun.ticket, &notice);
+            checked.map_err(strange)?;
+            begun.known.store(true, Ordering::Relaxed);
+            tokio::time::timeout(ANSWER_TIMEOUT, rest.frame())
+                .await
+                .map_err(|_| lost("no answer in time"))?
+                .map_err(malformed)?
+        }
+        (AnswerFrame::Begun(_), None) => return Err(lost("that needed not begin")),
+    };
+    let head = bundle.gate.check(Direction::Response, &frame);
+    Ok(Answer {
+        head: frame.slice_ref(head.map_err(strange)?),
+        rest,
+    })
+}
+
+/// Has the enclave judge an answer's head. What it takes is reported.
+pub async fn judge(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) -> Judged {
+    let received = match shared.enclave.receive(lane, head.to_vec()).await {
+        Ok(received) => received,
+        // Damaged or forged: the lane waits on.
+        Err(EnclaveError::Refused(code)) if code != "bundle-unknown" => {
+            return Judged::Invalid(format!("the answer's head is not valid: {code}"));
+        }
+        Err(_) => return Judged::Gone,
+    };
+    match &received {
+        Received::PutOff { .. } | Received::Repeat => {}
+        Received::Clone { other, .. } => {
+            tracing::error!(bundle = %bundle.id, lane = lane.lane,
+                "THE PRODUCER ANSWERED ONE TICKET TWICE: its state was copied");
+            if let Ok(other) = Evidence::from_bytes(other) {
+                shared.reporter.add(&bundle.context, other);
+            }
+        }
+        _ => {
+            bundle.heard();
+            if let Ok(receipt) = SignedReceipt::from_bytes(head) {
+                shared.reporter.add(&bundle.context, receipt.evidence());
+                if let Some(log_head) = receipt.unverified().log_head() {
+                    let session = &shared.session;
+                    session.compare_log_head(bundle.id, log_head.to_vec());
+                }
+            }
+        }
+    }
+    Judged::Taken(received)
+}
+
+/// Sends a ticket without content, the same bytes again and again, until it is answered,
+/// the time is over, or the bundle is of no more use.
+pub async fn conclude(
+    shared: &Shared,
+    bundle: &Bundle,
+    lane: LaneId,
+    head: &[u8],
+    until: Option<Instant>,
+) -> Option<Received> {
+    let frame = Bytes::from(bundle.gate.frame(Direction::Request, head));
+    let mut backoff = Backoff::default();
+    let sending = async {
+        loop {
+            match attempt(shared, bundle, lane, &frame).await {
+                Ok(Judged::Taken(Received::PutOff { reason, .. })) => {
+                    tracing::debug!(lane = lane.lane, reason, "a ticket is put off");
+                }
+                Ok(Judged::Taken(received)) => return Some(received),
+                Ok(Judged::Gone) => return None,
+                Ok(Judged::Invalid(why)) | Err(why) => {
+                    tracing::debug!(lane = lane.lane, why, "a ticket is sent again");
+                }
+            }
+            backoff.wait().await;
+        }
+    };
+    let over = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        received = sending => received,
+        () = bundle.dead.cancelled() => None,
+        () = over => None,
+    }
+}
+
+async fn attempt(
+    shared: &Shared,
+    bundle: &Bundle,
+    lane: LaneId,
+    frame: &Bytes,
+) -> Result<Judged, String> {
+    let since = Instant::now();
+    let asked = ask(shared, bundle, Body::from(frame.clone()), None);
+    let answer = tokio::time::timeout(BARE_TIMEOUT, asked).await;
+    let answer = answer.map_err(|_| {
+        bundle.unheard(since);
+        "no answer in time".to_owned()
+    })?;
+    let answer = answer.map_err(|unanswered| unanswered.why)?;
+    Ok(judge(shared, bundle, lane, &answer.head).await)
+}

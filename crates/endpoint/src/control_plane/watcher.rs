@@ -1,0 +1,21 @@
+//! Who acts on what comes from the control plane.
+
+use std::{future::Future, time::Duration};
+
+use armour_api::{BundleStatus, Event};
+use uuid::Uuid;
+
+/// What a role does with what comes from the control plane.
+pub trait Watcher: Send + Sync + 'static {
+    /// The bundles that the enclave knows, each time that a heartbeat is about to name them.
+    fn bundles(&self) -> Vec<Uuid>;
+    /// How often to send a sign of life.
+    fn heartbeat_interval(&self) -> Duration;
+    /// A bundle's state as the control plane has it, by its answer to the heartbeat that
+    /// named it.
+    fn status(&self, status: BundleStatus) -> impl Future<Output = ()> + Send;
+    /// The ledger calls a bundle dead.
+    fn dead(&self, bundle: Uuid) -> impl Future<Output = ()> + Send;
+    /// Something happened.
+    fn event(&self, event: Event) -> impl Future<Output = ()> + Send;
+}

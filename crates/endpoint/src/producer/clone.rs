@@ -1,0 +1,117 @@
+//! A theft of a producer's state: it hands out all of it, and a second process answers in its
+//! place. Built only with the feature `clone-demo`.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use armour_api::Policy;
+use armour_enclave::{Enclave, stolen::Stolen};
+use armour_listener::Limits;
+use armour_protocol::v2::gate::Gate;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncWriteExt, net::UnixListener};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    bundles::{Bundles, Held},
+    clock::ProducerClock,
+    endpoint::ProducerEndpoint,
+    exchange_handler,
+    upstream::{Server, Upstream},
+};
+use crate::{
+    control_plane::{reporter::Reporter, session::Session},
+    wire::http_client::Trust,
+};
+
+/// How long the thief's API may take.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All that a producer's agent knows of a bundle.
+#[derive(Serialize, Deserialize)]
+struct Theft {
+    policy: Policy,
+    gate: [u8; 32],
+    stolen: Stolen,
+}
+
+/// Hands out the state, once for each connection to the socket at `path`.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub fn export(producer: Arc<ProducerEndpoint>, path: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    tracing::warn!(socket = %path.display(), "INSECURE: root secrets are handed out here");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            match take(&producer).await {
+                Ok(theft) => drop(socket.write_all(&theft).await),
+                Err(error) => tracing::warn!(%error, "nothing to hand out"),
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn take(producer: &ProducerEndpoint) -> anyhow::Result<Vec<u8>> {
+    let held = producer.bundles.current().context("no bundle now")?;
+    let stolen = producer.enclave.export(held.id.into_bytes()).await?;
+    let theft = Theft {
+        policy: held.policy.clone(),
+        gate: *held.gate.as_bytes(),
+        stolen,
+    };
+    Ok(serde_json::to_vec(&theft)?)
+}
+
+/// Answers in the producer's place until it is killed. It reports nothing to anybody.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(
+    state: &Path,
+    data_dir: &Path,
+    listen: SocketAddr,
+    upstream: &str,
+) -> anyhow::Result<()> {
+    let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
+    std::fs::create_dir_all(data_dir)?;
+    let program = std::env::current_exe()?;
+    let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
+    let context = Arc::new(theft.stolen.binding.context()?);
+    enclave.import(theft.stolen).await?;
+    let session = Session::stolen()?;
+    let (reporter, _dead) = Reporter::new(session.clone());
+    let bundles = Arc::new(Bundles::new(session.clone(), enclave.clone()));
+    bundles.adopt(Held::stolen(
+        theft.policy,
+        context,
+        Gate::from_bytes(theft.gate),
+    ));
+    let trust = Trust::new(None)?;
+    let server = Server::new(upstream, false, UPSTREAM_TIMEOUT, &trust)?;
+    let producer = Arc::new(ProducerEndpoint {
+        session,
+        reporter,
+        bundles,
+        upstream: RwLock::new(Upstream::Server(Arc::new(server))),
+        heartbeat: UPSTREAM_TIMEOUT,
+        clock: ProducerClock::new(enclave.hardening().await?.started_ms),
+        enclave,
+        running: TaskTracker::new(),
+        closed: CancellationToken::new(),
+    });
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    tokio::select! {
+        served = armour_listener::serve(
+            listener,
+            exchange_handler::router(producer),
+            Limits::default(),
+            CancellationToken::new(),
+        ) => served?,
+        _ = child.wait() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! Connections to an upstream, made before a request is begun: so that one that cannot be
+//! reached has surely seen none of it, and one that begins waits for nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::body::Body;
+use http::{Request, Response, Uri, Version};
+use hyper::client::conn::{http1, http2};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::connect::{Connection as _, HttpConnector},
+    rt::TokioExecutor,
+};
+use parking_lot::Mutex;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tower::ServiceExt;
+
+use super::{
+    clock::BeginBy,
+    streams::{self, Stream, Streams},
+};
+use crate::wire::http_client::{HttpVersion, Trust};
+
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(15);
+/// How many idle ones are kept.
+const MAX_IDLE: usize = 64;
+/// How long a connection may take to be made, its TLS and the server's first word included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How often it is looked for that word.
+const SETTINGS_POLL: Duration = Duration::from_millis(1);
+
+/// Connections to one server.
+pub struct Connections {
+    connector: HttpsConnector<HttpConnector>,
+    version: HttpVersion,
+    uri: Uri,
+    idle: Mutex<Vec<(http1::SendRequest<Body>, Instant)>>,
+    streams: Streams,
+    /// Held while a connection for many requests is made: those that wait for it may share it.
+    connecting: AsyncMutex<()>,
+}
+
+/// A connection that takes a request at once.
+pub enum Connection {
+    /// For one request at a time.
+    Http1(http1::SendRequest<Body>),
+    /// For many, of which one is set aside.
+    Http2(Stream),
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// It was not sent in its time, and never will be.
+    Late,
+    /// The server broke off; whether it has seen the request is unknown.
+    Broken(hyper::Error),
+}
+
+impl From<hyper::Error> for Unanswered {
+    fn from(error: hyper::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl Connection {
+    /// Which version it speaks.
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(trust: &Trust, version: HttpVersion, uri: Uri) -> Arc<Self> {
+        Arc::new(Self {
+            connector: trust.connector(version),
+            version,
+            uri,
+            idle: Mutex::default(),
+            streams: Streams::default(),
+            connecting: AsyncMutex::default(),
+        })
+    }
+
+    /// One that is open and takes a request at once, else a new one.
+    ///
+    /// # Errors
+    /// If the server is out of reach.
+    pub async fn get(&self) -> anyhow::Result<Connection> {
+        if let Some(stream) = self.streams.take() {
+            return Ok(Connection::Http2(stream));
+        }
+        if let Some(kept) = self.kept() {
+            return Ok(Connection::Http1(kept));
+        }
+        if self.version != HttpVersion::Http2 && !self.streams.are_known() {
+            return self.connect().await;
+        }
+        let _one = self.connecting.lock().await;
+        match self.streams.take() {
+            Some(stream) => Ok(Connection::Http2(stream)),
+            None => self.connect().await,
+        }
+    }
+
+    /// Sends a request. One that a kept connection did not begin to send, since the server
+    /// had closed it, goes over a new one, in its time.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn send(
+        self: &Arc<Self>,
+        connection: Connection,
+        request: Request<Body>,
+        begin_by: BeginBy,
+    ) -> Result<Response<Body>, Unanswered> {
+        match connection {
+            Connection::Http1(connection) => self.send_http1(connection, request, begin_by).await,
+            Connection::Http2(stream) => Ok(stream.send(request).await?),
+        }
+    }
+
+    async fn send_http1(
+        self: &Arc<Self>,
+        mut connection: http1::SendRequest<Body>,
+        mut request: Request<Body>,
+        begin_by: BeginBy,
+    ) -> Result<Response<Body>, Unanswered> {
+        let target = request.uri().path_and_query().cloned();
+        *request.version_mut() = Version::HTTP_11;
+        // Servers want the path alone.
+        *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+        let response = match connection.try_send_request(request).await {
+            Ok(response) => response,
+            Err(mut error) => {
+                let Some(unsent) = error.take_message() else {
+                    return Err(error.into_error().into());
+                };
+                let fresh = tokio::select! {
+                    biased;
+                    () = begin_by.past() => return Err(Unanswered::Late),
+                    fresh = self.connect() => fresh,
+                };
+                let Ok(Connection::Http1(fresh)) = fresh else {
+                    return Err(error.into_error().into());
+                };
+                connection = fresh;
+                if begin_by.is_past() {
+                    return Err(Unanswered::Late);
+                }
+                connection.send_request(unsent).await?
+            }
+        };
+        let connections = self.clone();
+        tokio::spawn(async move {
+            // Once the response has been read.
+            if connection.ready().await.is_ok() {
+                connections.keep(connection);
+            }
+        });
+        Ok(response.map(Body::new))
+    }
+
+    fn kept(&self) -> Option<http1::SendRequest<Body>> {
+        let mut idle = self.idle.lock();
+        while let Some((kept, since)) = idle.pop() {
+            if kept.is_ready() && since.elapsed() < IDLE {
+                return Some(kept);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, connection: http1::SendRequest<Body>) {
+        let mut idle = self.idle.lock();
+        idle.retain(|(kept, since)| !kept.is_closed() && since.elapsed() < IDLE);
+        if idle.len() < MAX_IDLE {
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<Connection> {
+        let connecting = tokio::time::timeout(CONNECT, self.connect_in_time());
+        connecting.await.context("no connection in time")?
+    }
+
+    async fn connect_in_time(&self) -> anyhow::Result<Connection> {
+        let connector = self.connector.clone();
+        let io = connector.oneshot(self.uri.clone()).await;
+        let io = io.map_err(|error| anyhow::anyhow!(error))?;
+        if self.version == HttpVersion::Http2 || io.connected().is_negotiated_h2() {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            // Until the server has told how many it takes.
+            builder.initial_max_send_streams(0_usize);
+            let (sender, connection) = builder.handshake(io).await?;
+            let limit = streams::run(connection);
+            while limit() == 0 {
+                anyhow::ensure!(!sender.is_closed(), "it was closed at once");
+                tokio::time::sleep(SETTINGS_POLL).await;
+            }
+            let stream = self.streams.add(sender, limit);
+            return stream.map(Connection::Http2).context("it takes no request");
+        }
+        let (mut sender, connection) = http1::handshake(io).await?;
+        tokio::spawn(connection);
+        sender.ready().await?;
+        Ok(Connection::Http1(sender))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use armour_protocol::v2::time::ProducerTime;
+    use hyper::{server::conn::http2 as server, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        sync::{Semaphore, mpsc},
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::producer::clock::ProducerClock;
+
+    /// A moment long ago, or in a minute.
+    fn begin_by(in_time: bool) -> BeginBy {
+        let clock = ProducerClock::new(0);
+        let now = clock.now().0;
+        clock.begin_by(ProducerTime(if in_time { now + 60_000 } else { 0 }))
+    }
+
+    fn request(path: &'static str) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from_static(path);
+        request
+    }
+
+    async fn listener() -> (TcpListener, Uri) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        (listener, uri.parse().unwrap())
+    }
+
+    fn connections(version: HttpVersion, uri: Uri) -> Arc<Connections> {
+        Connections::new(&Trust::new(None).unwrap(), version, uri)
+    }
+
+    /// Answers one request; its first line.
+    async fn answer(socket: &mut TcpStream) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            read.push(socket.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+        let text = String::from_utf8(read).unwrap();
+        text.lines().next().unwrap().to_owned()
+    }
+
+    /// A connection that was kept, and that the server has closed since.
+    async fn closed(
+        listener: &TcpListener,
+        connections: &Arc<Connections>,
+    ) -> http1::SendRequest<Body> {
+        let asked = async {
+            let connection = connections.get().await.unwrap();
+            let sent = connections.send(connection, request("/first"), begin_by(true));
+            sent.await.map(drop).unwrap();
+        };
+        let answered = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            answer(&mut socket).await;
+            socket
+        };
+        let ((), socket) = tokio::join!(asked, answered);
+        let kept = loop {
+            match connections.kept() {
+                Some(kept) => break kept,
+                None => tokio::time::sleep(SETTINGS_POLL).await,
+            }
+        };
+        drop(socket);
+        while !kept.is_closed() {
+            tokio::time::sleep(SETTINGS_POLL).await;
+        }
+        kept
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_kept_connection_was_closed_goes_over_another_in_its_time() {
+        let (listener, uri) = listener().await;
+        let connections = connections(HttpVersion::Negotiated, uri);
+        let kept = closed(&listener, &connections).await;
+        let sent = connections.send(Connection::Http1(kept), request("/again"), begin_by(true));
+        let answered = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            answer(&mut socket).await
+        };
+        let (sent, line) = tokio::join!(sent, answered);
+        assert!(sent.is_ok());
+        assert_eq!(line, "GET /again HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_kept_connection_was_closed_is_not_sent_after_its_time() {
+        let (listener, uri) = listener().await;
+        let connections = connections(HttpVersion::Negotiated, uri);
+        let kept = closed(&listener, &connections).await;
+        let late = connections.send(Connection::Http1(kept), request("/late"), begin_by(false));
+        assert!(matches!(late.await, Err(Unanswered::Late)));
+        // What the server is asked next is another one.
+        let asked = async {
+            let connection = connections.get().await.unwrap();
+            let next = connections.send(connection, request("/next"), begin_by(true));
+            assert!(next.await.is_ok());
+        };
+        let answered = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            answer(&mut socket).await
+        };
+        let ((), line) = tokio::join!(asked, answered);
+        assert_eq!(line, "GET /next HTTP/1.1");
+    }
+
+    /// It takes connections, and says nothing on them: no TLS comes about.
+    #[tokio::test]
+    async fn a_request_is_not_held_up_beyond_its_time_by_a_server_that_says_nothing() {
+        let (plain, uri) = listener().await;
+        let kept = closed(&plain, &connections(HttpVersion::Negotiated, uri)).await;
+        let (_silent, uri) = listener().await;
+        let uri = uri.to_string().replace("http:", "https:").parse().unwrap();
+        let silent = connections(HttpVersion::Negotiated, uri);
+        let clock = ProducerClock::new(0);
+        let soon = clock.begin_by(ProducerTime(clock.now().0 + 50));
+        let late = silent.send(Connection::Http1(kept), request("/late"), soon);
+        assert!(matches!(late.await, Err(Unanswered::Late)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let (_silent, uri) = listener().await;
+        let tls = uri.to_string().replace("http:", "https:").parse().unwrap();
+        assert!(
+            connections(HttpVersion::Negotiated, tls)
+                .get()
+                .await
+                .is_err()
+        );
+        assert!(connections(HttpVersion::Http2, uri).get().await.is_err());
+    }
+
+    /// A server that serves one request of a connection at a time: each tells that it has
+    /// come, and waits until it is let go. Connections are counted.
+    async fn one_at_a_time() -> (Uri, mpsc::UnboundedReceiver<usize>, Arc<Semaphore>) {
+        let (listener, uri) = listener().await;
+        let (come, arrived) = mpsc::unbounded_channel();
+        let go = Arc::new(Semaphore::new(0));
+        let let_go = go.clone();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (come, go) = (come.clone(), let_go.clone());
+                let service = service_fn(move |_: Request<hyper::body::Incoming>| {
+                    let (come, go) = (come.clone(), go.clone());
+                    async move {
+                        come.send(number).unwrap();
+                        go.acquire().await.unwrap().forget();
+                        Ok::<_, Infallible>(Response::new(Body::from("done")))
+                    }
+                });
+                let mut builder = server::Builder::new(TokioExecutor::new());
+                builder.max_concurrent_streams(1);
+                tokio::spawn(builder.serve_connection(TokioIo::new(socket), service));
+            }
+        });
+        (uri, arrived, go)
+    }
+
+    fn send(
+        connections: &Arc<Connections>,
+        connection: anyhow::Result<Connection>,
+    ) -> JoinHandle<Response<Body>> {
+        let connections = connections.clone();
+        tokio::spawn(async move {
+            let request = request("http://api/");
+            let sent = connections.send(connection.unwrap(), request, begin_by(true));
+            sent.await.unwrap()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_request_does_not_wait_for_a_stream_within_a_connection() {
+        let (uri, mut arrived, go) = one_at_a_time().await;
+        let connections = connections(HttpVersion::Http2, uri);
+        let first = send(&connections, connections.get().await);
+        assert_eq!(arrived.recv().await, Some(0));
+        // The first is under way: the second has come all the same.
+        let second = send(&connections, connections.get().await);
+        assert_eq!(arrived.recv().await, Some(1));
+        go.add_permits(2);
+        let [first, second] = [first.await.unwrap(), second.await.unwrap()];
+        // A stream is taken until its response has been read.
+        let third = send(&connections, connections.get().await);
+        assert_eq!(arrived.recv().await, Some(2));
+        drop((first, second));
+        let fourth = send(&connections, connections.get().await);
+        assert_eq!(arrived.recv().await, Some(0));
+        go.add_permits(2);
+        drop((third.await.unwrap(), fourth.await.unwrap()));
+    }
+}

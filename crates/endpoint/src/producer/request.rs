@@ -1,0 +1,284 @@
+//! A request that has been begun, on its way to the API: only verified content of it.
+
+use armour_protocol::v2::{
+    checkpoint::SignedCheckpoint,
+    message::Request as RequestSide,
+    proxy::{Arrived, Read, StreamReader},
+};
+use axum::body::Body;
+use bytes::Bytes;
+use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::wire::{
+    bhttp::{Decoder, Piece},
+    message::MessageReader,
+    stream::PeerMark,
+    whole_body::whole_body,
+};
+
+/// A request for the API.
+pub struct Opened {
+    /// None if it is not one.
+    pub request: Option<Request<Body>>,
+    /// Cancelled once all of it is known.
+    pub sent: CancellationToken,
+    /// The end of its stream, if it is one.
+    pub end: Option<RequestEnd>,
+}
+
+/// The rest of a request that is a stream: its last checkpoint, once that has come.
+pub type RequestEnd = oneshot::Receiver<SignedCheckpoint>;
+
+type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
+
+/// Reads verified content as a request. The rest of a stream is read to its end, whether
+/// the API wants it or not: the lane goes on after it.
+pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark) -> Opened {
+    let sent = CancellationToken::new();
+    let mut decoder = Decoder::default();
+    match arrived {
+        Arrived::Whole(content) => {
+            decoder.push(content.content());
+            drop(content);
+            sent.cancel();
+            Opened {
+                request: whole(decoder),
+                sent,
+                end: None,
+            }
+        }
+        Arrived::Stream(first, reader) => {
+            decoder.push(first.content());
+            drop(first);
+            let head = match decoder.piece() {
+                Ok(Some(Piece::Request(head))) => Some(head),
+                _ => None,
+            };
+            let (sender, receiver) = mpsc::channel(2);
+            let (ended, end) = oneshot::channel();
+            let feed = Feed {
+                decoder,
+                rest,
+                peer: peer.clone(),
+                sender: head.is_some().then_some(sender),
+            };
+            let guard = sent.clone().drop_guard();
+            tokio::spawn(async move {
+                if let Some(last) = feed.run(reader).await {
+                    let _ = ended.send(last);
+                }
+                drop(guard);
+            });
+            let body = || Body::new(StreamBody::new(ReceiverStream::new(receiver)));
+            Opened {
+                request: head.map(|head| head.map(|()| body())),
+                sent,
+                end: Some(end),
+            }
+        }
+    }
+}
+
+fn whole(mut decoder: Decoder) -> Option<Request<Body>> {
+    let Ok(Some(Piece::Request(head))) = decoder.piece() else {
+        return None;
+    };
+    let body = whole_body(decoder)?;
+    Some(head.map(|()| body))
+}
+
+/// What brings a stream's content to the API.
+struct Feed {
+    decoder: Decoder,
+    rest: MessageReader,
+    peer: PeerMark,
+    /// None once the API wants no more.
+    sender: Option<mpsc::Sender<BodyFrame>>,
+}
+
+impl Feed {
+    /// Reads the stream to its end.
+    async fn run(mut self, mut reader: Box<StreamReader<RequestSide>>) -> Option<SignedCheckpoint> {
+        self.pass().await;
+        loop {
+            let read = match self.rest.segment().await {
+                // Altered on its way, or cut: the consumer has no second copy of a stream.
+                Ok((header, sealed)) => {
+                    let read = reader.read(header, &sealed);
+                    read.map_err(|(_, error)| error.into())
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(Read::Held(more)) => reader = more,
+                Ok(Read::Verified {
+                    content,
+                    checkpoint,
+                    reader: more,
+                }) => {
+                    self.peer.verified(checkpoint.unverified().mark());
+                    self.take(content.content()).await;
+                    reader = more;
+                }
+                Ok(Read::Final {
+                    content,
+                    checkpoint,
+                }) => {
+                    self.peer.verified(checkpoint.unverified().mark());
+                    self.take(content.content()).await;
+                    if !self.decoder.is_done() {
+                        self.broken().await;
+                    }
+                    return Some(checkpoint);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a request broke off");
+                    self.broken().await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, content: &[u8]) {
+        if self.sender.is_some() {
+            self.decoder.push(content);
+            self.pass().await;
+        }
+    }
+
+    /// Hands on what has been decoded.
+    async fn pass(&mut self) {
+        while let Some(sender) = &self.sender {
+            let frame = match self.decoder.piece() {
+                Ok(Some(Piece::Content(bytes))) => Frame::data(bytes),
+                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
+                Ok(Some(Piece::End(trailers))) => Frame::trailers(trailers),
+                Ok(None) => return,
+                Ok(Some(_)) | Err(_) => return self.broken().await,
+            };
+            if sender.send(Ok(frame)).await.is_err() {
+                self.sender = None;
+            }
+        }
+    }
+
+    /// The API's call is aborted: its request has no end.
+    async fn broken(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            let broken = std::io::Error::other("the request was cut short");
+            let _ = sender.send(Err(broken)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use armour_protocol::v2::time::ProducerTime;
+    use ed25519_dalek::SigningKey;
+    use http::HeaderMap;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::{
+        testing::{Accept, Lane},
+        wire::{bhttp, content::Content},
+    };
+
+    /// A stream whose first content holds the head.
+    fn upload() -> Accept {
+        let (parts, ()) = Request::post("/upload").body(()).unwrap().into_parts();
+        let mut head = Content::default();
+        bhttp::put_request(&parts, &mut head);
+        Lane::open().stream(head.as_slice())
+    }
+
+    fn piece(content: &[u8]) -> Content {
+        let mut piece = Content::default();
+        bhttp::put_content(content, &mut piece);
+        piece
+    }
+
+    async fn opened(call: Accept) -> Opened {
+        let mut rest = call.reader();
+        let (header, sealed) = rest.segment().await.unwrap();
+        let request = call.pending.receive(header, &sealed);
+        let request = request.map_err(|(_, error)| error).unwrap();
+        let Ok((_, arrived)) = request.begin(ProducerTime(0)) else {
+            panic!("it is in time");
+        };
+        open(arrived, rest, &PeerMark::default())
+    }
+
+    #[tokio::test]
+    async fn a_stream_comes_whole_and_says_that_it_did() {
+        let mut call = upload();
+        call.push(piece(b"one").as_slice());
+        call.checkpoint(false, None);
+        let mut end = piece(b"two");
+        bhttp::put_end(&HeaderMap::new(), &mut end);
+        call.push(end.as_slice());
+        call.checkpoint(true, None);
+        let opened = opened(call).await;
+        let body = opened.request.unwrap().into_body();
+        assert_eq!(&body.collect().await.unwrap().to_bytes()[..], b"onetwo");
+        assert!(opened.end.unwrap().await.unwrap().unverified().is_final());
+        opened.sent.cancelled().await;
+    }
+
+    /// Whoever holds the one-time key chooses what follows a genuine head; but nothing of it
+    /// reaches the API, whose request has no end.
+    #[tokio::test]
+    async fn p1_content_that_was_not_signed_never_reaches_the_api() {
+        let mut call = upload();
+        call.push(piece(b"genuine").as_slice());
+        call.checkpoint(false, None);
+        call.push(piece(&[6; 300_000]).as_slice());
+        call.checkpoint(true, Some(&SigningKey::from_bytes(&[66; 32])));
+        let opened = opened(call).await;
+        let mut body = opened.request.unwrap().into_body();
+        let mut seen = Vec::new();
+        let broken = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => seen.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(_)) => break true,
+                None => break false,
+            }
+        };
+        assert!(broken);
+        assert_eq!(seen, b"genuine");
+        assert!(opened.end.unwrap().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_has_no_end() {
+        let mut call = upload();
+        call.push(piece(b"never vouched for").as_slice());
+        let opened = opened(call).await;
+        let body = opened.request.unwrap().into_body();
+        assert!(body.collect().await.is_err());
+        assert!(opened.end.unwrap().await.is_err());
+    }
+
+    /// An API that has answered need not read the rest; the lane goes on after it.
+    #[tokio::test]
+    async fn what_the_api_does_not_want_is_read_to_its_end() {
+        let mut call = upload();
+        for _ in 0..20 {
+            call.push(piece(&[1; 60_000]).as_slice());
+            call.checkpoint(false, None);
+        }
+        let mut end = Content::default();
+        bhttp::put_end(&HeaderMap::new(), &mut end);
+        call.push(end.as_slice());
+        call.checkpoint(true, None);
+        let opened = opened(call).await;
+        drop(opened.request);
+        assert!(opened.end.unwrap().await.is_ok());
+    }
+}

@@ -1,0 +1,187 @@
+//! Calls of endpoints that show no access token: starts, links, presences, requests of tokens.
+//! They are signed, and limited by the endpoint that signed them, wherever they come from. What
+//! no endpoint is known to have signed counts against its source alone: so whoever floods from
+//! behind an ingress refuses no endpoint behind it that this replica has heard before.
+
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
+
+use armour_api::ProblemType;
+use armour_protocol::v2::identity::mark::Incarnated;
+use ed25519_dalek::VerifyingKey;
+use governor::{DefaultKeyedRateLimiter, Quota};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http::{
+    problem::{ApiError, ApiResult},
+    rate_limit::Source,
+};
+
+/// Most endpoints whose keys are kept, and most sources.
+const MAX_KEPT: usize = 100_000;
+/// For how long a source is refused that sent too much.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// Whose signature a call says that it bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Signatory {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The endpoint.
+    pub endpoint: Uuid,
+}
+
+/// Keys of an endpoint that signed a call to this replica.
+#[derive(Debug, Clone, Default)]
+pub struct KnownKeys {
+    /// The long-term key.
+    pub long_term: Option<VerifyingKey>,
+    /// A start, with the keys that it signs with now: at most two.
+    pub start: Option<(Incarnated, Vec<VerifyingKey>)>,
+}
+
+/// This replica's limits of signed calls.
+pub struct SignedCalls {
+    by_endpoint: DefaultKeyedRateLimiter<Signatory>,
+    by_source: DefaultKeyedRateLimiter<Source>,
+    refused: Mutex<HashMap<Source, Instant>>,
+    known: Mutex<HashMap<Signatory, KnownKeys>>,
+}
+
+impl SignedCalls {
+    /// Allows so many calls a second to each endpoint, and to each source as many that nobody
+    /// is found to have signed.
+    pub fn new(per_second: u32) -> Self {
+        let rate = Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
+        Self {
+            by_endpoint: DefaultKeyedRateLimiter::keyed(rate),
+            by_source: DefaultKeyedRateLimiter::keyed(rate),
+            refused: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Lets a call in before anything is looked up: it is signed by a key that this replica
+    /// knows, as `signed` finds out, or its source has not sent too much that nobody signed.
+    ///
+    /// # Errors
+    /// 429 `rate-limited`.
+    pub fn admit(
+        &self,
+        source: Source,
+        by: Signatory,
+        signed: impl FnOnce(&KnownKeys) -> bool,
+    ) -> ApiResult<()> {
+        let known = self.known.lock().get(&by).cloned();
+        if known.is_some_and(|known| signed(&known)) {
+            return Ok(());
+        }
+        let until = self.refused.lock().get(&source).copied();
+        match until.is_some_and(|until| until > Instant::now()) {
+            true => Err(too_many()),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts a call that one of these recorded keys of the endpoint has signed.
+    ///
+    /// # Errors
+    /// 429 `rate-limited` if the endpoint calls too often.
+    pub fn verified(&self, by: Signatory, keys: KnownKeys) -> ApiResult<()> {
+        let mut known = self.known.lock();
+        if known.len() >= MAX_KEPT && !known.contains_key(&by) {
+            // Each is known again with its next call.
+            known.clear();
+            self.by_endpoint.retain_recent();
+        }
+        let entry = known.entry(by).or_default();
+        entry.long_term = keys.long_term.or(entry.long_term);
+        if keys.start.is_some() {
+            entry.start = keys.start;
+        }
+        drop(known);
+        match self.by_endpoint.check_key(&by) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(too_many()),
+        }
+    }
+
+    /// Counts a call that no endpoint is found to have signed.
+    pub fn unverified(&self, source: Source) {
+        if self.by_source.len() >= MAX_KEPT {
+            self.by_source.retain_recent();
+        }
+        if self.by_source.check_key(&source).is_ok() {
+            return;
+        }
+        let now = Instant::now();
+        let mut refused = self.refused.lock();
+        if refused.len() >= MAX_KEPT {
+            refused.retain(|_, until| *until > now);
+        }
+        refused.insert(source, now + REFUSED_FOR);
+    }
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::{extract::ConnectInfo, http::Extensions};
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+
+    fn source(address: &str) -> Source {
+        let mut extensions = Extensions::new();
+        let peer: SocketAddr = address.parse().unwrap();
+        extensions.insert(ConnectInfo(peer));
+        Source::of(&extensions)
+    }
+
+    fn endpoint(n: u128) -> Signatory {
+        Signatory {
+            tenant: Uuid::nil(),
+            endpoint: Uuid::from_u128(n),
+        }
+    }
+
+    fn key(seed: u8) -> KnownKeys {
+        KnownKeys {
+            long_term: Some(SigningKey::from_bytes(&[seed; 32]).verifying_key()),
+            start: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_signed_refuses_its_source_but_no_endpoint_there_that_is_known() {
+        let calls = SignedCalls::new(1);
+        let (ingress, other) = (source("192.0.2.1:1000"), source("192.0.2.2:1000"));
+        calls.verified(endpoint(1), key(1)).unwrap();
+        let is = |seed| move |known: &KnownKeys| known.long_term == key(seed).long_term;
+        for _ in 0..100 {
+            calls.unverified(ingress);
+        }
+        assert!(calls.admit(ingress, endpoint(1), is(1)).is_ok());
+        // In its name, with another key; or an endpoint that was not heard yet.
+        assert!(calls.admit(ingress, endpoint(1), is(2)).is_err());
+        assert!(calls.admit(ingress, endpoint(2), is(2)).is_err());
+        assert!(calls.admit(other, endpoint(2), is(2)).is_ok());
+        tokio::time::advance(REFUSED_FOR).await;
+        assert!(calls.admit(ingress, endpoint(2), is(2)).is_ok());
+    }
+
+    #[test]
+    fn an_endpoint_has_its_own_rate_wherever_it_calls_from() {
+        let calls = SignedCalls::new(1);
+        calls.verified(endpoint(1), key(1)).unwrap();
+        let refused = (0..100).any(|_| calls.verified(endpoint(1), key(1)).is_err());
+        assert!(refused);
+        calls.verified(endpoint(2), key(2)).unwrap();
+    }
+}

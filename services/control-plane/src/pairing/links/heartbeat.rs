@@ -1,0 +1,120 @@
+//! Signs of life.
+
+use std::collections::HashSet;
+
+use armour_api::{
+    BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck, ItemOutcome, LaneCursor,
+    LinkOutcome, Role,
+};
+use armour_storage::Tx;
+use uuid::Uuid;
+
+use super::told::Told;
+use crate::{
+    http::problem::{ApiError, ApiResult},
+    pairing::alive::note_alive,
+};
+
+/// Most characters of an agent's error that are kept.
+const MAX_ERROR: usize = 300;
+/// Of how many lanes one answer tells the heads. A consumer may open 65,536 in each of its
+/// bundles, and names as many bundles as a link's body holds, so without a limit one call could
+/// ask for gigabytes.
+const MAX_HEADS: usize = 4_096;
+
+/// Notes a sign of life. The answer tells the state of the bundles asked about and, to each
+/// end, how far the ledger has its own side of their lanes: it must own every one of them.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkOutcome> {
+    let endpoint = told.endpoint;
+    note_alive(tx, endpoint).await?;
+    let Some(heartbeat) = read(body) else {
+        return Ok(malformed());
+    };
+    if let Some(error) = &heartbeat.error {
+        // In a form that may be shown to people.
+        let printable = error.chars().filter(|c| !c.is_control());
+        let error: String = printable.take(MAX_ERROR).collect();
+        tx.endpoints().record_error(endpoint.id, &error).await?;
+    }
+    tx.disconnect_acknowledgements()
+        .record(
+            endpoint.id,
+            &heartbeat.bundles,
+            (heartbeat.from, heartbeat.to),
+        )
+        .await?;
+    answer(tx, endpoint, &heartbeat).await
+}
+
+/// Answers a heartbeat that was noted before.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn again(tx: &mut Tx, endpoint: &Endpoint, body: &[u8]) -> ApiResult<LinkOutcome> {
+    match read(body) {
+        Some(heartbeat) => answer(tx, endpoint, &heartbeat).await,
+        None => Ok(malformed()),
+    }
+}
+
+fn read(body: &[u8]) -> Option<Heartbeat> {
+    // As many bundles as a link's body of 65,536 bytes holds, which are fewer than 2,000; an
+    // endpoint with more sends several.
+    let heartbeat: Heartbeat = serde_json::from_slice(body).ok()?;
+    let mut named = HashSet::new();
+    let once = heartbeat.bundles.iter().all(|id| named.insert(*id));
+    let goes_on = heartbeat.after.is_none_or(|after| {
+        heartbeat.bundles.first() == Some(&after.bundle_id) && u16::try_from(after.lane).is_ok()
+    });
+    (once && goes_on).then_some(heartbeat)
+}
+
+fn malformed() -> LinkOutcome {
+    let problem = ApiError::invalid("the heartbeat is malformed");
+    LinkOutcome::Items {
+        items: vec![ItemOutcome {
+            problem: Some(problem.problem()),
+        }],
+    }
+}
+
+async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<LinkOutcome> {
+    let known = tx.bundles().find_many(&heartbeat.bundles).await?;
+    let own = |id: &Uuid| {
+        let bundle = known.get(id)?;
+        Some((bundle.state, bundle.side(endpoint.id)?))
+    };
+    let sides = heartbeat.bundles.iter();
+    let sides = sides.filter_map(|id| own(id).map(|(_, side)| (*id, side)));
+    let sides: Vec<(Uuid, Role)> = sides.collect();
+    // What it goes on after is the first bundle's, if that is still its own.
+    let after = heartbeat.after.filter(|after| {
+        let first = sides.first();
+        first.is_some_and(|(id, _)| *id == after.bundle_id)
+    });
+    let after = after.and_then(|after| u16::try_from(after.lane).ok());
+    let (mut heads, last) = tx.lanes().heads(&sides, after, MAX_HEADS).await?;
+    let statuses = heartbeat.bundles.iter().map(|id| BundleStatus {
+        id: *id,
+        // A bundle that is gone, or was another's, is as good as disconnected.
+        state: own(id).map_or(BundleState::Disconnected, |(state, _)| state),
+        lanes: heads.remove(id).unwrap_or_default(),
+    });
+    let bundles = statuses.collect();
+    let log_behind = match heartbeat.log_size {
+        Some(seen) => seen > tx.audit_log().size().await?,
+        None => false,
+    };
+    Ok(LinkOutcome::Heartbeat(HeartbeatAck {
+        server_time: tx.now(),
+        bundles,
+        more: last.map(|(bundle_id, lane)| LaneCursor {
+            bundle_id,
+            lane: lane.into(),
+        }),
+        log_behind,
+    }))
+}

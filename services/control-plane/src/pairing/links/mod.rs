@@ -1,0 +1,36 @@
+//! `/v1/endpoint/links`: the one chain by which an endpoint's start tells what it does. Each
+//! kind of link has a file of its own.
+
+mod acknowledge;
+mod disown;
+mod heartbeat;
+mod intruder;
+mod outcome;
+mod renew;
+mod request;
+mod retire;
+mod send;
+mod told;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::identity::authn::Authn;
+
+/// The route.
+pub const PATH: &str = "/v1/endpoint/links";
+/// Largest body of a call with a link, in bytes: one retires every lane of a bundle.
+pub const BODY_LIMIT: usize = 6 * 1024 * 1024;
+
+/// The routes.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<Authn>: FromRef<S>,
+{
+    OpenApiRouter::new()
+        .routes(routes!(send::send))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+}

@@ -1,0 +1,59 @@
+//! Requests of bundles.
+
+use armour_api::{BundleOutcome, LinkOutcome, ProblemType};
+use armour_protocol::v2::identity::body::BundleRequest;
+use armour_storage::Tx;
+use uuid::Uuid;
+
+use super::told::{Told, refusal};
+use crate::{
+    http::problem::{ApiError, ApiResult},
+    pairing::issuance::{self, Draw},
+};
+
+/// Issues the bundles that are asked for, each or not.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn apply(
+    tx: &mut Tx,
+    told: &Told<'_>,
+    requests: &[BundleRequest],
+) -> ApiResult<LinkOutcome> {
+    let pairs = requests
+        .iter()
+        .map(|request| Uuid::from_bytes(request.pair));
+    let draws: Vec<Draw> = pairs
+        .zip(requests)
+        .map(|(pair, request)| Draw {
+            pair,
+            number: request.draw,
+        })
+        .collect();
+    let issued = match told.in_dispute {
+        true => draws.iter().map(|_| Err(in_dispute())).collect(),
+        false => issuance::issue(tx, told.endpoint, told.start, &draws).await?,
+    };
+    let items = issued.into_iter().map(|issued| {
+        Ok(match issued {
+            Ok(bundle) => BundleOutcome {
+                bundle_id: Some(bundle),
+                problem: None,
+            },
+            Err(error) => BundleOutcome {
+                bundle_id: None,
+                problem: Some(refusal(error)?),
+            },
+        })
+    });
+    Ok(LinkOutcome::Bundles {
+        items: items.collect::<ApiResult<_>>()?,
+    })
+}
+
+fn in_dispute() -> ApiError {
+    ApiError::new(
+        ProblemType::IdentityInUse,
+        "another start of this endpoint lives; nothing is drawn until people choose",
+    )
+}
