@@ -8,7 +8,7 @@ mod connection_tracker;
 pub mod shutdown;
 mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,7 +22,10 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::sockopt,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -32,7 +35,7 @@ use tower::ServiceExt;
 
 pub use self::tls::{Tls, TlsError, TlsOptions};
 
-use self::connection_tracker::{ConnectionTracker, TrackedConnection};
+use self::connection_tracker::{Busy, ConnectionTracker, TrackedConnection};
 
 /// What a listener puts up with.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +60,11 @@ impl Default for Limits {
 
 /// HTTP/2: how often a peer is asked whether it is there, and how long it may take.
 const PING: Duration = Duration::from_secs(20);
+/// TCP: when a peer that says nothing is asked whether it is there, how often then, and how
+/// many times: one that has vanished without a word holds what it has for no longer.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMES: u32 = 3;
 /// HTTP/2: requests at once on a connection.
 const STREAMS: u32 = 256;
 /// How long to wait when no more files can be opened, once the quietest has gone.
@@ -107,6 +115,9 @@ pub async fn serve(
                 }
                 // Small messages must not wait for more (Nagle's algorithm).
                 let _ = stream.set_nodelay(true);
+                if let Err(error) = keep_alive(&stream) {
+                    tracing::debug!(%error, "a connection is not kept alive");
+                }
                 let connection = tracker.enter();
                 let router = router.clone();
                 let (stop, tls) = (stop.clone(), tls.clone());
@@ -160,18 +171,14 @@ async fn converse(
         // Handlers may ask where a request comes from. A layer of its own on each
         // connection's router would copy every route for each connection.
         request.extensions_mut().insert(ConnectInfo(peer));
-        // Until the response's last byte has been taken.
-        let busy = counted.busy();
-        let response = router.clone().oneshot(request.map(Body::new));
+        // Until the response's last byte has been taken, and the request's.
+        let busy = Arc::new(counted.busy());
+        let request = request.map(|body| holding(Body::new(body), busy.clone()));
+        let response = router.clone().oneshot(request);
         async move {
-            response.await.map(|response| {
-                response.map(|body| {
-                    Body::new(body.map_err(move |error| {
-                        let _held = &busy;
-                        error
-                    }))
-                })
-            })
+            response
+                .await
+                .map(|response| response.map(|body| holding(body, busy)))
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
@@ -205,6 +212,21 @@ async fn converse(
             }
         }
     }
+}
+
+/// A body that holds this for as long as it lives.
+fn holding(body: Body, held: Arc<Busy>) -> Body {
+    Body::new(body.map_err(move |error| {
+        let _held = &held;
+        error
+    }))
+}
+
+fn keep_alive(stream: impl AsFd) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_AGAIN)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_TIMES)?;
+    sockopt::set_socket_keepalive(&stream, true)
 }
 
 /// Raises the limit on open files to what this process may have: by default many systems

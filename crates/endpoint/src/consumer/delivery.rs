@@ -10,11 +10,8 @@ use armour_protocol::v2::{
 };
 use axum::body::Body;
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::Frame;
-use http_body_util::StreamBody;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     fate::Failure,
@@ -23,6 +20,7 @@ use super::{
 };
 use crate::wire::{
     bhttp::{Decoder, Malformed, Piece},
+    handed_on::{self, READER_WAIT},
     message::{MessageReader, ReadError},
     whole_body::whole_body,
 };
@@ -31,8 +29,6 @@ use crate::wire::{
 const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
 /// For so long what has been verified may take to be sent before a response is cut.
 const FLUSH: Duration = Duration::from_millis(50);
-
-type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
 
 /// Hands an answer's content over, once its sender's word for it has been verified. Where
 /// the connection breaks, or brings what is not the producer's, the same request brings the
@@ -73,6 +69,7 @@ pub async fn deliver(
                 decoder,
                 reader: Some(reader),
                 body: None,
+                end: None,
                 read: 1,
                 verified: 1,
             };
@@ -128,7 +125,9 @@ struct Stream {
     decoder: Decoder,
     reader: Option<Box<StreamReader<ResponseSide>>>,
     /// Where the caller reads, once it has the head.
-    body: Option<mpsc::Sender<BodyFrame>>,
+    body: Option<handed_on::Sender>,
+    /// Its trailers, once they have come: it ends when its sender's last word is verified.
+    end: Option<HeaderMap>,
     /// Segments read.
     read: u64,
     /// Segments up to the last that was verified.
@@ -139,9 +138,9 @@ struct Stream {
 struct Over;
 
 /// Waits until the caller has left, who has the head if there is a body.
-async fn gone(body: &Option<mpsc::Sender<BodyFrame>>, caller: &mut Caller) {
+async fn gone(body: &Option<handed_on::Sender>, caller: &mut Caller) {
     match body {
-        Some(body) => body.closed().await,
+        Some(body) => body.is_unwanted().await,
         None => left(caller).await,
     }
 }
@@ -192,9 +191,8 @@ impl Stream {
                 }) => {
                     self.decoder.push(content.content());
                     drop(content);
-                    let passed = self.pass(caller).await;
-                    if passed.is_ok() && !self.decoder.is_done() {
-                        self.broken().await;
+                    if self.pass(caller).await.is_ok() {
+                        self.finish().await;
                     }
                     return Some(checkpoint);
                 }
@@ -234,8 +232,11 @@ impl Stream {
         'again: loop {
             let mut rest = exchange.again(head, progress).await?;
             for _ in 0..self.verified {
-                if rest.segment().await.is_err() {
-                    continue 'again;
+                match rest.segment().await {
+                    Ok(_) => {}
+                    // That part of it is kept no longer.
+                    Err(ReadError::Ended) => return None,
+                    Err(_) => continue 'again,
                 }
             }
             return Some(rest);
@@ -248,35 +249,118 @@ impl Stream {
             let frame = match self.decoder.piece() {
                 Ok(None) => return Ok(()),
                 Ok(Some(Piece::Response(response))) => {
-                    let (sender, receiver) = mpsc::channel(2);
+                    let (sender, body) = handed_on::body();
                     self.body = Some(sender);
-                    let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));
                     // The caller's patience may be over.
                     let caller = caller.take().ok_or(Over)?;
                     caller.send(Ok(response.map(|()| body))).map_err(|_| Over)?;
                     continue;
                 }
                 Ok(Some(Piece::Content(content))) => Frame::data(content),
-                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
-                Ok(Some(Piece::End(trailers))) => Frame::trailers(trailers),
+                Ok(Some(Piece::End(trailers))) => {
+                    self.end = Some(trailers);
+                    continue;
+                }
                 Ok(Some(Piece::Request(_))) | Err(Malformed) => {
                     self.broken().await;
                     return Err(Over);
                 }
             };
-            let body = self.body.as_ref().ok_or(Over)?;
-            body.send(Ok(frame)).await.map_err(|_| Over)?;
+            self.hand_on(frame).await?;
+        }
+    }
+
+    /// Hands a frame on. A caller that does not read holds a lane for no longer than this.
+    async fn hand_on(&self, frame: Frame<Bytes>) -> Result<(), Over> {
+        let body = self.body.as_ref().ok_or(Over)?;
+        let taken = tokio::time::timeout(READER_WAIT, body.send(frame)).await;
+        taken.map_err(|_| Over)?.map_err(|_| Over)
+    }
+
+    /// All of it has been verified.
+    async fn finish(&mut self) {
+        let Some(trailers) = self.end.take() else {
+            return self.broken().await;
+        };
+        let handed_on = match trailers.is_empty() {
+            true => Ok(()),
+            false => self.hand_on(Frame::trailers(trailers)).await,
+        };
+        if let (Ok(()), Some(body)) = (handed_on, self.body.take()) {
+            body.finish();
         }
     }
 
     /// The caller's response has no end.
-    async fn broken(&self) {
-        if let Some(body) = &self.body {
-            // HTTP's server drops what it has not sent yet when a body breaks: what was
-            // verified goes first, so that the caller sees a response that was cut.
-            tokio::time::sleep(FLUSH).await;
-            let cut = std::io::Error::other("the response was cut");
-            let _ = body.send(Err(cut)).await;
+    async fn broken(&mut self) {
+        // HTTP's server drops what it has not sent yet when a body breaks: what was
+        // verified goes first, so that the caller sees a response that was cut.
+        tokio::time::sleep(FLUSH).await;
+        self.body = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::oneshot;
+
+    use super::{super::in_flight::Outcome, *};
+    use crate::wire::{bhttp, content::Content};
+
+    /// A stream of a response with this much content, none of which is passed yet.
+    fn stream(pieces: usize) -> Stream {
+        let (parts, ()) = Response::new(()).into_parts();
+        let mut content = Content::default();
+        bhttp::put_response(&parts, &mut content);
+        for _ in 0..pieces {
+            bhttp::put_content(b"verified", &mut content);
+        }
+        let mut decoder = Decoder::default();
+        decoder.push(content.as_slice());
+        Stream {
+            decoder,
+            reader: None,
+            body: None,
+            end: None,
+            read: 1,
+            verified: 1,
+        }
+    }
+
+    fn caller() -> (Caller, oneshot::Receiver<Outcome>) {
+        let (caller, outcome) = oneshot::channel();
+        (Some(caller), outcome)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_does_not_read_its_response_is_given_up_after_a_while() {
+        let (mut caller, outcome) = caller();
+        let mut stream = stream(20);
+        let passed = stream.pass(&mut caller);
+        let passed = tokio::time::timeout(READER_WAIT * 2, passed).await;
+        assert!(passed.expect("it waits without an end").is_err());
+        drop(stream);
+        let body = outcome.await.unwrap().ok().unwrap().into_body();
+        assert!(body.collect().await.is_err(), "it has no end");
+    }
+
+    #[tokio::test]
+    async fn a_response_whose_stream_goes_without_its_last_word_is_cut() {
+        for whole in [true, false] {
+            let (mut caller, outcome) = caller();
+            let mut stream = stream(1);
+            let mut end = Content::default();
+            bhttp::put_end(&HeaderMap::new(), &mut end);
+            stream.decoder.push(end.as_slice());
+            assert!(stream.pass(&mut caller).await.is_ok());
+            if whole {
+                stream.finish().await;
+            }
+            drop(stream);
+            let body = outcome.await.unwrap().ok().unwrap().into_body();
+            let body = body.collect().await.map(|body| body.to_bytes());
+            assert_eq!(body.ok().as_deref(), whole.then_some(&b"verified"[..]));
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
@@ -109,9 +109,7 @@ async fn whole(
     let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
-    let sent = CancellationToken::new();
-    sent.cancel();
-    let begun = Begun::new(ticket, sent);
+    let begun = Begun::new(ticket);
     let exchange = Exchange::new(consumer, lane, begun, out.into(), deadline);
     Ok((exchange, None))
 }
@@ -129,14 +127,13 @@ async fn stream(
     let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), deadline).await?;
     let mut out = frame.to_vec();
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
-    let sent = CancellationToken::new();
-    let begun = Begun::new(ticket, sent.clone());
+    let begun = Begun::new(ticket);
+    let request = begun.request.clone();
     let mut exchange = Exchange::new(consumer, lane, begun, frame, deadline);
     let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
     let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
     let (sink, source) = mpsc::channel(2);
     let upload = tokio::spawn(async move {
-        let _sent = sent.drop_guard();
         let last = pump(sender, rest, &sink).await?;
         sink.send(last).await.map_err(|_| Broken)
     });
@@ -144,7 +141,8 @@ async fn stream(
     // Where the caller's body breaks, this one merely ends. That looks whole to HTTP; the
     // missing last checkpoint shows the producer that it is not.
     let head = futures::stream::once(std::future::ready(Bytes::from(out)));
-    let body = head.chain(ReceiverStream::new(source));
+    let source = ReceiverStream::new(source).inspect(move |_| request.touch());
+    let body = head.chain(source);
     let body = Body::from_stream(body.map(Ok::<_, std::convert::Infallible>));
     Ok((exchange, Some(body)))
 }

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     wire::{
+        idle::REQUEST_IDLE,
         message::MessageReader,
         stream::{Broken, PeerMark},
     },
@@ -258,10 +259,14 @@ impl Exchange {
     /// Both directions have ended: the lane may take its next ticket.
     pub async fn finish(&mut self, last: Option<Vec<u8>>) {
         let streamed = self.upload.is_some() || last.is_some();
-        if let Some(upload) = self.upload.take()
-            && !matches!(upload.await, Ok(Ok(())))
-        {
-            return;
+        if let Some(upload) = self.upload.take() {
+            let ended = tokio::select! {
+                ended = upload => matches!(ended, Ok(Ok(()))),
+                () = self.begun.request.idle_for(REQUEST_IDLE) => false,
+            };
+            if !ended {
+                return;
+            }
         }
         if streamed && let Err(error) = self.consumer.enclave.finish(self.lane.id(), last).await {
             tracing::warn!(%error, lane = self.lane.number, "a stream is not final");

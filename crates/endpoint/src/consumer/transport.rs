@@ -15,19 +15,21 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{bundle::Bundle, pair::Shared};
 use crate::{
     backoff::Backoff,
-    wire::message::{AnswerFrame, EXCHANGE_PATH, MessageReader},
+    wire::{
+        idle::IdleTimer,
+        message::{AnswerFrame, EXCHANGE_PATH, MessageReader},
+    },
 };
 
 /// How long an answer may take for which nothing has to be done: that to a ticket without
 /// content, or one that was given before.
 pub const BARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of an answer may take once the producer has said that the call has
-/// begun, and all of the request has been sent: as long as its API.
+/// begun, and the last piece of its request has been sent: as long as its API.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Why there is no answer.
@@ -61,25 +63,24 @@ pub struct Answer {
 pub struct Begun {
     ticket: body::Body,
     known: AtomicBool,
-    sent: CancellationToken,
+    /// Its request.
+    pub request: IdleTimer,
 }
 
 impl Begun {
-    /// The call of this ticket; nothing is known of it. `sent` is cancelled once its request
-    /// goes no further.
-    pub fn new(ticket: body::Body, sent: CancellationToken) -> Self {
+    /// The call of this ticket; nothing is known of it.
+    pub fn new(ticket: body::Body) -> Self {
         Self {
             ticket,
             known: AtomicBool::new(false),
-            sent,
+            request: IdleTimer::start(),
         }
     }
 
-    /// Waits until an answer is late. An API may wait for the end of a request, which takes as
-    /// long as its caller does.
+    /// Waits until an answer is late. An API may wait for the end of a request, which may take
+    /// long, but does not stand still.
     async fn late(&self) {
-        self.sent.cancelled().await;
-        tokio::time::sleep(ANSWER_TIMEOUT).await;
+        self.request.idle_for(ANSWER_TIMEOUT).await;
     }
 
     /// Whether it is known to have begun, and its answer is on the way.
@@ -268,4 +269,31 @@ async fn attempt(
     })?;
     let answer = answer.map_err(|unanswered| unanswered.why)?;
     Ok(judge(shared, bundle, lane, &answer.head).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lane;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_an_upload_that_stops_is_late_after_its_last_piece() {
+        let begun = Begun::new(Lane::open().whole(b"POST /upload").ticket);
+        let upload = begun.request.clone();
+        let uploading = async move {
+            for _ in 0..5 {
+                tokio::time::sleep(ANSWER_TIMEOUT / 2).await;
+                upload.touch();
+            }
+            Instant::now()
+        };
+        let late = async {
+            begun.late().await;
+            Instant::now()
+        };
+        let both = futures::future::join(uploading, late);
+        let both = tokio::time::timeout(ANSWER_TIMEOUT * 10, both).await;
+        let (last, late) = both.expect("it waits without an end");
+        assert!(late >= last + ANSWER_TIMEOUT);
+    }
 }

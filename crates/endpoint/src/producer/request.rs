@@ -16,7 +16,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::wire::{
     bhttp::{Decoder, Piece},
-    handed_on::{self, Unwanted},
+    handed_on,
+    idle::{IdleTimer, REQUEST_IDLE},
     message::MessageReader,
     stream::{Broken, PeerMark},
     whole_body::whole_body,
@@ -36,7 +37,7 @@ pub struct Opened {
 /// the request is broken off.
 pub struct RequestEnd {
     last: oneshot::Receiver<SignedCheckpoint>,
-    answered: CancellationToken,
+    pace: Pace,
     _feed: AbortOnDropHandle<()>,
 }
 
@@ -46,11 +47,47 @@ impl RequestEnd {
         self.last.try_recv().ok()
     }
 
+    /// The API begins to answer: while it does, the request may stand still.
+    pub fn answer_begins(&self) {
+        self.pace.answering.cancel();
+    }
+
     /// Waits for the last checkpoint, once the API has answered: what it does not take then in
     /// a while it does not want.
     pub async fn after_the_answer(self) -> Result<SignedCheckpoint, Broken> {
-        self.answered.cancel();
+        self.pace.answering.cancel();
+        self.pace.answered.cancel();
         self.last.await.map_err(|_| Broken)
+    }
+}
+
+/// When a request last went on, and how far its answer is.
+#[derive(Clone)]
+struct Pace {
+    request: IdleTimer,
+    /// Cancelled once the API has begun to answer.
+    answering: CancellationToken,
+    /// Cancelled once it has answered.
+    answered: CancellationToken,
+}
+
+impl Pace {
+    fn start() -> Self {
+        Self {
+            request: IdleTimer::start(),
+            answering: CancellationToken::new(),
+            answered: CancellationToken::new(),
+        }
+    }
+
+    /// Waits until the request has stood still for longer than it may.
+    async fn too_slow(&self) {
+        tokio::select! {
+            biased;
+            () = self.answering.cancelled() => self.answered.cancelled().await,
+            () = self.request.idle_for(REQUEST_IDLE) => return,
+        }
+        self.request.idle_for(REQUEST_IDLE).await;
     }
 }
 
@@ -82,17 +119,26 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark)
             };
             let (sender, body) = handed_on::body();
             let (ended, last) = oneshot::channel();
-            let answered = CancellationToken::new();
+            let pace = Pace::start();
             let feed = Feed {
                 decoder,
                 rest,
                 peer: peer.clone(),
                 sender: head.is_some().then_some(sender),
-                answered: answered.clone(),
+                end: None,
+                pace: pace.clone(),
             };
             let guard = sent.clone().drop_guard();
+            let still = pace.clone();
             let feed = tokio::spawn(async move {
-                if let Some(last) = feed.run(reader).await {
+                let last = tokio::select! {
+                    last = feed.run(reader) => last,
+                    () = still.too_slow() => {
+                        tracing::debug!("a request stands still");
+                        None
+                    }
+                };
+                if let Some(last) = last {
                     let _ = ended.send(last);
                 }
                 drop(guard);
@@ -102,7 +148,7 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark)
                 sent,
                 end: Some(RequestEnd {
                     last,
-                    answered,
+                    pace,
                     _feed: AbortOnDropHandle::new(feed),
                 }),
             }
@@ -125,8 +171,9 @@ struct Feed {
     peer: PeerMark,
     /// None once the API wants no more.
     sender: Option<handed_on::Sender>,
-    /// Cancelled once it has answered.
-    answered: CancellationToken,
+    /// Its trailers, once they have come: it ends when its sender's last word is verified.
+    end: Option<HeaderMap>,
+    pace: Pace,
 }
 
 impl Feed {
@@ -142,6 +189,7 @@ impl Feed {
                 }
                 Err(error) => Err(error),
             };
+            self.pace.request.touch();
             match read {
                 Ok(Read::Held(more)) => reader = more,
                 Ok(Read::Verified {
@@ -159,6 +207,7 @@ impl Feed {
                 }) => {
                     self.peer.verified(checkpoint.unverified().mark());
                     self.take(content.content()).await;
+                    self.finish().await;
                     return Some(checkpoint);
                 }
                 // The API's call is aborted: its request has no end.
@@ -179,40 +228,53 @@ impl Feed {
 
     /// Hands on what has been decoded.
     async fn pass(&mut self) {
-        while let Some(sender) = &self.sender {
-            let piece = self.decoder.piece();
-            let last = matches!(piece, Ok(Some(Piece::End(_))));
-            let frame = match piece {
+        while self.sender.is_some() {
+            let frame = match self.decoder.piece() {
                 Ok(Some(Piece::Content(bytes))) => Frame::data(bytes),
-                Ok(Some(Piece::End(trailers))) => Frame::trailers(trailers),
+                Ok(Some(Piece::End(trailers))) => {
+                    self.end = Some(trailers);
+                    continue;
+                }
                 Ok(None) => return,
                 Ok(Some(_)) | Err(_) => {
                     self.sender = None;
                     return;
                 }
             };
-            let unwanted = async {
-                self.answered.cancelled().await;
-                tokio::time::sleep(UNWANTED).await;
-            };
-            let taken = tokio::select! {
-                taken = hand_on(sender, frame) => taken.is_ok(),
-                () = unwanted => false,
-            };
-            if last && taken {
-                self.sender.take().map(handed_on::Sender::finish);
-            } else if !taken {
-                self.sender = None;
-            }
+            self.hand_on(frame).await;
         }
     }
-}
 
-/// Hands a frame on, but for trailers without any.
-async fn hand_on(sender: &handed_on::Sender, frame: Frame<Bytes>) -> Result<(), Unwanted> {
-    match frame.trailers_ref().is_some_and(HeaderMap::is_empty) {
-        true => Ok(()),
-        false => sender.send(frame).await,
+    /// Hands a frame on, if the API still wants it.
+    async fn hand_on(&mut self, frame: Frame<Bytes>) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
+        let unwanted = async {
+            self.pace.answered.cancelled().await;
+            tokio::time::sleep(UNWANTED).await;
+        };
+        let taken = tokio::select! {
+            taken = sender.send(frame) => taken.is_ok(),
+            () = unwanted => false,
+        };
+        self.pace.request.touch();
+        if !taken {
+            self.sender = None;
+        }
+    }
+
+    /// All of it has been verified.
+    async fn finish(&mut self) {
+        let Some(trailers) = self.end.take() else {
+            return;
+        };
+        if !trailers.is_empty() {
+            self.hand_on(Frame::trailers(trailers)).await;
+        }
+        if let Some(sender) = self.sender.take() {
+            sender.finish();
+        }
     }
 }
 
@@ -243,7 +305,11 @@ mod tests {
     }
 
     async fn opened(call: Accept) -> Opened {
-        let mut rest = call.reader();
+        let rest = call.reader();
+        opened_from(call, rest).await
+    }
+
+    async fn opened_from(call: Accept, mut rest: MessageReader) -> Opened {
         let (header, sealed) = rest.segment().await.unwrap();
         let request = call.pending.receive(header, &sealed);
         let request = request.map_err(|(_, error)| error).unwrap();
@@ -302,6 +368,48 @@ mod tests {
         let body = opened.request.unwrap().into_body();
         assert!(body.collect().await.is_err());
         assert!(opened.end.unwrap().after_the_answer().await.is_err());
+    }
+
+    /// Its sender says that it is whole by its last checkpoint alone.
+    #[tokio::test]
+    async fn an_end_that_is_not_in_the_last_checkpoint_is_none() {
+        let mut call = upload();
+        let mut end = piece(b"all");
+        bhttp::put_end(&HeaderMap::new(), &mut end);
+        call.push(end.as_slice());
+        call.checkpoint(false, None);
+        let opened = opened(call).await;
+        let body = opened.request.unwrap().into_body();
+        assert!(body.collect().await.is_err());
+    }
+
+    /// A stream whose first content holds the head, and whose caller sends no more.
+    async fn stalled() -> Opened {
+        let call = upload();
+        let wire = futures::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(
+            call.wire.clone(),
+        )));
+        let wire = futures::StreamExt::chain(wire, futures::stream::pending());
+        opened_from(call, MessageReader::new(Body::from_stream(wire))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_stands_still_ends_before_its_answer_and_after_it() {
+        let opened = stalled().await;
+        let body = opened.request.unwrap().into_body().collect();
+        let body = tokio::time::timeout(REQUEST_IDLE * 2, body).await;
+        assert!(body.expect("it waits without an end").is_err());
+        let end = stalled().await.end.unwrap().after_the_answer();
+        let end = tokio::time::timeout(REQUEST_IDLE * 2, end).await;
+        assert!(end.expect("it waits without an end").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_stand_still_while_its_answer_flows() {
+        let opened = stalled().await;
+        opened.end.as_ref().unwrap().answer_begins();
+        let body = opened.request.unwrap().into_body().collect();
+        assert!(tokio::time::timeout(REQUEST_IDLE * 10, body).await.is_err());
     }
 
     /// An API that has answered need not read the rest; the lane goes on after it.

@@ -1,7 +1,7 @@
 //! The last response of a lane, sealed: kept whole up to a limit, so that a consumer
 //! that lost it gets the same bytes again; beyond it only passed through.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use armour_protocol::v2::proxy::MAX_SEGMENT;
 use bytes::Bytes;
@@ -9,10 +9,10 @@ use futures::Stream;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::wire::handed_on::READER_WAIT;
+
 /// So many bytes are kept: whatever is sent whole, and the latest part of all else.
 const HELD: usize = MAX_SEGMENT + 1024;
-/// How long a response waits for a reader before it is given up.
-const READER_WAIT: Duration = Duration::from_secs(30);
 
 /// A response as it is written and read.
 #[derive(Default)]
@@ -74,16 +74,8 @@ impl ResponseLog {
 
     /// Waits until its call has begun, or for the head.
     pub async fn has_begun(&self) {
-        loop {
-            let changed = self.changed.notified();
-            {
-                let inner = self.inner.lock();
-                if inner.begun.is_some() || inner.head.is_some() || inner.ended.is_some() {
-                    return;
-                }
-            }
-            changed.await;
-        }
+        self.until(|inner| inner.begun.is_some() || inner.head.is_some() || inner.ended.is_some())
+            .await;
     }
 
     /// Writes the response's head.
@@ -129,36 +121,31 @@ impl ResponseLog {
         self.end(End::Aborted);
     }
 
-    /// Waits until nobody has read for a while.
+    /// Waits until nobody has read for a while what comes; never, once all has. Before its
+    /// call has begun its consumer waits in line.
     pub async fn is_deserted(&self) {
+        self.has_begun().await;
         loop {
-            self.readers(|readers| readers == 0).await;
-            let again = self.readers(|readers| readers > 0);
+            self.until(|inner| inner.readers == 0 && inner.ended.is_none())
+                .await;
+            let again = self.until(|inner| inner.readers > 0 || inner.ended.is_some());
             if tokio::time::timeout(READER_WAIT, again).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn readers(&self, are: impl Fn(usize) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if are(self.inner.lock().readers) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     /// Waits for the head.
     async fn has_head(&self) {
+        self.until(|inner| inner.head.is_some() || inner.ended.is_some())
+            .await;
+    }
+
+    async fn until(&self, is: impl Fn(&Inner) -> bool) {
         loop {
             let changed = self.changed.notified();
-            {
-                let inner = self.inner.lock();
-                if inner.head.is_some() || inner.ended.is_some() {
-                    return;
-                }
+            if is(&self.inner.lock()) {
+                return;
             }
             changed.await;
         }
@@ -248,6 +235,8 @@ fn cut() -> std::io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::StreamExt;
 
     use super::*;
@@ -323,6 +312,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_response_that_nobody_reads_is_deserted_after_a_while() {
         let log = Arc::new(ResponseLog::default());
+        log.begun(Bytes::from_static(b"begun"));
         let reader = log.read();
         let deserted = log.is_deserted();
         tokio::pin!(deserted);
@@ -344,5 +334,27 @@ mod tests {
         tokio::time::timeout(READER_WAIT * 2, &mut deserted)
             .await
             .unwrap();
+    }
+
+    async fn is_deserted_in(log: &ResponseLog, time: Duration) -> bool {
+        tokio::time::timeout(time, log.is_deserted()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_complete_is_not_deserted_though_its_request_goes_on() {
+        let log = Arc::new(ResponseLog::default());
+        log.begun(Bytes::from_static(b"begun"));
+        log.head(Bytes::from_static(b"head"));
+        drop(log.read());
+        log.finish();
+        assert!(!is_deserted_in(&log, READER_WAIT * 10).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_consumer_waits_in_line_is_not_deserted_before_it_begins() {
+        let log = Arc::new(ResponseLog::default());
+        assert!(!is_deserted_in(&log, READER_WAIT * 10).await);
+        log.begun(Bytes::from_static(b"begun"));
+        assert!(is_deserted_in(&log, READER_WAIT * 2).await);
     }
 }

@@ -187,6 +187,9 @@ impl Call {
         end: Option<RequestEnd>,
         peer: PeerMark,
     ) -> Result<(), Broken> {
+        if let Some(end) = &end {
+            end.answer_begins();
+        }
         let (mut parts, body) = response.into_parts();
         bhttp::strip_hop_by_hop(&mut parts.headers);
         let mut content = Content::default();

@@ -1,9 +1,12 @@
 //! A body that is handed on as it comes, to a caller or to an API. It ends only where its sender
 //! says so: one that merely goes has broken it off.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -13,6 +16,9 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+
+/// How long what is there waits for a reader to take it.
+pub const READER_WAIT: Duration = Duration::from_secs(30);
 
 type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
 

@@ -3,6 +3,7 @@
 //! * [`message`]: frames and segments, as they are read;
 //! * [`body`] and [`stream`]: content on its way out, whole or as it comes;
 //! * [`handed_on`]: a body on its way to a caller or an API;
+//! * [`idle`]: whether a request still goes on;
 //! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
@@ -13,6 +14,7 @@ pub mod body;
 pub mod content;
 pub mod handed_on;
 pub mod http_client;
+pub mod idle;
 pub mod message;
 pub mod problem;
 pub mod problem_type;
