@@ -22,6 +22,8 @@ mod links;
 mod log_keys;
 mod restored;
 mod roles;
+mod sign_in;
 mod signed_calls;
 mod starts;
 mod watching;
+mod webhooks;

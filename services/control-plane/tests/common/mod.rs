@@ -1,6 +1,7 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
 mod endpoint;
+pub mod issuer;
 mod lane;
 mod problems;
 

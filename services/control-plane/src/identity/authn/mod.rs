@@ -4,6 +4,7 @@
 mod access_token;
 mod api_token;
 mod authenticate;
+mod callers;
 pub mod cookie;
 mod credential;
 pub mod denial;
@@ -24,6 +25,7 @@ mod state;
 mod verified;
 
 pub use access_token::issue_access_token;
+pub use callers::Accepted;
 pub use credential::{bearer, invalid};
 pub use endpoint::{EndpointAuth, EndpointToken, refuse};
 pub use living::{NotLiving, collided, living_start, revoked, start_ended};
