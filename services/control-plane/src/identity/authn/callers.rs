@@ -1,43 +1,14 @@
 //! Who calls, before anything is looked up: by what a credential shows of itself, or because
 //! it was accepted lately.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::http::{header, request::Parts};
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::time::Instant;
 
 use super::{credential::member_credential, state::Authn};
 use crate::http::rate_limit::Callers;
-
-/// For how long it is remembered that a credential was accepted.
-const REMEMBERED: Duration = Duration::from_secs(600);
-/// Most credentials of which that is remembered.
-const MAX_KEPT: usize = 100_000;
-
-/// The SHA-256 of members' credentials that this replica accepted lately.
-#[derive(Default)]
-pub struct Accepted(Mutex<HashMap<[u8; 32], Instant>>);
-
-impl Accepted {
-    /// Remembers that a credential was accepted.
-    pub fn add(&self, hash: [u8; 32]) {
-        let mut all = self.0.lock();
-        if all.len() >= MAX_KEPT && !all.contains_key(&hash) {
-            // Each is known again with its next call.
-            all.clear();
-        }
-        all.insert(hash, Instant::now());
-    }
-
-    fn contains(&self, hash: &[u8; 32]) -> bool {
-        let all = self.0.lock();
-        all.get(hash)
-            .is_some_and(|when| when.elapsed() < REMEMBERED)
-    }
-}
 
 impl Callers for Arc<Authn> {
     async fn identify(&self, parts: &Parts) -> Option<[u8; 32]> {

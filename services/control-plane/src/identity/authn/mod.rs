@@ -1,6 +1,7 @@
 //! Who is calling: the platform's administrator, a tenant's person or API token,
 //! or an endpoint that proves that it holds its key.
 
+mod accepted;
 mod access_token;
 mod api_token;
 mod authenticate;
@@ -24,8 +25,8 @@ pub mod signing;
 mod state;
 mod verified;
 
+pub use accepted::Accepted;
 pub use access_token::issue_access_token;
-pub use callers::Accepted;
 pub use credential::{bearer, invalid};
 pub use endpoint::{EndpointAuth, EndpointToken, refuse};
 pub use living::{NotLiving, collided, living_start, revoked, start_ended};

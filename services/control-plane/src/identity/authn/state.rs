@@ -7,8 +7,8 @@ use chrono::{DateTime, Duration, Utc};
 use url::Url;
 
 use super::{
-    callers::Accepted, denial::DenialLog, proof_consumer::ProofConsumer, signed_calls::SignedCalls,
-    signing::SigningKeys,
+    accepted::Accepted, denial::DenialLog, proof_consumer::ProofConsumer,
+    signed_calls::SignedCalls, signing::SigningKeys,
 };
 use crate::{http::rate_limit::Rates, platform::group_commit::GroupCommit};
 

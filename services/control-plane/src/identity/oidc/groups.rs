@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     claims,
     client::{Client, MoreClaims},
-    login::{NotSignedIn, SignInError, failed},
+    refusal::{NotSignedIn, SignInError, failed},
     state::Oidc,
     text::{printable, reason},
 };

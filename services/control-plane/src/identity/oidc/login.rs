@@ -1,7 +1,7 @@
 //! The authorization code flow with PKCE and a nonce (OpenID Connect Core,
 //! section 3.1; RFC 7636).
 
-use armour_api::{AccessRole, Issuer, ProblemType};
+use armour_api::{AccessRole, Issuer};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
     AccessTokenHash, AuthorizationCode, ClaimsVerificationError, CsrfToken, Nonce,
@@ -9,7 +9,6 @@ use openidconnect::{
     core::{CoreAuthenticationFlow, CoreJwsSigningAlgorithm},
 };
 use serde_json::Value;
-use thiserror::Error;
 use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -19,69 +18,11 @@ use super::{
     flow::{Flow, MAX_SECONDS},
     groups,
     provider::{AGAIN, REMEMBERED},
+    refusal::{NotSignedIn, failed},
     state::Oidc,
     text::{printable, reason},
 };
-use crate::http::problem::{ApiError, ApiResult, OperationError};
-
-/// Why somebody is not signed in.
-#[derive(Debug, Error)]
-pub enum SignInError {
-    /// The answer is to no flow that this browser holds.
-    #[error("this browser began no such sign-in, or took longer than ten minutes; begin again")]
-    Stale,
-    /// The issuer does not vouch for the person.
-    #[error("the issuer refused: {0}")]
-    Refused(String),
-    /// What the issuer answers does not hold.
-    #[error("signing in failed: {0}")]
-    Failed(String),
-    /// The issuer vouches for the person, but nothing gives them a role: why, for an
-    /// administrator.
-    #[error("you are known, but none of your groups has a role here; ask an administrator")]
-    NotAdmitted(String),
-}
-
-impl OperationError for SignInError {
-    fn problem_type(&self) -> ProblemType {
-        match self {
-            Self::Stale => ProblemType::SignInStale,
-            Self::Refused(_) => ProblemType::SignInRefused,
-            Self::Failed(_) => ProblemType::SignInFailed,
-            Self::NotAdmitted(_) => ProblemType::NotAdmitted,
-        }
-    }
-}
-
-/// Why somebody is not signed in: what the browser is told, and what the audit log is.
-pub struct NotSignedIn {
-    /// What the browser is told.
-    pub error: ApiError,
-    /// What the audit log is told.
-    pub why: String,
-}
-
-impl From<SignInError> for NotSignedIn {
-    fn from(error: SignInError) -> Self {
-        let why = match &error {
-            SignInError::NotAdmitted(why) => why.clone(),
-            other => other.to_string(),
-        };
-        Self {
-            error: error.into(),
-            why,
-        }
-    }
-}
-
-impl From<ApiError> for NotSignedIn {
-    fn from(error: ApiError) -> Self {
-        Self {
-            why: error.detail().to_owned(),
-            error,
-        }
-    }
-}
+use crate::http::problem::ApiResult;
 
 /// A person, as the issuer vouches for them.
 pub struct Person {
@@ -138,7 +79,7 @@ pub async fn begin(
 /// Ends: redeems the code and checks who it is.
 ///
 /// # Errors
-/// [`SignInError`], or if the issuer cannot be asked.
+/// [`NotSignedIn`], or if the issuer cannot be asked.
 pub async fn finish(
     oidc: &Oidc,
     issuer: &Issuer,
@@ -259,9 +200,4 @@ fn verify(
         }
     }
     Ok(claims.clone())
-}
-
-/// 502: what the issuer answers does not hold.
-pub(super) fn failed(why: impl Into<String>) -> SignInError {
-    SignInError::Failed(why.into())
 }

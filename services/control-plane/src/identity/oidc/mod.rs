@@ -9,6 +9,7 @@ mod keys;
 pub mod login;
 pub mod logout;
 mod provider;
+pub mod refusal;
 mod state;
 mod text;
 pub mod workload;

@@ -28,8 +28,9 @@ use crate::{
         oidc::{
             Oidc, REMEMBERED,
             flow::Flow,
-            login::{self, NotSignedIn, Person, SignInError},
+            login::{self, Person},
             printable,
+            refusal::{NotSignedIn, SignInError},
         },
         token::{self, Kind},
     },
