@@ -77,7 +77,7 @@ pub use audit_log::{AuditFilter, AuditLog, SignedEntry};
 pub use audit_partitions::retain_from;
 pub use audit_tree::AuditTree;
 pub use bundle_retirements::{BundleRetirements, RetirementMarks};
-pub use bundles::{BundleRow, Bundles, NewBundle, bundle_secret};
+pub use bundles::{BundleRow, Bundles, MAX_GRACE, NewBundle, bundle_secret};
 pub use collisions::{Collisions, NewCollision};
 pub use counted::Counted;
 pub use deliveries::{Attempt, Deliveries, DueDelivery};
