@@ -165,6 +165,11 @@ impl Stream {
                     drop(content);
                     self.pass(caller).await.ok()?;
                 }
+                // Agents do not re-key yet: no producer of this bundle's signed it.
+                Ok(Read::Switch(_)) => {
+                    self.broken().await;
+                    return None;
+                }
                 Ok(Read::Final {
                     content,
                     checkpoint,

@@ -125,6 +125,11 @@ impl Feed {
                     self.take(content.content()).await;
                     reader = more;
                 }
+                // Agents do not re-key yet: no sub-ticket was answered.
+                Ok(Read::Switch(_)) => {
+                    self.broken().await;
+                    return None;
+                }
                 Ok(Read::Final {
                     content,
                     checkpoint,
