@@ -154,10 +154,7 @@ impl Feed {
                     reader = more;
                 }
                 // Agents do not re-key yet: this end has answered no sub-ticket.
-                Ok(Read::Switch(_)) => {
-                    self.broken().await;
-                    return None;
-                }
+                Ok(Read::Switch(_)) => return None,
                 Ok(Read::Final {
                     content,
                     checkpoint,
