@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
+use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
@@ -16,6 +17,7 @@ use super::{
     exchange::{self, Outgoing},
     fate,
     pair::ConsumerPair,
+    upgrade::{self, Upgrade},
 };
 use crate::{
     backoff::Backoff,
@@ -26,11 +28,15 @@ use crate::{
         content::Content,
         problem::{Ran, Refusal},
         problem_type::ProblemType,
+        websocket,
     },
 };
 
 /// The longest wait before a request is made anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a body whose length its caller does not say may take to be complete so that it is
+/// sent whole. One that waits for an answer before it goes on is never complete.
+const WHOLE_WITHIN: Duration = Duration::from_millis(20);
 
 /// Every path is the producer's.
 pub fn router(consumer: Arc<ConsumerPair>) -> Router {
@@ -70,9 +76,10 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
 async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
+    let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
     let mut outgoing = Some(
-        read(request)
+        read(request, upgrade.is_some())
             .await
             .map_err(|refusal| refusal.ran(Ran::No))?,
     );
@@ -92,7 +99,9 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, deadline).await;
         let failure = match outcome.map_err(|_| Refusal::stopping())? {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                return Ok(upgrade::answer(upgrade, response));
+            }
             Err(failure) => failure,
         };
         let time = Instant::now() < deadline && !consumer.closing.is_cancelled();
@@ -109,16 +118,21 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 }
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
-/// slow caller holds none and a small request can be sent again.
-async fn read(request: Request) -> Result<Outgoing, Refusal> {
+/// slow caller of a small request holds none, and it can be sent again.
+async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
-    if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+    let upgrades =
+        parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE);
+    if upgrades && !is_handshake {
         return Err(Refusal::new(
             ProblemType::Upgrade,
-            "CONNECT and protocol upgrades, such as WebSocket, cannot be protected",
+            "CONNECT and protocol upgrades other than WebSocket cannot be protected",
         ));
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
+    if is_handshake {
+        websocket::carry_in(&mut parts.headers);
+    }
     parts.headers.remove(header::EXPECT);
     let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
@@ -128,7 +142,13 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
             "target and header fields exceed 64 KiB",
         ));
     }
-    match ahead(body, encoded, None).await {
+    let within = match body.size_hint().exact() {
+        Some(_) => None,
+        // Nothing comes before the answer.
+        None if is_handshake => Some(Duration::ZERO),
+        None => Some(WHOLE_WITHIN),
+    };
+    match ahead(body, encoded, within).await {
         Ahead::Whole(content) => Ok(Outgoing::Whole(Arc::new(content))),
         Ahead::More(content, rest) => Ok(Outgoing::Stream(content, rest)),
         Ahead::Broken => Err(Refusal::new(

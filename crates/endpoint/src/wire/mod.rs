@@ -2,17 +2,21 @@
 //!
 //! * [`message`]: frames and segments, as they are read;
 //! * [`body`] and [`stream`]: content on its way out, whole or as it comes;
+//! * [`handed_on`]: a body on its way to a caller or an API;
 //! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
-//! * [`http_client`]: HTTP to the next hop.
+//! * [`http_client`]: HTTP to the next hop;
+//! * [`websocket`]: connections that have been upgraded.
 
 pub mod bhttp;
 pub mod body;
 pub mod content;
+pub mod handed_on;
 pub mod http_client;
 pub mod message;
 pub mod problem;
 pub mod problem_type;
 pub mod stream;
+pub mod websocket;
 pub mod whole_body;
