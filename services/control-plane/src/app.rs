@@ -34,7 +34,7 @@ use crate::{
         openapi::{self, ApiDoc},
         problem,
         rate_limit::{self, BurstLimiter, LargeBodies, Rates},
-        reference, repeat,
+        reference,
     },
     identity::{
         self,
@@ -182,7 +182,7 @@ impl App {
 pub fn router(app: App) -> Router {
     let (api, document) = documented_api();
     let api = api
-        .layer(middleware::from_fn(repeat::repeat))
+        .layer(middleware::from_fn(crate::http::repeat::repeat))
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
             idempotency::replay,
