@@ -1,6 +1,12 @@
 //! How far the lanes of retired bundles came, by the word of the side that retired them.
+//!
+//! A retirement looks once at what is recorded beyond its list, and what is recorded later is
+//! judged by that list. Between the two nothing may slip through: reports hold their bundles'
+//! retirements off, and a retirement waits for the reports that are under way. These locks are
+//! advisory: a lock on the bundle's row would be written with each report, and one on its lanes
+//! does not keep another lane from being opened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use armour_api::Role;
 use armour_protocol::v2::enclave::LaneMark;
@@ -27,7 +33,44 @@ impl Tx {
 /// How far the lanes of the tenant's retired bundles came.
 pub struct BundleRetirements<'a>(&'a mut Tx);
 
+/// A tenant's bundles share so many locks: a call may report of more bundles than the database
+/// has room for locks.
+const SLOTS: u8 = 64;
+
 impl BundleRetirements<'_> {
+    /// Holds off the retirement of these bundles until the transaction ends: it waits, or has
+    /// been committed. The bundles are to be read after that, and no lane, bundle or endpoint be
+    /// locked before.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn hold_off(&mut self, bundles: &[Uuid]) -> Result<()> {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock_shared($1, slot) FROM unnest($2::integer[]) AS slot",
+            space(self.0.tenant),
+            &slots(bundles)
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Waits for the reports of these bundles that are under way, and has those to come wait
+    /// until the transaction ends. It comes before the lock on the bundles.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn wait_for_reports(&mut self, bundles: &[Uuid]) -> Result<()> {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock($1, slot) FROM unnest($2::integer[]) AS slot",
+            space(self.0.tenant),
+            &slots(bundles)
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Records a side's word; its first one stays.
     ///
     /// # Errors
@@ -80,5 +123,36 @@ impl BundleRetirements<'_> {
                 Ok(((bundle, word(&row.side)?, lane), mark))
             })
             .collect()
+    }
+}
+
+/// The tenant's part of what names a lock. Tenants that share one wait for each other sometimes,
+/// and no more.
+fn space(tenant: Uuid) -> i32 {
+    let [.., a, b, c, d] = tenant.into_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
+/// The locks of these bundles, in order: so two transactions never wait for each other.
+fn slots(bundles: &[Uuid]) -> Vec<i32> {
+    let slots = bundles.iter().map(|bundle| {
+        let [.., last] = bundle.into_bytes();
+        i32::from(last % SLOTS)
+    });
+    let slots: BTreeSet<i32> = slots.collect();
+    slots.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_bundles_have_few_locks_in_one_order() {
+        let bundles: Vec<Uuid> = (0..100_000).rev().map(Uuid::from_u128).collect();
+        let all = slots(&bundles);
+        assert_eq!(all, (0..i32::from(SLOTS)).collect::<Vec<_>>());
+        assert_eq!(slots(&bundles[..1]), [(99_999 % 256) % i32::from(SLOTS)]);
+        assert!(slots(&[]).is_empty());
     }
 }

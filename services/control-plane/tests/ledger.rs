@@ -404,9 +404,10 @@ async fn receipts_beyond_the_list_of_a_producer_that_left_are_its_copys_and_late
 #[tokio::test]
 async fn what_is_recorded_beyond_a_list_is_found_when_the_list_comes() {
     let base = replica(&database().await).await;
-    for (role, kind) in [
-        (Role::Consumer, Kind::Ticket),
-        (Role::Producer, Kind::Receipt),
+    for (role, kind, disconnected) in [
+        (Role::Consumer, Kind::Ticket, false),
+        (Role::Producer, Kind::Receipt, false),
+        (Role::Consumer, Kind::Ticket, true),
     ] {
         let world = World::new(&base, Policy::default()).await;
         let bundle = world.bundle().await;
@@ -417,6 +418,11 @@ async fn what_is_recorded_beyond_a_list_is_found_when_the_list_comes() {
         let lane_0 = bundle.plain(0, 4);
         let verdict = say(&world, peer, &bundle, &lane_0).await;
         assert_eq!(verdict, ReportVerdict::Accepted);
+        if disconnected {
+            let path = format!("/v1/bundles/{}/disconnect", bundle.id);
+            let why = json!({ "reason": "test" });
+            let _: Bundle = world.operator.post(&path, &why).await.unwrap();
+        }
         let marks = vec![mark(&lane_0[..6], kind)];
         end.retire(&base, &[(bundle.id, marks)], false).await;
         let found = only_collision(&world).await;

@@ -21,6 +21,7 @@ mod limits;
 mod links;
 mod log_keys;
 mod restored;
+mod retirements;
 mod roles;
 mod signed_calls;
 mod starts;

@@ -102,7 +102,7 @@ pub struct Lane {
     pub number: u16,
     standing: Standing,
     unused: Instant,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Bundle {
             number: idle.lane,
             standing: Standing::Idle,
             unused: idle.unused,
-            _permit: permit,
+            permit: Some(permit),
         }
     }
 
@@ -307,6 +307,19 @@ impl Lane {
         self.standing = Standing::Idle;
     }
 
+    /// Room for another in its place, if its exchange is not concluded.
+    pub fn into_fresh(mut self) -> Option<Fresh> {
+        if self.standing != Standing::UnderWay {
+            return None;
+        }
+        let permit = self.permit.take()?;
+        self.standing = Standing::Closed;
+        Some(Fresh {
+            permit,
+            lost: Some(self.number),
+        })
+    }
+
     /// It has ended, at both ends.
     pub fn is_closed(&mut self) {
         self.standing = Standing::Closed;
@@ -372,6 +385,18 @@ mod tests {
         drop(lane);
         let (_lane, lost) = opened(&bundle, place(&bundle).await, 1);
         assert_eq!(lost, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_lane_whose_exchange_is_not_concluded_makes_room_for_another() {
+        let bundle = bundle(1);
+        let (mut lane, _) = opened(&bundle, place(&bundle).await, 0);
+        lane.under_way();
+        let fresh = lane.into_fresh().unwrap();
+        assert_eq!(fresh.lost, Some(0));
+        let lane = bundle.opened(fresh, 1);
+        assert!(lane.into_fresh().is_none());
+        assert!(matches!(place(&bundle).await, Some(Place::Lane(lane)) if lane.number == 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -245,10 +245,15 @@ pub(super) fn give_up_later(consumer: &Arc<ConsumerPair>, bundle: Arc<Bundle>, g
             return;
         }
         let condemned = bundle.condemned.load(Ordering::Relaxed);
-        if !condemned && let Some(lanes) = later.end_lanes(&bundle).await {
-            tokio::select! {
-                () = later.last_reports(&bundle) => {}
-                () = later.closing.cancelled() => return,
+        // Also of one that was disconnected: a copy may have used it until then, and what the
+        // ledger holds beyond this list shows that.
+        if let Some(lanes) = later.end_lanes(&bundle).await {
+            // Nothing more is recorded of one that was disconnected.
+            if !condemned {
+                tokio::select! {
+                    () = later.last_reports(&bundle) => {}
+                    () = later.closing.cancelled() => return,
+                }
             }
             if let Err(error) = later.session.retire(vec![lanes], false).await {
                 tracing::warn!(%error, bundle = %bundle.id, "a bundle is not retired");

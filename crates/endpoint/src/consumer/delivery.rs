@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     fate::Failure,
-    in_flight::{Caller, Exchange, Progress, tell},
+    in_flight::{Caller, Exchange, Progress, left, tell},
     transport::Answer,
 };
 use crate::wire::{
@@ -44,22 +44,14 @@ pub async fn deliver(
     caller: &mut Caller,
 ) {
     let (head, mut rest) = (answer.head, answer.rest);
-    let mut progress = Progress::now();
-    let arrived = loop {
-        let error = match first(&exchange, &incoming, &mut rest).await {
-            Ok(arrived) => break arrived,
-            Err(error) => error,
-        };
-        tracing::debug!(%error, lane = exchange.lane.number, "an answer is not whole");
-        match exchange.again(&head, &mut progress).await {
-            Some(again) => rest = again,
-            // It was begun; how far it ran nobody says.
-            None => return tell(caller, Err(Failure::unanswered(Fate::Unknown))),
-        }
+    let arrived = tokio::select! {
+        arrived = arrival(&exchange, incoming, &head, &mut rest) => arrived,
+        () = left(caller) => None,
     };
-    drop(incoming);
     match arrived {
-        Arrived::Whole(content) => {
+        // It was begun; how far it ran nobody says.
+        None => tell(caller, Err(Failure::unanswered(Fate::Unknown))),
+        Some(Arrived::Whole(content)) => {
             let mut decoder = Decoder::default();
             decoder.push(content.content());
             drop(content);
@@ -67,14 +59,13 @@ pub async fn deliver(
             if exchange.upload.is_none() {
                 exchange.finish(None).await;
                 drop(exchange);
-                tell(caller, outcome);
-            } else {
-                // The response may end what the request waits for.
-                tell(caller, outcome);
-                exchange.finish(None).await;
+                return tell(caller, outcome);
             }
+            // The response may end what the request waits for.
+            tell(caller, outcome);
+            exchange.finish(None).await;
         }
-        Arrived::Stream(first, reader) => {
+        Some(Arrived::Stream(first, reader)) => {
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);
@@ -90,6 +81,25 @@ pub async fn deliver(
             }
             tell(caller, Err(Failure::unanswered(Fate::Unknown)));
         }
+    }
+    exchange.end();
+}
+
+/// The first segment's content, from whatever connection brings it.
+async fn arrival(
+    exchange: &Exchange,
+    incoming: Incoming<ResponseSide>,
+    head: &Bytes,
+    rest: &mut MessageReader,
+) -> Option<Arrived<ResponseSide>> {
+    let mut progress = Progress::now();
+    loop {
+        let error = match first(exchange, &incoming, rest).await {
+            Ok(arrived) => return Some(arrived),
+            Err(error) => error,
+        };
+        tracing::debug!(%error, lane = exchange.lane.number, "an answer is not whole");
+        *rest = exchange.again(head, &mut progress).await?;
     }
 }
 
@@ -128,6 +138,14 @@ struct Stream {
 /// The caller wants no more, or the response is none.
 struct Over;
 
+/// Waits until the caller has left, who has the head if there is a body.
+async fn gone(body: &Option<mpsc::Sender<BodyFrame>>, caller: &mut Caller) {
+    match body {
+        Some(body) => body.closed().await,
+        None => left(caller).await,
+    }
+}
+
 impl Stream {
     /// Reads the stream to its end; its last checkpoint. None if it broke off, or the
     /// caller has left.
@@ -141,7 +159,10 @@ impl Stream {
         self.pass(caller).await.ok()?;
         let mut progress = Progress::now();
         loop {
-            let segment = self.segment(&mut rest).await;
+            let segment = tokio::select! {
+                segment = rest.segment() => segment,
+                () = gone(&self.body, caller) => return None,
+            };
             let reader = self.reader.take()?;
             let read = match segment {
                 Ok((header, sealed)) => reader
@@ -177,12 +198,21 @@ impl Stream {
                     }
                     return Some(checkpoint);
                 }
+                // The API broke it off, or its beginning is kept no longer: there is no more.
+                Err((_, ReadError::Ended)) => {
+                    self.broken().await;
+                    return None;
+                }
                 // What was altered on its way is asked for again, as what was cut.
                 Err((reader, error)) => {
                     tracing::debug!(%error, lane = exchange.lane.number, "a response broke off");
                     self.reader = Some(reader);
                     self.read = self.verified;
-                    match self.again(exchange, head, &mut progress).await {
+                    let again = tokio::select! {
+                        again = self.again(exchange, head, &mut progress) => again,
+                        () = gone(&self.body, caller) => return None,
+                    };
+                    match again {
                         Some(again) => rest = again,
                         None => {
                             self.broken().await;
@@ -194,23 +224,6 @@ impl Stream {
         }
     }
 
-    /// The next segment, unless the caller leaves before it comes.
-    async fn segment(
-        &self,
-        rest: &mut MessageReader,
-    ) -> Result<(armour_protocol::v2::proxy::SegmentHeader, Bytes), ReadError> {
-        let left = async {
-            match &self.body {
-                Some(body) => body.closed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            segment = rest.segment() => segment,
-            () = left => Err(ReadError::Cut),
-        }
-    }
-
     /// The same answer once more, up to where it was verified.
     async fn again(
         &self,
@@ -218,7 +231,7 @@ impl Stream {
         head: &Bytes,
         progress: &mut Progress,
     ) -> Option<MessageReader> {
-        'again: while self.body.as_ref().is_none_or(|body| !body.is_closed()) {
+        'again: loop {
             let mut rest = exchange.again(head, progress).await?;
             for _ in 0..self.verified {
                 if rest.segment().await.is_err() {
@@ -227,7 +240,6 @@ impl Stream {
             }
             return Some(rest);
         }
-        None
     }
 
     /// Hands on what has been decoded.

@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument;
 
 use super::{
@@ -29,7 +29,7 @@ use super::{
     fate::Failure,
     in_flight::{Caller, Exchange, Outcome, tell},
     pair::ConsumerPair,
-    transport::Answer,
+    transport::{Answer, Begun},
 };
 use crate::wire::{
     body::{Rest, pump},
@@ -92,6 +92,7 @@ async fn run(
         None => {
             let fate = exchange.fate().await;
             tell(caller, Err(Failure::unanswered(fate)));
+            exchange.end();
         }
     }
 }
@@ -108,7 +109,10 @@ async fn whole(
     let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
-    let exchange = Exchange::new(consumer, lane, ticket, out.into(), deadline);
+    let sent = CancellationToken::new();
+    sent.cancel();
+    let begun = Begun::new(ticket, sent);
+    let exchange = Exchange::new(consumer, lane, begun, out.into(), deadline);
     Ok((exchange, None))
 }
 
@@ -125,11 +129,14 @@ async fn stream(
     let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), deadline).await?;
     let mut out = frame.to_vec();
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
-    let mut exchange = Exchange::new(consumer, lane, ticket, frame, deadline);
+    let sent = CancellationToken::new();
+    let begun = Begun::new(ticket, sent.clone());
+    let mut exchange = Exchange::new(consumer, lane, begun, frame, deadline);
     let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
     let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
     let (sink, source) = mpsc::channel(2);
     let upload = tokio::spawn(async move {
+        let _sent = sent.drop_guard();
         let last = pump(sender, rest, &sink).await?;
         sink.send(last).await.map_err(|_| Broken)
     });

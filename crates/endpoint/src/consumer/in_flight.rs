@@ -9,7 +9,7 @@ use std::{
 };
 
 use armour_enclave::ipc::Received;
-use armour_protocol::v2::{body, retry::Fate};
+use armour_protocol::v2::retry::Fate;
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
@@ -76,6 +76,22 @@ impl Progress {
 /// A request's body on its way.
 pub type Upload = AbortOnDropHandle<Result<(), Broken>>;
 
+/// For so long a call may still be concluded whose caller has left: most are soon, and their
+/// lane need not be replaced.
+const LEFT: Duration = Duration::from_millis(250);
+
+/// Waits until the caller has left, and a while longer.
+pub async fn left(caller: &mut Caller) {
+    match caller {
+        Some(caller) => {
+            caller.closed().await;
+            tokio::time::sleep(LEFT).await;
+        }
+        // It has been told already.
+        None => std::future::pending().await,
+    }
+}
+
 /// Tells the caller, once.
 pub fn tell(caller: &mut Caller, outcome: Outcome) {
     if let Some(caller) = caller.take() {
@@ -88,7 +104,7 @@ impl Exchange {
     pub fn new(
         consumer: Arc<ConsumerPair>,
         lane: Lane,
-        ticket: body::Body,
+        begun: Begun,
         message: Bytes,
         deadline: Instant,
     ) -> Self {
@@ -100,7 +116,7 @@ impl Exchange {
             upload: None,
             deadline,
             sent: AtomicBool::new(false),
-            begun: Begun::new(ticket),
+            begun,
         }
     }
 
@@ -109,8 +125,8 @@ impl Exchange {
         &self.lane.bundle
     }
 
-    /// Sends until a valid answer's head is there. When the caller's time is over it is
-    /// told so, and the lane is won back in the background, for a while.
+    /// Sends until a valid answer's head is there, or the caller has left. When the caller's
+    /// time is over it is told so, and the lane is won back in the background, for a while.
     pub async fn until_answered(
         &self,
         first: &mut Option<Body>,
@@ -128,6 +144,7 @@ impl Exchange {
                 let waits = !self.begun.is_known();
                 tokio::select! {
                     outcome = &mut attempt => break outcome,
+                    () = left(caller) => return None,
                     () = tokio::time::sleep_until(self.deadline), if waits && caller.is_some() => {
                         self.tell_in_time(caller).await;
                     }
@@ -160,6 +177,7 @@ impl Exchange {
             self.tell_in_time(caller).await;
             tokio::select! {
                 () = backoff.wait() => {}
+                () = left(caller) => return None,
                 () = self.bundle().dead.cancelled() => return None,
             }
         }
@@ -229,6 +247,12 @@ impl Exchange {
                 () = self.bundle().dead.cancelled() => return None,
             }
         }
+    }
+
+    /// The call goes no further. Unless it is concluded its lane is replaced, which ends it at
+    /// the producer.
+    pub fn end(self) {
+        self.consumer.replace(self.lane);
     }
 
     /// Both directions have ended: the lane may take its next ticket.

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
@@ -32,6 +33,9 @@ use crate::{
 
 /// The longest wait before a request is made anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a body whose length its caller does not say may take to be complete so that it is
+/// sent whole. One that waits for an answer before it goes on is never complete.
+const WHOLE_WITHIN: Duration = Duration::from_millis(20);
 
 /// Every path is the producer's.
 pub fn router(consumer: Arc<ConsumerPair>) -> Router {
@@ -110,7 +114,7 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 }
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
-/// slow caller holds none and a small request can be sent again.
+/// slow caller of a small request holds none, and it can be sent again.
 async fn read(request: Request) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
     if parts.method == http::Method::CONNECT || asks_for_websocket(&parts.headers) {
@@ -129,7 +133,11 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
             "target and header fields exceed 64 KiB or 500 fields; send fewer",
         ));
     }
-    match ahead(body, encoded, None).await {
+    let within = match body.size_hint().exact() {
+        Some(_) => None,
+        None => Some(WHOLE_WITHIN),
+    };
+    match ahead(body, encoded, within).await {
         Ahead::Whole(content) => Ok(Outgoing::Whole(Arc::new(content))),
         Ahead::More(content, rest) => Ok(Outgoing::Stream(content, rest)),
         Ahead::Broken => Err(Refusal::new(

@@ -45,6 +45,15 @@ impl ConsumerPair {
         }
     }
 
+    /// Opens another lane in place of one whose exchange is not concluded and will not be: the
+    /// producer learns by that to end its call.
+    pub fn replace(self: &Arc<Self>, lane: Lane) {
+        let bundle = lane.bundle.clone();
+        if let Some(fresh) = lane.into_fresh() {
+            tokio::spawn(open(self.clone(), bundle, fresh));
+        }
+    }
+
     fn no_lane(&self, bundle: &Bundle) -> Refusal {
         match bundle.is_heard() {
             true => Refusal::new(ProblemType::LanesBusy, "every lane is busy"),

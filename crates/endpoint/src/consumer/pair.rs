@@ -123,9 +123,7 @@ impl ConsumerPair {
         let mut all = Vec::new();
         for bundle in live {
             bundle.dead.cancel();
-            if !bundle.condemned.load(Ordering::Relaxed) {
-                all.extend(self.end_lanes(&bundle).await);
-            }
+            all.extend(self.end_lanes(&bundle).await);
         }
         all
     }

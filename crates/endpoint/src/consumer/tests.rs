@@ -98,9 +98,9 @@ impl Dying {
         });
     }
 
-    /// The bundle dies, and is given up.
-    async fn die(&self) {
-        self.bundle.kill(false);
+    /// The bundle dies, and is given up; `condemned` if it was disconnected.
+    async fn die(&self, condemned: bool) {
+        self.bundle.kill(condemned);
         *self.consumer.current.lock() = Current::None("it is dead");
         give_up_later(&self.consumer, self.bundle.clone(), false);
         self.consumer.giving_up.close();
@@ -227,7 +227,7 @@ fn listed(asked: &[Asked]) -> (usize, BTreeSet<(u16, u64)>) {
 async fn a_bundle_is_retired_once_its_last_tickets_are_reported() {
     let dying = Dying::new(PATIENCE * 10).await;
     dying.call(0).await;
-    dying.die().await;
+    dying.die(false).await;
     let asked = dying.asked();
     let (link, lanes) = listed(&asked);
     assert_eq!(reported(&asked[..link]), lanes);
@@ -238,8 +238,22 @@ async fn a_bundle_is_retired_once_its_last_tickets_are_reported() {
 async fn no_ticket_follows_the_list_of_a_bundle_that_dies_while_callers_wait_for_a_lane() {
     let dying = Dying::new(Duration::from_millis(50)).await;
     dying.call(12).await;
-    dying.die().await;
+    dying.die(false).await;
     dying.consumer.reporter.drain(PATIENCE).await;
     let asked = dying.asked();
     assert_eq!(reported(&asked), listed(&asked).1);
+}
+
+/// A copy may have used it until it was disconnected, and what it did is recorded.
+#[tokio::test]
+async fn a_disconnected_bundle_is_not_forgotten_before_the_ledger_is_told_of_its_lanes() {
+    let dying = Dying::new(Duration::from_millis(50)).await;
+    dying.call(0).await;
+    dying.die(true).await;
+    dying.consumer.reporter.drain(PATIENCE).await;
+    let asked = dying.asked();
+    let (_, lanes) = listed(&asked);
+    assert_eq!(reported(&asked), lanes);
+    assert!(!lanes.is_empty());
+    assert!(dying.consumer.live_ids().is_empty(), "then it is forgotten");
 }

@@ -15,6 +15,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{bundle::Bundle, pair::Shared};
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 /// content, or one that was given before.
 pub const BARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of an answer may take once the producer has said that the call has
-/// begun: as long as its API.
+/// begun, and all of the request has been sent: as long as its API.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Why there is no answer.
@@ -60,15 +61,25 @@ pub struct Answer {
 pub struct Begun {
     ticket: body::Body,
     known: AtomicBool,
+    sent: CancellationToken,
 }
 
 impl Begun {
-    /// The call of this ticket; nothing is known of it.
-    pub fn new(ticket: body::Body) -> Self {
+    /// The call of this ticket; nothing is known of it. `sent` is cancelled once its request
+    /// goes no further.
+    pub fn new(ticket: body::Body, sent: CancellationToken) -> Self {
         Self {
             ticket,
             known: AtomicBool::new(false),
+            sent,
         }
+    }
+
+    /// Waits until an answer is late. An API may wait for the end of a request, which takes as
+    /// long as its caller does.
+    async fn late(&self) {
+        self.sent.cancelled().await;
+        tokio::time::sleep(ANSWER_TIMEOUT).await;
     }
 
     /// Whether it is known to have begun, and its answer is on the way.
@@ -156,10 +167,10 @@ async fn head(
             let checked = bundle.gate.check_begun(&begun.ticket, &notice);
             checked.map_err(strange)?;
             begun.known.store(true, Ordering::Relaxed);
-            tokio::time::timeout(ANSWER_TIMEOUT, rest.frame())
-                .await
-                .map_err(|_| lost("no answer in time"))?
-                .map_err(malformed)?
+            tokio::select! {
+                frame = rest.frame() => frame.map_err(malformed)?,
+                () = begun.late() => return Err(lost("no answer in time")),
+            }
         }
         (AnswerFrame::Begun(_), None) => return Err(lost("that needed not begin")),
     };

@@ -11,6 +11,7 @@ use armour_protocol::v2::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::response_log::ResponseLog;
 use crate::wire::message::MessageReader;
@@ -21,6 +22,8 @@ pub struct Exchange {
     pub ticket: Body,
     /// Its answer, sealed: what is kept of it is on the network anyway.
     pub log: Arc<ResponseLog>,
+    /// Cancelled once its consumer has given it up: its caller has left.
+    pub given_up: CancellationToken,
     intake: Mutex<Option<Intake>>,
 }
 
@@ -47,6 +50,7 @@ impl Exchange {
         Arc::new(Self {
             ticket,
             log,
+            given_up: CancellationToken::new(),
             intake: Mutex::new(None),
         })
     }
@@ -57,6 +61,7 @@ impl Exchange {
         let exchange = Self {
             ticket,
             log: Arc::default(),
+            given_up: CancellationToken::new(),
             intake: Mutex::new(Some(Intake { pending, arrived })),
         };
         (Arc::new(exchange), arrival)

@@ -348,7 +348,9 @@ fn elsewhere() -> Refusal {
 
 fn unreadable(error: &ReadError) -> Refusal {
     match error {
-        ReadError::Cut => Refusal::new(ProblemType::Cut, "the message is cut short"),
+        ReadError::Cut | ReadError::Ended => {
+            Refusal::new(ProblemType::Cut, "the message is cut short")
+        }
         ReadError::Head(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
         ReadError::Content(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
     }

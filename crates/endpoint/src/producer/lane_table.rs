@@ -101,8 +101,12 @@ impl LaneTable {
         }
     }
 
-    /// The lane was replaced.
+    /// The lane was replaced: what is under way on it has been given up.
     pub fn replaced(&mut self, lane: u16) {
+        let last = self.lanes.get(&lane).and_then(|lane| lane.last.as_ref());
+        if let Some(last) = last {
+            last.given_up.cancel();
+        }
         self.end(lane);
     }
 
@@ -176,6 +180,16 @@ mod tests {
         assert!(table.is_news(&withheld));
         assert_eq!(table.look(&withheld).0, Look::Older);
         assert_eq!(table.look(&ticket(1, 6, 1)).0, Look::Ask);
+    }
+
+    #[test]
+    fn a_call_whose_lane_is_replaced_is_given_up() {
+        let mut table = LaneTable::new(0);
+        let exchange = Exchange::answered(ticket(0, 3, 0), Bytes::new());
+        table.accepted(exchange.clone());
+        assert!(!exchange.given_up.is_cancelled());
+        table.replaced(0);
+        assert!(exchange.given_up.is_cancelled());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A request that has been begun, on its way to the API: only verified content of it.
 
+use std::time::Duration;
+
 use armour_protocol::v2::{
     checkpoint::SignedCheckpoint,
     message::Request as RequestSide,
@@ -7,17 +9,16 @@ use armour_protocol::v2::{
 };
 use axum::body::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body::Frame;
-use http_body_util::StreamBody;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::wire::{
     bhttp::{Decoder, Piece},
+    handed_on::{self, Unwanted},
     message::MessageReader,
-    stream::PeerMark,
+    stream::{Broken, PeerMark},
     whole_body::whole_body,
 };
 
@@ -31,10 +32,30 @@ pub struct Opened {
     pub end: Option<RequestEnd>,
 }
 
-/// The rest of a request that is a stream: its last checkpoint, once that has come.
-pub type RequestEnd = oneshot::Receiver<SignedCheckpoint>;
+/// The rest of a request that is a stream: its last checkpoint, once that has come. Dropped,
+/// the request is broken off.
+pub struct RequestEnd {
+    last: oneshot::Receiver<SignedCheckpoint>,
+    answered: CancellationToken,
+    _feed: AbortOnDropHandle<()>,
+}
 
-type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
+impl RequestEnd {
+    /// The last checkpoint if it is there.
+    pub fn try_get(&mut self) -> Option<SignedCheckpoint> {
+        self.last.try_recv().ok()
+    }
+
+    /// Waits for the last checkpoint, once the API has answered: what it does not take then in
+    /// a while it does not want.
+    pub async fn after_the_answer(self) -> Result<SignedCheckpoint, Broken> {
+        self.answered.cancel();
+        self.last.await.map_err(|_| Broken)
+    }
+}
+
+/// How long an API that has answered may take for more of its request.
+const UNWANTED: Duration = Duration::from_secs(10);
 
 /// Reads verified content as a request. The rest of a stream is read to its end, whether
 /// the API wants it or not: the lane goes on after it.
@@ -59,26 +80,31 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark)
                 Ok(Some(Piece::Request(head))) => Some(head),
                 _ => None,
             };
-            let (sender, receiver) = mpsc::channel(2);
-            let (ended, end) = oneshot::channel();
+            let (sender, body) = handed_on::body();
+            let (ended, last) = oneshot::channel();
+            let answered = CancellationToken::new();
             let feed = Feed {
                 decoder,
                 rest,
                 peer: peer.clone(),
                 sender: head.is_some().then_some(sender),
+                answered: answered.clone(),
             };
             let guard = sent.clone().drop_guard();
-            tokio::spawn(async move {
+            let feed = tokio::spawn(async move {
                 if let Some(last) = feed.run(reader).await {
                     let _ = ended.send(last);
                 }
                 drop(guard);
             });
-            let body = || Body::new(StreamBody::new(ReceiverStream::new(receiver)));
             Opened {
-                request: head.map(|head| head.map(|()| body())),
+                request: head.map(|head| head.map(|()| body)),
                 sent,
-                end: Some(end),
+                end: Some(RequestEnd {
+                    last,
+                    answered,
+                    _feed: AbortOnDropHandle::new(feed),
+                }),
             }
         }
     }
@@ -98,7 +124,9 @@ struct Feed {
     rest: MessageReader,
     peer: PeerMark,
     /// None once the API wants no more.
-    sender: Option<mpsc::Sender<BodyFrame>>,
+    sender: Option<handed_on::Sender>,
+    /// Cancelled once it has answered.
+    answered: CancellationToken,
 }
 
 impl Feed {
@@ -131,14 +159,11 @@ impl Feed {
                 }) => {
                     self.peer.verified(checkpoint.unverified().mark());
                     self.take(content.content()).await;
-                    if !self.decoder.is_done() {
-                        self.broken().await;
-                    }
                     return Some(checkpoint);
                 }
+                // The API's call is aborted: its request has no end.
                 Err(error) => {
                     tracing::debug!(%error, "a request broke off");
-                    self.broken().await;
                     return None;
                 }
             }
@@ -155,25 +180,39 @@ impl Feed {
     /// Hands on what has been decoded.
     async fn pass(&mut self) {
         while let Some(sender) = &self.sender {
-            let frame = match self.decoder.piece() {
+            let piece = self.decoder.piece();
+            let last = matches!(piece, Ok(Some(Piece::End(_))));
+            let frame = match piece {
                 Ok(Some(Piece::Content(bytes))) => Frame::data(bytes),
-                Ok(Some(Piece::End(trailers))) if trailers.is_empty() => continue,
                 Ok(Some(Piece::End(trailers))) => Frame::trailers(trailers),
                 Ok(None) => return,
-                Ok(Some(_)) | Err(_) => return self.broken().await,
+                Ok(Some(_)) | Err(_) => {
+                    self.sender = None;
+                    return;
+                }
             };
-            if sender.send(Ok(frame)).await.is_err() {
+            let unwanted = async {
+                self.answered.cancelled().await;
+                tokio::time::sleep(UNWANTED).await;
+            };
+            let taken = tokio::select! {
+                taken = hand_on(sender, frame) => taken.is_ok(),
+                () = unwanted => false,
+            };
+            if last && taken {
+                self.sender.take().map(handed_on::Sender::finish);
+            } else if !taken {
                 self.sender = None;
             }
         }
     }
+}
 
-    /// The API's call is aborted: its request has no end.
-    async fn broken(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            let broken = std::io::Error::other("the request was cut short");
-            let _ = sender.send(Err(broken)).await;
-        }
+/// Hands a frame on, but for trailers without any.
+async fn hand_on(sender: &handed_on::Sender, frame: Frame<Bytes>) -> Result<(), Unwanted> {
+    match frame.trailers_ref().is_some_and(HeaderMap::is_empty) {
+        true => Ok(()),
+        false => sender.send(frame).await,
     }
 }
 
@@ -181,7 +220,6 @@ impl Feed {
 mod tests {
     use armour_protocol::v2::time::ProducerTime;
     use ed25519_dalek::SigningKey;
-    use http::HeaderMap;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -227,7 +265,8 @@ mod tests {
         let opened = opened(call).await;
         let body = opened.request.unwrap().into_body();
         assert_eq!(&body.collect().await.unwrap().to_bytes()[..], b"onetwo");
-        assert!(opened.end.unwrap().await.unwrap().unverified().is_final());
+        let end = opened.end.unwrap().after_the_answer().await;
+        assert!(end.unwrap().unverified().is_final());
         opened.sent.cancelled().await;
     }
 
@@ -252,7 +291,7 @@ mod tests {
         };
         assert!(broken);
         assert_eq!(seen, b"genuine");
-        assert!(opened.end.unwrap().await.is_err());
+        assert!(opened.end.unwrap().after_the_answer().await.is_err());
     }
 
     #[tokio::test]
@@ -262,7 +301,7 @@ mod tests {
         let opened = opened(call).await;
         let body = opened.request.unwrap().into_body();
         assert!(body.collect().await.is_err());
-        assert!(opened.end.unwrap().await.is_err());
+        assert!(opened.end.unwrap().after_the_answer().await.is_err());
     }
 
     /// An API that has answered need not read the rest; the lane goes on after it.
@@ -279,6 +318,6 @@ mod tests {
         call.checkpoint(true, None);
         let opened = opened(call).await;
         drop(opened.request);
-        assert!(opened.end.unwrap().await.is_ok());
+        assert!(opened.end.unwrap().after_the_answer().await.is_ok());
     }
 }

@@ -34,12 +34,34 @@ struct Inner {
     /// The latest reader; earlier ones have been given up by the consumer.
     reader: u64,
     read: usize,
+    /// How many there are.
+    readers: usize,
+}
+
+/// A reader for as long as its connection lasts.
+struct Reading(Arc<ResponseLog>);
+
+impl Reading {
+    fn new(log: &Arc<ResponseLog>) -> Self {
+        log.inner.lock().readers += 1;
+        log.changed.notify_waiters();
+        Self(log.clone())
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.inner.lock().readers -= 1;
+        self.0.changed.notify_waiters();
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
-    Cut,
+    /// Its readers see it end without its last checkpoint: a connection that breaks would have
+    /// them come again.
+    Aborted,
 }
 
 impl ResponseLog {
@@ -103,8 +125,29 @@ impl ResponseLog {
     }
 
     /// The rest will never come.
-    pub fn cut(&self) {
-        self.end(End::Cut);
+    pub fn abort(&self) {
+        self.end(End::Aborted);
+    }
+
+    /// Waits until nobody has read for a while.
+    pub async fn is_deserted(&self) {
+        loop {
+            self.readers(|readers| readers == 0).await;
+            let again = self.readers(|readers| readers > 0);
+            if tokio::time::timeout(READER_WAIT, again).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn readers(&self, are: impl Fn(usize) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if are(self.inner.lock().readers) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits for the head.
@@ -124,7 +167,9 @@ impl ResponseLog {
     /// The response from its beginning, as it comes.
     pub fn read(self: &Arc<Self>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
         let log = self.clone();
+        let reading = Reading::new(self);
         async_stream::stream! {
+            let _reading = reading;
             let mine = {
                 let mut inner = log.inner.lock();
                 inner.reader += 1;
@@ -171,8 +216,11 @@ impl ResponseLog {
             let changed = self.changed.notified();
             {
                 let mut inner = self.inner.lock();
-                if inner.reader != mine || at < inner.base {
+                if inner.reader != mine {
                     return Some(Err(cut()));
+                }
+                if at < inner.base {
+                    return None;
                 }
                 if let Some(chunk) = inner.chunks.get(at - inner.base).cloned() {
                     inner.read = at + 1;
@@ -180,10 +228,8 @@ impl ResponseLog {
                     self.changed.notify_waiters();
                     return Some(Ok(chunk));
                 }
-                match inner.ended {
-                    Some(End::Whole) => return None,
-                    Some(End::Cut) => return Some(Err(cut())),
-                    None => {}
+                if inner.ended.is_some() {
+                    return None;
                 }
             }
             changed.await;
@@ -257,7 +303,46 @@ mod tests {
         });
         assert_eq!(read_all(&log).await, Ok(4 + 1000 * 64 * 1024));
         writer.await.unwrap();
-        // Again only the head is there, which is what the lane needs.
-        assert_eq!(read_all(&log).await, Err(4));
+        // Again only the head is there, which is what the lane needs; and that is all.
+        assert_eq!(read_all(&log).await, Ok(4));
+    }
+
+    #[tokio::test]
+    async fn what_the_api_broke_off_ends_and_is_not_asked_for_again() {
+        let log = Arc::new(ResponseLog::default());
+        log.head(Bytes::from_static(b"head"));
+        assert!(log.push(Bytes::from_static(b"half")).await);
+        log.abort();
+        assert_eq!(read_all(&log).await, Ok(8));
+        // Without a head there is nothing that its readers could believe.
+        let log = Arc::new(ResponseLog::default());
+        log.abort();
+        assert_eq!(read_all(&log).await, Err(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_nobody_reads_is_deserted_after_a_while() {
+        let log = Arc::new(ResponseLog::default());
+        let reader = log.read();
+        let deserted = log.is_deserted();
+        tokio::pin!(deserted);
+        let soon = READER_WAIT / 2;
+        assert!(
+            tokio::time::timeout(READER_WAIT * 2, &mut deserted)
+                .await
+                .is_err()
+        );
+        drop(reader);
+        assert!(tokio::time::timeout(soon, &mut deserted).await.is_err());
+        let reader = log.read();
+        assert!(
+            tokio::time::timeout(READER_WAIT * 2, &mut deserted)
+                .await
+                .is_err()
+        );
+        drop(reader);
+        tokio::time::timeout(READER_WAIT * 2, &mut deserted)
+            .await
+            .unwrap();
     }
 }

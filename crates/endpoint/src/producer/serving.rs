@@ -65,18 +65,32 @@ pub struct Call {
 impl Call {
     /// Serves it: refuses it, or begins it and seals its answer.
     pub async fn serve(self, recorded: Recorded, arrival: oneshot::Receiver<Arrival>) {
-        let answered = match self.decide(recorded, arrival).await {
+        let (given_up, log) = (&self.exchange.given_up, &self.exchange.log);
+        // The API's call ends by that its request and its response are dropped.
+        let answered = tokio::select! {
+            answered = self.answered(recorded, arrival) => answered,
+            () = given_up.cancelled() => Err(Broken),
+            () = log.is_deserted() => Err(Broken),
+        };
+        if answered.is_err() {
+            log.abort();
+            // Its consumer gives it up, too, and opens another.
+            let _ = self.producer.enclave.give_up(self.lane).await;
+        }
+    }
+
+    async fn answered(
+        &self,
+        recorded: Recorded,
+        arrival: oneshot::Receiver<Arrival>,
+    ) -> Result<(), Broken> {
+        match self.decide(recorded, arrival).await {
             Err(None) => Err(Broken),
             Err(Some(refused)) => self.refused(refused).await,
             Ok((connected, request, rest)) => match request.begin(self.producer.clock.now()) {
                 Err(refused) => self.refused(refused).await,
                 Ok((begun, request)) => self.run(connected, begun, request, rest).await,
             },
-        };
-        if answered.is_err() {
-            self.exchange.log.cut();
-            // Its consumer gives it up, too, and opens another.
-            let _ = self.producer.enclave.give_up(self.lane).await;
         }
     }
 
@@ -200,7 +214,7 @@ impl Call {
         self.exchange.log.finish();
         match end {
             None => Ok(()),
-            Some(end) => self.finish(Some(end.await.map_err(|_| Broken)?)).await,
+            Some(end) => self.finish(Some(end.after_the_answer().await?)).await,
         }
     }
 
@@ -238,7 +252,7 @@ impl Call {
         // The lane's next ticket may come as soon as the last bytes are sent.
         let ended = match &mut end {
             None => Some(None),
-            Some(end) => end.try_recv().ok().map(Some),
+            Some(end) => end.try_get().map(Some),
         };
         let finished = ended.is_some();
         if let Some(ended) = ended {
@@ -248,7 +262,7 @@ impl Call {
         log.finish();
         match end.filter(|_| !finished) {
             None => Ok(()),
-            Some(end) => self.finish(Some(end.await.map_err(|_| Broken)?)).await,
+            Some(end) => self.finish(Some(end.after_the_answer().await?)).await,
         }
     }
 
@@ -272,17 +286,23 @@ impl Call {
         &self,
         conclusion: Conclusion,
     ) -> Result<(Vec<u8>, Option<Outgoing<Answering>>), Broken> {
-        let conclusion = conclusion.to_bytes();
-        let concluded = self.producer.enclave.conclude(self.lane, conclusion).await;
-        // The bundle may have been erased meanwhile: nobody may learn the response.
-        let concluded = concluded.map_err(|error| {
-            tracing::warn!(%error, lane = self.lane.lane, "a call cannot be concluded");
-            Broken
-        })?;
-        if let Ok(receipt) = SignedReceipt::from_bytes(&concluded.head) {
-            let (reporter, context) = (&self.producer.reporter, &self.held.context);
-            reporter.add(context, receipt.evidence());
-        }
+        let (producer, held, lane) = (self.producer.clone(), self.held.clone(), self.lane);
+        // In a task of its own: a receipt that was signed is reported though the call should
+        // be given up meanwhile.
+        let concluded = tokio::spawn(async move {
+            let conclusion = conclusion.to_bytes();
+            let concluded = producer.enclave.conclude(lane, conclusion).await;
+            // The bundle may have been erased meanwhile: nobody may learn the response.
+            let concluded = concluded.map_err(|error| {
+                tracing::warn!(%error, lane = lane.lane, "a call cannot be concluded");
+                Broken
+            })?;
+            if let Ok(receipt) = SignedReceipt::from_bytes(&concluded.head) {
+                producer.reporter.add(&held.context, receipt.evidence());
+            }
+            Ok(concluded)
+        });
+        let concluded = concluded.await.map_err(|_| Broken)??;
         let outgoing = concluded.outgoing.as_deref();
         let outgoing = outgoing.map(|bytes| Outgoing::from_bytes(bytes));
         let frame = self.held.gate.frame(Direction::Response, &concluded.head);

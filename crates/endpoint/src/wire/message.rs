@@ -20,6 +20,9 @@ pub enum ReadError {
     /// The connection ended before the message did.
     #[error("the message is cut short")]
     Cut,
+    /// It ended between two segments: its sender ended it there.
+    #[error("the message was ended by its sender")]
+    Ended,
     /// A frame that is none.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -76,8 +79,12 @@ impl MessageReader {
     /// The next segment.
     ///
     /// # Errors
-    /// [`ReadError::Cut`], or [`ReadError::Content`] for a header that no segment has.
+    /// [`ReadError::Cut`], [`ReadError::Ended`], or [`ReadError::Content`] for a header that no
+    /// segment has.
     pub async fn segment(&mut self) -> Result<(SegmentHeader, Bytes), ReadError> {
+        if self.buffer.is_empty() && !self.more().await? {
+            return Err(ReadError::Ended);
+        }
         let header = self.array::<SEGMENT_HEADER_LEN>().await?;
         let header = SegmentHeader::from_bytes(header)?;
         Ok((header, self.take(header.len).await?))
@@ -91,13 +98,25 @@ impl MessageReader {
 
     async fn take(&mut self, length: usize) -> Result<Bytes, ReadError> {
         while self.buffer.len() < length {
-            let frame = self.body.frame().await.ok_or(ReadError::Cut)?;
-            let frame = frame.map_err(|_| ReadError::Cut)?;
-            if let Ok(data) = frame.into_data() {
-                self.buffer.extend_from_slice(&data);
+            if !self.more().await? {
+                return Err(ReadError::Cut);
             }
         }
         Ok(self.buffer.split_to(length).freeze())
+    }
+
+    /// Reads on; whether there was anything.
+    async fn more(&mut self) -> Result<bool, ReadError> {
+        let before = self.buffer.len();
+        while self.buffer.len() == before {
+            let Some(frame) = self.body.frame().await else {
+                return Ok(false);
+            };
+            if let Ok(data) = frame.map_err(|_| ReadError::Cut)?.into_data() {
+                self.buffer.extend_from_slice(&data);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -144,6 +163,14 @@ mod tests {
         let mut reader = MessageReader::new(Body::from_stream(futures::stream::iter(pieces)));
         let (header, sealed) = reader.segment().await.unwrap();
         assert_eq!((header.len, &sealed[..]), (30, &[7; 30][..]));
+        assert!(matches!(reader.segment().await, Err(ReadError::Ended)));
+    }
+
+    #[tokio::test]
+    async fn what_breaks_is_not_taken_for_what_its_sender_ended() {
+        let broken = [Err::<Bytes, _>(std::io::Error::other("reset"))];
+        let mut reader = MessageReader::new(Body::from_stream(futures::stream::iter(broken)));
         assert!(matches!(reader.segment().await, Err(ReadError::Cut)));
+        assert!(matches!(reader.segment().await, Err(ReadError::Ended)));
     }
 }

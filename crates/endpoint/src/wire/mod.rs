@@ -2,6 +2,7 @@
 //!
 //! * [`message`]: frames and segments, as they are read;
 //! * [`body`] and [`stream`]: content on its way out, whole or as it comes;
+//! * [`handed_on`]: a body on its way to a caller or an API;
 //! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
@@ -10,6 +11,7 @@
 pub mod bhttp;
 pub mod body;
 pub mod content;
+pub mod handed_on;
 pub mod http_client;
 pub mod message;
 pub mod problem;

@@ -108,7 +108,8 @@ impl BatchOperation for Ledger {
     }
 }
 
-/// The bundles that calls name.
+/// The bundles that calls name. None of them is retired until the transaction ends: what is
+/// recorded of it now, its retirement looks at.
 async fn known(tx: &mut Tx, calls: &[Arc<Call>]) -> ApiResult<Known> {
     let mut named: Vec<Uuid> = calls
         .iter()
@@ -116,6 +117,7 @@ async fn known(tx: &mut Tx, calls: &[Arc<Call>]) -> ApiResult<Known> {
         .collect();
     named.sort_unstable();
     named.dedup();
+    tx.bundle_retirements().hold_off(&named).await?;
     Ok(Known {
         bundles: tx.bundles().find_many(&named).await?,
         contexts: tx.contexts(&named).await?,

@@ -30,6 +30,7 @@ pub async fn apply(
     let retired = &retirement.bundles;
     let ids = retired.iter().map(|one| Uuid::from_bytes(one.bundle));
     let ids: Vec<Uuid> = ids.collect();
+    tx.bundle_retirements().wait_for_reports(&ids).await?;
     let bundles = tx.bundles().lock(&ids).await?;
     let mut items = Vec::with_capacity(ids.len());
     for (id, one) in ids.iter().zip(retired) {
