@@ -16,8 +16,8 @@ pub const MAX_HEAD: usize = 64 * 1024;
 pub const FIELDS_READ: usize = 1024;
 /// Bytes of fields that are read in HTTP/2, which counts 32 more for each.
 pub const HEAD_READ: u32 = 256 * 1024;
-/// What each field takes besides its name and value.
-const FIELD_OVERHEAD: usize = 4;
+/// What each field takes at most besides its name and value, however it is encoded.
+const FIELD_OVERHEAD: usize = 8;
 
 /// What a request broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
