@@ -256,7 +256,8 @@ fn http(limits: Limits, title_case: bool) -> Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(rules::HEAD_READ);
+        .max_header_list_size(rules::HEAD_READ)
+        .enable_connect_protocol();
     builder
 }
 

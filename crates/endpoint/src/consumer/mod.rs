@@ -31,3 +31,4 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod upgrade;

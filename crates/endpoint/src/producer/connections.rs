@@ -226,7 +226,7 @@ impl Connections {
             .max_headers(rules::FIELDS_READ)
             .title_case_headers(self.title_case);
         let (mut sender, connection) = builder.handshake(io).await?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.ready().await?;
         Ok(Connection::Http1(sender, false))
     }
