@@ -114,7 +114,11 @@ pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
 pub use signing_keys::{PublicSigningKey, SigningKeys};
-pub use starts::{KeyRow, LivingStart, NewStart, Standing, StartRow, Starts};
+pub use starts::{
+    NewStart, StartRow, Starts,
+    keys::KeyRow,
+    standing::{LivingStart, Standing},
+};
 pub use store::Store;
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
