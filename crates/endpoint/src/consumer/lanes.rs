@@ -86,6 +86,7 @@ async fn open(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, fresh: Fresh) ->
     }
     if let Some(lost) = fresh.lost {
         let _ = consumer.enclave.give_up(bundle.lane_id(lost)).await;
+        consumer.reporter.give_up(bundle.lane_id(lost));
     }
     let opened = consumer
         .enclave

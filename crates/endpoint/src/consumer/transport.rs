@@ -2,7 +2,10 @@
 //! signature is no more than a connection that broke, whatever it says.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,8 +19,12 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use super::{bundle::Bundle, pair::Shared};
+use super::{
+    bundle::Bundle,
+    pair::{ConsumerPair, Shared},
+};
 use crate::{
     backoff::Backoff,
     wire::message::{AnswerFrame, EXCHANGE_PATH, MessageReader},
@@ -181,8 +188,21 @@ async fn head(
     })
 }
 
-/// Has the enclave judge an answer's head. What it takes is reported.
-pub async fn judge(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) -> Judged {
+/// Has the enclave judge an answer's head. What it takes is reported, though whoever asks
+/// should leave in this moment.
+pub async fn judge(
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
+    lane: LaneId,
+    head: &[u8],
+) -> Judged {
+    let (consumer, bundle, head) = (consumer.clone(), bundle.clone(), head.to_vec());
+    let judging = async move { receive(&consumer, &bundle, lane, &head).await };
+    let judged = tokio::spawn(judging.in_current_span()).await;
+    judged.unwrap_or(Judged::Gone)
+}
+
+async fn receive(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) -> Judged {
     let received = match shared.enclave.receive(lane, head.to_vec()).await {
         Ok(received) => received,
         // Damaged or forged: the lane waits on.
@@ -217,8 +237,8 @@ pub async fn judge(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) 
 /// Sends a ticket without content, the same bytes again and again, until it is answered,
 /// the time is over, or the bundle is of no more use.
 pub async fn conclude(
-    shared: &Shared,
-    bundle: &Bundle,
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
     lane: LaneId,
     head: &[u8],
     until: Option<Instant>,
@@ -227,7 +247,7 @@ pub async fn conclude(
     let mut backoff = Backoff::default();
     let sending = async {
         loop {
-            match attempt(shared, bundle, lane, &frame).await {
+            match attempt(consumer, bundle, lane, &frame).await {
                 Ok(Judged::Taken(Received::PutOff { reason, .. })) => {
                     tracing::debug!(lane = lane.lane, reason, "a ticket is put off");
                 }
@@ -254,18 +274,18 @@ pub async fn conclude(
 }
 
 async fn attempt(
-    shared: &Shared,
-    bundle: &Bundle,
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
     lane: LaneId,
     frame: &Bytes,
 ) -> Result<Judged, String> {
     let since = Instant::now();
-    let asked = ask(shared, bundle, Body::from(frame.clone()), None);
+    let asked = ask(consumer, bundle, Body::from(frame.clone()), None);
     let answer = tokio::time::timeout(BARE_TIMEOUT, asked).await;
     let answer = answer.map_err(|_| {
         bundle.unheard(since);
         "no answer in time".to_owned()
     })?;
     let answer = answer.map_err(|unanswered| unanswered.why)?;
-    Ok(judge(shared, bundle, lane, &answer.head).await)
+    Ok(judge(consumer, bundle, lane, &answer.head).await)
 }
