@@ -17,6 +17,7 @@ use super::{
     exchange::{self, Outgoing},
     fate,
     pair::ConsumerPair,
+    upgrade::{self, Upgrade},
 };
 use crate::{
     backoff::Backoff,
@@ -27,6 +28,7 @@ use crate::{
         content::Content,
         problem::{Ran, Refusal},
         problem_type::ProblemType,
+        websocket,
     },
 };
 
@@ -74,9 +76,10 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
 async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
+    let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
     let mut outgoing = Some(
-        read(request)
+        read(request, upgrade.is_some())
             .await
             .map_err(|refusal| refusal.ran(Ran::No))?,
     );
@@ -96,7 +99,9 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, deadline).await;
         let failure = match outcome.map_err(|_| Refusal::stopping())? {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                return Ok(upgrade::answer(upgrade, response));
+            }
             Err(failure) => failure,
         };
         let time = Instant::now() < deadline && !consumer.closing.is_cancelled();
@@ -114,15 +119,20 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
 /// slow caller of a small request holds none, and it can be sent again.
-async fn read(request: Request) -> Result<Outgoing, Refusal> {
+async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
-    if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+    let upgrades =
+        parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE);
+    if upgrades && !is_handshake {
         return Err(Refusal::new(
             ProblemType::Upgrade,
-            "CONNECT and protocol upgrades, such as WebSocket, cannot be protected",
+            "CONNECT and protocol upgrades other than WebSocket cannot be protected",
         ));
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
+    if is_handshake {
+        websocket::carry_in(&mut parts.headers);
+    }
     parts.headers.remove(header::EXPECT);
     let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
@@ -134,6 +144,8 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
     }
     let within = match body.size_hint().exact() {
         Some(_) => None,
+        // Nothing comes before the answer.
+        None if is_handshake => Some(Duration::ZERO),
         None => Some(WHOLE_WITHIN),
     };
     match ahead(body, encoded, within).await {

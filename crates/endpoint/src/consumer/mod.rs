@@ -33,3 +33,4 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod upgrade;

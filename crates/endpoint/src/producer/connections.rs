@@ -205,7 +205,7 @@ impl Connections {
             return stream.map(Connection::Http2).context("it takes no request");
         }
         let (mut sender, connection) = http1::handshake(io).await?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.ready().await?;
         Ok(Connection::Http1(sender))
     }

@@ -200,7 +200,9 @@ impl Feed {
                 () = unwanted => false,
             };
             if last && taken {
-                self.sender.take().map(handed_on::Sender::finish);
+                if let Some(sender) = self.sender.take() {
+                    sender.finish();
+                }
             } else if !taken {
                 self.sender = None;
             }

@@ -7,7 +7,7 @@ use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
-    HeaderValue, Request, Response, Uri, header,
+    HeaderValue, Request, Response, StatusCode, Uri, header,
     uri::{Authority, Scheme},
 };
 use tokio::time::Instant;
@@ -23,9 +23,11 @@ use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
+        handed_on,
         http_client::{HttpVersion, Trust},
         problem::refuse,
         problem_type::ProblemType,
+        websocket,
     },
 };
 
@@ -128,6 +130,9 @@ impl Connected {
                     .instrument(span.clone())
                     .await?
             }
+            Self::Here(_) if websocket::is_carried(request.headers()) => {
+                refuse(ProblemType::Upgrade, "WebSocket is passed to servers alone")
+            }
             Self::Here(service) => {
                 let Ok(response) = service.oneshot(request).instrument(span.clone()).await;
                 response
@@ -139,16 +144,38 @@ impl Connected {
     }
 }
 
+/// Marks the response of a handshake that the API has agreed to.
+#[derive(Debug, Clone, Copy)]
+pub struct Upgraded;
+
+/// What a response with the status 101 is to agents: its connection's bytes are its body, and
+/// those of the request's go to it.
+fn upgraded(mut response: Response<Body>, request: Body) -> Response<Body> {
+    let connection = hyper::upgrade::on(&mut response);
+    let (up, body) = handed_on::body();
+    tokio::spawn(websocket::carry(connection, up, request));
+    *response.status_mut() = StatusCode::OK;
+    response.extensions_mut().insert(Upgraded);
+    response.map(|_| body)
+}
+
 impl Server {
     async fn call(
         &self,
         connection: Connection,
         session: &Session,
         request: Request<Body>,
-        sent: CancellationToken,
+        mut sent: CancellationToken,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Reason> {
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
+        let is_handshake = websocket::is_carried(&parts.headers);
+        if is_handshake && connection.is_http2() {
+            return Ok(refuse(
+                ProblemType::Upgrade,
+                "WebSocket is passed to APIs of HTTP/1.1 alone",
+            ));
+        }
         let target = parts
             .uri
             .path_and_query()
@@ -167,6 +194,14 @@ impl Server {
             let value = HeaderValue::from_static("te");
             parts.headers.insert(header::CONNECTION, value);
         }
+        let mut handshake = None;
+        if is_handshake {
+            websocket::in_http1(&mut parts.headers);
+            handshake = Some(std::mem::take(&mut body));
+            // All of it that the API needs for its answer.
+            sent = CancellationToken::new();
+            sent.cancel();
+        }
         trace::inject(&Span::current(), &mut parts.headers);
         parts.uri = uri;
         let request = Request::from_parts(parts, body);
@@ -180,6 +215,10 @@ impl Server {
                 return Err(Reason::TIMEOUT);
             }
         };
+        let answer = answer.map(|response| match (response.status(), handshake) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(request)) => upgraded(response, request),
+            _ => response,
+        });
         answer.map_err(|unanswered| {
             let Unanswered::Broken(error) = unanswered else {
                 tracing::warn!("the upstream could not be reached again in the call's time");

@@ -7,7 +7,7 @@ use http::{
 };
 use thiserror::Error;
 
-use super::content::Content;
+use super::{content::Content, websocket};
 
 /// Most bytes of a head or of trailers.
 pub const MAX_FIELDS: usize = 64 * 1024;
@@ -92,8 +92,10 @@ pub fn put_end(trailers: &HeaderMap, out: &mut Content) {
 }
 
 fn put_fields(headers: &HeaderMap, out: &mut Content) {
+    let is_handshake = websocket::is_carried(headers);
     for (name, value) in headers {
-        if name != header::HOST && !HOP_BY_HOP.contains(name) {
+        let kept = !HOP_BY_HOP.contains(name) || (name == header::UPGRADE && is_handshake);
+        if name != header::HOST && kept {
             put_bytes(name.as_str().as_bytes(), out);
             put_bytes(value.as_bytes(), out);
         }
@@ -328,7 +330,11 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Result<Option<HeaderMap>, Malformed> 
             return Ok(None);
         };
         if name.is_empty() {
+            let is_handshake = websocket::is_carried(&headers);
             strip_hop_by_hop(&mut headers);
+            if is_handshake {
+                websocket::carry_in(&mut headers);
+            }
             return Ok(Some(headers));
         }
         let Some(value) = cursor.bytes() else {
@@ -452,6 +458,26 @@ mod tests {
         assert_eq!(passed(&both), ["te: trailers"]);
         assert!(passed(&[("te", "gzip"), ("keep-alive", "5")]).is_empty());
         assert_eq!(passed(&[("trailer", "x-sum")]), ["trailer: x-sum"]);
+    }
+
+    #[test]
+    fn of_upgrades_a_handshake_of_websocket_alone_is_carried() {
+        for (protocol, carried) in [("websocket", true), ("h2c", false)] {
+            let (parts, ()) = Request::get("/")
+                .header("upgrade", protocol)
+                .body(())
+                .unwrap()
+                .into_parts();
+            let mut out = Content::default();
+            put_request(&parts, &mut out);
+            let mut decoder = Decoder::default();
+            decoder.push(out.as_slice());
+            let Some(Piece::Request(head)) = decoder.piece().unwrap() else {
+                panic!("no head");
+            };
+            assert_eq!(websocket::is_carried(head.headers()), carried);
+            assert_eq!(head.headers().contains_key("upgrade"), carried);
+        }
     }
 
     #[test]

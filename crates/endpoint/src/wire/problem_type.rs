@@ -60,7 +60,7 @@ pub enum ProblemType {
     TicketElsewhere,
     /// The request or its response is too large.
     TooLarge,
-    /// Protocol upgrades cannot be protected.
+    /// `CONNECT`, and protocol upgrades other than WebSocket, cannot be protected.
     Upgrade,
     /// The upstream could not be reached, or broke off.
     Upstream,
