@@ -68,6 +68,8 @@ pub struct Answer {
 pub struct Begun {
     ticket: body::Body,
     known: AtomicBool,
+    /// Whether it was known at any time.
+    ever: AtomicBool,
     sent: CancellationToken,
 }
 
@@ -78,6 +80,7 @@ impl Begun {
         Self {
             ticket,
             known: AtomicBool::new(false),
+            ever: AtomicBool::new(false),
             sent,
         }
     }
@@ -92,6 +95,11 @@ impl Begun {
     /// Whether it is known to have begun, and its answer is on the way.
     pub fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
+    }
+
+    /// Whether the producer has ever said so: it has the ticket.
+    pub fn was_known(&self) -> bool {
+        self.ever.load(Ordering::Relaxed)
     }
 
     /// The connection that said so is gone.
@@ -174,6 +182,7 @@ async fn head(
             let checked = bundle.gate.check_begun(&begun.ticket, &notice);
             checked.map_err(strange)?;
             begun.known.store(true, Ordering::Relaxed);
+            begun.ever.store(true, Ordering::Relaxed);
             tokio::select! {
                 frame = rest.frame() => frame.map_err(malformed)?,
                 () = begun.late() => return Err(lost("no answer in time")),
@@ -270,6 +279,15 @@ pub async fn conclude(
         received = sending => received,
         () = bundle.dead.cancelled() => None,
         () = over => None,
+    }
+}
+
+/// Sends the last ticket of a lane that was replaced to a producer that may not have it. It
+/// refuses that, but reports it: else the ledger would have the consumer's word for it alone.
+pub async fn show(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, frame: Bytes) {
+    let posted = post(&consumer, &bundle, Body::from(frame));
+    if tokio::time::timeout(BARE_TIMEOUT, posted).await.is_err() {
+        tracing::debug!(bundle = %bundle.id, "a lost ticket could not be shown to the producer");
     }
 }
 

@@ -334,7 +334,8 @@ impl Reporter {
     }
 }
 
-fn lane_of(evidence: &Evidence) -> LaneId {
+/// The lane of a ticket or a receipt.
+pub fn lane_of(evidence: &Evidence) -> LaneId {
     let header = &evidence.body.header;
     LaneId {
         bundle: header.bundle,
