@@ -182,6 +182,7 @@ impl App {
 pub fn router(app: App) -> Router {
     let (api, document) = documented_api();
     let api = api
+        .layer(middleware::from_fn(crate::http::repeat::repeat))
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
             idempotency::replay,

@@ -16,6 +16,7 @@ mod evidence;
 mod health;
 mod isolation;
 mod keys;
+mod kill_switches;
 mod ledger;
 mod limits;
 mod links;

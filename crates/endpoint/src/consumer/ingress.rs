@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use armour_listener::rules;
 use armour_telemetry::trace;
 use axum::{
     Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::header;
+use http::{HeaderMap, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
@@ -121,12 +122,11 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 /// slow caller of a small request holds none, and it can be sent again.
 async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let upgrades =
-        parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE);
+    let upgrades = parts.method == http::Method::CONNECT || asks_for_websocket(&parts.headers);
     if upgrades && !is_handshake {
         return Err(Refusal::new(
             ProblemType::Upgrade,
-            "CONNECT and protocol upgrades other than WebSocket cannot be protected",
+            "CONNECT and malformed handshakes of WebSocket cannot be protected",
         ));
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
@@ -136,10 +136,10 @@ async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal>
     parts.headers.remove(header::EXPECT);
     let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
-    if encoded.len() > bhttp::MAX_FIELDS {
+    if encoded.len() > rules::MAX_HEAD || parts.headers.len() > rules::MAX_FIELDS {
         return Err(Refusal::new(
             ProblemType::FieldsTooLarge,
-            "target and header fields exceed 64 KiB",
+            "target and header fields exceed 64 KiB or 500 fields; send fewer",
         ));
     }
     let within = match body.size_hint().exact() {
@@ -156,4 +156,13 @@ async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal>
             "the request's body was cut short",
         )),
     }
+}
+
+/// Whether a caller asks for what it cannot do without. Any other upgrade is an offer, which
+/// is not taken (RFC 9110, section 7.8).
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|value| {
+        let mut protocols = value.to_str().unwrap_or_default().split(',');
+        protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+    })
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, Pair};
-use armour_listener::Tls;
+use armour_listener::{Listener, Tls};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,8 @@ impl PairManager {
         );
         let stop = CancellationToken::new();
         let router = ingress::router(consumer.clone());
-        let task = listening::serve(listener, tls, router, stop.clone());
+        let listener = Listener::new(listener, tls).title_case_fields(settings.title_case_fields);
+        let task = listening::serve(listener, router, stop.clone());
         let listener = PairListener {
             settings,
             stop,

@@ -8,7 +8,7 @@ use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, header,
-    uri::{Authority, Scheme},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tracing::{Instrument, Span, field};
 use super::{
     clock::BeginBy,
     connections::{Connection, Connections, Unanswered},
+    forwarding,
 };
 use crate::{
     control_plane::session::Session,
@@ -54,10 +55,22 @@ pub enum Connected {
 /// A server and how it is called.
 pub struct Server {
     connections: Arc<Connections>,
+    uri: Uri,
     base: String,
     host: HeaderValue,
     /// From the request's last byte to the response's head.
     timeout: Duration,
+}
+
+/// How a server is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// HTTP/2 from the first byte.
+    pub http2: bool,
+    /// Field names in title case to HTTP/1.1.
+    pub title_case_fields: bool,
+    /// From the request's last byte to the response's head.
+    pub timeout: Duration,
 }
 
 impl Server {
@@ -65,7 +78,7 @@ impl Server {
     ///
     /// # Errors
     /// If that is no address.
-    pub fn new(base: &str, http2: bool, timeout: Duration, trust: &Trust) -> anyhow::Result<Self> {
+    pub fn new(base: &str, manner: Manner, trust: &Trust) -> anyhow::Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().context("--upstream")?;
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -74,15 +87,16 @@ impl Server {
             "--upstream must be an http:// or https:// address"
         );
         let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
-        let version = match http2 {
+        let version = match manner.http2 {
             true => HttpVersion::Http2,
             false => HttpVersion::Negotiated,
         };
         Ok(Self {
             host: HeaderValue::from_str(authority).context("--upstream")?,
-            connections: Connections::new(trust, version, uri),
+            connections: Connections::new(trust, version, uri.clone(), manner.title_case_fields),
+            uri,
             base,
-            timeout,
+            timeout: manner.timeout,
         })
     }
 }
@@ -112,10 +126,11 @@ impl Connected {
     pub async fn serve(
         self,
         session: &Session,
-        request: Request<Body>,
+        mut request: Request<Body>,
         sent: CancellationToken,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Reason> {
+        forwarding::prepare(request.headers_mut());
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",
@@ -140,7 +155,10 @@ impl Connected {
         };
         METRICS.upstream(since.elapsed());
         span.record("http.response.status_code", response.status().as_u16());
-        Ok(response)
+        Ok(match forwarding::check(response.headers()) {
+            Ok(()) => response,
+            Err((problem, detail)) => refuse(problem, detail),
+        })
     }
 }
 
@@ -160,6 +178,18 @@ fn upgraded(mut response: Response<Body>, request: Body) -> Response<Body> {
 }
 
 impl Server {
+    /// Where a request's target is on this server. `*` is of the server as a whole, and below
+    /// no path (RFC 9110, section 7.1).
+    fn locate(&self, target: &Uri) -> Option<Uri> {
+        if target.path() == "*" {
+            let mut parts = self.uri.clone().into_parts();
+            parts.path_and_query = Some(PathAndQuery::from_static("*"));
+            return Uri::from_parts(parts).ok();
+        }
+        let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
+        format!("{}{target}", self.base).parse().ok()
+    }
+
     async fn call(
         &self,
         connection: Connection,
@@ -176,16 +206,10 @@ impl Server {
                 "WebSocket is passed to APIs of HTTP/1.1 alone",
             ));
         }
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        let Ok(uri) = format!("{}{target}", self.base).parse::<Uri>() else {
+        let Some(uri) = self.locate(&parts.uri) else {
             return Ok(refuse(ProblemType::Target, "malformed target"));
         };
-        if let Some(asked) = parts.headers.insert(header::HOST, self.host.clone()) {
-            parts.headers.insert("x-forwarded-host", asked);
-        }
+        forwarding::name_host(&mut parts.headers, self.host.clone());
         if connection.is_http2() {
             parts.headers.remove(header::HOST);
         } else if parts.headers.contains_key(header::TE) && uri.scheme() == Some(&Scheme::HTTP) {
@@ -219,11 +243,15 @@ impl Server {
             (StatusCode::SWITCHING_PROTOCOLS, Some(request)) => upgraded(response, request),
             _ => response,
         });
-        answer.map_err(|unanswered| {
+        answer.or_else(|unanswered| {
             let Unanswered::Broken(error) = unanswered else {
                 tracing::warn!("the upstream could not be reached again in the call's time");
-                return Reason::LATE;
+                return Err(Reason::LATE);
             };
+            if error.is_parse_too_large() {
+                let (problem, detail) = forwarding::FIELDS_TOO_LARGE;
+                return Ok(refuse(problem, detail));
+            }
             // A body that breaks is its sender's doing.
             let reason = match error.is_user() {
                 true => Reason::CALLER,
@@ -232,7 +260,7 @@ impl Server {
             let error = format!("the upstream failed: {:#}", anyhow::Error::new(error));
             tracing::warn!("{error}");
             session.note(error);
-            reason
+            Err(reason)
         })
     }
 }
