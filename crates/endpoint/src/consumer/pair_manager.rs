@@ -16,7 +16,10 @@ use super::{
     pair::{ConsumerPair, Shared},
     settings::PairSettings,
 };
-use crate::{control_plane::session::Watcher, listening};
+use crate::{
+    control_plane::{reporter::Dead, session::Watcher},
+    listening,
+};
 
 /// How long until settings that could not be put in force are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -308,9 +311,9 @@ impl Watcher for PairManager {
         }
     }
 
-    async fn dead(&self, bundle: Uuid) {
+    async fn dead(&self, dead: Dead) {
         for consumer in self.all() {
-            consumer.kill(bundle, true);
+            consumer.kill(dead.bundle, dead.disconnected);
         }
     }
 

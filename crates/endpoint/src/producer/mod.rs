@@ -32,4 +32,8 @@ mod response_log;
 mod serving;
 mod shared_question;
 mod streams;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod upstream;

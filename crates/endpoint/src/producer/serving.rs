@@ -77,6 +77,8 @@ impl Call {
             log.abort();
             // Its consumer gives it up, too, and opens another.
             let _ = self.producer.enclave.give_up(self.lane).await;
+            self.held.lanes.lock().closed(self.lane.lane);
+            self.producer.reporter.give_up(self.lane);
         }
     }
 
