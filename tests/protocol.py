@@ -17,12 +17,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 X25519, ENCAPSULATION = 32, 1184
-TICKET, RECEIPT, TRANSIENT = 1, 2, 5
+TICKET, RECEIPT, SUB_TICKET, SUB_RECEIPT, TRANSIENT = 1, 2, 3, 4, 5
 EMPTY, WHOLE, STREAM, REFUSED, ABORTED, LAST = 1, 2, 3, 4, 5, 6
-ALL, FIRST, DATA, CHECKPOINT = 1, 2, 3, 4
+ALL, FIRST, DATA, CHECKPOINT, SWITCH = 1, 2, 3, 4, 5
 HEADER, MAC = 33, 16
 SHARES = {1: (32, 32), 2: (1216, 2304), 3: (32, 32)}
-STATEMENTS = {"ticket": 1, "receipt": 2, "transient": 3, "checkpoint request": 4, "checkpoint response": 4}
+SUB_SHARES = {1: (32, 32), 2: (1216, 1120), 3: (32, 32)}
+STATEMENTS = {"ticket": 1, "receipt": 2, "transient": 3, "checkpoint request": 4, "checkpoint response": 4,
+              "sub-ticket": 5, "sub-receipt": 6}
+CONSUMERS = ("ticket", "sub-ticket", "checkpoint request")
 DIRECTIONS = {TICKET: "request", RECEIPT: "response"}
 DIGESTS = {1: hashlib.sha256, 2: blake3}
 MAX_WHOLE, MAX_PIECE, MAX_UNVERIFIED = 256 * 1024, 64 * 1024, 1024 * 1024
@@ -112,9 +115,16 @@ class Share:
 
     def agree(self, peer_share: bytes) -> bytes:
         """With a share of the peer's that answers this one."""
-        secret = self.x25519.exchange(X25519PublicKey.from_public_bytes(peer_share[:X25519]))
+        return self.agreed(peer_share[:X25519], peer_share[X25519 + ENCAPSULATION :])
+
+    def agree_last(self, peer_share: bytes) -> bytes:
+        """The same, with a share that nothing answers."""
+        return self.agreed(peer_share[:X25519], peer_share[X25519:])
+
+    def agreed(self, x25519: bytes, ciphertext: bytes) -> bytes:
+        secret = self.x25519.exchange(X25519PublicKey.from_public_bytes(x25519))
         if self.ml_kem:
-            secret += self.ml_kem.decapsulate(peer_share[X25519 + ENCAPSULATION :])
+            secret += self.ml_kem.decapsulate(ciphertext)
         return secret
 
     def answer(self, peer_share: bytes) -> bytes:
@@ -205,7 +215,7 @@ class Bundle:
     def prove(self, proof: Cursor, label: str, *said: bytes):
         """Checks a proof of what the direction's end says."""
         statement = fields("armour/2 " + label, self.ctx, *said)
-        key = self.consumer if label in ("ticket", "checkpoint request") else self.producer
+        key = self.consumer if label in CONSUMERS else self.producer
         count = proof.number(1)
         if count == 1:
             return key.verify(proof.take(64), statement)
@@ -263,6 +273,44 @@ class Head:
         cursor.end()
 
 
+@dataclass
+class SubHead:
+    """A sub-ticket or sub-receipt, taken apart."""
+
+    bundle: Bundle
+    wire: bytes
+    kind: int
+
+    def __post_init__(self):
+        cursor = Cursor(self.wire)
+        self.header = cursor.take(HEADER)
+        assert self.header[:3] == bytes([2, self.bundle.suite, self.kind])
+        assert self.header[3:19] == self.bundle.bundle
+        self.lane, self.n, self.k = struct.unpack(">HQI", self.header[19:])
+        assert self.n > 0 and self.k > 0
+        self.previous = cursor.take(32)
+        self.marks = [(cursor.number(8), cursor.take(32)) for _ in range(2)]
+        assert all((sequence == 0) == (digest == bytes(32)) for sequence, digest in self.marks)
+        self.share = cursor.take(SUB_SHARES[self.bundle.suite][self.kind == SUB_RECEIPT])
+        self.session_part = self.wire[: cursor.at]
+        self.key_commitment = cursor.take(32) if self.kind == SUB_RECEIPT else b""
+        rest = self.wire[HEADER + 32 : cursor.at]
+        self.body = self.header + self.previous + hashed("rest", rest)
+        self.hash = hashed("body", self.body)
+        label = "sub-ticket" if self.kind == SUB_TICKET else "sub-receipt"
+        self.bundle.prove(cursor, label, self.body)
+        cursor.end()
+
+
+@dataclass
+class Epoch:
+    """What a re-keying gives both directions."""
+
+    session: bytes
+    commitment: bytes
+    keys: dict[int, bytes]
+
+
 class Lane:
     """Both ends' view of a lane: what either derives, the other must."""
 
@@ -275,25 +323,59 @@ class Lane:
         }
         self.transcript = hashed("transcript", *bound)
         self.link = hashed("opening", *bound)
+        self.epochs, self.sub_link = [], bytes(32)
 
     def message(self, wire: bytes, kind: int, agreed: bytes) -> tuple[Head, bytes]:
         """The head and its key."""
         head = Head(self.bundle, wire, kind)
+        if kind == TICKET:
+            self.after_streams()
         assert head.previous == self.link
         self.transcript = hashed("absorb", self.transcript, head.absorbed)
         x = extract(self.roots[kind], agreed + self.transcript)
         if head.key_commitment != expanded(x, "commit"):
             raise WrongKey
         self.roots[kind] = expanded(x, "next")
-        self.link = head.hash if kind == TICKET else hashed("link", head.body, bytes(32))
+        if kind == TICKET:
+            self.ticket, self.link, self.sub_link = head, head.hash, bytes(32)
+            self.stream, self.session = expanded(x, "stream"), head.hash
+        else:
+            self.receipt = head
+            self.link = hashed("link", head.body, self.sub_link)
         return head, expanded(x, "key")
+
+    def rekey(self, sub_ticket: bytes, sub_receipt: bytes, agree) -> Epoch:
+        """Both messages, and what they agree on by the sub-receipt's share."""
+        ticket = SubHead(self.bundle, sub_ticket, SUB_TICKET)
+        receipt = SubHead(self.bundle, sub_receipt, SUB_RECEIPT)
+        assert ticket.previous == (self.sub_link if self.epochs else self.ticket.hash)
+        assert receipt.previous == ticket.hash and ticket.header[19:] == receipt.header[19:]
+        assert (ticket.n, ticket.k) == (self.ticket.n, len(self.epochs) + 1)
+        self.session = hashed("session", self.session, ticket.body, receipt.session_part)
+        x = extract(self.stream, agree(receipt.share) + self.session)
+        if receipt.key_commitment != expanded(x, "commit"):
+            raise WrongKey
+        keys = {TICKET: expanded(x, "key request"), RECEIPT: expanded(x, "key response")}
+        self.stream, self.sub_link = expanded(x, "next"), receipt.hash
+        self.epochs.append(Epoch(self.session, receipt.key_commitment, keys))
+        if self.link != self.ticket.hash:
+            self.link = hashed("link", self.receipt.body, self.sub_link)
+        return self.epochs[-1]
+
+    def after_streams(self):
+        """An exchange is over: what re-keyed its streams goes into the lane's roots."""
+        if self.epochs:
+            self.roots = {kind: expanded(extract(root, self.stream), "stream")
+                          for kind, root in self.roots.items()}
+            self.epochs = []
 
 
 class Body:
     """The segments of a message, opened and verified in order."""
 
-    def __init__(self, head: Head, key: bytes, ticket: Head, body: bytes):
+    def __init__(self, head: Head, key: bytes, ticket: Head, body: bytes, epochs: list[Epoch] = ()):
         self.head, self.aead, self.ticket = head, head.bundle.aead(key), ticket
+        self.epochs, self.k, self.session = epochs, 0, ticket.hash
         self.direction = "request" if head.kind == TICKET else "response"
         self.counter, self.content, self.marks = 0, b"", [(0, bytes(32))]
         self.peers, self.blinding = [], None
@@ -305,6 +387,9 @@ class Body:
                 done = self.first(Cursor(opened), kind)
             elif kind == DATA:
                 unverified += self.padded(Cursor(opened))
+            elif kind == SWITCH:
+                assert not unverified
+                self.switch(Cursor(opened))
             else:
                 assert kind == CHECKPOINT
                 self.running.update(unverified)
@@ -331,6 +416,15 @@ class Body:
         self.running = digest(self.blinding + self.content)
         return self.head.mode == WHOLE
 
+    def switch(self, cursor: Cursor):
+        k, commitment = cursor.number(4), cursor.take(32)
+        cursor.end()
+        assert k > self.k
+        epoch = self.epochs[k - 1]
+        assert commitment == epoch.commitment
+        self.aead = self.head.bundle.aead(epoch.keys[self.head.kind])
+        self.k, self.session = k, epoch.session
+
     def padded(self, cursor: Cursor) -> bytes:
         length = cursor.number(4)
         content = cursor.take(length)
@@ -343,8 +437,8 @@ class Body:
         assert flags in (0, 1)
         sequence = self.marks[-1][0] + 1
         digest = self.running.digest()
-        said = (struct.pack(">Q", self.head.n), bytes(4), self.ticket.hash,
-                struct.pack(">Q", sequence), struct.pack(">Q", len(self.content)), digest,
+        said = (struct.pack(">Q", self.head.n), struct.pack(">I", self.k),
+                self.ticket.hash, self.session, struct.pack(">Q", sequence), struct.pack(">Q", len(self.content)), digest,
                 struct.pack(">Q", peer[0]), peer[1], bytes([flags]))
         self.head.bundle.prove(cursor, "checkpoint " + self.direction, *said)
         cursor.end()

@@ -68,7 +68,7 @@ class Content:
             sent, unsigned = sent + len(piece), unsigned + len(piece)
             if last or unsigned + MAX_PIECE > MAX_UNVERIFIED:
                 sequence, unsigned = sequence + 1, 0
-                said = (struct.pack(">Q", n), bytes(4), ticket, struct.pack(">Q", sequence),
+                said = (struct.pack(">Q", n), bytes(4), ticket, ticket, struct.pack(">Q", sequence),
                         struct.pack(">Q", sent), running.digest(), struct.pack(">Q", peer[0]),
                         peer[1], bytes([last]))
                 proof = sign(self.bundle, signer, "checkpoint " + self.direction, *said)

@@ -1,7 +1,8 @@
 """Version 2 of the protocol as models for Verifpal, a symbolic analyser.
 
 Two endpoints that start and open a lane, and some exchanges on it: who vouches for whose
-keys, both heads with their signatures and commitments, both payloads. The attacker holds the
+keys, both heads with their signatures and commitments, both payloads; and a re-keying inside
+a stream, from a root that both ends hold. The attacker holds the
 network; what leaks besides, when, and whose word is believed make the scenarios. Run as a
 program it prints a table of the verdicts.
 
@@ -11,7 +12,7 @@ What Verifpal cannot express, and these models leave out:
   * time: clocks, deadlines, certificates' last days.
   * structure within bytes: bodies are hashes of their fields, labels are constants. That no
     two encodings mean the same is tested where they are read and written.
-  * sizes, streams and their checkpoints, Merkle proofs of shared signatures, suites 2 and 3.
+  * sizes, streams' checkpoints and switches, Merkle proofs of shared signatures, suites 2 and 3.
   * the log's consistency: a log is either believed (its word arrives unchanged) or the
     attacker's own.
   * guessing: a payload is secret here or not. R4 is asked as the secrecy of the blinding
@@ -225,6 +226,51 @@ principal Consumer[
 """
 
 
+def rekeying(unsigned: bool) -> str:
+    """Streams re-key, with what is sealed after it. The minted secret stands for the root of
+    the exchange's streams. `unsigned`: the sub-receipt is believed for its commitment alone."""
+    check = "" if unsigned else """
+	_ = SIGNVERIF(inc_pub_p, HASH(label_receipt, c_ctx, c_bs_1), signed_s_1)?"""
+    return f"""
+principal Consumer[
+	generates x_1
+	gx_1 = PUBKEY(x_1)
+	c_bq_1 = HASH(label_ticket, c_ts_m, gx_1)
+	signed_q_1 = SIGN(inc_c, HASH(label_ticket, c_ctx, c_bq_1))
+]
+Consumer -> Producer: gx_1, signed_q_1
+principal Producer[
+	p_bq_1 = HASH(label_ticket, p_ts_m, gx_1)
+	_ = SIGNVERIF(inc_pub_c, HASH(label_ticket, p_ctx, p_bq_1), signed_q_1)?
+	generates y_1, response_1
+	gy_1 = PUBKEY(y_1)
+	p_s_1 = HASH(p_ts_m, p_bq_1, gy_1)
+	p_kq_1, p_ks_1, p_m_1, p_z_1 = HKDF(minted_p, HASH(DH_KEX(gx_1, y_1), p_s_1), nil)
+	p_bs_1 = HASH(p_bq_1, gy_1, p_m_1)
+	signed_s_1 = SIGN(inc_p, HASH(label_receipt, p_ctx, p_bs_1))
+	sent_s_1 = HASH(response_1)
+	sealed_s_1 = AEAD_ENC(p_ks_1, nonce, response_1, p_ctx)
+]
+Producer -> Consumer: gy_1, p_m_1, signed_s_1, sealed_s_1
+principal Consumer[
+	c_bs_1 = HASH(c_bq_1, gy_1, p_m_1){check}
+	c_s_1 = HASH(c_ts_m, c_bq_1, gy_1)
+	c_kq_1, c_ks_1, c_m_1, c_z_1 = HKDF(minted_c, HASH(DH_KEX(gy_1, x_1), c_s_1), nil)
+	_ = ASSERT(c_m_1, p_m_1)?
+	c_response_1 = AEAD_DEC(c_ks_1, nonce, sealed_s_1, c_ctx)?
+	taken_s_1 = HASH(c_response_1)
+	generates request_1
+	sent_q_1 = HASH(request_1)
+	sealed_q_1 = AEAD_ENC(c_kq_1, nonce, request_1, c_ctx)
+]
+Consumer -> Producer: sealed_q_1
+principal Producer[
+	p_request_1 = AEAD_DEC(p_kq_1, nonce, sealed_q_1, p_ctx)?
+	taken_q_1 = HASH(p_request_1)
+]
+"""
+
+
 # When something leaks.
 BEFORE = -1
 LAST = EXCHANGES - 1
@@ -246,15 +292,19 @@ class Scenario:
     exchanges: int = EXCHANGES
     parent: bool = False
     unsigned: bool = False
+    # A stream that re-keys in the place of exchanges.
+    stream: bool = False
     attacker: str = "active"
     verdicts: dict[str, bool] = field(default_factory=dict)
 
     def model(self) -> str:
         parts = [f"attacker[{self.attacker}]\n", identities(self.vouched)]
         parts.append(mint(self.minted) if self.vouched == STARTED else shares())
-        exchanges = self.exchanges if self.vouched == STARTED else 0
-        for n in range(BEFORE, exchanges):
-            if n >= 0:
+        exchanges = self.exchanges if self.vouched == STARTED and not self.stream else 0
+        if self.stream:
+            parts.append(rekeying(self.unsigned))
+        for n in range(BEFORE, max(exchanges, self.after + 1 if self.stream else 0)):
+            if 0 <= n < exchanges:
                 opened = self.exchanges == EXCHANGES
                 parts.append(exchange(n, self.parent, self.unsigned, opened))
             if n == self.after and self.leaks:
@@ -340,6 +390,17 @@ SCENARIOS = [
              [f"c:x_{n}" for n in range(EXCHANGES)]),
     Scenario("the producer's ephemerals leak, roots do not", "R8", secret(*PAYLOADS),
              [f"p:y_{n}" for n in range(EXCHANGES)]),
+    Scenario("a stream re-keys: nothing leaks", "R4", FIRST, stream=True),
+    Scenario("a stream re-keys: its root leaked before", "R3, R8", {**FIRST, **secret("c_z_1")},
+             stream=True, minted=True),
+    Scenario("a stream re-keys: its next root leaks", "R5", secret("request_1", "response_1"),
+             ["c:c_z_1"], stream=True),
+    Scenario("a stream re-keys: a key of one direction leaks", "R1, R2", {
+        **lost("request_1"), **secret("response_1", "c_z_1")}, ["c:c_kq_1"], stream=True),
+    Scenario("a stream re-keys: both ends' keys leak in the end", "R5",
+             secret("request_1", "response_1"), [*KEYS, "c:minted_c"], stream=True),
+    Scenario("control: a sub-receipt is not signed", "R8 fails", lost("request_1"), stream=True,
+             minted=True, unsigned=True),
     Scenario("control: kept roots that lead to keys", "R5 fails", {
         **lost(f"request_{LAST}"), **secret("request_1")}, [f"c:c_rc_{EXCHANGES}"], parent=True),
     Scenario("control: minted secret and one end's ephemerals leak", "all fails",

@@ -1,5 +1,5 @@
 """The agents between clients and servers that none of us wrote: curl, gRPC, git, pip, a
-browser, `websockets`, nginx. docs/agent.md tells what each of them shows.
+browser, nginx. docs/agent.md tells what each of them shows.
 """
 
 import contextlib
@@ -22,7 +22,6 @@ from pathlib import Path
 import grpc
 import pytest
 import requests
-import websockets.sync.client
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -230,15 +229,6 @@ def test_a_browser_loads_a_page_and_its_events(plane, tmp_path):
              "--virtual-time-budget=20000", "--dump-dom", f"http://{base}/"],
             capture_output=True, text=True, timeout=PATIENCE)
         assert "events 0,1,2,3" in seen.stdout, seen
-
-
-def test_upgrades_are_refused_and_say_so(echo):
-    done = curl("-i", "-H", "connection: upgrade", "-H", "upgrade: websocket",
-                f"http://{echo}/socket")
-    assert " 501 " in done.stdout and "urn:armour:problem:upgrade" in done.stdout, done
-    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
-        websockets.sync.client.connect(f"ws://{echo}/socket")
-    assert refused.value.response.status_code == 501
 
 
 def test_trailers_pass(plane, tmp_path):

@@ -1,6 +1,6 @@
 """Both directions of a call at once, through two agents, with clients and servers that none of us
-wrote: gRPC's four kinds, early answers, and callers that hang up. docs/agent.md tells what each
-of them shows.
+wrote: gRPC's four kinds, early answers, callers that hang up, WebSocket. docs/agent.md tells what
+each of them shows.
 """
 
 import contextlib
@@ -11,11 +11,16 @@ import threading
 from concurrent import futures
 
 import grpc
+import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.settings
 import pytest
 import requests
+import websockets.protocol
+import websockets.sync.client
+import websockets.sync.server
 
 from agents import agents, served, wait_for_port
 from control_plane import PATIENCE, control_plane, until
@@ -339,17 +344,19 @@ class Http2:
     def __init__(self, base: str):
         host, port = base.split(":")
         self.base, self.connection = base, socket.create_connection((host, int(port)), PATIENCE)
-        self.http, self.events = h2.connection.H2Connection(), []
+        # CONNECT has no path, which the library does not know.
+        config = h2.config.H2Configuration(validate_outbound_headers=False)
+        self.http, self.events = h2.connection.H2Connection(config), []
         self.http.initiate_connection()
         self.flush()
 
     def flush(self):
         self.connection.sendall(self.http.data_to_send())
 
-    def ask(self, stream: int, method: str, path: str, *fields, ended: bool = True):
+    def ask(self, stream: int, method: str, path: str, *pseudo, fields=(), ended: bool = True):
         self.http.send_headers(stream, [
-            (":method", method), *fields, (":scheme", "http"), (":authority", self.base),
-            (":path", path)], end_stream=ended)
+            (":method", method), *pseudo, (":scheme", "http"), (":authority", self.base),
+            (":path", path), *fields], end_stream=ended)
         self.flush()
 
     def until(self, kind, stream: int | None = None):
@@ -439,3 +446,125 @@ def test_a_request_that_breaks_off_is_told_from_one_that_ends(plane, tmp_path):
             pass
         assert b"half" in seen and not seen.endswith(b"0\r\n\r\n")
         assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
+
+
+class Sockets:
+    """A WebSocket server that says how each connection closed."""
+
+    def __init__(self):
+        self.closed = queue.Queue()
+        self.server = websockets.sync.server.serve(
+            self.serve, "127.0.0.1", 0, subprotocols=["chat.v2", "chat.v1"],
+            process_request=self.greet, compression="deflate")
+        self.port = self.server.socket.getsockname()[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def greet(self, connection, request):
+        if request.path == "/ready":
+            return connection.respond(200, "ok")
+        if request.path == "/refused":
+            return connection.respond(403, "no sockets for you")
+        return None
+
+    def serve(self, connection):
+        try:
+            for message in connection:
+                if message == "close":
+                    connection.close(4002, "as asked")
+                connection.send(message)
+        finally:
+            protocol = connection.protocol
+            self.closed.put((protocol.close_code, protocol.close_reason))
+
+
+@pytest.fixture(scope="module")
+def sockets(plane, tmp_path_factory):
+    sockets = Sockets()
+    with agents(plane, tmp_path_factory.mktemp("sockets"), ONE_LANE) as made:
+        made.producer("--upstream", f"http://127.0.0.1:{sockets.port}")
+        _, base = made.consumer()
+        served(f"http://{base}/ready")
+        yield sockets, base
+    sockets.server.shutdown()
+
+
+def test_a_websocket_talks_with_subprotocol_extension_pings_and_close_codes(sockets):
+    server, base = sockets
+    with websockets.sync.client.connect(
+            f"ws://{base}/talk", subprotocols=["chat.v1"]) as socket:
+        assert socket.subprotocol == "chat.v1"
+        assert "permessage-deflate" in socket.response.headers["sec-websocket-extensions"]
+        for message in ["one", b"two", "x" * 1_000_000, bytes(1_000_000)]:
+            socket.send(message)
+            assert socket.recv(PATIENCE) == message
+        assert socket.ping().wait(PATIENCE)
+        socket.close(4001, "enough")
+    assert server.closed.get(timeout=PATIENCE) == (4001, "enough")
+    with websockets.sync.client.connect(
+            f"ws://{base}/talk", subprotocols=["chat.v2"]) as socket:
+        socket.send("close")
+        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+            socket.recv(PATIENCE)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4002, "as asked")
+    server.closed.get(timeout=PATIENCE)
+    # There is one lane, and it is free again.
+    assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
+
+
+def test_a_websocket_that_is_dropped_ends_at_the_server(sockets):
+    server, base = sockets
+    socket = websockets.sync.client.connect(f"ws://{base}/talk", subprotocols=["chat.v2"])
+    socket.send("one")
+    assert socket.recv(PATIENCE) == "one"
+    socket.socket.shutdown(2)
+    socket.socket.close()
+    assert server.closed.get(timeout=PATIENCE)[0] in [None, 1006]
+    assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
+
+
+def test_an_api_that_refuses_a_websocket_says_so(sockets):
+    _, base = sockets
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        websockets.sync.client.connect(f"ws://{base}/refused")
+    assert refused.value.response.status_code == 403
+    assert b"no sockets for you" in refused.value.response.body
+    assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
+
+
+def test_a_websocket_over_http_2(sockets):
+    """RFC 8441: frames of `websockets`, carried in a stream of `h2`."""
+    server, base = sockets
+    frames = websockets.protocol.Protocol(websockets.protocol.CLIENT)
+    with Http2(base) as caller:
+        settings = caller.until(h2.events.RemoteSettingsChanged).changed_settings
+        assert settings[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL].new_value == 1
+        caller.ask(1, "CONNECT", "/talk", (":protocol", "websocket"),
+                   ended=False, fields=[("sec-websocket-version", "13"),
+                                        ("sec-websocket-protocol", "chat.v2")])
+        headers = dict(caller.until(h2.events.ResponseReceived, 1).headers)
+        assert headers[b":status"] == b"200" and headers[b"sec-websocket-protocol"] == b"chat.v2"
+        assert b"upgrade" not in headers and b"sec-websocket-accept" not in headers
+
+        def send():
+            caller.http.send_data(1, b"".join(frames.data_to_send()))
+            caller.flush()
+
+        frames.send_text(b"over http 2")
+        send()
+        frames.receive_data(caller.until(h2.events.DataReceived, 1).data)
+        assert frames.events_received()[0].data == b"over http 2"
+        frames.send_close(4003, "enough")
+        send()
+        assert server.closed.get(timeout=PATIENCE) == (4003, "enough")
+        caller.until(h2.events.StreamEnded, 1)
+
+
+def test_connect_is_refused_and_says_so(sockets):
+    _, base = sockets
+    done = curl("-i", "-X", "CONNECT", "--request-target", base, f"http://{base}/")
+    assert " 501 " in done.stdout and "urn:armour:problem:upgrade" in done.stdout, done
+    with Http2(base) as caller:
+        caller.http.send_headers(1, [(":method", "CONNECT"), (":authority", base)])
+        caller.flush()
+        headers = dict(caller.until(h2.events.ResponseReceived, 1).headers)
+        assert headers[b":status"] == b"501"

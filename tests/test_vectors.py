@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol import (
-    EMPTY, HEADER, RECEIPT, REFUSED, STREAM, TICKET, TRANSIENT, WHOLE, Body, Bundle, Cursor, Head,
-    Lane, Share, fields, hpke_open, raw,
+    EMPTY, HEADER, RECEIPT, REFUSED, STREAM, SUB_RECEIPT, SUB_TICKET, TICKET, TRANSIENT, WHOLE, Body,
+    Bundle, Cursor, Head, Lane, Share, SubHead, WrongKey, fields, hpke_open, raw,
 )
 
 VECTORS = Path(__file__).parent / "vectors"
-MODES = [(EMPTY, EMPTY), (WHOLE, WHOLE), (EMPTY, EMPTY), (WHOLE, REFUSED), (STREAM, STREAM)]
+MODES = [(EMPTY, EMPTY), (WHOLE, WHOLE), (EMPTY, EMPTY), (WHOLE, REFUSED), (STREAM, STREAM),
+         (STREAM, STREAM), (WHOLE, WHOLE)]
 
 
 class Vector:
@@ -33,6 +34,20 @@ class Vector:
         secrets = (bytes.fromhex(drawn[name])
                    for name in ("x25519_secret", "ml_kem_seed") if name in drawn)
         return Share(self.bundle.suite, *secrets)
+
+
+    def rekey(self, lane: Lane, rekeying: dict):
+        """Both ends find the same keys, which are the published ones."""
+        ticket = self.bundle.passed(bytes.fromhex(rekeying["sub_ticket"]["frame"]), "request")
+        receipt = self.bundle.passed(bytes.fromhex(rekeying["sub_receipt"]["frame"]), "response")
+        mine, theirs = (self.share(rekeying[name]) for name in ("sub_ticket", "sub_receipt"))
+        share = SubHead(self.bundle, receipt, SUB_RECEIPT).share
+        said = SubHead(self.bundle, ticket, SUB_TICKET).share
+        assert said == mine.public() and share.startswith(raw(theirs.x25519.public_key()))
+        classical = X25519PublicKey.from_public_bytes(said[:32])
+        assert mine.agree_last(share).startswith(theirs.x25519.exchange(classical))
+        epoch = lane.rekey(ticket, receipt, mine.agree_last)
+        assert [key.hex() for key in epoch.keys.values()] == rekeying["keys"]
 
 
 @pytest.fixture(params=[1, 2, 3], ids=["suite 1", "suite 2", "suite 3"])
@@ -66,7 +81,10 @@ def test_exchanges(vector: Vector):
         assert share.startswith(mine.public())
         # The producer learns what the consumer agreed on from its own private half.
         ticket, key = lane.message(wire, TICKET, theirs.agree(share) if theirs else b"")
-        sent = Body(ticket, key, ticket, bytes.fromhex(request["body"]))
+        early, late = ([rekeying for rekeying in exchange.get("rekeyings", [])
+                        if rekeying["after_receipt"] == after] for after in (False, True))
+        for rekeying in early:
+            vector.rekey(lane, rekeying)
 
         theirs = vector.share(response)
         wire = vector.bundle.passed(bytes.fromhex(response["frame"]), "response")
@@ -74,7 +92,11 @@ def test_exchanges(vector: Vector):
         assert share.startswith(theirs.public())
         receipt, answer_key = lane.message(wire, RECEIPT, mine.agree(share))
         assert receipt.previous == ticket.hash
-        replied = Body(receipt, answer_key, ticket, bytes.fromhex(response["body"]))
+        for rekeying in late:
+            vector.rekey(lane, rekeying)
+        sent = Body(ticket, key, ticket, bytes.fromhex(request["body"]), lane.epochs)
+        replied = Body(receipt, answer_key, ticket, bytes.fromhex(response["body"]), lane.epochs)
+        keys.update(key for epoch in lane.epochs for key in epoch.keys.values())
 
         assert (ticket.n, receipt.n) == (n, n)
         assert (ticket.mode, receipt.mode) == MODES[n]
@@ -89,19 +111,22 @@ def test_exchanges(vector: Vector):
             assert (ticket.moment, ticket.replaces) == (0, vector.data["replaces"])
         if receipt.mode == REFUSED:
             assert receipt.reason == 2
-        if ticket.mode == STREAM:
+        if lane.epochs:
+            # Each direction ends in the last epoch, to which the response switches at once.
+            assert [body.k for body in (sent, replied)] == [2, 2] == [len(lane.epochs)] * 2
+        elif ticket.mode == STREAM:
             # Each side names how far it has verified the other.
             assert replied.peers == [sent.marks[1]]
             assert sent.peers == [sent.marks[0], replied.marks[1]]
-    assert len(keys) == 2 * len(MODES), "no key is used twice"
+    assert len(keys) == 2 * len(MODES) + 4, "no key is used twice"
 
 
 def test_deadlines_follow_the_producers_clock(vector: Vector):
     """The vectors' clocks run alike; a call's budget is 2 s, an empty one's 0."""
     clock = arrived = None
     now = 10_000
-    for wait, exchange, budget in zip([0, 1_234, 1_000, 0, 1], vector.data["exchanges"],
-                                      [0, 2_000, 0, 2_000, 2_000]):
+    for wait, exchange, budget in zip([0, 1_234, 1_000, 0, 1, 0, 0], vector.data["exchanges"],
+                                      [0, 2_000, 0, 2_000, 2_000, 2_000, 2_000], strict=True):
         now += wait
         ticket = Head(vector.bundle, vector.bundle.passed(
             bytes.fromhex(exchange["request"]["frame"]), "request"), TICKET)
@@ -123,6 +148,28 @@ def test_a_transient_refusal(vector: Vector):
     assert said[HEADER:] == ticket.hash + b"\x08" + struct.pack(">I", 250)
     vector.bundle.prove(cursor, "transient", said)
     cursor.end()
+
+
+def test_a_sub_receipt_commits_to_the_keys_that_follow(vector: Vector):
+    lane = Lane(vector.bundle, vector.data["lane"])
+    theirs = None
+    for exchange in vector.data["exchanges"][:6]:
+        mine = vector.share(exchange["request"])
+        wire = vector.bundle.passed(bytes.fromhex(exchange["request"]["frame"]), "request")
+        share = Head(vector.bundle, wire, TICKET).share
+        lane.message(wire, TICKET, theirs.agree(share) if theirs else b"")
+        theirs = vector.share(exchange["response"])
+        if "rekeyings" in exchange:
+            break
+        wire = vector.bundle.passed(bytes.fromhex(exchange["response"]["frame"]), "response")
+        lane.message(wire, RECEIPT, mine.agree(Head(vector.bundle, wire, RECEIPT).share))
+    rekeying = exchange["rekeyings"][0]
+    wires = [vector.bundle.passed(bytes.fromhex(rekeying[name]["frame"]), direction)
+             for name, direction in (("sub_ticket", "request"), ("sub_receipt", "response"))]
+    # Whoever holds the stream's root, but neither private half.
+    with pytest.raises(WrongKey):
+        lane.rekey(*wires, lambda share: Share(vector.bundle.suite).x25519.exchange(
+            X25519PublicKey.from_public_bytes(share[:32])))
 
 
 def test_this_verifier_can_fail(vector: Vector):

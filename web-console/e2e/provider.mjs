@@ -21,14 +21,21 @@ const GROUPS = {
  * Starts a certified OpenID provider. It asks for a login and any password on its own
  * pages.
  */
-export async function startProvider({ port, clientId, clientSecret, console, backChannel }) {
+export async function startProvider({
+  port,
+  clientId,
+  clientSecret,
+  console,
+  callback,
+  backChannel,
+}) {
   const url = `http://127.0.0.1:${port}`;
   const provider = new Provider(url, {
     clients: [
       {
         client_id: clientId,
         client_secret: clientSecret,
-        redirect_uris: [`${console}/v1/auth/callback`],
+        redirect_uris: [callback],
         post_logout_redirect_uris: [`${console}/`],
         grant_types: ["authorization_code"],
         response_types: ["code"],

@@ -149,6 +149,7 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
   expect((await page.request.get("/v1/whoami")).status()).toBe(401);
   // A callback with another state does not complete this browser's own sign-in.
   await page.request.get(`/v1/auth/login?tenant=${tenant}&issuer=${await issuerId(page)}`, {
+    headers: { "sec-fetch-site": "same-origin" },
     maxRedirects: 0,
   });
   const tampered = planted.replace(/state=[^&]+/, "state=other");
@@ -161,6 +162,7 @@ test("a sign-in that another browser began, or was tampered with, is refused", a
       return_to: elsewhere,
     });
     const refused = await page.request.get(`/v1/auth/login?${query.toString()}`, {
+      headers: { "sec-fetch-site": "same-origin" },
       maxRedirects: 0,
     });
     expect(refused.status()).toBe(400);

@@ -31,6 +31,7 @@ export async function startStaffLogin(): Promise<{ tenant: string; stop: () => P
     clientId: "armour",
     clientSecret,
     console: CONSOLE,
+    callback: `${CONSOLE}/v1/auth/callback/${tenant}/${issuer.id}`,
     backChannel: `${CONSOLE}/v1/auth/back-channel-logout/${tenant}/${issuer.id}`,
   });
   return { tenant, stop };

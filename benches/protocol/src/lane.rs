@@ -526,6 +526,7 @@ impl<S: Side> Flow<S> {
             let read = reader.read(header, sealed);
             self.reader = match read.map_err(|(_, error)| error)? {
                 Read::Held(reader) => Some(reader),
+                Read::Switch(_) => anyhow::bail!("nothing was re-keyed"),
                 Read::Verified {
                     content, reader, ..
                 } => {

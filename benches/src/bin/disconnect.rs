@@ -2,6 +2,9 @@
 //! streams open at two replicas, and from the moment that a second successor of a
 //! ticket is reported to one of them it is measured when each has heard that the pair
 //! is disconnected. Endpoints are simulated; sockets, tokens and streams are real.
+//!
+//! Then the pair is disconnected by hand, with as many superseded bundles behind it as a large
+//! tenant has after years: it must cost no more than without them. The last line is JSON.
 #![expect(clippy::disallowed_methods, reason = "measures real time")]
 
 use std::{
@@ -30,6 +33,9 @@ struct Options {
     /// How often the pair is re-armed and disconnected again.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
+    /// Superseded bundles of the pair, of a year.
+    #[arg(long, default_value_t = 1_000_000)]
+    superseded: usize,
 }
 
 #[tokio::main]
@@ -117,7 +123,77 @@ async fn main() -> anyhow::Result<()> {
     line("an endpoint hears", &mut all);
     line("the last hears", &mut lasts);
     println!("(goal: p99 of the last at most 250 ms)");
+    let by_hand = ByHand {
+        operator: &operator,
+        endpoint: enrol(&here, &operator, Role::Consumer, consumer.id).await?,
+        pair: pair.id,
+    };
+    let (alone, after) = by_hand.measure(&postgres, &options).await?;
+    println!(
+        "by hand, {} superseded bundles behind the pair: {after:.1} ms",
+        options.superseded
+    );
+    println!(
+        "{}",
+        serde_json::json!({
+            "superseded": options.superseded,
+            "disconnect_ms": after,
+            "disconnect_without_ms": alone,
+            "ratio": after / alone,
+        })
+    );
     Ok(())
+}
+
+/// A pair that is disconnected by hand, again and again, while one endpoint has a bundle of it.
+struct ByHand<'a> {
+    operator: &'a Client,
+    endpoint: Endpoint,
+    pair: Uuid,
+}
+
+impl ByHand<'_> {
+    /// Medians in ms, without superseded bundles and with them.
+    async fn measure(
+        mut self,
+        postgres: &Postgres,
+        options: &Options,
+    ) -> anyhow::Result<(f64, f64)> {
+        let alone = self.median(options.rounds).await?;
+        let statement = format!(
+            "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
+                 producer_endpoint_id, suite, state, created_at, superseded_at, draw, policy,
+                 policy_hash, context_hash, consumer_start, producer_start, consumer_key,
+                 producer_key)
+             SELECT tenant_id, gen_random_uuid(), pair_id, consumer_endpoint_id,
+                 producer_endpoint_id, suite, 'superseded', created_at,
+                 now() - interval '365 days' * (n::double precision / {count}), draw, policy,
+                 policy_hash, context_hash, consumer_start, producer_start, consumer_key,
+                 producer_key
+             FROM (SELECT * FROM bundles WHERE pair_id = '{pair}' LIMIT 1) one,
+                  generate_series(1, {count}) n;
+             ANALYZE bundles",
+            pair = self.pair,
+            count = options.superseded
+        );
+        postgres.sql_in("armour", &statement).await?;
+        Ok((alone, self.median(options.rounds).await?))
+    }
+
+    async fn median(&mut self, rounds: usize) -> anyhow::Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            self.endpoint.draw(self.pair).await?;
+            let since = Instant::now();
+            self.operator
+                .disconnect_pair(self.pair, "the benchmark")
+                .await?;
+            times.push(since.elapsed().as_secs_f64() * 1e3);
+            self.operator.re_arm(self.pair, "the benchmark").await?;
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
 }
 
 /// Has an endpoint of its own report two tickets in one place: when the second was sent.

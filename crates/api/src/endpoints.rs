@@ -32,9 +32,13 @@ wire! {
     /// An endpoint as it sees itself, with the pairs it serves.
     pub struct EndpointSelf {
         pub endpoint: Endpoint,
+        /// In order of their ids, at most 100 in one answer.
         pub pairs: Vec<Pair>,
-        /// The number of its latest draw of each pair, 0 before the first.
+        /// The number of its latest draw of each of these pairs that it has drawn.
         pub draws: Vec<PairDraws>,
+        /// Set if there are more pairs: `after` of the call that tells them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub next: Option<Uuid>,
     }
 
     /// How often an endpoint has drawn a pair's bundle.

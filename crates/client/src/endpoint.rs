@@ -29,12 +29,21 @@ impl Client {
             .await
     }
 
-    /// The calling endpoint and its pairs.
+    /// The calling endpoint and its pairs, all of them.
     ///
     /// # Errors
     /// As above.
     pub async fn endpoint(&self) -> Result<EndpointSelf> {
-        self.get("/v1/endpoint").await
+        let mut own: EndpointSelf = self.get("/v1/endpoint").await?;
+        while let Some(after) = own.next.take() {
+            let path = format!("/v1/endpoint?after={after}");
+            let more: EndpointSelf = self.get(&path).await?;
+            own.pairs.extend(more.pairs);
+            own.draws.extend(more.draws);
+            // Pages follow each other; what does not would have no end.
+            own.next = more.next.filter(|next| *next > after);
+        }
+        Ok(own)
     }
 
     /// The audit log's latest head, and how it follows from the one of a size.

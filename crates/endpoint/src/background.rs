@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use tokio::{process::Child, sync::mpsc, task::JoinSet};
-use uuid::Uuid;
 
 use crate::control_plane::{
-    reporter::Reporter,
+    reporter::{Dead, Reporter},
     session::{Session, Watcher},
 };
 
@@ -27,7 +26,7 @@ impl Background {
     pub fn start<W: Watcher>(
         session: Arc<Session>,
         reporter: Arc<Reporter>,
-        mut dead: mpsc::UnboundedReceiver<Uuid>,
+        mut dead: mpsc::UnboundedReceiver<Dead>,
         watcher: Arc<W>,
         report_interval: impl Fn() -> Duration + Send + 'static,
         enclave: Child,
@@ -37,8 +36,8 @@ impl Background {
         tasks.spawn(session.clone().follow(watcher.clone()));
         tasks.spawn(reporter.clone().run(report_interval));
         tasks.spawn(async move {
-            while let Some(id) = dead.recv().await {
-                watcher.dead(id).await;
+            while let Some(bundle) = dead.recv().await {
+                watcher.dead(bundle).await;
             }
         });
         Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use armour_listener::{Limits, Listener, Tls};
+use armour_listener::{Limits, Listener};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
@@ -15,19 +15,12 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the listener breaks.
 pub async fn serve(
-    listener: tokio::net::TcpListener,
-    tls: Option<Tls>,
+    listener: Listener,
     router: Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, tls = tls.is_some(), "listening");
-    armour_listener::serve(
-        Listener::new(listener, tls),
-        router,
-        Limits::default(),
-        stop,
-    )
-    .await?;
+    tracing::info!(address = %listener.address()?, tls = listener.is_tls(), "listening");
+    armour_listener::serve(listener, router, Limits::default(), stop).await?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Both ends of a lane in this process, without enclaves: what one of them sends the other.
 
+pub(crate) mod ends;
+
 use std::sync::Arc;
 
 use armour_ambient::Random;

@@ -133,6 +133,11 @@ impl Connection {
         Busy(self.clone())
     }
 
+    /// Whether a request is under way.
+    pub fn is_busy(&self) -> bool {
+        self.state.lock().requests > 0
+    }
+
     /// Ends when there is no room for it any more.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;

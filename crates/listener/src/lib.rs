@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod connection_tracker;
+mod half_close;
+pub mod rules;
 pub mod shutdown;
 mod tls;
 
@@ -35,7 +37,10 @@ use tower::ServiceExt;
 
 pub use self::tls::{Tls, TlsError, TlsOptions};
 
-use self::connection_tracker::{Busy, ConnectionTracker, TrackedConnection};
+use self::{
+    connection_tracker::{Busy, ConnectionTracker, TrackedConnection},
+    half_close::HalfClose,
+};
 
 /// What a listener puts up with.
 #[derive(Debug, Clone, Copy)]
@@ -74,12 +79,37 @@ const RESPITE: Duration = Duration::from_millis(50);
 pub struct Listener {
     listener: TcpListener,
     tls: Option<Tls>,
+    title_case: bool,
 }
 
 impl Listener {
     /// Connections to this listener, under TLS if there is a certificate.
     pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
-        Self { listener, tls }
+        Self {
+            listener,
+            tls,
+            title_case: false,
+        }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not know.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether HTTP/1.1 is answered with field names in title case (`Content-Type`), which
+    /// some clients take alone.
+    #[must_use]
+    pub fn title_case_fields(self, title_case: bool) -> Self {
+        Self { title_case, ..self }
     }
 }
 
@@ -100,7 +130,12 @@ pub async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Listener { listener, tls } = listener.into();
+    let Listener {
+        listener,
+        tls,
+        title_case,
+    } = listener.into();
+    let http = http(limits, title_case);
     let tracker = Arc::new(ConnectionTracker::default());
     let tasks = TaskTracker::new();
     loop {
@@ -120,10 +155,12 @@ pub async fn serve(
                 }
                 let connection = tracker.enter();
                 let router = router.clone();
-                let (stop, tls) = (stop.clone(), tls.clone());
+                let (stop, tls, http) = (stop.clone(), tls.clone(), http.clone());
                 tasks.spawn(async move {
                     match tls {
-                        None => converse(stream, peer, router, limits, connection, stop).await,
+                        None => {
+                            converse(stream, peer, router, http, limits, connection, stop).await;
+                        }
                         Some(tls) => {
                             // A handshake is part of the time for the first head.
                             let stream = tokio::select! {
@@ -134,7 +171,8 @@ pub async fn serve(
                             };
                             match stream {
                                 Ok(stream) => {
-                                    converse(stream, peer, router, limits, connection, stop).await;
+                                    converse(stream, peer, router, http, limits, connection, stop)
+                                        .await;
                                 }
                                 Err(error) => tracing::debug!(%error, "no TLS handshake"),
                             }
@@ -162,6 +200,7 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
+    http: Builder<TokioExecutor>,
     limits: Limits,
     connection: TrackedConnection,
     stop: CancellationToken,
@@ -173,26 +212,19 @@ async fn converse(
         request.extensions_mut().insert(ConnectInfo(peer));
         // Until the response's last byte has been taken, and the request's.
         let busy = Arc::new(counted.busy());
+        let checked = rules::check(&request);
+        let router = router.clone();
         let request = request.map(|body| holding(Body::new(body), busy.clone()));
-        let response = router.clone().oneshot(request);
         async move {
-            response
-                .await
-                .map(|response| response.map(|body| holding(body, busy)))
+            let response = match checked {
+                Ok(()) => router.oneshot(request).await,
+                Err(violation) => Ok(violation.into()),
+            };
+            response.map(|response| response.map(|body| holding(body, busy)))
         }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .max_concurrent_streams(STREAMS);
-    let served = builder
+    let stream = HalfClose::new(stream, Arc::clone(&connection));
+    let served = http
         .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(served);
     let mut stopping = false;
@@ -227,6 +259,26 @@ fn keep_alive(stream: impl AsFd) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_AGAIN)?;
     sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_TIMES)?;
     sockopt::set_socket_keepalive(&stream, true)
+}
+
+/// How HTTP is spoken on each connection.
+fn http(limits: Limits, title_case: bool) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(rules::FIELDS_READ)
+        .title_case_headers(title_case);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(rules::HEAD_READ)
+        .enable_connect_protocol();
+    builder
 }
 
 /// Raises the limit on open files to what this process may have: by default many systems

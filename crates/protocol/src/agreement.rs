@@ -3,7 +3,8 @@
 //! X25519's share is an X25519 public key (32 bytes). Suite 2's is an X25519
 //! public key, an ML-KEM-768 encapsulation key (1184 bytes) and, where it
 //! answers a share of the peer's, a ciphertext (1088 bytes) to that share's
-//! encapsulation key. The secret is 32 or 64 bytes: X25519, then ML-KEM.
+//! encapsulation key. A share that nothing answers, a sub-receipt's, has no encapsulation
+//! key. The secret is 32 or 64 bytes: X25519, then ML-KEM.
 
 use ml_kem::{
     DecapsulationKey, EncapsulationKey, MlKem768,
@@ -41,6 +42,14 @@ impl Agreement {
         match self {
             Self::X25519 => 32,
             Self::X25519MlKem768 => 32 + 1184 + 1088,
+        }
+    }
+
+    /// Bytes of a key share that answers the peer's and is not answered.
+    pub fn last_share_len(self) -> usize {
+        match self {
+            Self::X25519 => 32,
+            Self::X25519MlKem768 => 32 + 1088,
         }
     }
 }
@@ -82,13 +91,54 @@ pub fn answer<R: CryptoRng + ?Sized>(
     let (secret, mut share) = ShareSecret::generate(suite, rng);
     let mut agreed = secret.diffie_hellman(&peer.x25519)?;
     if suite == Agreement::X25519MlKem768 {
-        let key = encapsulation_key(&peer.encapsulation_key)?;
-        let (ciphertext, mut kem_secret) = key.encapsulate_with_rng(rng);
-        share.extend_from_slice(&ciphertext);
-        agreed.extend_from_slice(&kem_secret);
-        kem_secret.zeroize();
+        encapsulate(peer, &mut share, &mut agreed, rng)?;
     }
     Ok((secret, share, agreed))
+}
+
+/// Encapsulates to the peer's key: the ciphertext follows the share, the secret what is agreed.
+fn encapsulate<R: CryptoRng + ?Sized>(
+    peer: &PeerShare,
+    share: &mut Vec<u8>,
+    agreed: &mut SharedSecret,
+    rng: &mut R,
+) -> Result<()> {
+    let key = encapsulation_key(&peer.encapsulation_key)?;
+    let (ciphertext, mut kem_secret) = key.encapsulate_with_rng(rng);
+    share.extend_from_slice(&ciphertext);
+    agreed.extend_from_slice(&kem_secret);
+    kem_secret.zeroize();
+    Ok(())
+}
+
+/// Makes a fresh share that answers `peer` and that nothing answers, and the secret they
+/// agree on. Its private half is erased.
+///
+/// # Errors
+/// [`Error::KeyShare`] if the peer's share is a low-order point or not a key.
+pub fn answer_last<R: CryptoRng + ?Sized>(
+    suite: Agreement,
+    peer: &PeerShare,
+    rng: &mut R,
+) -> Result<(Vec<u8>, SharedSecret)> {
+    let (secret, mut share) = ShareSecret::generate(Agreement::X25519, rng);
+    let mut agreed = secret.diffie_hellman(&peer.x25519)?;
+    if suite == Agreement::X25519MlKem768 {
+        encapsulate(peer, &mut share, &mut agreed, rng)?;
+    }
+    Ok((share, agreed))
+}
+
+/// The secret of a share that answers ours and that nothing answers.
+///
+/// # Errors
+/// [`Error::KeyShare`] for a wrong length or a low-order point.
+pub fn receive_last(suite: Agreement, ours: &ShareSecret, share: &[u8]) -> Result<SharedSecret> {
+    if share.len() != suite.last_share_len() {
+        return Err(Error::KeyShare);
+    }
+    let (x25519, ciphertext) = share.split_first_chunk().ok_or(Error::KeyShare)?;
+    ours.agreed(x25519, ciphertext)
 }
 
 /// Receives a share that answers ours (`Some`) or opens a lane (`None`).
@@ -118,15 +168,7 @@ pub fn receive(
     }
     let mut agreed = SharedSecret::default();
     if let Some(ours) = ours {
-        agreed = ours.diffie_hellman(&x25519)?;
-        if let Some(seed) = &ours.ml_kem {
-            let key = decapsulation_key(seed)?;
-            let mut kem_secret = key
-                .decapsulate_slice(ciphertext)
-                .map_err(|_| Error::KeyShare)?;
-            agreed.extend_from_slice(&kem_secret);
-            kem_secret.zeroize();
-        }
+        agreed = ours.agreed(&x25519, ciphertext)?;
     }
     Ok((
         PeerShare {
@@ -158,6 +200,19 @@ impl ShareSecret {
             drawn: bytes,
         };
         (secret, share)
+    }
+
+    fn agreed(&self, peer: &[u8; X25519], ciphertext: &[u8]) -> Result<SharedSecret> {
+        let mut agreed = self.diffie_hellman(peer)?;
+        if let Some(seed) = &self.ml_kem {
+            let key = decapsulation_key(seed)?;
+            let mut kem_secret = key
+                .decapsulate_slice(ciphertext)
+                .map_err(|_| Error::KeyShare)?;
+            agreed.extend_from_slice(&kem_secret);
+            kem_secret.zeroize();
+        }
+        Ok(agreed)
     }
 
     fn diffie_hellman(&self, peer: &[u8; X25519]) -> Result<SharedSecret> {

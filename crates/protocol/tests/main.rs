@@ -14,6 +14,7 @@ mod v2_exchange;
 mod v2_identity;
 mod v2_interleavings;
 mod v2_parsers;
+mod v2_rekeying;
 #[cfg(feature = "state-export")]
 mod v2_requirements;
 mod v2_salamander;

@@ -586,6 +586,7 @@ fn read(w: &World, incoming: &Incoming<Request>, wire: &[u8]) -> (Vec<u8>, Optio
     let mut out = Vec::new();
     for (header, sealed) in &parts[1..] {
         reader = match reader.read(*header, sealed) {
+            Ok(Read::Switch(_)) => panic!("nothing was re-keyed"),
             Ok(Read::Held(reader)) => reader,
             Ok(Read::Verified {
                 content, reader, ..

@@ -138,7 +138,7 @@ fn stream(suite: Suite, kind: DigestKind) {
                 mark = checkpoint.unverified().mark();
                 reader
             }
-            Read::Final { .. } => panic!("it goes on"),
+            Read::Final { .. } | Read::Switch(_) => panic!("it goes on"),
         };
     }
     // What came after the checkpoint is held back.
@@ -185,7 +185,7 @@ fn stream(suite: Suite, kind: DigestKind) {
                 last = Some(checkpoint);
                 break;
             }
-            Read::Verified { .. } => panic!("it is the end"),
+            Read::Verified { .. } | Read::Switch(_) => panic!("it is the end"),
         };
     }
     let last = last.unwrap();

@@ -9,7 +9,8 @@ use armour_protocol::v2::{
     message::{Evidence, Request, Response, SignedReceipt, SignedTicket},
     mode::Reason,
     proof::{Proof, Unsigned},
-    proxy::{Conclusion, Incoming, Outgoing, SegmentHeader},
+    proxy::{Conclusion, Epoch, Incoming, Outgoing, SegmentHeader},
+    rekey::{SignedSubReceipt, SignedSubTicket, SubBody, SubEvidence},
     suite::Suite,
     transient::{Answer, SignedTransient},
 };
@@ -26,6 +27,11 @@ fn parse_all(bytes: &[u8]) {
     let _ = Answer::from_bytes(bytes);
     let _ = Body::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = Evidence::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SignedSubTicket::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SignedSubReceipt::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SubBody::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = SubEvidence::from_bytes(bytes).map(|it| same(&it.to_bytes()));
+    let _ = Epoch::<Request>::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = Proof::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = ContentClaim::from_bytes(bytes).map(|it| same(&it.to_bytes()));
     let _ = CheckpointClaim::from_bytes(bytes).map(|it| same(&it.to_bytes()));

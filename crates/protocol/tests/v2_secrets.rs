@@ -19,9 +19,10 @@ use armour_protocol::v2::{
     message::{Receipt, Request, Response, Ticket},
     proof::Unsigned,
     proxy::{
-        Begun, Conclusion, DueCheckpoint, Incoming, Outgoing, Pending, Refused, StreamReader,
-        StreamWriter, Undecided, Unverified, Verified,
+        Begun, Conclusion, DueCheckpoint, Epoch, Incoming, Outgoing, Pending, Refused,
+        StreamReader, StreamWriter, Switching, Undecided, Unverified, Verified,
     },
+    rekey::{SubReceipt, SubTicket},
     schedule::{BundleSecret, MessageKey},
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -53,6 +54,7 @@ secret!(
     StreamWriter<Request>,
     DueCheckpoint<Request>,
     StreamReader<Response>,
+    Epoch<Request>,
     Verified,
     Starting,
     Started,
@@ -81,6 +83,7 @@ unreadable!(
     Unverified<Response>,
     StreamReader<Request>,
     StreamReader<Response>,
+    Switching<Response>,
     Pending,
     Undecided,
 );
@@ -91,12 +94,15 @@ assert_not_impl_any!(StartRecord: Clone);
 // What is not signed is not sent.
 assert_not_impl_any!(Unsigned<Ticket>: AsRef<[u8]>, Debug, Clone);
 assert_not_impl_any!(Unsigned<Receipt>: AsRef<[u8]>, Debug, Clone);
+assert_not_impl_any!(Unsigned<SubTicket>: AsRef<[u8]>, Debug, Clone);
+assert_not_impl_any!(Unsigned<SubReceipt>: AsRef<[u8]>, Debug, Clone);
 
 assert_impl_all!(BundleSecret: ZeroizeOnDrop);
 assert_impl_all!(MessageKey: ZeroizeOnDrop);
 assert_impl_all!(Gate: ZeroizeOnDrop);
 assert_impl_all!(Outgoing<Request>: ZeroizeOnDrop);
 assert_impl_all!(Incoming<Request>: ZeroizeOnDrop);
+assert_impl_all!(Epoch<Request>: ZeroizeOnDrop);
 assert_impl_all!(Unverified<Request>: ZeroizeOnDrop);
 assert_impl_all!(Verified: ZeroizeOnDrop);
 

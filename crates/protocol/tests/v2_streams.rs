@@ -106,6 +106,7 @@ fn read(mut wire: &[u8]) -> (Vec<u8>, bool) {
                 out.extend_from_slice(content.content());
                 return (out, true);
             }
+            Ok(Read::Switch(_)) => panic!("nothing was re-keyed"),
             Err(_) => break,
         };
     }
@@ -151,6 +152,7 @@ fn p1_an_altered_segment_leaves_its_stream_at_the_last_checkpoint() {
                     out.extend_from_slice(content.content());
                     break;
                 }
+                Ok(Read::Switch(_)) => panic!("nothing was re-keyed"),
                 Err((back, error)) => {
                     assert_eq!(error, ContentError::Seal);
                     (reader, at) = (back, verified);

@@ -14,7 +14,8 @@ use armour_protocol::v2::{
     message::{SignedReceipt, SignedTicket},
     mode::Reason,
     proof::Unsigned,
-    proxy::{FirstContent, Outgoing, Pending, WholeContent},
+    proxy::{Epochs, FirstContent, Outgoing, Pending, WholeContent},
+    rekey::{SignedSubReceipt, SignedSubTicket},
     schedule::BundleSecret,
     suite::Suite,
 };
@@ -208,6 +209,120 @@ fn stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Value) {
     (idle.unwrap(), ready.unwrap(), exchange)
 }
 
+/// A sub-ticket and its sub-receipt, and the keys that follow.
+fn rekeying(
+    w: &World,
+    after_receipt: bool,
+    (ticket, asked): (&SignedSubTicket, Vec<u8>),
+    (receipt, answered): (&SignedSubReceipt, Vec<u8>),
+    epochs: &Epochs,
+) -> Value {
+    let mut drawn = json!({ "x25519_secret": hex::encode(&asked[..32]) });
+    if asked.len() > 32 {
+        drawn["ml_kem_seed"] = hex::encode(&asked[32..]).into();
+    }
+    let (request, response) = (epochs.request.to_bytes(), epochs.response.to_bytes());
+    let keys = [&request, &response].map(|epoch| hex::encode(&epoch[epoch.len() - 32..]));
+    json!({
+        "after_receipt": after_receipt,
+        "sub_ticket": {
+            "drawn": drawn,
+            "frame": hex::encode(w.gate.frame(Direction::Request, &ticket.to_bytes())),
+        },
+        "sub_receipt": {
+            "drawn": { "x25519_secret": hex::encode(&answered[..32]) },
+            "frame": hex::encode(w.gate.frame(Direction::Response, &receipt.to_bytes())),
+        },
+        "keys": keys,
+    })
+}
+
+/// Both directions stream and re-key twice, once before the receipt.
+fn rekeyed_stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Value) {
+    let first = FirstContent::new(b"head", DigestKind::Blake3, Padding::Padme).unwrap();
+    let (mut waiting, unsigned, outgoing) = idle
+        .begin(first.claim(), w.local(), BUDGET, &mut w.rng)
+        .unwrap();
+    let sent = unsigned.sign(&w.consumer);
+    let (key_of_request, mut body) = (key(&outgoing), Vec::new());
+    let mut writer = first.seal(outgoing, &mut body).unwrap();
+    let request_drawn = drawn(w, true);
+    let Ok(Accepted::Call(mut answering, incoming)) = ready.accept(&sent) else {
+        panic!("it is a call");
+    };
+    let pending = Pending::new(w.context.clone(), incoming);
+    let request = crate::v2_common::received(pending, &body);
+    let (begun, _) = request.begin(w.clock()).ok().unwrap();
+
+    let asked = waiting.rekey(&mut w.rng).unwrap().sign(&w.consumer);
+    let asked_drawn = std::mem::take(&mut w.rng.drawn);
+    let rekeyed = answering.rekey(&asked, Mark::NONE, &mut w.rng).unwrap();
+    let told = rekeyed.receipt.sign(&w.producer);
+    let told_drawn = std::mem::take(&mut w.rng.drawn);
+    let epochs = waiting.rekeyed(&told).unwrap();
+    let one = rekeying(
+        w,
+        false,
+        (&asked, asked_drawn),
+        (&told, told_drawn),
+        &epochs,
+    );
+    writer.switch(&epochs.request, &mut body).unwrap();
+    writer.push(b"some data", &mut body).unwrap();
+    let due = writer.checkpoint(Mark::NONE);
+    let signed = waiting.checkpoint(due.claim()).unwrap().sign(&w.consumer);
+    let mut writer = due.seal(signed.proof(), &mut body).unwrap().unwrap();
+    let mark = signed.unverified().mark();
+
+    let answer = FirstContent::new(b"status", DigestKind::Sha256, Padding::None).unwrap();
+    let mut concluded = w.conclude(answering, begun.answer(answer.claim()));
+    let outgoing = concluded.outgoing.take().unwrap();
+    let replied = concluded.receipt.sign(&w.producer);
+    let response_drawn = drawn(w, true);
+    let (key_of_response, mut back) = (key(&outgoing), Vec::new());
+    let mut answer = answer.seal(outgoing, &mut back).unwrap();
+    let After::Streaming(mut theirs) = concluded.lane else {
+        panic!("both directions stream");
+    };
+    let After::Streaming(mut ours) = w.received(waiting, &replied).lane else {
+        panic!("both directions stream");
+    };
+    let asked = ours
+        .rekey(Mark::NONE, &mut w.rng)
+        .unwrap()
+        .sign(&w.consumer);
+    let asked_drawn = std::mem::take(&mut w.rng.drawn);
+    let rekeyed = theirs.rekey(&asked, mark, &mut w.rng).unwrap();
+    let told = rekeyed.receipt.sign(&w.producer);
+    let told_drawn = std::mem::take(&mut w.rng.drawn);
+    let epochs = ours.rekeyed(&told).unwrap();
+    let two = rekeying(w, true, (&asked, asked_drawn), (&told, told_drawn), &epochs);
+    answer.switch(&rekeyed.epochs.response, &mut back).unwrap();
+    answer.push(b"an answer", &mut back).unwrap();
+    let due = answer.finish(mark);
+    let last = theirs.checkpoint(due.claim()).unwrap().sign(&w.producer);
+    due.seal(last.proof(), &mut back).unwrap();
+    writer.switch(&epochs.request, &mut body).unwrap();
+    writer.push(b"and the rest", &mut body).unwrap();
+    let due = writer.finish(last.unverified().mark());
+    let signed = ours.checkpoint(due.claim()).unwrap().sign(&w.consumer);
+    due.seal(signed.proof(), &mut body).unwrap();
+    let idle = ours.finish(Some(&last)).map_err(|(_, error)| error);
+    let ready = theirs.finish(Some(&signed)).map_err(|(_, error)| error);
+    let exchange = json!({
+        "request": {
+            "drawn": request_drawn, "frame": ticket(w, &sent), "body": hex::encode(&body),
+            "key": key_of_request, "content": hex::encode(b"headsome dataand the rest"),
+        },
+        "rekeyings": [one, two],
+        "response": {
+            "drawn": response_drawn, "frame": receipt(w, &replied), "body": hex::encode(&back),
+            "key": key_of_response, "content": hex::encode(b"statusan answer"),
+        },
+    });
+    (idle.unwrap(), ready.unwrap(), exchange)
+}
+
 fn vector(suite: Suite) -> Value {
     let mut w = World::new(suite);
     let (kem_secret, kem_public) = envelope::generate(&mut w.rng);
@@ -229,6 +344,8 @@ fn vector(suite: Suite) -> Value {
     (idle, ready) = keep(call(&mut w, idle, ready, None));
     w.now += 1;
     (idle, ready) = keep(stream(&mut w, idle, ready));
+    (idle, ready) = keep(rekeyed_stream(&mut w, idle, ready));
+    (idle, ready) = keep(call(&mut w, idle, ready, Some(b"after both")));
     let (waiting, sent) = w.begin(idle, b"put off");
     let put_off = ready.put_off(&sent.ticket, Reason::BUSY, 250).unwrap();
     let put_off = put_off.sign(&w.producer);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use armour_api::{Bundle, BundleState, Page, Policy, Role};
 use armour_protocol::v2::{context::Context, identity::start::StartHash};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -13,6 +13,11 @@ use crate::{
     page::{PAGE, page},
     tx::Tx,
 };
+
+/// For how long a superseded bundle may be of use: the longest grace that a policy gives it. By
+/// then its ends have given it up, or are told that it is retired when they are heard of.
+pub const MAX_GRACE: TimeDelta = TimeDelta::hours(1);
+const MAX_GRACE_S: f64 = MAX_GRACE.num_seconds() as f64;
 
 /// A bundle to be added.
 pub struct NewBundle<'a> {
@@ -74,6 +79,14 @@ impl BundleRow {
             me if me == self.consumer => Some(Role::Consumer),
             me if me == self.producer => Some(Role::Producer),
             _ => None,
+        }
+    }
+
+    /// Whether the end on this side has retired it.
+    pub fn is_retired(&self, side: Role) -> bool {
+        match side {
+            Role::Consumer => self.consumer_retired,
+            Role::Producer => self.producer_retired,
         }
     }
 
@@ -198,7 +211,7 @@ impl Bundles<'_> {
                     producer_start, consumer_key, producer_key,
                     consumer_retired_at, producer_retired_at
              FROM bundles WHERE tenant_id = $1 AND bundle_id = ANY($2)
-             ORDER BY bundle_id FOR UPDATE",
+             ORDER BY bundle_id FOR NO KEY UPDATE",
             self.0.tenant,
             ids
         )
@@ -218,7 +231,7 @@ impl Bundles<'_> {
         sqlx::query!(
             "SELECT bundle_id FROM bundles
              WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND pair_id = ANY($3)
-               AND state = 'active' ORDER BY bundle_id FOR UPDATE",
+               AND state = 'active' ORDER BY bundle_id FOR NO KEY UPDATE",
             self.0.tenant,
             consumer,
             pairs
@@ -364,56 +377,90 @@ impl Bundles<'_> {
         Ok(earlier)
     }
 
-    /// Disconnects the bundles of a pair, or of an endpoint on either side, that are of use:
-    /// those that are active or superseded. Returns them with their pairs; of concurrent calls
-    /// one gets each bundle. Those that were retired or disconnected before are not looked at.
+    /// A pair's bundles that are of use.
     ///
     /// # Errors
-    /// If the database refuses.
-    pub async fn disconnect(
-        &mut self,
-        pair: Option<Uuid>,
-        endpoint: Option<Uuid>,
-    ) -> Result<Vec<(Uuid, Uuid)>> {
-        let cut = sqlx::query_as!(
-            Cut,
-            "WITH due AS (
-                 SELECT bundle_id FROM bundles
-                 WHERE tenant_id = $1 AND ($2::uuid IS NULL OR pair_id = $2)
-                   AND ($3::uuid IS NULL OR consumer_endpoint_id = $3
-                        OR producer_endpoint_id = $3)
-                   AND state IN ('active', 'superseded')
-                 ORDER BY bundle_id FOR UPDATE)
-             UPDATE bundles SET state = 'disconnected', disconnected_at = now()
-             WHERE tenant_id = $1 AND bundle_id IN (SELECT bundle_id FROM due)
-             RETURNING bundle_id, pair_id",
+    /// If the database does not answer.
+    pub async fn live_of_pair(&mut self, pair: Uuid) -> Result<Vec<Uuid>> {
+        // What is superseded is found by when it was: what ever was is not looked at.
+        Ok(sqlx::query_scalar!(
+            r#"WITH superseded AS MATERIALIZED (
+                 SELECT bundle_id, pair_id FROM bundles
+                 WHERE tenant_id = $1 AND state = 'superseded'
+                   AND superseded_at > now() - make_interval(secs => $3))
+               SELECT bundle_id AS "id!" FROM bundles
+               WHERE tenant_id = $1 AND pair_id = $2 AND state = 'active'
+               UNION ALL
+               SELECT bundle_id FROM superseded WHERE pair_id = $2"#,
             self.0.tenant,
             pair,
-            endpoint
+            MAX_GRACE_S
         )
         .fetch_all(&mut *self.0.inner)
-        .await?;
-        self.erase_secrets(cut).await
+        .await?)
     }
 
-    /// Disconnects one bundle, or all, whatever state they are in. Returns those that were not
-    /// yet, as [`Bundles::disconnect`] does.
+    /// An endpoint's bundles, on either side, that are of use.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn live_of_endpoint(&mut self, endpoint: Uuid) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            r#"WITH superseded AS MATERIALIZED (
+                 SELECT bundle_id, consumer_endpoint_id, producer_endpoint_id FROM bundles
+                 WHERE tenant_id = $1 AND state = 'superseded'
+                   AND superseded_at > now() - make_interval(secs => $3))
+               SELECT bundle_id AS "id!" FROM bundles
+               WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND state = 'active'
+               UNION ALL
+               SELECT bundle_id FROM bundles
+               WHERE tenant_id = $1 AND producer_endpoint_id = $2 AND state = 'active'
+               UNION ALL
+               SELECT bundle_id FROM superseded
+               WHERE consumer_endpoint_id = $2 OR producer_endpoint_id = $2"#,
+            self.0.tenant,
+            endpoint,
+            MAX_GRACE_S
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// All of the tenant's bundles that are of use.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn live(&mut self) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT bundle_id AS "id!" FROM bundles WHERE tenant_id = $1 AND state = 'active'
+               UNION ALL
+               SELECT bundle_id FROM bundles
+               WHERE tenant_id = $1 AND state = 'superseded'
+                 AND superseded_at > now() - make_interval(secs => $2)"#,
+            self.0.tenant,
+            MAX_GRACE_S
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// Disconnects bundles, whatever state they are in. Returns those that were not yet, with
+    /// their pairs; of concurrent calls one gets each bundle.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn disconnect_any(&mut self, bundle: Option<Uuid>) -> Result<Vec<(Uuid, Uuid)>> {
+    pub async fn disconnect(&mut self, ids: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>> {
         let cut = sqlx::query_as!(
             Cut,
             "WITH due AS (
                  SELECT bundle_id FROM bundles
-                 WHERE tenant_id = $1 AND ($2::uuid IS NULL OR bundle_id = $2)
-                   AND state <> 'disconnected'
-                 ORDER BY bundle_id FOR UPDATE)
+                 WHERE tenant_id = $1 AND bundle_id = ANY($2) AND state <> 'disconnected'
+                 ORDER BY bundle_id FOR NO KEY UPDATE)
              UPDATE bundles SET state = 'disconnected', disconnected_at = now()
              WHERE tenant_id = $1 AND bundle_id IN (SELECT bundle_id FROM due)
              RETURNING bundle_id, pair_id",
             self.0.tenant,
-            bundle
+            ids
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
@@ -556,4 +603,20 @@ pub fn bundle_secret(bundle: Uuid, role: Role) -> String {
 
 fn bundle_secrets(bundle: Uuid) -> [String; 2] {
     [Role::Consumer, Role::Producer].map(|role| bundle_secret(bundle, role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_policy_gives_a_superseded_bundle_more_time_than_it_counts_as_of_use() {
+        let longest = u32::try_from(MAX_GRACE.num_milliseconds()).unwrap();
+        let with = |supersede_grace_ms| Policy {
+            supersede_grace_ms,
+            ..Policy::default()
+        };
+        assert!(with(longest).check().is_ok());
+        assert!(with(longest + 1).check().is_err());
+    }
 }

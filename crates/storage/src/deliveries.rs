@@ -99,7 +99,8 @@ impl Deliveries<'_> {
         row.into_delivery()
     }
 
-    /// Takes deliveries that are due; until `lease` nobody else takes them.
+    /// Takes deliveries that are due, of other webhooks than these; until `lease` nobody else
+    /// takes them.
     ///
     /// # Errors
     /// If the database refuses.
@@ -107,12 +108,14 @@ impl Deliveries<'_> {
         &mut self,
         now: DateTime<Utc>,
         lease: DateTime<Utc>,
+        besides: &[Uuid],
         limit: i64,
     ) -> Result<Vec<DueDelivery>> {
         let rows = sqlx::query!(
             "WITH due AS (
                  SELECT delivery_id FROM webhook_deliveries
                  WHERE tenant_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+                   AND webhook_id <> ALL($5)
                  ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
              UPDATE webhook_deliveries d SET next_attempt_at = $3
              FROM due, webhooks w, events e
@@ -124,7 +127,8 @@ impl Deliveries<'_> {
             self.0.tenant,
             now,
             lease,
-            limit
+            limit,
+            besides
         )
         .fetch_all(&mut *self.0.inner)
         .await?;

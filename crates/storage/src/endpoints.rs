@@ -312,20 +312,31 @@ impl Endpoints<'_> {
         Ok(())
     }
 
-    /// Marks endpoints with a living start that were not heard of since a time as lost;
-    /// returns those that were not marked before, with their names.
+    /// Marks endpoints with a living start that were not heard of since a time as lost, at most
+    /// so many; returns those that were not marked before, with their names. One that others
+    /// have locked is being heard of.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn mark_lost(&mut self, silent_since: DateTime<Utc>) -> Result<Vec<(Uuid, String)>> {
+    pub async fn mark_lost(
+        &mut self,
+        silent_since: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, String)>> {
         let rows = sqlx::query!(
-            "UPDATE endpoints e SET lost_at = now()
-             WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL AND last_seen_at < $2
-               AND EXISTS (SELECT FROM endpoint_starts s WHERE s.tenant_id = $1
-                             AND s.endpoint_id = e.endpoint_id AND s.ended_at IS NULL)
+            "WITH due AS (
+                 SELECT endpoint_id FROM endpoints e
+                 WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL
+                   AND last_seen_at < $2
+                   AND EXISTS (SELECT FROM endpoint_starts s WHERE s.tenant_id = $1
+                                 AND s.endpoint_id = e.endpoint_id AND s.ended_at IS NULL)
+                 ORDER BY endpoint_id LIMIT $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
+             UPDATE endpoints SET lost_at = now()
+             WHERE tenant_id = $1 AND endpoint_id IN (SELECT endpoint_id FROM due)
              RETURNING endpoint_id, name",
             self.0.tenant,
-            silent_since
+            silent_since,
+            limit
         )
         .fetch_all(&mut *self.0.inner)
         .await?;

@@ -19,9 +19,19 @@ pub enum StorageError {
     /// A stored value that this version cannot read.
     #[error("stored value cannot be read: {0}")]
     Corrupt(String),
-    /// The database cannot be reached or refused.
+    /// The database cannot be reached, or does not serve now.
     #[error("database: {0}")]
-    Database(sqlx::Error),
+    Unreachable(sqlx::Error),
+    /// Of transactions that waited for each other the database has ended this one. Nothing of it
+    /// has happened; done again, it may.
+    #[error("database: {0}")]
+    Conflict(sqlx::Error),
+    /// A statement, or the wait for a lock or a connection, took longer than it may.
+    #[error("database: {0}")]
+    Slow(sqlx::Error),
+    /// The database does not take a statement: a fault of this program, or of the schema.
+    #[error("database: {0}")]
+    Refused(sqlx::Error),
     /// The tenant's key was shredded: nothing of it can be opened or sealed.
     #[error("the tenant's key was shredded")]
     Shredded,
@@ -65,7 +75,71 @@ impl From<sqlx::Error> for StorageError {
                 Self::Exists(db.constraint().unwrap_or("unique").to_owned())
             }
             sqlx::Error::Database(db) if db.is_foreign_key_violation() => Self::NotFound,
-            _ => Self::Database(error),
+            sqlx::Error::Database(db) => match kind(&db.code().unwrap_or_default()) {
+                Answer::Conflict => Self::Conflict(error),
+                Answer::Slow => Self::Slow(error),
+                Answer::Away => Self::Unreachable(error),
+                Answer::Refusal => Self::Refused(error),
+            },
+            sqlx::Error::PoolTimedOut => Self::Slow(error),
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::TypeNotFound { .. } => Self::Corrupt(error.to_string()),
+            _ => Self::Unreachable(error),
         }
+    }
+}
+
+/// What an error that the database names is to us.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Conflict,
+    Slow,
+    Away,
+    Refusal,
+}
+
+/// By its code (PostgreSQL's manual, appendix A).
+fn kind(code: &str) -> Answer {
+    match code {
+        // Serialization failure, deadlock.
+        "40001" | "40P01" => Answer::Conflict,
+        // A statement's, a lock's and an idle transaction's timeout.
+        "57014" | "55P03" | "25P03" => Answer::Slow,
+        // A standby that was the primary.
+        "25006" => Answer::Away,
+        _ => match code.get(..2) {
+            // Connections, credentials, catalogue, resources, an operator's doing, the system.
+            Some("08" | "28" | "3D" | "53" | "57" | "58") => Answer::Away,
+            _ => Answer::Refusal,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m1_only_a_database_that_does_not_serve_is_called_unreachable() {
+        for (code, expected) in [
+            ("40001", Answer::Conflict),
+            ("40P01", Answer::Conflict),
+            ("57014", Answer::Slow),
+            ("55P03", Answer::Slow),
+            ("57P01", Answer::Away),
+            ("53300", Answer::Away),
+            ("08006", Answer::Away),
+            ("25006", Answer::Away),
+            ("23514", Answer::Refusal),
+            ("42P01", Answer::Refusal),
+            ("", Answer::Refusal),
+        ] {
+            assert_eq!(kind(code), expected, "{code}");
+        }
+        let waited = StorageError::from(sqlx::Error::PoolTimedOut);
+        assert!(matches!(waited, StorageError::Slow(_)));
     }
 }

@@ -77,7 +77,7 @@ pub use audit_log::{AuditFilter, AuditLog, SignedEntry};
 pub use audit_partitions::retain_from;
 pub use audit_tree::AuditTree;
 pub use bundle_retirements::{BundleRetirements, RetirementMarks};
-pub use bundles::{BundleRow, Bundles, NewBundle, bundle_secret};
+pub use bundles::{BundleRow, Bundles, MAX_GRACE, NewBundle, bundle_secret};
 pub use collisions::{Collisions, NewCollision};
 pub use counted::Counted;
 pub use deliveries::{Attempt, Deliveries, DueDelivery};
@@ -114,7 +114,11 @@ pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
 pub use signing_keys::{PublicSigningKey, SigningKeys};
-pub use starts::{KeyRow, LivingStart, NewStart, Standing, StartRow, Starts};
+pub use starts::{
+    NewStart, StartRow, Starts,
+    keys::KeyRow,
+    standing::{LivingStart, Standing},
+};
 pub use store::Store;
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};

@@ -44,16 +44,18 @@ impl PairDrawNumbers<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The numbers of an endpoint's latest draws.
+    /// The numbers of an endpoint's latest draws of these pairs.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
-    pub async fn list(&mut self, endpoint: Uuid) -> Result<Vec<PairDraws>> {
+    pub async fn list(&mut self, endpoint: Uuid, pairs: &[Uuid]) -> Result<Vec<PairDraws>> {
         let rows = sqlx::query!(
-            "SELECT pair_id, draws FROM pair_draws WHERE tenant_id = $1 AND endpoint_id = $2
+            "SELECT pair_id, draws FROM pair_draws
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND pair_id = ANY($3)
              ORDER BY pair_id",
             self.0.tenant,
-            endpoint
+            endpoint,
+            pairs
         )
         .fetch_all(&mut *self.0.inner)
         .await?;

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     like::containing,
     page::{PAGE, page},
+    store::Store,
     tx::{PLATFORM, Tx},
 };
 
@@ -14,6 +15,18 @@ impl Tx {
     /// The platform's tenants.
     pub fn tenants(&mut self) -> Tenants<'_> {
         Tenants(self)
+    }
+}
+
+impl Store {
+    /// The tenant after this one, as [`Tenants::next_after`] has it, in a transaction that is over
+    /// when a job begins one of its own.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn next_tenant(&self, after: Uuid) -> Result<Option<Uuid>> {
+        let mut tx = self.platform().await?;
+        tx.tenants().next_after(after).await
     }
 }
 

@@ -6,15 +6,23 @@ use uuid::Uuid;
 use crate::{error::Result, store::Store, tx::Tx};
 
 impl Store {
-    /// Tenants that have deliveries to make.
+    /// Tenants that have deliveries to make, besides these; who waits longest first.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn tenants_with_work(&self, now: DateTime<Utc>) -> Result<Vec<Uuid>> {
+    pub async fn tenants_with_work(
+        &self,
+        now: DateTime<Utc>,
+        besides: &[Uuid],
+        limit: i64,
+    ) -> Result<Vec<Uuid>> {
         let mut tx = self.platform().await?;
         Ok(sqlx::query_scalar!(
-            "SELECT tenant_id FROM work_hints WHERE due_at <= $1 ORDER BY due_at LIMIT 100",
-            now
+            "SELECT tenant_id FROM work_hints WHERE due_at <= $1 AND tenant_id <> ALL($2)
+             ORDER BY due_at LIMIT $3",
+            now,
+            besides,
+            limit
         )
         .fetch_all(&mut *tx.inner)
         .await?)

@@ -205,6 +205,10 @@ pub struct ConsumerOptions {
     /// Seconds that a caller waits while a lost exchange is repeated.
     #[arg(long, env = "ARMOUR_AGENT_RETRY_FOR", default_value_t = 30)]
     pub retry_for: u64,
+    /// Answer HTTP/1.1 with field names in title case (`Content-Type`), for callers that tell
+    /// them apart by case.
+    #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
+    pub title_case_fields: bool,
     /// A socket on which the whole state, roots included, is handed out. For
     /// the demonstration of a theft only.
     #[cfg(feature = "clone-demo")]
@@ -241,6 +245,10 @@ pub struct ProducerOptions {
     /// Seconds that the upstream has to begin its response.
     #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
+    /// Send field names in title case (`Content-Type`) to an upstream that speaks HTTP/1.1,
+    /// for those that tell them apart by case.
+    #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
+    pub title_case_fields: bool,
     /// A socket on which the whole state of a bundle, roots included, is handed out. For
     /// the demonstration of a theft only.
     #[cfg(feature = "clone-demo")]
@@ -281,6 +289,7 @@ impl ConsumerOptions {
                     listen: self.listen,
                     via: self.via.clone(),
                     retry_for: self.retry_for,
+                    title_case_fields: self.title_case_fields,
                 }],
             })),
         }
@@ -300,6 +309,7 @@ impl ProducerOptions {
                 upstream: self.upstream.clone().unwrap_or_default(),
                 upstream_http2: self.upstream_http2,
                 upstream_timeout: self.upstream_timeout,
+                title_case_fields: self.title_case_fields,
             })),
         }
     }

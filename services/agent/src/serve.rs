@@ -9,11 +9,11 @@ use armour_endpoint::{
     listening::{self, DRAIN},
     producer::{
         self, exchange_handler,
-        upstream::{Server, Upstream},
+        upstream::{Manner, Server, Upstream},
     },
     wire::http_client::Trust,
 };
-use armour_listener::shutdown;
+use armour_listener::{Listener, shutdown};
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -101,8 +101,7 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
     });
     let listener = listening::listen(options.listen).await?;
     let serving = listening::serve(
-        listener,
-        tls,
+        Listener::new(listener, tls),
         exchange_handler::router(producer.clone()),
         stop.clone(),
     );
@@ -135,8 +134,12 @@ pub async fn clone(options: &CloneOptions) -> anyhow::Result<()> {
 }
 
 fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstream> {
-    let timeout = Duration::from_secs(settings.upstream_timeout);
-    let server = Server::new(&settings.upstream, settings.upstream_http2, timeout, trust)?;
+    let manner = Manner {
+        http2: settings.upstream_http2,
+        title_case_fields: settings.title_case_fields,
+        timeout: Duration::from_secs(settings.upstream_timeout),
+    };
+    let server = Server::new(&settings.upstream, manner, trust)?;
     Ok(Upstream::Server(Arc::new(server)))
 }
 

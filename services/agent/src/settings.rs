@@ -38,6 +38,9 @@ pub struct ProducerSettings {
     /// Seconds that it has to begin its response.
     #[serde(default = "sixty")]
     pub upstream_timeout: u64,
+    /// Send it field names in title case over HTTP/1.1.
+    #[serde(default)]
+    pub title_case_fields: bool,
 }
 
 fn sixty() -> u64 {

@@ -33,13 +33,14 @@ use crate::{
         BODY_LIMIT, console, idempotency, measure,
         openapi::{self, ApiDoc},
         problem,
-        rate_limit::{self, BurstLimiter, LargeBodies, Rates},
+        rate_limit::{self, BurstLimiter, LargeBodies, Rates, TrustedProxies},
         reference,
     },
     identity::{
         self,
         authn::{
-            self, Authn, ProofConsumer, denial::DenialLog, signed_calls::SignedCalls, signing,
+            self, Accepted, Authn, ProofConsumer, denial::DenialLog, signed_calls::SignedCalls,
+            signing,
         },
         oidc::{Oidc, Providers},
     },
@@ -47,7 +48,11 @@ use crate::{
     ledger::{self, disputes, record::Ledger, unwitnessed},
     pairing::{self, lost_endpoints},
     platform::{database, egress::Egress, group_commit::GroupCommit, metrics_listener},
-    platform_admin::{self, health::Readiness, presence, rotation, upkeep},
+    platform_admin::{
+        self,
+        health::{LastReady, Readiness},
+        presence, rotation, upkeep,
+    },
     tenancy,
     webhooks::{self, delivery},
 };
@@ -70,6 +75,7 @@ pub struct App {
     oidc: Arc<Oidc>,
     ledger: Arc<GroupCommit<Ledger>>,
     events: Arc<EventStreams>,
+    last_ready: Arc<LastReady>,
 }
 
 impl App {
@@ -90,14 +96,16 @@ impl App {
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
         let egress = Egress::new(&config.egress_allow)?;
+        let denials = Arc::new(DenialLog::new(store.clone()));
         let authn = Authn {
             store: store.clone(),
             platform_hash: Sha256::digest(platform.as_bytes()).into(),
             session_idle: config.session_idle(),
             public_url: config.public_url.clone(),
+            accepted: Accepted::default(),
             rates: Rates::default(),
             signed_calls: SignedCalls::new(config.rate_limit),
-            denials: DenialLog::new(store.clone()),
+            denials: denials.clone(),
             proofs: GroupCommit::new(ProofConsumer(store.clone())),
             signing: signing::SigningKeys::default(),
         };
@@ -106,6 +114,7 @@ impl App {
             egress: egress.clone(),
             providers: Providers::default(),
             base_url: base_url(&config)?,
+            denials,
             session_life_s: config.session_life_s,
         };
         let events = EventStreams {
@@ -125,6 +134,7 @@ impl App {
             oidc: Arc::new(oidc),
             ledger: GroupCommit::new(Ledger::new(store.clone())),
             events: Arc::new(events),
+            last_ready: Arc::default(),
             config: Arc::new(config),
             store,
             draining,
@@ -182,6 +192,7 @@ impl App {
 pub fn router(app: App) -> Router {
     let (api, document) = documented_api();
     let api = api
+        .layer(middleware::from_fn(crate::http::repeat::repeat))
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
             idempotency::replay,
@@ -195,7 +206,7 @@ pub fn router(app: App) -> Router {
             authn::nonce::offer,
         ))
         .layer(middleware::from_fn_with_state(
-            app.burst_limiter.clone(),
+            (app.burst_limiter.clone(), app.authn.clone()),
             rate_limit::rate,
         ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -208,7 +219,12 @@ pub fn router(app: App) -> Router {
         Some(dir) => api.fallback_service(console::router(dir, app.store.random())),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
-    api.layer(middleware::from_fn(problem::stamp))
+    let proxies = TrustedProxies {
+        networks: app.config.trusted_proxies.clone(),
+        header: app.config.client_address_header,
+    };
+    api.layer(middleware::from_fn_with_state(proxies, rate_limit::client))
+        .layer(middleware::from_fn(problem::stamp))
         .layer(middleware::from_fn(measure::count))
         .layer(
             ServiceBuilder::new()
@@ -317,6 +333,7 @@ impl FromRef<App> for Readiness {
         Self {
             store: app.store.clone(),
             draining: app.draining.clone(),
+            last: app.last_ready.clone(),
         }
     }
 }

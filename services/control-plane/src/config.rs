@@ -10,6 +10,8 @@ use chrono::Duration;
 use clap::Parser;
 use zeroize::Zeroizing;
 
+use crate::http::rate_limit::ClientHeader;
+
 /// Armour's control plane.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "armour-control-plane", version)]
@@ -73,9 +75,23 @@ pub struct Config {
     /// Seconds that calls under way then have to finish.
     #[arg(long, env = "ARMOUR_DRAIN_TIMEOUT", default_value_t = 20)]
     pub drain_timeout_s: u64,
-    /// Requests a second that one caller may make of this replica.
+    /// Requests a second that one caller may make of this replica, and one address
+    /// without being known.
     #[arg(long, env = "ARMOUR_RATE_LIMIT", default_value_t = 2000)]
     pub rate_limit: u32,
+    /// Networks of the proxies in front, for example 10.1.0.0/16, which are believed
+    /// about the addresses that they call for.
+    #[arg(long, env = "ARMOUR_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The header in which these proxies tell that address; they must write it
+    /// themselves, whatever they are sent.
+    #[arg(
+        long,
+        env = "ARMOUR_CLIENT_ADDRESS_HEADER",
+        value_enum,
+        default_value = "x-forwarded-for"
+    )]
+    pub client_address_header: ClientHeader,
     /// Networks that issuers and webhooks may be in though they are not public,
     /// for example 10.1.0.0/16; only there plain HTTP is allowed.
     #[arg(long, env = "ARMOUR_EGRESS_ALLOW", value_delimiter = ',')]

@@ -1,7 +1,7 @@
 //! Quotas and rates: told, kept to, and the same for all replicas.
 
 use armour_ambient::Ambient;
-use armour_api::{Policy, Quotas, Role};
+use armour_api::{NewPair, Policy, Quotas, Role};
 use armour_client::Client;
 use serde_json::json;
 
@@ -205,4 +205,72 @@ async fn burst(one: &str, two: &str, token: &str, most: u32) -> (u32, u32, u32) 
         }
     }
     (served, refused, least)
+}
+
+#[tokio::test]
+async fn h3_a_flood_of_calls_without_right_credentials_refuses_nobody_who_is_known() {
+    let database = database().await;
+    let world = World::new(&replica(&database).await, Policy::default()).await;
+    // Here all calls come from one source, as behind a proxy that is not trusted.
+    let base = crate::common::replica_with(&database, &["--rate-limit", "3"]).await;
+    let known = Client::new(&base, world.operator_token()).unwrap();
+    known.get::<serde_json::Value>("/v1/pairs").await.unwrap();
+    let choices = format!("{base}/v1/auth/choices?tenant={}", world.tenant);
+    let mut made_up = 0;
+    let mut flood = async |credentials: bool| {
+        for _ in 0..1000 {
+            made_up += 1;
+            let token = world.operator_token() + &made_up.to_string();
+            let who = match credentials {
+                true => As::Bearer(&token),
+                false => As::Nobody,
+            };
+            if call(who, "GET", &choices, None).await.0 == 429 {
+                return;
+            }
+        }
+        panic!("1000 calls were let in, with made up credentials: {credentials}");
+    };
+    for credentials in [false, true] {
+        flood(credentials).await;
+        for probe in ["/v1/health", "/v1/health/ready"] {
+            for _ in 0..20 {
+                let url = format!("{base}{probe}");
+                assert_eq!(call(As::Nobody, "GET", &url, None).await.0, 200);
+            }
+            flood(credentials).await;
+        }
+        flood(credentials).await;
+        world.consumer.client(&base).endpoint().await.unwrap();
+        flood(credentials).await;
+        known.get::<serde_json::Value>("/v1/pairs").await.unwrap();
+        flood(credentials).await;
+        let tenants = format!("{base}/v1/tenants");
+        assert_eq!(
+            call(As::Bearer(PLATFORM), "GET", &tenants, None).await.0,
+            200
+        );
+    }
+}
+
+#[tokio::test]
+async fn h6_an_endpoint_is_told_all_of_its_pairs() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let mut pairs = vec![world.pair.id];
+    for n in 0..101 {
+        let name = format!("stock {n}");
+        let producer = world.operator.create_party(Role::Producer, &name).await;
+        let new = NewPair {
+            consumer_id: world.pair.consumer_id,
+            producer_id: producer.unwrap().id,
+            policy: Policy::default(),
+        };
+        pairs.push(world.operator.create_pair(&new).await.unwrap().id);
+    }
+    pairs.sort_unstable();
+    let own = world.consumer.client(&base).endpoint().await.unwrap();
+    let told: Vec<_> = own.pairs.iter().map(|pair| pair.id).collect();
+    assert_eq!(told, pairs);
+    assert_eq!(own.next, None);
 }

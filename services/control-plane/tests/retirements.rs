@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use armour_api::{Collision, CollisionKind, LaneReport, Policy, ReportVerdict, Role};
 use armour_protocol::v2::body::Kind;
-use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
+use sqlx::Connection;
 
-use crate::common::{TestBundle, TestEndpoint, World, bound, database, mark, replica, until};
+use crate::common::{
+    TestBundle, TestEndpoint, World, bound, database, hold, mark, replica, wait_for,
+};
 
 /// A bundle whose lane 0 has three exchanges on record, and what is beyond them.
 struct Case<'a> {
@@ -75,21 +76,6 @@ const CASES: [(Role, u16); 4] = [
     (Role::Producer, 1),
 ];
 
-/// Waits until so many transactions wait for a lock, or what was started is over.
-async fn wait_for(connection: &mut PgConnection, waiting: i64, over: &AtomicBool) {
-    until("transactions that wait", async || {
-        let waits: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
-        (waits >= waiting || over.load(Ordering::SeqCst)).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn what_is_judged_before_a_retirement_and_recorded_after_it_is_held_against_its_list() {
     let database = database().await;
@@ -101,7 +87,7 @@ async fn what_is_judged_before_a_retirement_and_recorded_after_it_is_held_agains
         let mut holder = bound(&database, world.tenant).await;
         let mut held = holder.begin().await.unwrap();
         // The report has read its bundle, and waits for its lane.
-        lock(&mut held, "lanes WHERE bundle_id", case.bundle.id).await;
+        hold(&mut held, "lanes WHERE bundle_id", case.bundle.id).await;
         let (never, retired) = (AtomicBool::new(false), AtomicBool::new(false));
         let client = case.reporter.client(&base);
         let (told, ()) = tokio::join!(client.report(case.reports.clone()), async {
@@ -136,7 +122,7 @@ async fn what_is_reported_while_a_retirement_is_under_way_is_judged_by_its_list(
         let mut held = holder.begin().await.unwrap();
         // The retirement has looked for what is beyond its list, and cannot commit.
         let start = "endpoint_starts WHERE endpoint_id";
-        lock(&mut held, start, case.retiring.id).await;
+        hold(&mut held, start, case.retiring.id).await;
         let (never, reported) = (AtomicBool::new(false), AtomicBool::new(false));
         let ((), told) = tokio::join!(case.retire(&world), async {
             wait_for(&mut watcher, 1, &never).await;
@@ -158,14 +144,4 @@ async fn what_is_reported_while_a_retirement_is_under_way_is_judged_by_its_list(
         assert_eq!(verdict, Some(ReportVerdict::Collision), "{role:?} {lane}");
         case.assert_is_found(&world.operator.collisions().await.unwrap().items);
     }
-}
-
-async fn lock(held: &mut PgConnection, rows: &str, id: Uuid) {
-    let statement = format!("SELECT 1 FROM {rows} = $1 FOR UPDATE");
-    let done = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(id)
-        .execute(held)
-        .await
-        .unwrap();
-    assert!(done.rows_affected() > 0, "there is something to hold");
 }

@@ -118,6 +118,7 @@ fn read(genuine: &Genuine, mut wire: &[u8]) -> (Vec<u8>, bool) {
                 out.extend_from_slice(content.content());
                 return (out, true);
             }
+            Ok(Read::Switch(_)) => panic!("nothing was re-keyed"),
             Err(_) => break,
         };
     }

@@ -58,6 +58,7 @@ export const t = {
         "You signed in, but none of your groups has a role here. Ask your administrator.",
       "sign-in-stale":
         "This sign-in was not started in this browser, or took longer than ten minutes. Start again.",
+      csrf: "A sign-in starts on this page. Choose your sign-in provider here.",
       "sign-in-refused": "Your sign-in provider refused to sign you in.",
       "issuer-unreachable": "Your sign-in provider cannot be reached. Try again later.",
     } as Record<string, string>,

@@ -36,6 +36,8 @@ impl From<LaneError> for Failed {
             LaneError::Checkpoint => "checkpoint",
             LaneError::Conclusion => "conclusion",
             LaneError::NotFinal => "not-final",
+            LaneError::Rekeying => "rekeying",
+            LaneError::NoStream => "no-stream",
         })
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use armour_api::Policy;
 use armour_enclave::binding::LaneId;
 use armour_protocol::v2::{context::Context, gate::Gate};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -67,7 +68,7 @@ struct Pool {
     idle: Vec<Idle>,
     /// Lanes that are of no more use. A new one names one of them, so that the producer
     /// counts it no longer.
-    lost: Vec<u16>,
+    lost: Vec<Lost>,
 }
 
 struct Idle {
@@ -90,7 +91,16 @@ pub enum Place {
 pub struct Fresh {
     permit: OwnedSemaphorePermit,
     /// A lane that was lost.
-    pub lost: Option<u16>,
+    pub lost: Option<Lost>,
+}
+
+/// A lane that is of no more use.
+pub struct Lost {
+    /// The lane's number.
+    pub lane: u16,
+    /// Its last ticket, if the producer may not have it: that was reported, and the ledger
+    /// would wait for the producer's word for ever.
+    pub unseen: Option<Bytes>,
 }
 
 /// A lane for as long as an exchange needs it. Dropped, it is idle again, or lost if an
@@ -102,6 +112,8 @@ pub struct Lane {
     pub number: u16,
     standing: Standing,
     unused: Instant,
+    /// The frame of the ticket under way, until the producer is known to have it.
+    unseen: Option<Bytes>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -206,6 +218,7 @@ impl Bundle {
             number: idle.lane,
             standing: Standing::Idle,
             unused: idle.unused,
+            unseen: None,
             permit: Some(permit),
         }
     }
@@ -228,7 +241,10 @@ impl Bundle {
 
     /// A lane is of no more use.
     pub fn lost(&self, number: u16) {
-        self.pool.lock().lost.push(number);
+        self.pool.lock().lost.push(Lost {
+            lane: number,
+            unseen: None,
+        });
     }
 
     /// Lanes in use.
@@ -292,9 +308,16 @@ impl Lane {
         self.bundle.lane_id(self.number)
     }
 
-    /// A ticket has been signed: until it is concluded the lane is of no use.
-    pub fn under_way(&mut self) {
+    /// A ticket has been signed, whose frame this is if there is one: until it is concluded
+    /// the lane is of no use.
+    pub fn under_way(&mut self, frame: Option<Bytes>) {
         self.standing = Standing::UnderWay;
+        self.unseen = frame;
+    }
+
+    /// The producer has the ticket under way.
+    pub fn is_seen(&mut self) {
+        self.unseen = None;
     }
 
     /// A call uses it.
@@ -316,8 +339,15 @@ impl Lane {
         self.standing = Standing::Closed;
         Some(Fresh {
             permit,
-            lost: Some(self.number),
+            lost: Some(self.lost()),
         })
+    }
+
+    fn lost(&mut self) -> Lost {
+        Lost {
+            lane: self.number,
+            unseen: self.unseen.take(),
+        }
     }
 
     /// It has ended, at both ends.
@@ -328,6 +358,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        let lost = self.lost();
         let mut pool = self.bundle.pool.lock();
         match self.standing {
             Standing::Idle => pool.idle.push(Idle {
@@ -335,7 +366,7 @@ impl Drop for Lane {
                 since: Instant::now(),
                 unused: self.unused,
             }),
-            Standing::UnderWay => pool.lost.push(self.number),
+            Standing::UnderWay => pool.lost.push(lost),
             Standing::Closed => {}
         }
     }
@@ -366,7 +397,7 @@ mod tests {
         let Some(Place::Fresh(fresh)) = place else {
             panic!("it is not new");
         };
-        let lost = fresh.lost;
+        let lost = fresh.lost.as_ref().map(|lost| lost.lane);
         (bundle.opened(fresh, number), lost)
     }
 
@@ -375,13 +406,13 @@ mod tests {
         let bundle = bundle(2);
         let (mut lane, lost) = opened(&bundle, place(&bundle).await, 0);
         assert_eq!(lost, None);
-        lane.under_way();
+        lane.under_way(None);
         lane.is_free();
         drop(lane);
         let Some(Place::Lane(mut lane)) = place(&bundle).await else {
             panic!("it is idle");
         };
-        lane.under_way();
+        lane.under_way(None);
         drop(lane);
         let (_lane, lost) = opened(&bundle, place(&bundle).await, 1);
         assert_eq!(lost, Some(0));
@@ -391,9 +422,9 @@ mod tests {
     async fn only_a_lane_whose_exchange_is_not_concluded_makes_room_for_another() {
         let bundle = bundle(1);
         let (mut lane, _) = opened(&bundle, place(&bundle).await, 0);
-        lane.under_way();
+        lane.under_way(None);
         let fresh = lane.into_fresh().unwrap();
-        assert_eq!(fresh.lost, Some(0));
+        assert!(fresh.lost.as_ref().is_some_and(|lost| lost.lane == 0));
         let lane = bundle.opened(fresh, 1);
         assert!(lane.into_fresh().is_none());
         assert!(matches!(place(&bundle).await, Some(Place::Lane(lane)) if lane.number == 1));

@@ -185,6 +185,11 @@ impl Stream {
                     drop(content);
                     self.pass(caller).await.ok()?;
                 }
+                // Agents do not re-key yet: this end has not asked for it.
+                Ok(Read::Switch(_)) => {
+                    self.broken().await;
+                    return None;
+                }
                 Ok(Read::Final {
                     content,
                     checkpoint,

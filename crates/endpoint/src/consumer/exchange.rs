@@ -82,13 +82,16 @@ async fn run(
         Outgoing::Whole(content) => whole(consumer, lane, &content, deadline).await,
         Outgoing::Stream(content, rest) => stream(consumer, lane, content, rest, deadline).await,
     };
-    let Ok((exchange, mut first)) = begun else {
+    let Ok((mut exchange, mut first)) = begun else {
         return;
     };
     let answered = exchange.until_answered(&mut first, caller).await;
     drop(first);
     match answered {
-        Some((received, answer)) => take(exchange, received, answer, caller).await,
+        Some((received, answer)) => {
+            exchange.lane.is_seen();
+            take(exchange, received, answer, caller).await;
+        }
         None => {
             let fate = exchange.fate().await;
             tell(caller, Err(Failure::unanswered(fate)));
@@ -178,10 +181,10 @@ async fn begin(
     })?;
     let ticket = SignedTicket::from_bytes(&begun.head).map_err(|_| Broken)?;
     consumer.reporter.add(&bundle.context, ticket.evidence());
-    let frame = bundle.gate.frame(Direction::Request, &begun.head);
+    let frame = Bytes::from(bundle.gate.frame(Direction::Request, &begun.head));
     let keys = Keys::from_bytes(&begun.outgoing).map_err(|_| Broken)?;
-    lane.under_way();
-    Ok((ticket.unverified().body(), frame.into(), keys))
+    lane.under_way(Some(frame.clone()));
+    Ok((ticket.unverified().body(), frame, keys))
 }
 
 /// Takes an answer whose head the enclave has verified.

@@ -252,7 +252,10 @@ impl Exchange {
 
     /// The call goes no further. Unless it is concluded its lane is replaced, which ends it at
     /// the producer.
-    pub fn end(self) {
+    pub fn end(mut self) {
+        if self.begun.was_known() {
+            self.lane.is_seen();
+        }
         self.consumer.replace(self.lane);
     }
 

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use armour_listener::rules;
 use armour_telemetry::trace;
 use axum::{
     Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::header;
+use http::{HeaderMap, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
@@ -17,6 +18,7 @@ use super::{
     exchange::{self, Outgoing},
     fate,
     pair::ConsumerPair,
+    upgrade::{self, Upgrade},
 };
 use crate::{
     backoff::Backoff,
@@ -27,6 +29,7 @@ use crate::{
         content::Content,
         problem::{Ran, Refusal},
         problem_type::ProblemType,
+        websocket,
     },
 };
 
@@ -74,9 +77,10 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
 async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
+    let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
     let mut outgoing = Some(
-        read(request)
+        read(request, upgrade.is_some())
             .await
             .map_err(|refusal| refusal.ran(Ran::No))?,
     );
@@ -96,7 +100,9 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, deadline).await;
         let failure = match outcome.map_err(|_| Refusal::stopping())? {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                return Ok(upgrade::answer(upgrade, response));
+            }
             Err(failure) => failure,
         };
         let time = Instant::now() < deadline && !consumer.closing.is_cancelled();
@@ -114,26 +120,32 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
 /// slow caller of a small request holds none, and it can be sent again.
-async fn read(request: Request) -> Result<Outgoing, Refusal> {
+async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
-    if parts.method == http::Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+    let upgrades = parts.method == http::Method::CONNECT || asks_for_websocket(&parts.headers);
+    if upgrades && !is_handshake {
         return Err(Refusal::new(
             ProblemType::Upgrade,
-            "CONNECT and protocol upgrades, such as WebSocket, cannot be protected",
+            "CONNECT and malformed handshakes of WebSocket cannot be protected",
         ));
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
+    if is_handshake {
+        websocket::carry_in(&mut parts.headers);
+    }
     parts.headers.remove(header::EXPECT);
     let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
-    if encoded.len() > bhttp::MAX_FIELDS {
+    if encoded.len() > rules::MAX_HEAD || parts.headers.len() > rules::MAX_FIELDS {
         return Err(Refusal::new(
             ProblemType::FieldsTooLarge,
-            "target and header fields exceed 64 KiB",
+            "target and header fields exceed 64 KiB or 500 fields; send fewer",
         ));
     }
     let within = match body.size_hint().exact() {
         Some(_) => None,
+        // Nothing comes before the answer.
+        None if is_handshake => Some(Duration::ZERO),
         None => Some(WHOLE_WITHIN),
     };
     match ahead(body, encoded, within).await {
@@ -144,4 +156,13 @@ async fn read(request: Request) -> Result<Outgoing, Refusal> {
             "the request's body was cut short",
         )),
     }
+}
+
+/// Whether a caller asks for what it cannot do without. Any other upgrade is an offer, which
+/// is not taken (RFC 9110, section 7.8).
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|value| {
+        let mut protocols = value.to_str().unwrap_or_default().split(',');
+        protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+    })
 }

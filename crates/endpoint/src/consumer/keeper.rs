@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use armour_enclave::ipc::Received;
-use armour_protocol::v2::message::SignedTicket;
+use armour_protocol::v2::{body::Direction, message::SignedTicket};
 use tokio::time::Instant;
 
 use super::{
@@ -39,8 +39,10 @@ async fn keep(consumer: Arc<ConsumerPair>, due: Due) {
             (lane, head)
         }
     };
-    lane.under_way();
     let bundle = lane.bundle.clone();
+    let frame = head.as_ref().ok();
+    let frame = frame.map(|head| bundle.gate.frame(Direction::Request, head).into());
+    lane.under_way(frame);
     let head = match head {
         Ok(head) => head,
         Err(error) => {

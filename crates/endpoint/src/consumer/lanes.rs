@@ -79,18 +79,17 @@ impl ConsumerPair {
 /// Opens a lane: by a ticket without content, which is sent again, word for word, for as
 /// long as the bundle lives. Nothing is sealed on the lane before the enclave has verified
 /// the receipt.
-async fn open(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, fresh: Fresh) -> Option<Lane> {
+async fn open(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, mut fresh: Fresh) -> Option<Lane> {
     if bundle.dead.is_cancelled() {
         bundle.not_opened(fresh);
         return None;
     }
-    if let Some(lost) = fresh.lost {
+    let lost = fresh.lost.as_ref().map(|lost| lost.lane);
+    if let Some(lost) = lost {
         let _ = consumer.enclave.give_up(bundle.lane_id(lost)).await;
+        consumer.reporter.give_up(bundle.lane_id(lost));
     }
-    let opened = consumer
-        .enclave
-        .open(bundle.id.into_bytes(), fresh.lost)
-        .await;
+    let opened = consumer.enclave.open(bundle.id.into_bytes(), lost).await;
     let (number, head) = match opened {
         Ok(opened) => opened,
         // It died meanwhile.
@@ -113,7 +112,14 @@ async fn open(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, fresh: Fresh) ->
     }
     let id = bundle.lane_id(number);
     match transport::conclude(&consumer, &bundle, id, &head, None).await {
-        Some(Received::Ready) => Some(bundle.opened(fresh, number)),
+        Some(Received::Ready) => {
+            // The producer knows now that the lane was given up, and can be reached.
+            let unseen = fresh.lost.as_mut().and_then(|lost| lost.unseen.take());
+            if let Some(unseen) = unseen {
+                tokio::spawn(transport::show(consumer, bundle.clone(), unseen));
+            }
+            Some(bundle.opened(fresh, number))
+        }
         _ => {
             bundle.lost(number);
             None

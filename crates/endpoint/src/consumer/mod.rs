@@ -29,5 +29,8 @@ pub mod pair;
 pub mod pair_manager;
 pub mod settings;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod transport;
+mod upgrade;

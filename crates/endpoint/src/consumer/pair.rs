@@ -163,6 +163,7 @@ impl ConsumerPair {
     pub(super) async fn forget(&self, bundle: &Bundle) {
         self.live.lock().retain(|live| live.id != bundle.id);
         let _ = self.enclave.erase(bundle.id.into_bytes()).await;
+        self.reporter.forget(bundle.id);
     }
 
     /// The bundles that are held.

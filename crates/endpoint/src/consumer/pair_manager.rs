@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, Pair};
-use armour_listener::Tls;
+use armour_listener::{Listener, Tls};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,10 @@ use super::{
     pair::{ConsumerPair, Shared},
     settings::PairSettings,
 };
-use crate::{control_plane::session::Watcher, listening};
+use crate::{
+    control_plane::{reporter::Dead, session::Watcher},
+    listening,
+};
 
 /// How long until settings that could not be put in force are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -204,7 +207,8 @@ impl PairManager {
         );
         let stop = CancellationToken::new();
         let router = ingress::router(consumer.clone());
-        let task = listening::serve(listener, tls, router, stop.clone());
+        let listener = Listener::new(listener, tls).title_case_fields(settings.title_case_fields);
+        let task = listening::serve(listener, router, stop.clone());
         let listener = PairListener {
             settings,
             stop,
@@ -307,9 +311,9 @@ impl Watcher for PairManager {
         }
     }
 
-    async fn dead(&self, bundle: Uuid) {
+    async fn dead(&self, dead: Dead) {
         for consumer in self.all() {
-            consumer.kill(bundle, true);
+            consumer.kill(dead.bundle, dead.disconnected);
         }
     }
 

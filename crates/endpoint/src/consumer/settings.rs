@@ -18,12 +18,17 @@ pub struct PairSettings {
     /// Seconds that a caller waits while a lost exchange is repeated.
     #[serde(default = "thirty")]
     pub retry_for: u64,
+    /// Answer HTTP/1.1 with field names in title case.
+    #[serde(default)]
+    pub title_case_fields: bool,
 }
 
 impl PairSettings {
     /// Whether going from one to the other needs no new listener and no new bundle.
     pub fn is_as(&self, other: &Self) -> bool {
-        self.listen == other.listen && self.via == other.via
+        self.listen == other.listen
+            && self.via == other.via
+            && self.title_case_fields == other.title_case_fields
     }
 }
 

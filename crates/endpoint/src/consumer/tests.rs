@@ -2,34 +2,22 @@
 
 use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Duration};
 
-use armour_ambient::Random;
-use armour_api::{ItemOutcome, LinkOutcome, Pair, PairState, Policy, ReportExchanges};
-use armour_enclave::{
-    Enclave,
-    binding::{Binding, BindingEnd},
-    ipc::{Install, Peer},
-};
-use armour_protocol::v2::{
-    envelope,
-    gate::Gate,
-    identity::{body::LinkBody, start::SignedStart},
-    schedule::BundleSecret,
-};
-use chrono::DateTime;
+use armour_api::{ItemOutcome, LinkOutcome, Policy, ReportExchanges};
+use armour_enclave::{Enclave, ipc::Accepted};
+use armour_protocol::v2::{identity::body::LinkBody, message::SignedTicket};
+use futures::FutureExt as _;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     bundle::Bundle,
     bundle_lifecycle::give_up_later,
-    pair::{ConsumerPair, Current, Shared},
+    pair::{ConsumerPair, Current},
+    testing::consumer,
+    transport,
 };
 use crate::{
-    control_plane::{
-        reporter::Reporter,
-        testing::{Answer, Asked, ControlPlane, OWN, taken},
-    },
-    wire::http_client::{HttpVersion, Trust},
+    control_plane::testing::{Answer, Asked, ControlPlane, taken},
+    testing::ends::Ends,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +27,8 @@ struct Dying {
     consumer: Arc<ConsumerPair>,
     bundle: Arc<Bundle>,
     control_plane: ControlPlane,
+    /// The producer's.
+    other: Enclave,
     /// It takes connections and says nothing.
     _producer: TcpListener,
 }
@@ -46,32 +36,21 @@ struct Dying {
 impl Dying {
     async fn new(report_interval: Duration) -> Self {
         let control_plane = ControlPlane::start(answer()).await;
-        let session = control_plane.session();
-        let (reporter, _) = Reporter::new(session.clone());
-        tokio::spawn(reporter.clone().run(move || report_interval));
         let producer = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", producer.local_addr().unwrap());
-        let enclave = Enclave::in_process().unwrap();
         let policy = Policy {
             max_lanes: 1,
             ..Policy::default()
         };
-        let bundle = install(&enclave, policy.clone(), address).await;
-        let shared = Arc::new(Shared {
-            session,
-            enclave,
-            reporter,
-            http: Trust::new(None).unwrap().client(HttpVersion::Http1),
-            random: Random::seeded(7),
-        });
-        let current = Current::Bundle(bundle.clone());
-        let pair = pair(policy);
-        let consumer = Arc::new(ConsumerPair::new(shared, pair, None, 1, current));
-        consumer.live.lock().push(bundle.clone());
+        let ends = Ends::installed(4).await;
+        let (consumer, bundle) = consumer(&ends, policy, address, &control_plane);
+        let reporter = consumer.reporter.clone();
+        tokio::spawn(reporter.run(move || report_interval));
         Self {
             consumer,
             bundle,
             control_plane,
+            other: ends.producer,
             _producer: producer,
         }
     }
@@ -134,73 +113,6 @@ fn answer() -> impl FnMut(usize, &Asked) -> Answer + Send + 'static {
     }
 }
 
-/// Starts an endpoint: what it signed of itself.
-async fn start(enclave: &Enclave, endpoint: u8) -> SignedStart {
-    enclave.begin_start([endpoint; 16], None).await.unwrap();
-    let start = enclave.start_kept().await.unwrap();
-    enclave.start_accepted().await.unwrap();
-    SignedStart::from_bytes(&start).unwrap()
-}
-
-async fn install(enclave: &Enclave, policy: Policy, producer: String) -> Arc<Bundle> {
-    let other = Enclave::in_process().unwrap();
-    let (own, peer) = (start(enclave, 4).await, start(&other, 5).await);
-    let end = |party, start: &SignedStart| BindingEnd {
-        party: [party; 16],
-        endpoint: *start.unverified().endpoint(),
-        key: start.unverified().key().to_bytes(),
-    };
-    let binding = Binding {
-        suite: 1,
-        tenant: [1; 16],
-        pair: [2; 16],
-        bundle: [3; 16],
-        draw: 1,
-        policy: [6; 32],
-        consumer: end(7, &own),
-        producer: end(8, &peer),
-    };
-    let context = Arc::new(binding.context().unwrap());
-    let (secret, mut rng) = (
-        BundleSecret::from_bytes([9; 32]),
-        Random::seeded(8).generator(),
-    );
-    let key = own.unverified().hpke_key();
-    let envelope = envelope::seal(key, &context, &secret, &mut rng).unwrap();
-    let (signing_key, kem_key) = other.identity().await.unwrap();
-    let install = Install {
-        binding,
-        consumer: true,
-        peer: Peer {
-            signing_key,
-            kem_key,
-            start: peer.to_bytes(),
-            renewals: Vec::new(),
-            certificate: None,
-        },
-        envelope,
-        max_lanes: 4,
-        now: 1_800_000_000,
-    };
-    let installed = enclave.install(install).await.unwrap();
-    let gate = Gate::from_bytes(*installed.gate);
-    Bundle::new(policy, context, gate, producer)
-}
-
-fn pair(policy: Policy) -> Pair {
-    Pair {
-        id: Uuid::from_bytes([2; 16]),
-        consumer_id: OWN.id,
-        producer_id: Uuid::nil(),
-        consumer_name: String::new(),
-        producer_name: String::new(),
-        state: PairState::Active,
-        policy,
-        created_at: DateTime::UNIX_EPOCH,
-        revision: 0,
-    }
-}
-
 /// The last ticket of each run that was reported: lane and number.
 fn reported(asked: &[Asked]) -> BTreeSet<(u16, u64)> {
     let reports = asked
@@ -256,4 +168,29 @@ async fn a_disconnected_bundle_is_not_forgotten_before_the_ledger_is_told_of_its
     assert_eq!(reported(&asked), lanes);
     assert!(!lanes.is_empty());
     assert!(dying.consumer.live_ids().is_empty(), "then it is forgotten");
+}
+
+/// Nobody would believe the producer that it has answered.
+#[tokio::test]
+async fn a_receipt_that_the_enclave_took_is_reported_though_the_caller_leaves_in_that_moment() {
+    let dying = Dying::new(PATIENCE * 10).await;
+    let (consumer, bundle) = (&dying.consumer, &dying.bundle);
+    let opened = consumer.enclave.open(bundle.id.into_bytes(), None).await;
+    let (number, head) = opened.unwrap();
+    let ticket = SignedTicket::from_bytes(&head).unwrap();
+    consumer.reporter.add(&bundle.context, ticket.evidence());
+    let lane = bundle.lane_id(number);
+    let accepted = dying.other.accept(lane, head).await.unwrap();
+    let Accepted::Answered { receipt, .. } = accepted else {
+        panic!("it is not answered");
+    };
+    // The enclave is asked, and then nobody waits for its answer.
+    let judged = transport::judge(consumer, bundle, lane, &receipt).now_or_never();
+    assert!(judged.is_none());
+    let reported = async {
+        while consumer.reporter.waiting() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reported).await.unwrap();
 }

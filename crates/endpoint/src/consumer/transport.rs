@@ -2,7 +2,10 @@
 //! signature is no more than a connection that broke, whatever it says.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,8 +18,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
+use tracing::Instrument;
 
-use super::{bundle::Bundle, pair::Shared};
+use super::{
+    bundle::Bundle,
+    pair::{ConsumerPair, Shared},
+};
 use crate::{
     backoff::Backoff,
     wire::{
@@ -63,6 +70,8 @@ pub struct Answer {
 pub struct Begun {
     ticket: body::Body,
     known: AtomicBool,
+    /// Whether it was known at any time.
+    ever: AtomicBool,
     /// Its request.
     pub request: IdleTimer,
 }
@@ -73,6 +82,7 @@ impl Begun {
         Self {
             ticket,
             known: AtomicBool::new(false),
+            ever: AtomicBool::new(false),
             request: IdleTimer::start(),
         }
     }
@@ -86,6 +96,11 @@ impl Begun {
     /// Whether it is known to have begun, and its answer is on the way.
     pub fn is_known(&self) -> bool {
         self.known.load(Ordering::Relaxed)
+    }
+
+    /// Whether the producer has ever said so: it has the ticket.
+    pub fn was_known(&self) -> bool {
+        self.ever.load(Ordering::Relaxed)
     }
 
     /// The connection that said so is gone.
@@ -168,6 +183,7 @@ async fn head(
             let checked = bundle.gate.check_begun(&begun.ticket, &notice);
             checked.map_err(strange)?;
             begun.known.store(true, Ordering::Relaxed);
+            begun.ever.store(true, Ordering::Relaxed);
             tokio::select! {
                 frame = rest.frame() => frame.map_err(malformed)?,
                 () = begun.late() => return Err(lost("no answer in time")),
@@ -182,8 +198,21 @@ async fn head(
     })
 }
 
-/// Has the enclave judge an answer's head. What it takes is reported.
-pub async fn judge(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) -> Judged {
+/// Has the enclave judge an answer's head. What it takes is reported, though whoever asks
+/// should leave in this moment.
+pub async fn judge(
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
+    lane: LaneId,
+    head: &[u8],
+) -> Judged {
+    let (consumer, bundle, head) = (consumer.clone(), bundle.clone(), head.to_vec());
+    let judging = async move { receive(&consumer, &bundle, lane, &head).await };
+    let judged = tokio::spawn(judging.in_current_span()).await;
+    judged.unwrap_or(Judged::Gone)
+}
+
+async fn receive(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) -> Judged {
     let received = match shared.enclave.receive(lane, head.to_vec()).await {
         Ok(received) => received,
         // Damaged or forged: the lane waits on.
@@ -218,8 +247,8 @@ pub async fn judge(shared: &Shared, bundle: &Bundle, lane: LaneId, head: &[u8]) 
 /// Sends a ticket without content, the same bytes again and again, until it is answered,
 /// the time is over, or the bundle is of no more use.
 pub async fn conclude(
-    shared: &Shared,
-    bundle: &Bundle,
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
     lane: LaneId,
     head: &[u8],
     until: Option<Instant>,
@@ -228,7 +257,7 @@ pub async fn conclude(
     let mut backoff = Backoff::default();
     let sending = async {
         loop {
-            match attempt(shared, bundle, lane, &frame).await {
+            match attempt(consumer, bundle, lane, &frame).await {
                 Ok(Judged::Taken(Received::PutOff { reason, .. })) => {
                     tracing::debug!(lane = lane.lane, reason, "a ticket is put off");
                 }
@@ -254,21 +283,30 @@ pub async fn conclude(
     }
 }
 
+/// Sends the last ticket of a lane that was replaced to a producer that may not have it. It
+/// refuses that, but reports it: else the ledger would have the consumer's word for it alone.
+pub async fn show(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, frame: Bytes) {
+    let posted = post(&consumer, &bundle, Body::from(frame));
+    if tokio::time::timeout(BARE_TIMEOUT, posted).await.is_err() {
+        tracing::debug!(bundle = %bundle.id, "a lost ticket could not be shown to the producer");
+    }
+}
+
 async fn attempt(
-    shared: &Shared,
-    bundle: &Bundle,
+    consumer: &Arc<ConsumerPair>,
+    bundle: &Arc<Bundle>,
     lane: LaneId,
     frame: &Bytes,
 ) -> Result<Judged, String> {
     let since = Instant::now();
-    let asked = ask(shared, bundle, Body::from(frame.clone()), None);
+    let asked = ask(consumer, bundle, Body::from(frame.clone()), None);
     let answer = tokio::time::timeout(BARE_TIMEOUT, asked).await;
     let answer = answer.map_err(|_| {
         bundle.unheard(since);
         "no answer in time".to_owned()
     })?;
     let answer = answer.map_err(|unanswered| unanswered.why)?;
-    Ok(judge(shared, bundle, lane, &answer.head).await)
+    Ok(judge(consumer, bundle, lane, &answer.head).await)
 }
 
 #[cfg(test)]

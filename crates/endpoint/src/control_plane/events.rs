@@ -88,7 +88,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::control_plane::testing::{Answer, ControlPlane, event};
+    use crate::control_plane::{
+        reporter::Dead,
+        testing::{Answer, ControlPlane, event},
+    };
 
     /// Takes one event, for ever.
     #[derive(Default)]
@@ -105,7 +108,7 @@ mod tests {
 
         async fn status(&self, _: BundleStatus) {}
 
-        async fn dead(&self, _: Uuid) {}
+        async fn dead(&self, _: Dead) {}
 
         async fn event(&self, event: Event) {
             self.0.lock().push(event.seq);

@@ -5,6 +5,8 @@ use std::{future::Future, time::Duration};
 use armour_api::{BundleStatus, Event};
 use uuid::Uuid;
 
+use super::reporter::Dead;
+
 /// What a role does with what comes from the control plane.
 pub trait Watcher: Send + Sync + 'static {
     /// The bundles that the enclave knows, each time that a heartbeat is about to name them.
@@ -14,8 +16,8 @@ pub trait Watcher: Send + Sync + 'static {
     /// A bundle's state as the control plane has it, by its answer to the heartbeat that
     /// named it.
     fn status(&self, status: BundleStatus) -> impl Future<Output = ()> + Send;
-    /// The ledger calls a bundle dead.
-    fn dead(&self, bundle: Uuid) -> impl Future<Output = ()> + Send;
+    /// A bundle is of no more use, by the ledger's verdict on a report.
+    fn dead(&self, dead: Dead) -> impl Future<Output = ()> + Send;
     /// Something happened.
     fn event(&self, event: Event) -> impl Future<Output = ()> + Send;
 }

@@ -63,7 +63,7 @@ impl Held {
     }
 
     /// A bundle that was not taken but copied.
-    #[cfg(feature = "clone-demo")]
+    #[cfg(any(test, feature = "clone-demo"))]
     pub fn stolen(policy: Policy, context: Arc<Context>, gate: Gate) -> Self {
         Self::of(policy, context, gate)
     }
@@ -166,7 +166,7 @@ impl Bundles {
     }
 
     /// Holds a bundle that was copied.
-    #[cfg(feature = "clone-demo")]
+    #[cfg(any(test, feature = "clone-demo"))]
     pub fn adopt(&self, held: Held) {
         let (id, held) = (held.id, Known::Held(Arc::new(held)));
         self.known.lock().insert(id, held);
@@ -237,13 +237,14 @@ impl Bundles {
     }
 
     /// A heartbeat's answer held nothing of a bundle's lanes that is not this producer's own.
-    pub async fn compared(&self, id: Uuid, state: BundleState) {
+    /// Whether it was erased: that was the last comparison.
+    pub async fn compared(&self, id: Uuid, state: BundleState) -> bool {
         let known = self.known.lock().get(&id).cloned();
         let Some(Known::Gone(gone)) = known else {
-            return;
+            return false;
         };
         if !gone.compared() {
-            return;
+            return false;
         }
         if self.enclave.erase(id.into_bytes()).await.is_ok() {
             tracing::info!(bundle = %id, "erased a bundle");
@@ -252,6 +253,7 @@ impl Bundles {
             // The next heartbeat acknowledges that; it is sent at once.
             self.session.heartbeat_now();
         }
+        true
     }
 
     /// Ends a bundle that was superseded, once its grace is over.

@@ -18,7 +18,7 @@ use super::{
     clock::ProducerClock,
     endpoint::ProducerEndpoint,
     exchange_handler,
-    upstream::{Server, Upstream},
+    upstream::{Manner, Server, Upstream},
 };
 use crate::{
     control_plane::{reporter::Reporter, session::Session},
@@ -91,7 +91,12 @@ pub async fn run(
         Gate::from_bytes(theft.gate),
     ));
     let trust = Trust::new(None)?;
-    let server = Server::new(upstream, false, UPSTREAM_TIMEOUT, &trust)?;
+    let manner = Manner {
+        http2: false,
+        title_case_fields: false,
+        timeout: UPSTREAM_TIMEOUT,
+    };
+    let server = Server::new(upstream, manner, &trust)?;
     let producer = Arc::new(ProducerEndpoint {
         session,
         reporter,

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use armour_listener::rules;
 use axum::body::Body;
 use http::{Request, Response, Uri, Version};
 use hyper::client::conn::{http1, http2};
@@ -18,6 +19,7 @@ use tower::ServiceExt;
 
 use super::{
     clock::BeginBy,
+    replay,
     streams::{self, Stream, Streams},
 };
 use crate::wire::http_client::{HttpVersion, Trust};
@@ -36,6 +38,8 @@ pub struct Connections {
     connector: HttpsConnector<HttpConnector>,
     version: HttpVersion,
     uri: Uri,
+    /// Field names in title case to HTTP/1.1.
+    title_case: bool,
     idle: Mutex<Vec<(http1::SendRequest<Body>, Instant)>>,
     streams: Streams,
     /// Held while a connection for many requests is made: those that wait for it may share it.
@@ -44,8 +48,8 @@ pub struct Connections {
 
 /// A connection that takes a request at once.
 pub enum Connection {
-    /// For one request at a time.
-    Http1(http1::SendRequest<Body>),
+    /// For one request at a time; whether it has had others.
+    Http1(http1::SendRequest<Body>, bool),
     /// For many, of which one is set aside.
     Http2(Stream),
 }
@@ -74,11 +78,12 @@ impl Connection {
 
 impl Connections {
     /// None yet.
-    pub fn new(trust: &Trust, version: HttpVersion, uri: Uri) -> Arc<Self> {
+    pub fn new(trust: &Trust, version: HttpVersion, uri: Uri, title_case: bool) -> Arc<Self> {
         Arc::new(Self {
             connector: trust.connector(version),
             version,
             uri,
+            title_case,
             idle: Mutex::default(),
             streams: Streams::default(),
             connecting: AsyncMutex::default(),
@@ -94,7 +99,7 @@ impl Connections {
             return Ok(Connection::Http2(stream));
         }
         if let Some(kept) = self.kept() {
-            return Ok(Connection::Http1(kept));
+            return Ok(Connection::Http1(kept, true));
         }
         if self.version != HttpVersion::Http2 && !self.streams.are_known() {
             return self.connect().await;
@@ -106,8 +111,8 @@ impl Connections {
         }
     }
 
-    /// Sends a request. One that a kept connection did not begin to send, since the server
-    /// had closed it, goes over a new one, in its time.
+    /// Sends a request. Where the server had closed a kept connection, it goes over a new one,
+    /// in its time: one that was not begun to be sent, or whose method is safe or idempotent.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -118,7 +123,10 @@ impl Connections {
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Unanswered> {
         match connection {
-            Connection::Http1(connection) => self.send_http1(connection, request, begin_by).await,
+            Connection::Http1(connection, kept) => {
+                let sent = self.send_http1(connection, kept, request, begin_by);
+                sent.await
+            }
             Connection::Http2(stream) => Ok(stream.send(request).await?),
         }
     }
@@ -126,6 +134,7 @@ impl Connections {
     async fn send_http1(
         self: &Arc<Self>,
         mut connection: http1::SendRequest<Body>,
+        kept: bool,
         mut request: Request<Body>,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Unanswered> {
@@ -133,19 +142,26 @@ impl Connections {
         *request.version_mut() = Version::HTTP_11;
         // Servers want the path alone.
         *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+        let again = match kept {
+            true => replay::copy(&mut request).await,
+            false => None,
+        };
         let response = match connection.try_send_request(request).await {
             Ok(response) => response,
             Err(mut error) => {
-                let Some(unsent) = error.take_message() else {
-                    return Err(error.into_error().into());
+                let unsent = error.take_message();
+                let error = error.into_error();
+                let again = again.filter(|_| replay::was_closed(&error));
+                let Some(unsent) = unsent.or(again) else {
+                    return Err(error.into());
                 };
                 let fresh = tokio::select! {
                     biased;
                     () = begin_by.past() => return Err(Unanswered::Late),
                     fresh = self.connect() => fresh,
                 };
-                let Ok(Connection::Http1(fresh)) = fresh else {
-                    return Err(error.into_error().into());
+                let Ok(Connection::Http1(fresh, _)) = fresh else {
+                    return Err(error.into());
                 };
                 connection = fresh;
                 if begin_by.is_past() {
@@ -195,6 +211,7 @@ impl Connections {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             // Until the server has told how many it takes.
             builder.initial_max_send_streams(0_usize);
+            builder.max_header_list_size(rules::HEAD_READ);
             let (sender, connection) = builder.handshake(io).await?;
             let limit = streams::run(connection);
             while limit() == 0 {
@@ -204,10 +221,14 @@ impl Connections {
             let stream = self.streams.add(sender, limit);
             return stream.map(Connection::Http2).context("it takes no request");
         }
-        let (mut sender, connection) = http1::handshake(io).await?;
-        tokio::spawn(connection);
+        let mut builder = http1::Builder::new();
+        builder
+            .max_headers(rules::FIELDS_READ)
+            .title_case_headers(self.title_case);
+        let (mut sender, connection) = builder.handshake(io).await?;
+        tokio::spawn(connection.with_upgrades());
         sender.ready().await?;
-        Ok(Connection::Http1(sender))
+        Ok(Connection::Http1(sender, false))
     }
 }
 
@@ -248,7 +269,7 @@ mod tests {
     }
 
     fn connections(version: HttpVersion, uri: Uri) -> Arc<Connections> {
-        Connections::new(&Trust::new(None).unwrap(), version, uri)
+        Connections::new(&Trust::new(None).unwrap(), version, uri, false)
     }
 
     /// Answers one request; its first line.
@@ -297,7 +318,11 @@ mod tests {
         let (listener, uri) = listener().await;
         let connections = connections(HttpVersion::Negotiated, uri);
         let kept = closed(&listener, &connections).await;
-        let sent = connections.send(Connection::Http1(kept), request("/again"), begin_by(true));
+        let sent = connections.send(
+            Connection::Http1(kept, true),
+            request("/again"),
+            begin_by(true),
+        );
         let answered = async {
             let (mut socket, _) = listener.accept().await.unwrap();
             answer(&mut socket).await
@@ -307,12 +332,71 @@ mod tests {
         assert_eq!(line, "GET /again HTTP/1.1");
     }
 
+    /// A server that closes a connection as it is used again: it has read the request then.
+    async fn closed_as_it_is_used(method: &str) -> Result<(), Unanswered> {
+        let (listener, uri) = listener().await;
+        let connections = connections(HttpVersion::Negotiated, uri);
+        let asked = async {
+            let connection = connections.get().await.unwrap();
+            let sent = connections.send(connection, request("/first"), begin_by(true));
+            sent.await.map(drop).unwrap();
+            let kept = loop {
+                match connections.kept() {
+                    Some(kept) => break kept,
+                    None => tokio::time::sleep(SETTINGS_POLL).await,
+                }
+            };
+            let mut second = request("/second").map(|_| Body::from("content"));
+            *second.method_mut() = method.parse().unwrap();
+            let kept = Connection::Http1(kept, true);
+            connections
+                .send(kept, second, begin_by(true))
+                .await
+                .map(drop)
+        };
+        let answered = async {
+            let (mut first, _) = listener.accept().await.unwrap();
+            answer(&mut first).await;
+            first.read_u8().await.unwrap();
+            drop(first);
+            let (mut second, _) = listener.accept().await.unwrap();
+            assert_eq!(
+                answer(&mut second).await,
+                format!("{method} /second HTTP/1.1")
+            );
+            std::future::pending().await
+        };
+        tokio::select! {
+            sent = asked => sent,
+            () = answered => unreachable!("it does not end"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_closed_as_it_is_used_costs_no_idempotent_call() {
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            assert!(closed_as_it_is_used(method).await.is_ok(), "{method}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_have_run_is_not_sent_twice() {
+        for method in ["POST", "PATCH"] {
+            let sent = closed_as_it_is_used(method).await;
+            assert!(matches!(sent, Err(Unanswered::Broken(_))), "{method}");
+        }
+    }
+
     #[tokio::test]
     async fn a_request_whose_kept_connection_was_closed_is_not_sent_after_its_time() {
         let (listener, uri) = listener().await;
         let connections = connections(HttpVersion::Negotiated, uri);
         let kept = closed(&listener, &connections).await;
-        let late = connections.send(Connection::Http1(kept), request("/late"), begin_by(false));
+        let late = connections.send(
+            Connection::Http1(kept, true),
+            request("/late"),
+            begin_by(false),
+        );
         assert!(matches!(late.await, Err(Unanswered::Late)));
         // What the server is asked next is another one.
         let asked = async {
@@ -338,7 +422,7 @@ mod tests {
         let silent = connections(HttpVersion::Negotiated, uri);
         let clock = ProducerClock::new(0);
         let soon = clock.begin_by(ProducerTime(clock.now().0 + 50));
-        let late = silent.send(Connection::Http1(kept), request("/late"), soon);
+        let late = silent.send(Connection::Http1(kept, true), request("/late"), soon);
         assert!(matches!(late.await, Err(Unanswered::Late)));
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{bundles::Bundles, clock::ProducerClock, upstream::Upstream};
 use crate::control_plane::{
-    reporter::Reporter,
+    reporter::{Dead, Reporter},
     session::{Session, Watcher},
 };
 
@@ -88,16 +88,24 @@ impl Watcher for ProducerEndpoint {
             .await;
         bundles.set_state(id, state).await;
         match disowned {
-            Ok(false) => bundles.compared(id, state).await,
+            Ok(false) => {
+                if bundles.compared(id, state).await {
+                    self.reporter.forget(id);
+                }
+            }
             // The lane may have gone on before that was recorded: the next one compares, too.
             Ok(true) => {}
             Err(error) => tracing::warn!(%error, "cannot disown yet"),
         }
     }
 
-    async fn dead(&self, bundle: Uuid) {
-        let disconnected = BundleState::Disconnected;
-        self.bundles.set_state(bundle, disconnected).await;
+    async fn dead(&self, dead: Dead) {
+        let state = match dead.disconnected {
+            true => BundleState::Disconnected,
+            // Its consumer retires it, once it learns that it is not served any more.
+            false => BundleState::Retired,
+        };
+        self.bundles.set_state(dead.bundle, state).await;
     }
 
     async fn event(&self, event: Event) {

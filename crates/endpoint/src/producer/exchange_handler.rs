@@ -32,6 +32,7 @@ use super::{
     serving::{self, Recorded},
 };
 use crate::{
+    control_plane::reporter,
     metrics::{METRICS, TicketKind},
     wire::{
         message::{EXCHANGE_PATH, MessageReader, ReadError},
@@ -88,7 +89,10 @@ async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<
         Some(Known::Held(held)) => held,
         Some(Known::Gone(gone)) => {
             if let Some((context, ticket)) = gone.evidence(&frame) {
+                let lane = reporter::lane_of(&ticket);
                 producer.reporter.add(&context, ticket);
+                // No receipt follows.
+                producer.reporter.give_up(lane);
             }
             return Err(unknown());
         }

@@ -58,8 +58,15 @@ impl LaneTable {
         }
     }
 
-    /// The enclave has accepted the ticket.
+    /// The enclave has accepted the ticket. Of a lane that was replaced before this was noted
+    /// it is given up at once.
     pub fn accepted(&mut self, exchange: Arc<Exchange>) {
+        let number = &exchange.ticket.header.lane;
+        if let Some(last) = self.ended.get_mut(number) {
+            *last = (exchange.ticket.header.n, exchange.ticket.hash());
+            exchange.given_up.cancel();
+            return;
+        }
         let lane = self.lanes.entry(exchange.ticket.header.lane).or_default();
         lane.screen.accepted(&exchange.ticket);
         lane.last = Some(exchange);
@@ -91,8 +98,12 @@ impl LaneTable {
         }
     }
 
-    /// The lane has ended with its last exchange, whose answer is kept for a while.
+    /// The lane has ended with its last exchange, whose answer is kept for a while, unless it
+    /// was replaced.
     pub fn closed(&mut self, lane: u16) {
+        if !self.lanes.contains_key(&lane) {
+            return;
+        }
         self.closed.push_back(lane);
         if self.closed.len() > self.kept_closed
             && let Some(oldest) = self.closed.pop_front()
@@ -108,6 +119,12 @@ impl LaneTable {
             last.given_up.cancel();
         }
         self.end(lane);
+    }
+
+    /// How many lanes it knows more of than how far they came.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.lanes.len()
     }
 
     fn end(&mut self, lane: u16) {
@@ -190,6 +207,32 @@ mod tests {
         assert!(!exchange.given_up.is_cancelled());
         table.replaced(0);
         assert!(exchange.given_up.is_cancelled());
+    }
+
+    /// The enclave has taken both in this order; who asked it for the first is slower.
+    #[test]
+    fn a_ticket_that_is_noted_after_its_lane_was_replaced_is_given_up_and_not_kept() {
+        let mut table = LaneTable::new(0);
+        accepted(&mut table, ticket(0, 2, 0));
+        table.replaced(0);
+        let exchange = Exchange::answered(ticket(0, 3, 0), Bytes::new());
+        table.accepted(exchange.clone());
+        assert!(exchange.given_up.is_cancelled());
+        assert!(table.lanes.is_empty());
+        for copied in [ticket(0, 2, 0), ticket(0, 3, 0)] {
+            assert!(matches!(table.look(&copied), (Look::Older, None)));
+        }
+    }
+
+    #[test]
+    fn a_lane_that_was_replaced_takes_no_place_of_those_that_closed() {
+        let mut table = LaneTable::new(1);
+        accepted(&mut table, ticket(0, 3, 0));
+        table.closed(0);
+        accepted(&mut table, ticket(1, 3, 0));
+        table.replaced(1);
+        table.closed(1);
+        assert_eq!(table.look(&ticket(0, 3, 0)).0, Look::Repeat);
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
 //! * [`clock`]: by which calls begin or never do;
 //! * [`request`]: a request on its way to the API;
+//! * [`forwarding`]: what the API is given of a request's fields;
 //! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
-//!   the requests;
+//!   the requests; [`replay`]: one that may be sent twice;
 //! * [`shared_question`]: whether there are new bundles;
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
@@ -21,12 +22,18 @@ mod connections;
 pub mod endpoint;
 mod exchange;
 pub mod exchange_handler;
+mod forwarding;
 pub mod gone;
 mod lane_table;
 pub mod open;
+mod replay;
 mod request;
 mod response_log;
 mod serving;
 mod shared_question;
 mod streams;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod upstream;

@@ -201,6 +201,8 @@ impl Feed {
                     self.take(content.content()).await;
                     reader = more;
                 }
+                // Agents do not re-key yet: this end has answered no sub-ticket.
+                Ok(Read::Switch(_)) => return None,
                 Ok(Read::Final {
                     content,
                     checkpoint,

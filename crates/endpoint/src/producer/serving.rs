@@ -28,7 +28,7 @@ use super::{
     endpoint::ProducerEndpoint,
     exchange::{Arrival, Exchange},
     request::{self, Opened, RequestEnd},
-    upstream::Connected,
+    upstream::{Connected, Upgraded},
 };
 use crate::wire::{
     bhttp,
@@ -38,6 +38,7 @@ use crate::wire::{
     problem::refuse,
     problem_type::ProblemType,
     stream::{Broken, PeerMark, StreamSender},
+    websocket,
 };
 
 /// How long a response may take to be complete so that it is sent whole.
@@ -76,6 +77,8 @@ impl Call {
             log.abort();
             // Its consumer gives it up, too, and opens another.
             let _ = self.producer.enclave.give_up(self.lane).await;
+            self.held.lanes.lock().closed(self.lane.lane);
+            self.producer.reporter.give_up(self.lane);
         }
     }
 
@@ -191,7 +194,11 @@ impl Call {
             end.answer_begins();
         }
         let (mut parts, body) = response.into_parts();
+        let is_handshake = parts.extensions.get::<Upgraded>().is_some();
         bhttp::strip_hop_by_hop(&mut parts.headers);
+        if is_handshake {
+            websocket::carry_in(&mut parts.headers);
+        }
         let mut content = Content::default();
         bhttp::put_response(&parts, &mut content);
         match ahead(body, content, Some(WHOLE_WITHIN)).await {

@@ -7,8 +7,8 @@ use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
-    HeaderValue, Request, Response, Uri, header,
-    uri::{Authority, Scheme},
+    HeaderValue, Request, Response, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,14 +18,17 @@ use tracing::{Instrument, Span, field};
 use super::{
     clock::BeginBy,
     connections::{Connection, Connections, Unanswered},
+    forwarding,
 };
 use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
+        handed_on,
         http_client::{HttpVersion, Trust},
         problem::refuse,
         problem_type::ProblemType,
+        websocket,
     },
 };
 
@@ -52,10 +55,22 @@ pub enum Connected {
 /// A server and how it is called.
 pub struct Server {
     connections: Arc<Connections>,
+    uri: Uri,
     base: String,
     host: HeaderValue,
     /// From the request's last byte to the response's head.
     timeout: Duration,
+}
+
+/// How a server is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// HTTP/2 from the first byte.
+    pub http2: bool,
+    /// Field names in title case to HTTP/1.1.
+    pub title_case_fields: bool,
+    /// From the request's last byte to the response's head.
+    pub timeout: Duration,
 }
 
 impl Server {
@@ -63,7 +78,7 @@ impl Server {
     ///
     /// # Errors
     /// If that is no address.
-    pub fn new(base: &str, http2: bool, timeout: Duration, trust: &Trust) -> anyhow::Result<Self> {
+    pub fn new(base: &str, manner: Manner, trust: &Trust) -> anyhow::Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().context("--upstream")?;
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -72,15 +87,16 @@ impl Server {
             "--upstream must be an http:// or https:// address"
         );
         let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
-        let version = match http2 {
+        let version = match manner.http2 {
             true => HttpVersion::Http2,
             false => HttpVersion::Negotiated,
         };
         Ok(Self {
             host: HeaderValue::from_str(authority).context("--upstream")?,
-            connections: Connections::new(trust, version, uri),
+            connections: Connections::new(trust, version, uri.clone(), manner.title_case_fields),
+            uri,
             base,
-            timeout,
+            timeout: manner.timeout,
         })
     }
 }
@@ -110,10 +126,11 @@ impl Connected {
     pub async fn serve(
         self,
         session: &Session,
-        request: Request<Body>,
+        mut request: Request<Body>,
         sent: CancellationToken,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Reason> {
+        forwarding::prepare(request.headers_mut());
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",
@@ -128,6 +145,9 @@ impl Connected {
                     .instrument(span.clone())
                     .await?
             }
+            Self::Here(_) if websocket::is_carried(request.headers()) => {
+                refuse(ProblemType::Upgrade, "WebSocket is passed to servers alone")
+            }
             Self::Here(service) => {
                 let Ok(response) = service.oneshot(request).instrument(span.clone()).await;
                 response
@@ -135,30 +155,61 @@ impl Connected {
         };
         METRICS.upstream(since.elapsed());
         span.record("http.response.status_code", response.status().as_u16());
-        Ok(response)
+        Ok(match forwarding::check(response.headers()) {
+            Ok(()) => response,
+            Err((problem, detail)) => refuse(problem, detail),
+        })
     }
 }
 
+/// Marks the response of a handshake that the API has agreed to.
+#[derive(Debug, Clone, Copy)]
+pub struct Upgraded;
+
+/// What a response with the status 101 is to agents: its connection's bytes are its body, and
+/// those of the request's go to it.
+fn upgraded(mut response: Response<Body>, request: Body) -> Response<Body> {
+    let connection = hyper::upgrade::on(&mut response);
+    let (up, body) = handed_on::body();
+    tokio::spawn(websocket::carry(connection, up, request));
+    *response.status_mut() = StatusCode::OK;
+    response.extensions_mut().insert(Upgraded);
+    response.map(|_| body)
+}
+
 impl Server {
+    /// Where a request's target is on this server. `*` is of the server as a whole, and below
+    /// no path (RFC 9110, section 7.1).
+    fn locate(&self, target: &Uri) -> Option<Uri> {
+        if target.path() == "*" {
+            let mut parts = self.uri.clone().into_parts();
+            parts.path_and_query = Some(PathAndQuery::from_static("*"));
+            return Uri::from_parts(parts).ok();
+        }
+        let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
+        format!("{}{target}", self.base).parse().ok()
+    }
+
     async fn call(
         &self,
         connection: Connection,
         session: &Session,
         request: Request<Body>,
-        sent: CancellationToken,
+        mut sent: CancellationToken,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Reason> {
-        let (mut parts, body) = request.into_parts();
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        let Ok(uri) = format!("{}{target}", self.base).parse::<Uri>() else {
+        let (mut parts, mut body) = request.into_parts();
+        let is_handshake = websocket::is_carried(&parts.headers);
+        if is_handshake && connection.is_http2() {
+            return Ok(refuse(
+                ProblemType::Upgrade,
+                "WebSocket is passed to APIs of HTTP/1.1 alone",
+            ));
+        }
+        let Some(uri) = self.locate(&parts.uri) else {
             return Ok(refuse(ProblemType::Target, "malformed target"));
         };
-        if let Some(asked) = parts.headers.insert(header::HOST, self.host.clone()) {
-            parts.headers.insert("x-forwarded-host", asked);
-        }
+        forwarding::name_host(&mut parts.headers, self.host.clone());
         if connection.is_http2() {
             parts.headers.remove(header::HOST);
         } else if parts.headers.contains_key(header::TE) && uri.scheme() == Some(&Scheme::HTTP) {
@@ -166,6 +217,14 @@ impl Server {
             // connection (RFC 9110, section 10.1.4); in HTTP/2 it would be taken away by that.
             let value = HeaderValue::from_static("te");
             parts.headers.insert(header::CONNECTION, value);
+        }
+        let mut handshake = None;
+        if is_handshake {
+            websocket::in_http1(&mut parts.headers);
+            handshake = Some(std::mem::take(&mut body));
+            // All of it that the API needs for its answer.
+            sent = CancellationToken::new();
+            sent.cancel();
         }
         trace::inject(&Span::current(), &mut parts.headers);
         parts.uri = uri;
@@ -180,11 +239,19 @@ impl Server {
                 return Err(Reason::TIMEOUT);
             }
         };
-        answer.map_err(|unanswered| {
+        let answer = answer.map(|response| match (response.status(), handshake) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(request)) => upgraded(response, request),
+            _ => response,
+        });
+        answer.or_else(|unanswered| {
             let Unanswered::Broken(error) = unanswered else {
                 tracing::warn!("the upstream could not be reached again in the call's time");
-                return Reason::LATE;
+                return Err(Reason::LATE);
             };
+            if error.is_parse_too_large() {
+                let (problem, detail) = forwarding::FIELDS_TOO_LARGE;
+                return Ok(refuse(problem, detail));
+            }
             // A body that breaks is its sender's doing.
             let reason = match error.is_user() {
                 true => Reason::CALLER,
@@ -193,7 +260,7 @@ impl Server {
             let error = format!("the upstream failed: {:#}", anyhow::Error::new(error));
             tracing::warn!("{error}");
             session.note(error);
-            reason
+            Err(reason)
         })
     }
 }

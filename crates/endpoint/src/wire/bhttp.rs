@@ -1,13 +1,14 @@
 //! Binary HTTP (RFC 9292), indeterminate-length form, written and read piece by
 //! piece so that a body of any length passes in bounded memory.
 
+use armour_listener::rules::without_user_info;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
 };
 use thiserror::Error;
 
-use super::content::Content;
+use super::{content::Content, websocket};
 
 /// Most bytes of a head or of trailers.
 pub const MAX_FIELDS: usize = 64 * 1024;
@@ -29,7 +30,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 #[error("malformed Binary HTTP")]
 pub struct Malformed;
 
-/// Removes the fields that belong to one connection, and those it names. `TE: trailers`
+/// Removes the fields that belong to one connection, and those it names; and the length of a
+/// message that was sent in chunks, which is not its own (RFC 9112, section 6.3). `TE: trailers`
 /// stays, since trailers are passed on; gRPC asks for it (RFC 9113, section 8.2.2).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -43,6 +45,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let mut codings = value.to_str().unwrap_or("").split(',');
         codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
     });
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     headers.remove(header::TE);
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -52,7 +57,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes a request's control data and fields. `Host` becomes the authority.
+/// Writes a request's control data and fields. `Host` becomes the authority, of which user
+/// information is no part (RFC 9110, section 4.2.4).
 pub fn put_request(parts: &http::request::Parts, out: &mut Content) {
     put_varint(REQUEST, out);
     put_bytes(parts.method.as_str().as_bytes(), out);
@@ -62,7 +68,7 @@ pub fn put_request(parts: &http::request::Parts, out: &mut Content) {
     put_bytes(
         authority.map_or_else(
             || host.map_or(&b""[..], |host| host.as_bytes()),
-            str::as_bytes,
+            |authority| without_user_info(authority).as_bytes(),
         ),
         out,
     );
@@ -92,8 +98,10 @@ pub fn put_end(trailers: &HeaderMap, out: &mut Content) {
 }
 
 fn put_fields(headers: &HeaderMap, out: &mut Content) {
+    let is_handshake = websocket::is_carried(headers);
     for (name, value) in headers {
-        if name != header::HOST && !HOP_BY_HOP.contains(name) {
+        let kept = !HOP_BY_HOP.contains(name) || (name == header::UPGRADE && is_handshake);
+        if name != header::HOST && kept {
             put_bytes(name.as_str().as_bytes(), out);
             put_bytes(value.as_bytes(), out);
         }
@@ -328,7 +336,11 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Result<Option<HeaderMap>, Malformed> 
             return Ok(None);
         };
         if name.is_empty() {
+            let is_handshake = websocket::is_carried(&headers);
             strip_hop_by_hop(&mut headers);
+            if is_handshake {
+                websocket::carry_in(&mut headers);
+            }
             return Ok(Some(headers));
         }
         let Some(value) = cursor.bytes() else {
@@ -452,6 +464,54 @@ mod tests {
         assert_eq!(passed(&both), ["te: trailers"]);
         assert!(passed(&[("te", "gzip"), ("keep-alive", "5")]).is_empty());
         assert_eq!(passed(&[("trailer", "x-sum")]), ["trailer: x-sum"]);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_dropped() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("20"));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers[header::CONTENT_LENGTH], "20");
+        headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn user_information_of_a_target_is_not_passed_on() {
+        let request = Request::get("http://user:secret@shop.example:80/a");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut out = Content::default();
+        put_request(&parts, &mut out);
+        let mut decoder = Decoder::default();
+        decoder.push(out.as_slice());
+        let Some(Piece::Request(read)) = decoder.piece().unwrap() else {
+            panic!("no head");
+        };
+        assert_eq!(read.headers()[header::HOST], "shop.example:80");
+    }
+
+    #[test]
+    fn of_upgrades_a_handshake_of_websocket_alone_is_carried() {
+        for (protocol, carried) in [("websocket", true), ("h2c", false)] {
+            let (parts, ()) = Request::get("/")
+                .header("upgrade", protocol)
+                .body(())
+                .unwrap()
+                .into_parts();
+            let mut out = Content::default();
+            put_request(&parts, &mut out);
+            let mut decoder = Decoder::default();
+            decoder.push(out.as_slice());
+            let Some(Piece::Request(head)) = decoder.piece().unwrap() else {
+                panic!("no head");
+            };
+            assert_eq!(websocket::is_carried(head.headers()), carried);
+            assert_eq!(head.headers().contains_key("upgrade"), carried);
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
-//! * [`http_client`]: HTTP to the next hop.
+//! * [`http_client`]: HTTP to the next hop;
+//! * [`websocket`]: connections that have been upgraded.
 
 pub mod bhttp;
 pub mod body;
@@ -19,4 +20,5 @@ pub mod message;
 pub mod problem;
 pub mod problem_type;
 pub mod stream;
+pub mod websocket;
 pub mod whole_body;

@@ -60,10 +60,12 @@ pub enum ProblemType {
     TicketElsewhere,
     /// The request or its response is too large.
     TooLarge,
-    /// Protocol upgrades cannot be protected.
+    /// `CONNECT`, and protocol upgrades other than WebSocket, cannot be protected.
     Upgrade,
     /// The upstream could not be reached, or broke off.
     Upstream,
+    /// The upstream's response cannot be passed on.
+    UpstreamResponse,
     /// The upstream did not answer in time.
     UpstreamTimeout,
 }
@@ -94,7 +96,8 @@ impl ProblemType {
             | Self::OutcomeUnknown
             | Self::ProducerUnreachable
             | Self::Refused
-            | Self::Upstream => StatusCode::BAD_GATEWAY,
+            | Self::Upstream
+            | Self::UpstreamResponse => StatusCode::BAD_GATEWAY,
             Self::Busy
             | Self::Disconnected
             | Self::LanesBusy

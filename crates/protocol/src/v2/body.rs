@@ -9,7 +9,7 @@ use super::{
     suite::Suite,
 };
 
-const LABEL_BODY: &[u8] = b"armour/2 body";
+pub(crate) const LABEL_BODY: &[u8] = b"armour/2 body";
 const LABEL_OPENING: &[u8] = b"armour/2 opening";
 const LABEL_LINK: &[u8] = b"armour/2 link";
 
@@ -29,7 +29,8 @@ pub enum Direction {
     Response,
 }
 
-/// What a head is. 3 and 4 are kept for the sub-tickets and sub-receipts of streams.
+/// What a head is. 3 and 4 are the sub-tickets and sub-receipts of streams, whose heads
+/// are [others](super::rekey).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -132,9 +133,15 @@ impl BodyHash {
         Self(hash(LABEL_OPENING, &fields))
     }
 
-    /// What ticket n + 1 names: receipt n, and the last sub-receipt or zeros.
+    /// What ticket n + 1 names: receipt n, and no sub-receipt.
     pub fn after(receipt: &Body) -> Self {
-        Self(hash(LABEL_LINK, &[&receipt.to_bytes(), &[0; 32]]))
+        Self::after_rekeyed(receipt, None)
+    }
+
+    /// The same, of an exchange whose last sub-receipt has this hash.
+    pub(crate) fn after_rekeyed(receipt: &Body, last: Option<Self>) -> Self {
+        let last = last.map_or([0; 32], |last| last.0);
+        Self(hash(LABEL_LINK, &[&receipt.to_bytes(), &last]))
     }
 }
 

@@ -15,15 +15,17 @@ const LABEL_REQUEST: &[u8] = b"armour/2 checkpoint request";
 const LABEL_RESPONSE: &[u8] = b"armour/2 checkpoint response";
 /// The flag of a direction's last checkpoint. The others are kept for later and zero.
 const FINAL: u8 = 1;
-/// The epoch, until streams re-key.
-const EPOCH: u32 = 0;
 
-/// The exchange whose streams these are.
+/// The exchange whose streams these are, and how often they were re-keyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The exchange's number.
     pub(crate) n: u64,
-    /// S: of the ticket, and later of what re-keyed the stream.
+    /// Its ticket.
+    pub(crate) ticket: BodyHash,
+    /// The epoch: the number of the last sub-receipt.
+    pub(crate) k: u32,
+    /// S: of the ticket, and of what re-keyed the stream.
     pub(crate) session: BodyHash,
 }
 
@@ -67,12 +69,54 @@ pub(crate) struct CheckpointSigner {
     done: bool,
 }
 
+impl Place {
+    /// Where an exchange's streams begin.
+    pub(crate) fn first(n: u64, ticket: BodyHash) -> Self {
+        Self {
+            n,
+            ticket,
+            k: 0,
+            session: ticket,
+        }
+    }
+
+    /// Whether both are of one exchange.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        (self.n, self.ticket) == (other.n, other.ticket)
+    }
+}
+
 impl Mark {
     /// Before the first checkpoint.
     pub const NONE: Self = Self {
         sequence: 0,
         digest: [0; 32],
     };
+    /// Bytes of a mark.
+    pub(crate) const LEN: usize = 8 + 32;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..8].copy_from_slice(&self.sequence.to_be_bytes());
+        out[8..].copy_from_slice(&self.digest);
+        out
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
+        let mark = Self {
+            sequence: reader.u64()?,
+            digest: reader.array()?,
+        };
+        match (mark.sequence == 0) == (mark.digest == [0; 32]) {
+            true => Ok(mark),
+            false => Err(HeadError::Malformed),
+        }
+    }
+
+    /// Whether who signed `self` last can have signed this one.
+    pub(crate) fn owns(&self, said: &Self) -> bool {
+        said.sequence < self.sequence || said == self
+    }
 }
 
 impl CheckpointClaim {
@@ -138,9 +182,10 @@ impl Stated for Checkpoint {
             Direction::Response => (LABEL_RESPONSE, &context.binding().consumer),
         };
         let claim = &self.claim;
-        let fields: [&[u8]; 9] = [
+        let fields: [&[u8]; 10] = [
             &self.place.n.to_be_bytes(),
-            &EPOCH.to_be_bytes(),
+            &self.place.k.to_be_bytes(),
+            &self.place.ticket.0,
             &self.place.session.0,
             &self.sequence.to_be_bytes(),
             &claim.bytes.to_be_bytes(),
@@ -158,23 +203,29 @@ impl Stated for Checkpoint {
 }
 
 impl SignedCheckpoint {
-    /// The bytes, for the enclave's door: sequence, claim, proof. Direction and exchange
+    /// The bytes, for the enclave's door: k, S, sequence, claim, proof. Direction and exchange
     /// are the lane's.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let place = &self.message.place;
+        let epoch = [&place.k.to_be_bytes()[..], &place.session.0].concat();
         let sequence = self.message.sequence.to_be_bytes();
         let claim = self.message.claim.to_bytes();
-        [&sequence[..], &claim, &self.proof.to_bytes()].concat()
+        [&epoch[..], &sequence, &claim, &self.proof.to_bytes()].concat()
     }
 
     pub(crate) fn from_bytes(
         direction: Direction,
-        place: Place,
+        exchange: Place,
         bytes: &[u8],
     ) -> Result<Self, HeadError> {
         let mut reader = Reader::new(bytes);
         let message = Checkpoint {
             direction,
-            place,
+            place: Place {
+                k: reader.u32()?,
+                session: BodyHash(reader.array()?),
+                ..exchange
+            },
             sequence: reader.u64()?,
             claim: CheckpointClaim::read(&mut reader)?,
         };
@@ -193,6 +244,11 @@ impl CheckpointSigner {
             bytes: 0,
             done: false,
         }
+    }
+
+    /// The streams were re-keyed.
+    pub(crate) fn rekeyed(&mut self, place: Place) {
+        self.place = place;
     }
 
     /// Whether the direction has ended.
@@ -258,7 +314,9 @@ mod tests {
 
     const PLACE: Place = Place {
         n: 1,
-        session: BodyHash([1; 32]),
+        ticket: BodyHash([1; 32]),
+        k: 2,
+        session: BodyHash([3; 32]),
     };
 
     fn claim(bytes: u64, last: bool) -> CheckpointClaim {
@@ -290,9 +348,11 @@ mod tests {
         let mut signer = CheckpointSigner::new(Direction::Request, PLACE);
         let signed = signer.next(claim(10, false), &context).unwrap().sign(&key);
         assert_eq!(signed.verify(&context), Ok(()));
-        let changes: [fn(&mut Checkpoint); 9] = [
+        let changes: [fn(&mut Checkpoint); 11] = [
             |it| it.direction = Direction::Response,
             |it| it.place.n += 1,
+            |it| it.place.ticket.0[0] ^= 1,
+            |it| it.place.k += 1,
             |it| it.place.session.0[0] ^= 1,
             |it| it.sequence += 1,
             |it| it.claim.bytes += 1,

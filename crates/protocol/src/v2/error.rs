@@ -58,6 +58,12 @@ pub enum LaneError {
     /// The conclusion of another ticket.
     #[error("the conclusion is of another ticket")]
     Conclusion,
+    /// A sub-ticket has not been answered yet.
+    #[error("a sub-ticket is not answered")]
+    Rekeying,
+    /// The exchange has no stream.
+    #[error("the exchange has no stream")]
+    NoStream,
     /// A stream whose final checkpoint is missing or is not its sender's.
     #[error("a stream is not final")]
     NotFinal,
@@ -96,6 +102,9 @@ pub enum ContentError {
     /// A checkpoint that the peer did not sign.
     #[error("checkpoint's signature does not verify")]
     Signature,
+    /// Keys of another exchange or epoch than is switched to.
+    #[error("not the keys that the stream switches to")]
+    Switch,
     /// More than a receiver holds unverified: a checkpoint is due.
     #[error("too much content without a checkpoint")]
     CheckpointDue,

@@ -16,7 +16,7 @@ use super::{
     proof::{Proof, Signed, Stated, Statement, StatementKind},
 };
 
-const LABEL_REST: &[u8] = b"armour/2 rest";
+pub(crate) const LABEL_REST: &[u8] = b"armour/2 rest";
 const LABEL_TICKET: &[u8] = b"armour/2 ticket";
 const LABEL_RECEIPT: &[u8] = b"armour/2 receipt";
 

@@ -8,6 +8,7 @@
 //!   signatures over them;
 //! * [`gate`]: what keeps strangers out before anything else is done;
 //! * [`content`], [`checkpoint`]: what is signed of content;
+//! * [`rekey`]: sub-tickets and sub-receipts, by which streams re-key;
 //! * [`enclave`]: the state machines that hold roots;
 //! * [`proxy`]: what holds one-time keys and content;
 //! * [`identity`]: parties' keys, starts of an endpoint, and links to the control plane;
@@ -53,6 +54,7 @@ pub mod message;
 pub mod mode;
 pub mod proof;
 pub mod proxy;
+pub mod rekey;
 pub mod retry;
 pub mod run_builder;
 pub mod schedule;

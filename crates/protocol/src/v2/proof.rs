@@ -23,6 +23,8 @@ pub(crate) enum StatementKind {
     Receipt = 2,
     Transient = 3,
     Checkpoint = 4,
+    SubTicket = 5,
+    SubReceipt = 6,
 }
 
 /// What a signature covers: label, hash of the context, and what is said.
@@ -157,6 +159,13 @@ impl<M> Unsigned<M> {
             statement: message.statement(context),
             message,
         }
+    }
+}
+
+impl<M> Unsigned<M> {
+    /// What is to be said.
+    pub(crate) fn unsigned(&self) -> &M {
+        &self.message
     }
 }
 

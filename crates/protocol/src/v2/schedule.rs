@@ -5,6 +5,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
+    body::BodyHash,
     context::Context,
     fields::{hash, join},
     gate::Gate,
@@ -20,6 +21,10 @@ const LABEL_ABSORB: &[u8] = b"armour/2 absorb";
 const LABEL_KEY: &[u8] = b"armour/2 key";
 const LABEL_COMMIT: &[u8] = b"armour/2 commit";
 const LABEL_NEXT: &[u8] = b"armour/2 next";
+const LABEL_STREAM: &[u8] = b"armour/2 stream";
+const LABEL_SESSION: &[u8] = b"armour/2 session";
+const LABEL_KEY_REQUEST: &[u8] = b"armour/2 key request";
+const LABEL_KEY_RESPONSE: &[u8] = b"armour/2 key response";
 
 /// The secret that the control plane mints for a bundle.
 pub struct BundleSecret(Secret);
@@ -51,6 +56,21 @@ pub(crate) struct Step {
     /// Makes the key committing, and tells a wrong root before any state changes.
     pub(crate) commitment: [u8; 32],
     pub(crate) root: Root,
+    /// Of a call's ticket: what its streams re-key from.
+    pub(crate) stream: Option<StreamRoot>,
+}
+
+/// The root secret of one exchange's streams, which both ends re-key while they flow. A
+/// sibling of the lane's roots: it does not matter which of its sub-receipts come before the
+/// exchange's receipt.
+pub(crate) struct StreamRoot(Secret);
+
+/// What re-keying an exchange's streams gives.
+pub(crate) struct StreamStep {
+    pub(crate) request: MessageKey,
+    pub(crate) response: MessageKey,
+    pub(crate) commitment: [u8; 32],
+    pub(crate) root: StreamRoot,
 }
 
 impl BundleSecret {
@@ -90,18 +110,49 @@ impl BundleKeys {
 impl Root {
     /// Takes in a message's agreed secret and transcript. The extracted secret itself is
     /// erased: it would lead to the key.
-    pub(crate) fn rekey(&self, agreed: &[u8], transcript: &Transcript) -> Step {
-        let mut input = Zeroizing::new(Vec::with_capacity(agreed.len() + 32));
-        input.extend_from_slice(agreed);
-        input.extend_from_slice(&transcript.0);
-        let extracted = extract(&*self.0, &input);
+    pub(crate) fn rekey(&self, agreed: &[u8], transcript: &Transcript, streams: bool) -> Step {
+        let extracted = rekeyed(&self.0, agreed, &transcript.0);
         let extracted = prk(&extracted);
         Step {
             key: MessageKey(expanded(&extracted, LABEL_KEY, &[])),
             commitment: *expanded(&extracted, LABEL_COMMIT, &[]),
             root: Self(expanded(&extracted, LABEL_NEXT, &[])),
+            stream: streams.then(|| StreamRoot(expanded(&extracted, LABEL_STREAM, &[]))),
         }
     }
+
+    /// The root after an exchange whose streams were re-keyed: whoever knew it before does not
+    /// know it any more.
+    pub(crate) fn after_streams(&self, stream: &StreamRoot) -> Self {
+        let extracted = extract(&*self.0, &*stream.0);
+        Self(expand(&extracted, LABEL_STREAM, &[]))
+    }
+}
+
+impl StreamRoot {
+    /// Takes in what a sub-ticket and its sub-receipt agreed on, and the session with them.
+    pub(crate) fn rekey(&self, agreed: &[u8], session: &BodyHash) -> StreamStep {
+        let extracted = rekeyed(&self.0, agreed, &session.0);
+        let extracted = prk(&extracted);
+        StreamStep {
+            request: MessageKey(expanded(&extracted, LABEL_KEY_REQUEST, &[])),
+            response: MessageKey(expanded(&extracted, LABEL_KEY_RESPONSE, &[])),
+            commitment: *expanded(&extracted, LABEL_COMMIT, &[]),
+            root: Self(expanded(&extracted, LABEL_NEXT, &[])),
+        }
+    }
+}
+
+/// S after one more sub-ticket and its sub-receipt, without key commitment and proof.
+pub(crate) fn session(before: &BodyHash, ticket: &[u8], receipt: &[u8]) -> BodyHash {
+    BodyHash(hash(LABEL_SESSION, &[&before.0, ticket, receipt]))
+}
+
+fn rekeyed(root: &Secret, agreed: &[u8], said: &[u8; 32]) -> Secret {
+    let mut input = Zeroizing::new(Vec::with_capacity(agreed.len() + said.len()));
+    input.extend_from_slice(agreed);
+    input.extend_from_slice(said);
+    extract(&**root, &input)
 }
 
 /// Copies for the demonstration of a theft.
@@ -110,6 +161,16 @@ mod stolen {
     use super::*;
 
     impl Root {
+        pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+            &self.0
+        }
+
+        pub(crate) fn from_stolen(bytes: [u8; 32]) -> Self {
+            Self(Secret::from_bytes(bytes))
+        }
+    }
+
+    impl StreamRoot {
         pub(crate) fn as_bytes(&self) -> &[u8; 32] {
             &self.0
         }
@@ -186,15 +247,46 @@ mod tests {
     fn r2_parts_of_a_step_are_siblings() {
         let root = Root(Secret::from_bytes([5; 32]));
         let transcript = Transcript([6; 32]);
-        let step = root.rekey(b"agreed", &transcript);
-        let parts = [*step.key.as_bytes(), step.commitment, *step.root.0, *root.0];
+        let step = root.rekey(b"agreed", &transcript, true);
+        let stream = step.stream.unwrap();
+        let parts = [
+            *step.key.as_bytes(),
+            step.commitment,
+            *step.root.0,
+            *stream.0,
+            *root.0,
+        ];
         for (place, part) in parts.iter().enumerate() {
             assert!(!parts[..place].contains(part));
-            let onwards = Root(Secret::from_bytes(*part)).rekey(b"agreed", &transcript);
+            let onwards = Root(Secret::from_bytes(*part)).rekey(b"agreed", &transcript, false);
             let led_back = [*onwards.key.as_bytes(), onwards.commitment, *onwards.root.0];
             // From the first root it is the step itself, from no other part.
-            assert_eq!(led_back.iter().any(|p| parts.contains(p)), place == 3);
+            assert_eq!(led_back.iter().any(|p| parts.contains(p)), place == 4);
         }
+    }
+
+    /// R2, within a stream: parts are siblings, and each follows from the root, from what was
+    /// agreed and from the session together.
+    #[test]
+    fn r2_parts_of_a_streams_step_are_siblings() {
+        let root = || StreamRoot(Secret::from_bytes([5; 32]));
+        let parts = |root: &StreamRoot, agreed: &[u8], session: u8| {
+            let step = root.rekey(agreed, &BodyHash([session; 32]));
+            let keys = [*step.request.as_bytes(), *step.response.as_bytes()];
+            [keys[0], keys[1], step.commitment, *step.root.0]
+        };
+        let lane = Root(Secret::from_bytes([6; 32]));
+        let mut seen = vec![[5; 32], *lane.after_streams(&root()).0];
+        seen.extend(parts(&root(), b"agreed", 1));
+        seen.extend(parts(&root(), b"other", 1));
+        seen.extend(parts(&root(), b"agreed", 2));
+        for part in seen.clone() {
+            seen.extend(parts(&StreamRoot(Secret::from_bytes(part)), b"agreed", 3));
+        }
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Suite {
         }
     }
 
+    /// Bytes of a sub-receipt's key share, which nothing answers.
+    pub fn last_share_len(self) -> usize {
+        self.agreement().last_share_len()
+    }
+
     /// How keys are agreed.
     pub(crate) fn agreement(self) -> crate::agreement::Agreement {
         match self {

@@ -1,7 +1,7 @@
 //! Starts of endpoints, their keys, and the chain of links of each.
 
-mod keys;
-mod standing;
+pub(crate) mod keys;
+pub(crate) mod standing;
 mod streams;
 
 use armour_api::{EndpointStart, Page};
@@ -15,10 +15,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::{
-    keys::KeyRow,
-    standing::{LivingStart, Standing},
-};
 use crate::{
     decode::{corrupt, fixed, to_i64, to_u64},
     error::Result,

@@ -12,6 +12,7 @@ pub mod problem;
 mod problems;
 pub mod rate_limit;
 pub mod reference;
+pub mod repeat;
 
 /// Largest request body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;

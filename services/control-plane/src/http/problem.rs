@@ -26,7 +26,13 @@ pub struct ApiError {
     challenge: &'static str,
     /// After how many seconds to call again, if that may help.
     retry_after: u32,
+    /// Whether it is that two transactions waited for each other.
+    conflict: bool,
 }
+
+/// Marks an answer: nothing has happened, and the call may be done again at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Conflict;
 
 /// Why a domain does not do what it was asked: each variant is something that the caller
 /// can act on, with a problem type of its own.
@@ -51,6 +57,7 @@ impl ApiError {
             detail: detail.into(),
             challenge: "Bearer",
             retry_after: 1,
+            conflict: false,
         }
     }
 
@@ -80,6 +87,12 @@ impl ApiError {
     /// Whether it would be the same for any other call.
     pub fn is_unavailable(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// Whether nothing has happened, and the same call may succeed at once: of two
+    /// transactions that waited for each other the database has ended its own.
+    pub fn is_conflict(&self) -> bool {
+        self.conflict
     }
 
     /// The problem document.
@@ -122,6 +135,11 @@ impl ApiError {
         Self::new(ProblemType::NotFound, detail)
     }
 
+    /// 503: what is needed is not there now.
+    fn unavailable(detail: &str) -> Self {
+        Self::new(ProblemType::Unavailable, detail)
+    }
+
     /// 500: our fault; the cause is logged, not shown.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -137,12 +155,20 @@ impl From<StorageError> for ApiError {
             StorageError::OverQuota(..) => Self::new(ProblemType::OverQuota, error.to_string()),
             // A deleted tenant has nothing more.
             StorageError::Shredded => Self::not_found("no such resource"),
-            StorageError::Database(cause) => {
-                tracing::error!(%cause, "database");
-                Self::new(
-                    ProblemType::Unavailable,
-                    "the database cannot be reached; try again",
-                )
+            StorageError::Unreachable(cause) => {
+                tracing::error!(%cause, "the database cannot be reached");
+                Self::unavailable("the database cannot be reached; try again")
+            }
+            StorageError::Slow(cause) => {
+                tracing::error!(%cause, "the database takes too long");
+                Self::unavailable("the database takes too long to answer; try again")
+            }
+            StorageError::Conflict(cause) => {
+                tracing::warn!(%cause, "transactions waited for each other");
+                Self {
+                    conflict: true,
+                    ..Self::unavailable("other calls were in the way of this one; try again")
+                }
             }
             other => Self::internal(other),
         }
@@ -169,6 +195,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::RETRY_AFTER, self.retry_after.into());
             }
             _ => {}
+        }
+        if self.conflict {
+            response.extensions_mut().insert(Conflict);
         }
         // `stamp` adds the request's id to it.
         response.extensions_mut().insert(problem);

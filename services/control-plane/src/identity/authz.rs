@@ -35,7 +35,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("GET", "/v1/keys", Anybody),
     ("GET", "/v1/auth/choices", Anybody),
     ("GET", "/v1/auth/login", Anybody),
-    ("GET", "/v1/auth/callback", Anybody),
+    ("GET", "/v1/auth/callback/{tenant}/{issuer}", Anybody),
     (
         "POST",
         "/v1/auth/back-channel-logout/{tenant}/{issuer}",

@@ -9,7 +9,7 @@ use armour_storage::{
 use opentelemetry::KeyValue;
 use uuid::Uuid;
 
-use super::disconnect::{Scope, disconnect};
+use super::disconnect::{Scope, cut};
 use crate::{http::problem::ApiResult, platform::instruments::METRICS};
 
 /// A proof that somebody else holds an endpoint's state.
@@ -48,6 +48,16 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     }
     let id = tx.new_id();
     let place = found.place.as_ref();
+    let ended = cut(
+        tx,
+        Scope::Endpoint {
+            id: found.endpoint,
+            pair: place
+                .filter(|_| found.role == Role::Consumer)
+                .map(|(bundle, _)| bundle.pair),
+        },
+    )
+    .await?;
     let place = place.map(|(bundle, lane)| (bundle.pair, bundle.id, *lane));
     tx.collisions()
         .record(&NewCollision {
@@ -65,19 +75,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
         .await?;
     tell(tx, found, id).await?;
     let reporter = Actor::Endpoint(found.reporter);
-    let all = Scope {
-        endpoint: Some(found.endpoint),
-        ..Scope::default()
-    };
-    disconnect(tx, &reporter, all, "collision").await?;
-    if let (Some((pair, _, _)), Role::Consumer) = (place, found.role) {
-        let pair = Scope {
-            pair: Some(pair),
-            endpoint: Some(found.endpoint),
-            ..Scope::default()
-        };
-        disconnect(tx, &reporter, pair, "collision").await?;
-    }
+    ended.tell(tx, &reporter, "collision").await?;
     let kind = KeyValue::new("kind", found.kind.into_str());
     METRICS.collisions.add(1, &[kind]);
     Ok(true)

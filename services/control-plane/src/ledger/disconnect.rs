@@ -1,4 +1,7 @@
 //! The end of bundles, and of pairs: whatever the reason, with events and audit entries.
+//!
+//! First the bundles end and then everybody is told: their locks come before the journal's,
+//! which orders all that a tenant's people and programs are told.
 
 use armour_api::PairState;
 use armour_storage::{Actor, LedgerAction, NewEvent, Tx};
@@ -9,67 +12,118 @@ use crate::{http::problem::ApiResult, platform::instruments::METRICS};
 /// How many of the bundles that end at once their audit entry names; it counts all.
 const MAX_NAMED: usize = 1_000;
 
-/// Which bundles to disconnect: one, or all of the tenant's, in any state; or those of a pair or
-/// of an endpoint or of both that are of use. Retired ones are not: nothing is sent on them any
-/// more, and there is no end to them.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Scope {
-    /// Of this pair.
-    pub pair: Option<Uuid>,
-    /// Of this endpoint, on either side.
-    pub endpoint: Option<Uuid>,
-    /// This one.
-    pub bundle: Option<Uuid>,
+/// Which bundles end. Those that are of use are active, or were superseded so lately that a call
+/// may still be under way; there is no end to those that were, and nobody can use them any more.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope {
+    /// This bundle, whatever state it is in.
+    Bundle(Uuid),
+    /// Those of a pair that are of use, and the pair.
+    Pair(Uuid),
+    /// Those of an endpoint that are of use, on either side; and a pair of its own, if one is
+    /// named.
+    Endpoint {
+        /// The endpoint.
+        id: Uuid,
+        /// Its pair.
+        pair: Option<Uuid>,
+    },
+    /// All of the tenant's that are of use.
+    All,
 }
 
-/// Disconnects bundles and, if the scope names it, their pair. Each has its event, and together
-/// they have one audit entry: it takes as many statements however many they are.
+impl Scope {
+    /// An endpoint's bundles, and no pair.
+    pub fn endpoint(id: Uuid) -> Self {
+        Self::Endpoint { id, pair: None }
+    }
+}
+
+/// What has ended, and nobody has been told of.
+#[must_use = "people and endpoints are to be told"]
+pub struct Cut {
+    of: Option<Uuid>,
+    /// Bundles and their pairs.
+    bundles: Vec<(Uuid, Uuid)>,
+    pair: Option<Uuid>,
+}
+
+/// Disconnects bundles and, if the scope names it, their pair. It takes as many statements
+/// however many they are.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn disconnect(
-    tx: &mut Tx,
-    actor: &Actor,
-    scope: Scope,
-    reason: &str,
-) -> ApiResult<Vec<Uuid>> {
-    let narrow = scope.pair.is_some() || scope.endpoint.is_some();
-    let cut = match narrow {
-        true => tx.bundles().disconnect(scope.pair, scope.endpoint).await?,
-        false => tx.bundles().disconnect_any(scope.bundle).await?,
+pub async fn cut(tx: &mut Tx, scope: Scope) -> ApiResult<Cut> {
+    let (of, pair) = match scope {
+        Scope::Bundle(_) | Scope::All => (None, None),
+        Scope::Pair(id) => (Some(id), Some(id)),
+        Scope::Endpoint { id, pair } => (Some(id), pair),
     };
-    METRICS.disconnects.add(cut.len() as u64, &[]);
-    let events = cut
-        .iter()
-        .map(|(bundle, pair)| NewEvent::BundleDisconnected {
-            pair: *pair,
-            bundle: *bundle,
-            reason,
-        });
-    tx.events().record_all(events).await?;
-    let bundles: Vec<Uuid> = cut.iter().map(|(bundle, _)| *bundle).collect();
-    let action = match bundles[..] {
-        [] => None,
-        [id] => Some(LedgerAction::BundleDisconnect { id, reason }),
-        [..] => Some(LedgerAction::BundlesDisconnect {
-            of: scope.pair.or(scope.endpoint),
-            reason,
-            count: bundles.len(),
-            bundles: bundles.get(..MAX_NAMED).unwrap_or(&bundles),
-        }),
+    let pair = match pair {
+        Some(id) if tx.pairs().set_state(id, PairState::Disconnected).await? => Some(id),
+        _ => None,
     };
-    if let Some(action) = action {
-        tx.audit_log().append(actor, action).await?;
+    let due = match scope {
+        Scope::Bundle(id) => vec![id],
+        Scope::Pair(id) => tx.bundles().live_of_pair(id).await?,
+        Scope::Endpoint { id, .. } => tx.bundles().live_of_endpoint(id).await?,
+        Scope::All => tx.bundles().live().await?,
+    };
+    let bundles = tx.bundles().disconnect(&due).await?;
+    Ok(Cut { of, bundles, pair })
+}
+
+impl Cut {
+    /// How many bundles have ended.
+    pub fn count(&self) -> usize {
+        self.bundles.len()
     }
-    if let Some(pair) = scope.pair
-        && tx.pairs().set_state(pair, PairState::Disconnected).await?
-    {
-        tx.events()
-            .record(NewEvent::PairDisconnected { pair, reason })
-            .await?;
-        tx.audit_log()
-            .append(actor, LedgerAction::PairDisconnect { id: pair, reason })
-            .await?;
+
+    /// Tells of it: each bundle has its event, and together they have one audit entry.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn tell(self, tx: &mut Tx, actor: &Actor, reason: &str) -> ApiResult<()> {
+        METRICS.disconnects.add(self.bundles.len() as u64, &[]);
+        let events = self
+            .bundles
+            .iter()
+            .map(|(bundle, pair)| NewEvent::BundleDisconnected {
+                pair: *pair,
+                bundle: *bundle,
+                reason,
+            });
+        tx.events().record_all(events).await?;
+        let bundles: Vec<Uuid> = self.bundles.iter().map(|(bundle, _)| *bundle).collect();
+        let action = match bundles[..] {
+            [] => None,
+            [id] => Some(LedgerAction::BundleDisconnect { id, reason }),
+            [..] => Some(LedgerAction::BundlesDisconnect {
+                of: self.of,
+                reason,
+                count: bundles.len(),
+                bundles: bundles.get(..MAX_NAMED).unwrap_or(&bundles),
+            }),
+        };
+        if let Some(action) = action {
+            tx.audit_log().append(actor, action).await?;
+        }
+        if let Some(pair) = self.pair {
+            tx.events()
+                .record(NewEvent::PairDisconnected { pair, reason })
+                .await?;
+            tx.audit_log()
+                .append(actor, LedgerAction::PairDisconnect { id: pair, reason })
+                .await?;
+        }
+        Ok(())
     }
-    Ok(bundles)
+}
+
+/// Disconnects bundles, and tells of it.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn disconnect(tx: &mut Tx, actor: &Actor, scope: Scope, reason: &str) -> ApiResult<()> {
+    cut(tx, scope).await?.tell(tx, actor, reason).await
 }

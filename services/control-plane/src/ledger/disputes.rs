@@ -36,7 +36,7 @@ async fn find(store: Store) -> ApiResult<()> {
         return Ok(());
     }
     let mut at = PLATFORM;
-    while let Some(tenant) = store.platform().await?.tenants().next_after(at).await? {
+    while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
         let mut tx = store.tenant(tenant).await?;
         let closed = tx.receipt_disputes().close_ended(BATCH.into()).await?;
@@ -59,10 +59,7 @@ async fn find(store: Store) -> ApiResult<()> {
 async fn decide(tx: &mut Tx, due: &DueDispute) -> ApiResult<()> {
     let (bundle, lane) = due.dispute.lane;
     if due.has_ended {
-        let scope = Scope {
-            bundle: Some(bundle),
-            ..Scope::default()
-        };
+        let scope = Scope::Bundle(bundle);
         disconnect(tx, &Actor::Service, scope, "foreign-receipt").await?;
     } else {
         let found = found(tx, due, bundle, lane).await?;

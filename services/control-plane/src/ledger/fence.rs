@@ -7,7 +7,7 @@ use armour_storage::{Actor, FenceSummary, LedgerAction, NewEvent, Tx};
 
 use crate::{
     http::problem::ApiResult,
-    ledger::disconnect::{Scope, disconnect},
+    ledger::disconnect::{Scope, cut},
     platform::instruments::METRICS,
 };
 
@@ -23,13 +23,14 @@ pub async fn fence(
     lost: Option<u64>,
 ) -> ApiResult<AuditEntry> {
     let now = tx.now();
-    let everything = Scope::default();
-    let bundles = disconnect(tx, actor, everything, reason).await?;
+    let ended = cut(tx, Scope::All).await?;
+    let bundles = ended.count();
     tx.enrolment_tokens().expire_unused(now).await?;
     let sessions = tx.sessions().end(&Default::default()).await?;
+    ended.tell(tx, actor, reason).await?;
     let summary = FenceSummary {
         reason,
-        bundles: bundles.len(),
+        bundles,
         sessions: sessions.len(),
         seen_of_the_lost_log: lost,
     };

@@ -24,7 +24,7 @@ async fn find(store: Store) -> ApiResult<()> {
         return Ok(());
     }
     let mut at = PLATFORM;
-    while let Some(tenant) = store.platform().await?.tenants().next_after(at).await? {
+    while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
         while !look(&store, tenant).await? {}
     }

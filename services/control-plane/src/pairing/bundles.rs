@@ -131,10 +131,7 @@ async fn disconnect(
     let actor = member.actor();
     let pair = member.tx.bundles().find(id).await?.pair_id;
     member.tx.pairs().lock(pair).await?;
-    let scope = Scope {
-        bundle: Some(id),
-        ..Scope::default()
-    };
+    let scope = Scope::Bundle(id);
     disconnect::disconnect(&mut member.tx, &actor, scope, &reason.reason).await?;
     let bundle = member.tx.bundles().find(id).await?;
     member.tx.commit().await?;

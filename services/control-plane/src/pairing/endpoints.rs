@@ -13,7 +13,7 @@ use crate::{
         problem::ApiResult,
     },
     identity::authn::{Authn, Member},
-    ledger::disconnect::{Scope, disconnect},
+    ledger::disconnect::{Scope, cut},
     pairing::certificate,
 };
 
@@ -60,6 +60,7 @@ async fn revoke(
     let tx = &mut member.tx;
     tx.endpoints().lock(id).await?;
     if tx.endpoints().revoke(id).await? {
+        let ended = cut(tx, Scope::endpoint(id)).await?;
         tx.audit_log()
             .append(
                 &actor,
@@ -75,11 +76,7 @@ async fn revoke(
                 reason: &reason.reason,
             })
             .await?;
-        let scope = Scope {
-            endpoint: Some(id),
-            ..Scope::default()
-        };
-        disconnect(tx, &actor, scope, "endpoint revoked").await?;
+        ended.tell(tx, &actor, "endpoint revoked").await?;
     }
     let endpoint = tx.endpoints().find(id).await?;
     member.tx.commit().await?;

@@ -1,9 +1,9 @@
 //! Issuing bundles: minted, sealed to both ends' living starts, in place of the one before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use armour_ambient::Random;
-use armour_api::{Endpoint, Pair, PairState, ProblemType};
+use armour_api::{Endpoint, EndpointState, Pair, PairState, ProblemType};
 use armour_protocol::v2::{
     context::{Binding, Context, End},
     envelope,
@@ -73,42 +73,78 @@ pub async fn issue(
     start: StartHash,
     draws: &[Draw],
 ) -> ApiResult<Vec<ApiResult<Uuid>>> {
-    lock(tx, consumer, draws).await?;
+    let producers = lock(tx, consumer, draws).await?;
     let consumer = living(tx, consumer.clone(), start).await?;
     let mut issued = Vec::with_capacity(draws.len());
     for draw in draws {
-        issued.push(issue_one(tx, &consumer, draw).await);
+        issued.push(issue_one(tx, &consumer, &producers, draw).await);
     }
     Ok(issued)
 }
 
 /// Locks all that is touched, in the order that all keep to: producers' endpoints, pairs,
-/// bundles.
-async fn lock(tx: &mut Tx, consumer: &Endpoint, draws: &[Draw]) -> ApiResult<()> {
+/// bundles. Returns the endpoint that each producer's bundles are sealed to.
+async fn lock(tx: &mut Tx, consumer: &Endpoint, draws: &[Draw]) -> ApiResult<BTreeMap<Uuid, Uuid>> {
     let mut pairs = BTreeSet::new();
     let mut producers = BTreeSet::new();
     for draw in draws {
         match tx.pairs().find(draw.pair).await {
             Ok(pair) if pair.consumer_id == consumer.party_id => {
                 pairs.insert(pair.id);
-                producers.extend(tx.endpoints().latest_living(pair.producer_id).await?);
+                producers.insert(pair.producer_id);
             }
             Ok(_) | Err(StorageError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let producers: Vec<Uuid> = producers.into_iter().collect();
-    tx.endpoints().lock_for_share(&producers).await?;
+    let producers = lock_producers(tx, producers).await?;
     let pairs: Vec<Uuid> = pairs.into_iter().collect();
     for pair in &pairs {
         tx.pairs().lock(*pair).await?;
     }
-    Ok(tx.bundles().lock_active(consumer.id, &pairs).await?)
+    tx.bundles().lock_active(consumer.id, &pairs).await?;
+    Ok(producers)
 }
 
-async fn issue_one(tx: &mut Tx, consumer: &Living, draw: &Draw) -> ApiResult<Uuid> {
+/// Locks of each producer the endpoint that was heard of last, of those that live. It is chosen
+/// once: another that is heard of meanwhile is not locked, and may be revoked in this moment.
+async fn lock_producers(
+    tx: &mut Tx,
+    mut producers: BTreeSet<Uuid>,
+) -> ApiResult<BTreeMap<Uuid, Uuid>> {
+    let mut chosen = BTreeMap::new();
+    while !producers.is_empty() {
+        let mut latest = BTreeMap::new();
+        for producer in producers {
+            let endpoint = tx.endpoints().latest_living(producer).await?;
+            latest.extend(endpoint.map(|endpoint| (endpoint, producer)));
+        }
+        let ids: Vec<Uuid> = latest.keys().copied().collect();
+        tx.endpoints().lock_for_share(&ids).await?;
+        let states = tx.endpoints().states(&ids).await?;
+        producers = BTreeSet::new();
+        for (endpoint, producer) in latest {
+            let is_active = states.get(&endpoint) == Some(&EndpointState::Active);
+            if is_active && tx.starts().living(endpoint).await?.is_some() {
+                chosen.insert(producer, endpoint);
+            } else {
+                // It ended while its lock was waited for, and is not found another time.
+                producers.insert(producer);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+async fn issue_one(
+    tx: &mut Tx,
+    consumer: &Living,
+    producers: &BTreeMap<Uuid, Uuid>,
+    draw: &Draw,
+) -> ApiResult<Uuid> {
     let pair = active_pair(tx, &consumer.endpoint, draw.pair).await?;
-    let producer = producer_of(tx, &pair).await?;
+    let producer = producers.get(&pair.producer_id);
+    let producer = producer_end(tx, *producer.ok_or(IssueError::NoProducer)?).await?;
     let advanced = tx
         .pair_draws()
         .advance(consumer.endpoint.id, pair.id, draw.number)
@@ -169,12 +205,10 @@ async fn active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pa
     }
 }
 
-/// The producer's endpoint that was heard of last, if one lives.
-async fn producer_of(tx: &mut Tx, pair: &Pair) -> ApiResult<Living> {
-    let latest = tx.endpoints().latest_living(pair.producer_id).await?;
-    let latest = latest.ok_or(IssueError::NoProducer)?;
-    let endpoint = tx.endpoints().find(latest).await?;
-    let start = tx.starts().living(latest).await?;
+/// A producer's endpoint that is locked, and lives.
+async fn producer_end(tx: &mut Tx, id: Uuid) -> ApiResult<Living> {
+    let endpoint = tx.endpoints().find(id).await?;
+    let start = tx.starts().living(id).await?;
     let start = start.ok_or(IssueError::NoProducer)?;
     living(tx, endpoint, start.hash).await
 }

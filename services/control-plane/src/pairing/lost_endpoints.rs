@@ -4,11 +4,15 @@ use std::time::Duration as StdDuration;
 
 use armour_storage::{Actor, NewEvent, PLATFORM, PairingAction, Silence, Store};
 use chrono::Duration;
+use uuid::Uuid;
 
 use crate::{
     http::problem::ApiResult,
     jobs::{Job, acquire_lease},
 };
+
+/// Of how many one transaction tells.
+const BATCH: u16 = 500;
 
 /// Looks for endpoints that were not heard of for so long.
 pub fn job(store: Store, after: Duration) -> Job {
@@ -22,35 +26,37 @@ async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
         return Ok(());
     }
     let mut at = PLATFORM;
-    while let Some(tenant) = store.platform().await?.tenants().next_after(at).await? {
+    while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
-        let mut tx = store.tenant(tenant).await?;
-        // Of two replicas' updates of a row the second finds it marked.
-        let lost = tx.endpoints().mark_lost(store.now() - after).await?;
-        for (endpoint, name) in &lost {
-            let silence = Silence {
-                name,
-                silent_for_s: after.num_seconds(),
-            };
-            tx.events()
-                .record(NewEvent::EndpointLost {
-                    endpoint: *endpoint,
-                    silence,
-                })
-                .await?;
-            tx.audit_log()
-                .append(
-                    &Actor::Service,
-                    PairingAction::EndpointLost {
-                        id: *endpoint,
-                        silence,
-                    },
-                )
-                .await?;
-        }
-        if !lost.is_empty() {
-            tx.commit().await?;
-        }
+        while find_some(&store, tenant, after).await? == usize::from(BATCH) {}
     }
     Ok(())
+}
+
+/// Tells of some of a tenant's endpoints, in one transaction: a network that fails loses all of
+/// them at once, and what is told stays told.
+async fn find_some(store: &Store, tenant: Uuid, after: Duration) -> ApiResult<usize> {
+    let mut tx = store.tenant(tenant).await?;
+    // Of two replicas' updates of a row the second finds it marked.
+    let since = store.now() - after;
+    let lost = tx.endpoints().mark_lost(since, BATCH.into()).await?;
+    let silences = lost.iter().map(|(endpoint, name)| {
+        let silence = Silence {
+            name,
+            silent_for_s: after.num_seconds(),
+        };
+        (*endpoint, silence)
+    });
+    let events = silences
+        .clone()
+        .map(|(endpoint, silence)| NewEvent::EndpointLost { endpoint, silence });
+    tx.events().record_all(events).await?;
+    for (id, silence) in silences {
+        let action = PairingAction::EndpointLost { id, silence };
+        tx.audit_log().append(&Actor::Service, action).await?;
+    }
+    if !lost.is_empty() {
+        tx.commit().await?;
+    }
+    Ok(lost.len())
 }

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::http::problem::{ApiError, ApiResult};
+use crate::http::{
+    problem::{ApiError, ApiResult},
+    repeat::MAX_REPEATS,
+};
 
 /// Transactions under way for one tenant: while one waits for the disk the other keeps
 /// the processor busy. More would make small groups smaller still.
@@ -157,7 +160,14 @@ impl<W: BatchOperation> GroupCommit<W> {
         tenant: Uuid,
         requests: &[Arc<W::Request>],
     ) -> Vec<ApiResult<W::Answer>> {
-        match self.run(tenant, requests).await {
+        let mut done = self.run(tenant, requests).await;
+        for _ in 0..MAX_REPEATS {
+            match &done {
+                Err(error) if error.is_conflict() => done = self.run(tenant, requests).await,
+                _ => break,
+            }
+        }
+        match done {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             // The same for everybody.
             Err(error) if requests.len() == 1 || error.is_unavailable() => {

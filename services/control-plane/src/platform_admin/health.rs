@@ -1,6 +1,6 @@
 //! `/v1/health`: alive, and ready to serve.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use armour_api::{Health, ProblemType};
 use armour_storage::Store;
@@ -8,11 +8,14 @@ use axum::{
     Json,
     extract::{FromRef, State},
 };
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::problem::{ApiError, ApiResult};
 
+/// For how long what the database showed holds.
+const SHOWN_FOR: Duration = Duration::from_millis(250);
 /// How long the database has to show that a call could be served.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -43,6 +46,11 @@ async fn ready(State(readiness): State<Readiness>) -> ApiResult<Json<Health>> {
     Ok(Json(ok()))
 }
 
+/// What the database showed last. Whoever asks again waits, so that it is asked once: probes
+/// are not limited.
+#[derive(Default)]
+pub struct LastReady(Mutex<Option<(Instant, Result<(), String>)>>);
+
 /// What shows that this replica can serve.
 #[derive(Clone)]
 pub struct Readiness {
@@ -50,6 +58,8 @@ pub struct Readiness {
     pub store: Store,
     /// Cancelled when this replica is about to stop.
     pub draining: CancellationToken,
+    /// What the database showed last.
+    pub last: Arc<LastReady>,
 }
 
 impl Readiness {
@@ -62,13 +72,21 @@ impl Readiness {
         if self.draining.is_cancelled() {
             return Err(not("this replica is being stopped".into()));
         }
-        // Sooner than a probe gives up, and than the pool does.
-        match tokio::time::timeout(PATIENCE, self.store.ready()).await {
-            Ok(ready) => ready.map_err(|error| not(error.to_string())),
-            Err(_) => Err(not(
-                "no database that takes writes answers in time: it is away, or a standby".into(),
-            )),
+        let mut last = self.last.0.lock().await;
+        if let Some((when, shown)) = &*last
+            && when.elapsed() < SHOWN_FOR
+        {
+            return shown.clone().map_err(not);
         }
+        // Sooner than a probe gives up, and than the pool does.
+        let shown = match tokio::time::timeout(PATIENCE, self.store.ready()).await {
+            Ok(ready) => ready.map_err(|error| error.to_string()),
+            Err(_) => Err(
+                "no database that takes writes answers in time: it is away, or a standby".into(),
+            ),
+        };
+        *last = Some((Instant::now(), shown.clone()));
+        shown.map_err(not)
     }
 }
 

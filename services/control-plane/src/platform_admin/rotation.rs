@@ -90,7 +90,7 @@ pub async fn count(store: &Store, which: Secrets) -> ApiResult<i64> {
             Secrets::NotUnder(version) => tx.secrets().count_not_under(version).await?,
         };
         drop(tx);
-        at = store.platform().await?.tenants().next_after(tenant).await?;
+        at = store.next_tenant(tenant).await?;
     }
     Ok(total)
 }

@@ -57,7 +57,7 @@ async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
         tx.sweep(now, now - upkeep.session_idle).await?;
         tx.endpoint_map().begin().await?;
         tx.commit().await?;
-        at = store.platform().await?.tenants().next_after(tenant).await?;
+        at = store.next_tenant(tenant).await?;
     }
     Ok(())
 }

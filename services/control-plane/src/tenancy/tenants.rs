@@ -25,7 +25,7 @@ use crate::{
         authn::{Authn, Member, Platform},
         token::{self, Kind},
     },
-    ledger::disconnect::{Scope, disconnect},
+    ledger::disconnect::{Scope, cut},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -128,9 +128,10 @@ async fn delete(_: Platform, State(store): State<Store>, Id(id): Id) -> ApiResul
     tx.enrolment_tokens().revoke_unused().await?;
     tx.sessions().end(&Default::default()).await?;
     tx.endpoints().revoke_all().await?;
-    let everything = Scope::default();
-    disconnect(&mut tx, &Actor::Platform, everything, "tenant deleted").await?;
+    let ended = cut(&mut tx, Scope::All).await?;
     tx.webhooks().delete_all().await?;
+    let reason = "tenant deleted";
+    ended.tell(&mut tx, &Actor::Platform, reason).await?;
     tx.audit_log().append(&Actor::Platform, action).await?;
     // After the last entry: without its key the log takes no more.
     tx.secrets().shred().await?;

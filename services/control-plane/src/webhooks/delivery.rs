@@ -1,13 +1,16 @@
 //! Tells receivers of events (Standard Webhooks): signed, tried again with growing
 //! pauses, and to public hosts only.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use armour_api::DeliveryState;
 use armour_storage::{Attempt, DueDelivery, Store};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Duration, Utc};
-use futures::StreamExt;
+use futures::{StreamExt, stream::FuturesUnordered};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::RngExt;
 use serde_json::json;
@@ -22,8 +25,14 @@ use crate::{
     platform::egress::Egress,
 };
 
-/// Deliveries that one replica makes at the same time for a tenant.
-const AT_ONCE: i64 = 8;
+/// Tenants whose deliveries one replica makes at the same time.
+const TENANTS_AT_ONCE: usize = 100;
+/// Webhooks of a tenant that one replica tells at the same time.
+const WEBHOOKS_AT_ONCE: usize = 8;
+/// Deliveries that one replica makes at the same time to a webhook.
+const AT_ONCE: i64 = 4;
+/// How often it is looked for others that are due while some are under way.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 /// Until then a delivery that was taken is nobody else's.
 const LEASE: Duration = Duration::seconds(60);
 /// Pauses after failed attempts, as multiples of the first; about a day in all
@@ -50,19 +59,42 @@ pub fn job(deliveries: Deliveries) -> Job {
     Job::new("webhooks", pause, Arc::new(deliveries), run)
 }
 
-/// Makes the deliveries that are due.
+/// Makes the deliveries that are due. Tenants are served at the same time: none waits for
+/// another's receiver to answer.
 async fn run(deliveries: Arc<Deliveries>) -> ApiResult<()> {
-    for tenant in deliveries
-        .store
-        .tenants_with_work(deliveries.store.now())
-        .await?
-    {
-        if deliveries.stopping.is_cancelled() {
-            break;
+    let (mut serving, mut served) = (FuturesUnordered::new(), HashSet::new());
+    loop {
+        let room = TENANTS_AT_ONCE.saturating_sub(served.len());
+        if room > 0 && !deliveries.stopping.is_cancelled() {
+            let now = deliveries.store.now();
+            let besides: Vec<Uuid> = served.iter().copied().collect();
+            let limit = i64::try_from(room).unwrap_or(i64::MAX);
+            let store = &deliveries.store;
+            for tenant in store.tenants_with_work(now, &besides, limit).await? {
+                served.insert(tenant);
+                let deliveries = &deliveries;
+                serving.push(async move { (tenant, deliver_for(deliveries, tenant).await) });
+            }
         }
-        deliver_for(&deliveries, tenant).await?;
+        let Some(waited) = next(&mut serving).await else {
+            return Ok(());
+        };
+        if let Some((tenant, done)) = waited {
+            served.remove(&tenant);
+            if let Err(error) = done {
+                tracing::warn!(%tenant, error = error.detail(), "its webhooks are not told");
+            }
+        }
     }
-    Ok(())
+}
+
+/// The next of these to be done, or after a while `Some(None)`; `None` if there are none.
+async fn next<F: Future>(of: &mut FuturesUnordered<F>) -> Option<Option<F::Output>> {
+    match tokio::time::timeout(LOOK_EVERY, of.next()).await {
+        Ok(None) => None,
+        Ok(done) => Some(done),
+        Err(_) => Some(None),
+    }
 }
 
 /// Name of the secret that signs a webhook's deliveries.
@@ -70,25 +102,61 @@ pub fn secret_name(webhook: Uuid) -> String {
     format!("webhook:{webhook}")
 }
 
+/// Makes a tenant's deliveries until none is due. Webhooks are told at the same time: none
+/// waits for another's receiver to answer.
 async fn deliver_for(deliveries: &Deliveries, tenant: Uuid) -> ApiResult<()> {
+    let (mut telling, mut told) = (FuturesUnordered::new(), HashSet::new());
     loop {
-        let now = deliveries.store.now();
-        let mut tx = deliveries.store.tenant(tenant).await?;
-        let due = tx.deliveries().claim(now, now + LEASE, AT_ONCE).await?;
-        if due.is_empty() {
-            tx.work_hints().refresh().await?;
+        let mut due = Vec::new();
+        if told.len() < WEBHOOKS_AT_ONCE && !deliveries.stopping.is_cancelled() {
+            let now = deliveries.store.now();
+            let besides: Vec<Uuid> = told.iter().copied().collect();
+            let mut tx = deliveries.store.tenant(tenant).await?;
+            due = tx
+                .deliveries()
+                .claim(now, now + LEASE, &besides, AT_ONCE)
+                .await?;
+            if due.is_empty() && told.is_empty() {
+                tx.work_hints().refresh().await?;
+            }
             tx.commit().await?;
-            return Ok(());
         }
-        tx.commit().await?;
-        futures::stream::iter(due)
-            .for_each_concurrent(None, async |delivery| {
-                if let Err(error) = deliver(deliveries, tenant, &delivery).await {
-                    tracing::warn!(delivery = %delivery.id, error = error.detail(), "not delivered");
+        let found = !due.is_empty();
+        for (webhook, due) in by_webhook(due) {
+            told.insert(webhook);
+            telling.push(async move {
+                let all = due.iter().map(|one| deliver(deliveries, tenant, one));
+                for (one, done) in due.iter().zip(futures::future::join_all(all).await) {
+                    if let Err(error) = done {
+                        tracing::warn!(delivery = %one.id, error = error.detail(), "not delivered");
+                    }
                 }
-            })
-            .await;
+                webhook
+            });
+        }
+        if found {
+            // There may be others that are due.
+            continue;
+        }
+        match next(&mut telling).await {
+            None => return Ok(()),
+            Some(None) => {}
+            Some(Some(webhook)) => {
+                told.remove(&webhook);
+            }
+        }
     }
+}
+
+fn by_webhook(due: Vec<DueDelivery>) -> HashMap<Uuid, Vec<DueDelivery>> {
+    let mut by_webhook = HashMap::<_, Vec<_>>::new();
+    for delivery in due {
+        by_webhook
+            .entry(delivery.webhook)
+            .or_default()
+            .push(delivery);
+    }
+    by_webhook
 }
 
 async fn deliver(deliveries: &Deliveries, tenant: Uuid, delivery: &DueDelivery) -> ApiResult<()> {

@@ -1,10 +1,17 @@
 //! A control plane on a real PostgreSQL, with as many replicas as asked for.
 
 mod endpoint;
+pub mod issuer;
 mod lane;
 mod problems;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use armour_ambient::{Ambient, Clock};
 use armour_api::{Enrol, NewPair, Pair, Policy, Role};
@@ -18,6 +25,7 @@ use axum::middleware;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Parser;
 use ed25519_dalek::SigningKey;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use endpoint::{TestEndpoint, context};
@@ -193,6 +201,32 @@ pub async fn bound(database_url: &str, tenant: Uuid) -> sqlx::PgConnection {
         .await
         .expect("bind");
     connection
+}
+
+/// Waits until so many transactions wait for a lock, or what was started is over.
+pub async fn wait_for(connection: &mut PgConnection, waiting: i64, over: &AtomicBool) {
+    until("transactions that wait", async || {
+        let waits: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .expect("ask");
+        (waits >= waiting || over.load(Ordering::SeqCst)).then_some(())
+    })
+    .await;
+}
+
+/// Locks rows until a transaction of the test's ends: those of a table whose column is this id.
+pub async fn hold(held: &mut PgConnection, rows: &str, id: Uuid) {
+    let statement = format!("SELECT 1 FROM {rows} = $1 FOR UPDATE");
+    let done = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id)
+        .execute(held)
+        .await
+        .expect("lock");
+    assert!(done.rows_affected() > 0, "there is something to hold");
 }
 
 /// A tenant with one pair and an endpoint on each side.

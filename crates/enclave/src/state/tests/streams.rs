@@ -32,6 +32,7 @@ fn last<S: Side>(mut reader: Box<StreamReader<S>>, wire: &[u8]) -> Vec<u8> {
             Ok(Read::Held(reader)) => reader,
             Ok(Read::Verified { reader, .. }) => reader,
             Ok(Read::Final { checkpoint, .. }) => return checkpoint.to_bytes(),
+            Ok(Read::Switch(_)) => panic!("nothing was re-keyed"),
             Err((_, error)) => panic!("{error}"),
         };
     }

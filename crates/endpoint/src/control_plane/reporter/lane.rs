@@ -15,7 +15,7 @@ use tokio::{sync::oneshot, time::Instant};
 /// Most tickets and receipts of a run and of a call.
 pub(super) const MAX_BODIES: usize = 4000;
 /// How long what the ledger has taken is kept: a standby that takes over may lack it.
-const KEPT: Duration = Duration::from_secs(5 * 60);
+pub(super) const KEPT: Duration = Duration::from_secs(5 * 60);
 /// How many tickets and receipts of a lane are kept at most.
 const MAX_KEPT: usize = 1 << 15;
 /// How many of its last tickets and receipts are kept with their proofs.
@@ -52,6 +52,7 @@ pub(super) struct Lane {
     receipts: VecDeque<Evidence>,
     kept: VecDeque<(Instant, Run)>,
     touched: Instant,
+    given_up: bool,
 }
 
 impl Lane {
@@ -63,6 +64,7 @@ impl Lane {
             receipts: VecDeque::new(),
             kept: VecDeque::new(),
             touched: Instant::now(),
+            given_up: false,
         }
     }
 
@@ -90,6 +92,16 @@ impl Lane {
         }
         self.waiting.push((ticket, *entry));
         Ok(())
+    }
+
+    /// Whether something is to be reported.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// No ticket follows, and perhaps no receipt.
+    pub fn give_up(&mut self) {
+        self.given_up = true;
     }
 
     /// Has a report that still waits go on with a span's trace.
@@ -168,7 +180,7 @@ impl Lane {
         let idle = now - self.touched;
         self.waiting.is_empty()
             && self.kept.is_empty()
-            && (idle > LIFETIME || idle > KEPT && self.is_answered())
+            && (idle > LIFETIME || idle > KEPT && (self.given_up || self.is_answered()))
     }
 
     /// Whether the last receipt is the last ticket's: no other will come for it.

@@ -2,10 +2,10 @@
 //! handed in, until the ledger has taken them.
 
 mod lane;
+mod lanes;
 mod shown;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -27,7 +27,10 @@ use tokio::{
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use self::lane::{Entry, Lane, MAX_BODIES, Report};
+use self::{
+    lane::{Entry, MAX_BODIES, Report},
+    lanes::Lanes,
+};
 use super::{ended::Ended, session::Session};
 use crate::backoff::Backoff;
 
@@ -41,15 +44,25 @@ const MAX_RESENDS: usize = 3;
 /// Collects tickets and receipts and reports them.
 pub struct Reporter {
     session: Arc<Session>,
-    lanes: Mutex<HashMap<LaneId, Lane>>,
+    lanes: Mutex<Lanes>,
     count: AtomicUsize,
     /// Since when the batch under way has not been taken by the ledger.
     sending: Mutex<Option<Instant>>,
     wake: Notify,
     idle: Notify,
     rounds: watch::Sender<Rounds>,
-    /// Bundles that the ledger calls dead.
-    dead: mpsc::UnboundedSender<Uuid>,
+    /// Bundles that are of no more use.
+    dead: mpsc::UnboundedSender<Dead>,
+}
+
+/// A bundle that is of no more use, by a verdict of the ledger's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dead {
+    /// The bundle.
+    pub bundle: Uuid,
+    /// Whether the control plane has disconnected it. Else it takes reports still, but lacks
+    /// some that are not kept here any more.
+    pub disconnected: bool,
 }
 
 /// How often all that waited was taken up, and how often the ledger has had it since.
@@ -60,8 +73,8 @@ struct Rounds {
 }
 
 impl Reporter {
-    /// A reporter; the receiver yields bundles that the ledger calls dead.
-    pub fn new(session: Arc<Session>) -> (Arc<Self>, mpsc::UnboundedReceiver<Uuid>) {
+    /// A reporter; the receiver yields bundles that are of no more use.
+    pub fn new(session: Arc<Session>) -> (Arc<Self>, mpsc::UnboundedReceiver<Dead>) {
         let (dead, receiver) = mpsc::unbounded_channel();
         let reporter = Arc::new(Self {
             session,
@@ -102,9 +115,19 @@ impl Reporter {
             return;
         };
         let mut lanes = self.lanes.lock();
-        if let Some(lane) = lanes.get_mut(&lane_of(evidence)) {
+        if let Some(lane) = lanes.get_mut(lane_of(evidence)) {
             lane.trace(evidence, context);
         }
+    }
+
+    /// A lane was given up: its last ticket may stay without a receipt.
+    pub fn give_up(&self, lane: LaneId) {
+        self.lanes.lock().give_up(lane);
+    }
+
+    /// A bundle was erased. What is still to be reported of it is; then nothing of it is kept.
+    pub fn forget(&self, bundle: Uuid) {
+        self.lanes.lock().forget(bundle.into_bytes());
     }
 
     /// Whether the ledger is so far behind that no more should be accepted: too
@@ -152,7 +175,7 @@ impl Reporter {
                 () = self.wake.notified() => {}
             }
             self.rounds.send_modify(|rounds| rounds.begun += 1);
-            let reports = self.take();
+            let reports = self.lanes.lock().take();
             *self.sending.lock() = Some(Instant::now());
             for batch in batches(reports) {
                 self.send(batch).await;
@@ -177,9 +200,7 @@ impl Reporter {
         });
         let added = match context.binding().bundle == id.bundle {
             true => {
-                let mut lanes = self.lanes.lock();
-                let lane = lanes.entry(id).or_insert_with(|| Lane::new(id));
-                let added = lane.add(entry);
+                let added = self.lanes.lock().add(id, entry);
                 added.map_err(|entry| (entry, "the receipt's ticket is not known"))
             }
             false => Err((entry, "it is of another bundle")),
@@ -195,13 +216,6 @@ impl Reporter {
                 answer([*entry], &ReportVerdict::Refused { detail });
             }
         }
-    }
-
-    fn take(&self) -> Vec<Report> {
-        let mut lanes = self.lanes.lock();
-        let reports = lanes.values_mut().flat_map(Lane::take).collect();
-        lanes.retain(|_, lane| !lane.is_over());
-        reports
     }
 
     /// Sends a batch, and what the ledger asks for besides.
@@ -271,7 +285,7 @@ impl Reporter {
                 }
             }
             ReportVerdict::Collision | ReportVerdict::Disconnected => {
-                let _ = self.dead.send(bundle);
+                self.is_dead(bundle, true);
             }
             // The report that asked for this one has a verdict of its own.
             ReportVerdict::Gap { .. } if report.again => {}
@@ -287,7 +301,7 @@ impl Reporter {
                     "the ledger has lost exchanges that are not kept any more");
                 // A ticket alone may be a stranger's; an own one is followed by its receipt.
                 if report.run.receipt.is_some() {
-                    let _ = self.dead.send(bundle);
+                    self.is_dead(bundle, false);
                 }
             }
             ReportVerdict::ShowReceipt { n } => self.show_receipt(&report, *n),
@@ -300,19 +314,28 @@ impl Reporter {
         Vec::new()
     }
 
+    fn is_dead(&self, bundle: Uuid, disconnected: bool) {
+        // Nobody listens once the agent stops.
+        let _ = self.dead.send(Dead {
+            bundle,
+            disconnected,
+        });
+    }
+
     fn keep(&self, report: &Report) {
-        if let Some(lane) = self.lanes.lock().get_mut(&report.id) {
+        if let Some(lane) = self.lanes.lock().get_mut(report.id) {
             lane.keep(report.run.clone());
         }
     }
 
     /// Reports that the ledger has taken, from an exchange on.
     fn kept(&self, id: LaneId, expected: u64) -> Option<Vec<Report>> {
-        self.lanes.lock().get(&id)?.kept_from(expected)
+        self.lanes.lock().get(id)?.kept_from(expected)
     }
 }
 
-fn lane_of(evidence: &Evidence) -> LaneId {
+/// The lane of a ticket or a receipt.
+pub fn lane_of(evidence: &Evidence) -> LaneId {
     let header = &evidence.body.header;
     LaneId {
         bundle: header.bundle,
@@ -378,7 +401,7 @@ mod tests {
     /// A reporter that runs, and what the ledger was asked.
     async fn reporter(
         mut verdicts: impl FnMut(usize, &ReportExchanges) -> Vec<ReportVerdict> + Send + 'static,
-    ) -> (Arc<Reporter>, mpsc::UnboundedReceiver<Uuid>, ControlPlane) {
+    ) -> (Arc<Reporter>, mpsc::UnboundedReceiver<Dead>, ControlPlane) {
         let control_plane = ControlPlane::start(move |before, asked| match &asked.path[..] {
             "/v1/endpoint/reports" => Answer::json(&ReportedExchanges {
                 verdicts: verdicts(before, &asked.read()),
@@ -389,6 +412,14 @@ mod tests {
         let (reporter, dead) = Reporter::new(control_plane.session());
         tokio::spawn(reporter.clone().run(|| Duration::from_millis(200)));
         (reporter, dead, control_plane)
+    }
+
+    fn of_no_more_use(disconnected: bool) -> Option<Dead> {
+        let bundle = Uuid::from_bytes(bundle());
+        Some(Dead {
+            bundle,
+            disconnected,
+        })
     }
 
     fn ranges(asked: &Asked) -> Vec<(u64, usize)> {
@@ -447,7 +478,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bundle_of_which_the_ledger_has_lost_too_much_is_given_up() {
+    async fn a_bundle_of_which_the_ledger_has_lost_too_much_is_given_up_but_not_taken_as_disconnected()
+     {
         // It goes on asking for what it was sent again, or for what is nowhere any more.
         for expected in [0, 1] {
             let (reporter, mut dead, _) =
@@ -457,7 +489,7 @@ mod tests {
             reporter.add(&context(), t1);
             let verdict = reporter.add_now(&context(), r1).await;
             assert_eq!(verdict, Some(ReportVerdict::Gap { expected }));
-            assert_eq!(dead.recv().await, Some(Uuid::from_bytes(bundle())));
+            assert_eq!(dead.recv().await, of_no_more_use(false));
             assert_eq!(reporter.waiting(), 0);
         }
     }
@@ -505,7 +537,7 @@ mod tests {
                 Some(ReportVerdict::Collision)
             )
         );
-        assert_eq!(dead.recv().await, Some(Uuid::from_bytes(bundle())));
+        assert_eq!(dead.recv().await, of_no_more_use(true));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ impl Reporter {
     pub(super) fn show_receipt(&self, report: &Report, n: u64) {
         let id = report.id;
         let lanes = self.lanes.lock();
-        let kept = lanes.get(&id).and_then(|lane| lane.receipt(n)).cloned();
+        let kept = lanes.get(id).and_then(|lane| lane.receipt(n)).cloned();
         drop(lanes);
         let session = self.session.clone();
         tokio::spawn(async move {

@@ -7,7 +7,7 @@ use crate::v2::{
     context::Context,
     error::LaneError,
     message::{Head, MAX_LOG_HEAD, Side},
-    schedule::{BundleKeys, Root, Step, Transcript},
+    schedule::{BundleKeys, Root, Step, StreamRoot, Transcript},
 };
 
 /// How far a lane came: until a last comparison after the bundle's end, that is what is
@@ -59,7 +59,20 @@ impl Core {
             Direction::Request => &self.consumer_root,
             Direction::Response => &self.producer_root,
         };
-        (root.rekey(agreed, &transcript), transcript)
+        // Only a call has streams, and they begin with its ticket.
+        let streams = S::DIRECTION == Direction::Request && head.mode.has_content();
+        (root.rekey(agreed, &transcript, streams), transcript)
+    }
+
+    /// The lane after an exchange whose streams were re-keyed.
+    pub(super) fn after_streams(&self, stream: &StreamRoot) -> Self {
+        Self {
+            context: self.context.clone(),
+            lane: self.lane,
+            consumer_root: self.consumer_root.after_streams(stream),
+            producer_root: self.producer_root.after_streams(stream),
+            transcript: self.transcript,
+        }
     }
 
     /// Takes on what [`Core::step`] gave.

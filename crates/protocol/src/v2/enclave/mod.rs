@@ -41,6 +41,7 @@
 
 pub mod consumer;
 mod core;
+mod line;
 pub mod producer;
 mod streams;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::v2::{
     body::Direction,
-    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Place, SignedCheckpoint},
+    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Mark, Place, SignedCheckpoint},
     context::Context,
     error::{HeadError, LaneError},
     proof::Unsigned,
@@ -26,8 +26,19 @@ pub struct Streaming<L> {
     peer: Option<(Direction, Place)>,
 }
 
-impl<L> Streaming<L> {
-    /// The lane, if no direction streams.
+/// A lane beside which an exchange's streams are re-keyed.
+pub trait Lined: Sized {
+    /// This end signed a checkpoint.
+    fn signed(&mut self, mark: Mark);
+    /// Whether no sub-ticket waits for its sub-receipt.
+    fn is_settled(&self) -> bool;
+    /// The lane after the exchange.
+    #[must_use]
+    fn settled(self) -> Self;
+}
+
+impl<L: Lined> Streaming<L> {
+    /// The lane, if no direction streams and no sub-ticket waits.
     pub(super) fn around(
         lane: L,
         context: Arc<Context>,
@@ -35,8 +46,8 @@ impl<L> Streaming<L> {
         peer: Option<(Direction, Place)>,
     ) -> After<L> {
         match (&own, &peer) {
-            (None, None) => After::Lane(lane),
-            (Some(own), None) if own.is_done() => After::Lane(lane),
+            (None, None) if lane.is_settled() => After::Lane(lane.settled()),
+            (Some(own), None) if own.is_done() && lane.is_settled() => After::Lane(lane.settled()),
             _ => After::Streaming(Self {
                 lane,
                 context,
@@ -60,7 +71,9 @@ impl<L> Streaming<L> {
         claim: CheckpointClaim,
     ) -> Result<Unsigned<Checkpoint>, LaneError> {
         let own = self.own.as_mut().ok_or(LaneError::Checkpoint)?;
-        own.next(claim, &self.context)
+        let checkpoint = own.next(claim, &self.context)?;
+        self.lane.signed(checkpoint.unsigned().mark());
+        Ok(checkpoint)
     }
 
     /// Reads the other direction's checkpoint as the proxy hands it in.
@@ -73,24 +86,37 @@ impl<L> Streaming<L> {
         SignedCheckpoint::from_bytes(direction, place, bytes)
     }
 
-    /// The lane, once this end's direction is final and the other's final checkpoint is
-    /// shown.
+    /// The lane, once this end's direction is final, the other's final checkpoint is shown,
+    /// and no sub-ticket waits for its sub-receipt.
     ///
     /// # Errors
-    /// [`LaneError::NotFinal`]; nothing has changed.
+    /// [`LaneError::NotFinal`] or [`LaneError::Rekeying`]; nothing has changed.
     pub fn finish(self, last: Option<&SignedCheckpoint>) -> Result<L, (Box<Self>, LaneError)> {
         let own = self.own.as_ref().is_none_or(CheckpointSigner::is_done);
         let peer = self.peer.is_none_or(|(direction, place)| {
             last.is_some_and(|last| {
                 let said = last.unverified();
                 said.is_final()
-                    && (said.direction, said.place) == (direction, place)
+                    && said.direction == direction
+                    && said.place.is_beside(&place)
                     && last.verify(&self.context).is_ok()
             })
         });
-        match own && peer {
-            true => Ok(self.lane),
-            false => Err((Box::new(self), LaneError::NotFinal)),
+        match (own && peer, self.lane.is_settled()) {
+            (true, true) => Ok(self.lane.settled()),
+            (true, false) => Err((Box::new(self), LaneError::Rekeying)),
+            (false, _) => Err((Box::new(self), LaneError::NotFinal)),
+        }
+    }
+
+    pub(super) fn lane_mut(&mut self) -> &mut L {
+        &mut self.lane
+    }
+
+    /// The streams were re-keyed.
+    pub(super) fn own_rekeyed(&mut self, place: Place) {
+        if let Some(own) = &mut self.own {
+            own.rekeyed(place);
         }
     }
 }

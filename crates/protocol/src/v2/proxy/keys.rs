@@ -47,7 +47,7 @@ impl<S: Side> Keys<S> {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[S::DIRECTION as u8, self.suite as u8, self.mode as u8]);
         out.extend_from_slice(&self.place.n.to_be_bytes());
-        out.extend_from_slice(&self.place.session.0);
+        out.extend_from_slice(&self.place.ticket.0);
         out.extend_from_slice(&self.body.0);
         out.extend_from_slice(&self.commitment);
         out.extend_from_slice(self.key.as_bytes());
@@ -60,10 +60,7 @@ impl<S: Side> Keys<S> {
         Ok(Self {
             suite: Suite::from_u8(reader.u8()?)?,
             mode: Mode::from_u8(reader.u8()?)?,
-            place: Place {
-                n: reader.u64()?,
-                session: BodyHash(reader.array()?),
-            },
+            place: Place::first(reader.u64()?, BodyHash(reader.array()?)),
             body: BodyHash(reader.array()?),
             commitment: reader.array()?,
             key: MessageKey::from_bytes(reader.array()?),

@@ -8,20 +8,24 @@
 
 mod buffer;
 mod decision;
+mod epoch;
 mod incoming;
 pub(crate) mod keys;
 mod limits;
 mod outgoing;
+mod reader;
 mod screen;
 mod segment;
 mod spare;
 
 pub use buffer::Verified;
 pub use decision::{Begun, Conclusion, Pending, Refused, Undecided};
-pub use incoming::{Arrived, Read, StreamReader, Unverified};
+pub use epoch::{Epoch, Epochs};
+pub use incoming::{Arrived, Unverified};
 pub use keys::{Incoming, Outgoing};
 pub use limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE};
 pub use outgoing::{DueCheckpoint, FirstContent, StreamWriter, WholeContent};
+pub use reader::{Read, StreamReader, Switching};
 pub use screen::{Look, Screen};
 pub use segment::{MAX_SEGMENT, SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
 

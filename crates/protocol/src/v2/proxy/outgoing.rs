@@ -1,7 +1,7 @@
 //! Sealing: whole content, or a stream and its checkpoints.
 
 use crate::v2::{
-    checkpoint::{CheckpointClaim, Mark, tail},
+    checkpoint::{CheckpointClaim, Mark, Place, tail},
     content::{ContentClaim, DigestKind, Padding, Running},
     error::ContentError,
     message::Side,
@@ -10,6 +10,7 @@ use crate::v2::{
 };
 
 use super::{
+    epoch::Epoch,
     keys::Outgoing,
     limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE},
     segment::{SegmentCipher, SegmentKind},
@@ -29,6 +30,7 @@ struct Content<'a> {
 /// A stream that goes on.
 pub struct StreamWriter<S> {
     cipher: SegmentCipher,
+    place: Place,
     padding: Padding,
     running: Running,
     bytes: u64,
@@ -101,6 +103,7 @@ impl FirstContent<'_> {
         running.update(content);
         Ok(StreamWriter {
             cipher,
+            place: outgoing.keys.place,
             padding: claim.padding,
             running,
             bytes: claim.length,
@@ -135,6 +138,26 @@ impl<S: Side> StreamWriter<S> {
             self.unsigned += piece.len();
             self.bytes += piece.len() as u64;
         }
+        Ok(())
+    }
+
+    /// Goes on under the keys that the streams were re-keyed to. All that was pushed before
+    /// needs its checkpoint first.
+    ///
+    /// # Errors
+    /// [`ContentError::CheckpointDue`], or [`ContentError::Switch`] for another exchange's
+    /// keys or an epoch that is over; then nothing was sealed.
+    pub fn switch(&mut self, epoch: &Epoch<S>, out: &mut Vec<u8>) -> Result<(), ContentError> {
+        if self.unsigned != 0 {
+            return Err(ContentError::CheckpointDue);
+        }
+        if !epoch.place.is_beside(&self.place) || epoch.place.k <= self.place.k {
+            return Err(ContentError::Switch);
+        }
+        let parts: [&[u8]; 2] = [&epoch.place.k.to_be_bytes(), &epoch.commitment];
+        self.cipher.seal(SegmentKind::Switch, &parts, 0, out)?;
+        self.cipher.switch(epoch.suite, &epoch.key);
+        self.place = epoch.place;
         Ok(())
     }
 

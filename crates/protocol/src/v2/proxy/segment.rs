@@ -29,7 +29,7 @@ pub const MAX_SEGMENT: usize = CONTENT_START + MAX_WHOLE + TAG_LEN;
 /// padding, length.
 pub(super) const CONTENT_START: usize = 32 + 1 + 1 + LENGTH_LEN;
 
-/// What a segment holds. 5 and 6 are kept for streams that re-key and for control frames.
+/// What a segment holds. 6 is kept for control frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum SegmentKind {
@@ -41,7 +41,12 @@ pub enum SegmentKind {
     Data = 3,
     /// What vouches for it.
     Checkpoint = 4,
+    /// The last under its key: from here on another epoch's.
+    Switch = 5,
 }
+
+/// Bytes of a switch: the epoch's number, the commitment to its key.
+pub(super) const SWITCH_LEN: usize = 4 + 32;
 
 /// A segment's header: its kind, and how many bytes follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,7 @@ impl SegmentHeader {
             2 => SegmentKind::First,
             3 => SegmentKind::Data,
             4 => SegmentKind::Checkpoint,
+            5 => SegmentKind::Switch,
             _ => return Err(ContentError::Malformed),
         };
         let len = u32::from_be_bytes([0, a, b, c]) as usize;
@@ -80,6 +86,7 @@ impl SegmentHeader {
             SegmentKind::First => (CONTENT_START, CONTENT_START + MAX_PIECE),
             SegmentKind::Data => (LENGTH_LEN, LENGTH_LEN + MAX_PIECE),
             SegmentKind::Checkpoint => (TAIL_LEN + Proof::MIN_LEN, TAIL_LEN + Proof::MAX_LEN),
+            SegmentKind::Switch => (SWITCH_LEN, SWITCH_LEN),
         };
         match (least + TAG_LEN..=limit + TAG_LEN).contains(&len) {
             true => Ok(Self { kind, len }),
@@ -161,6 +168,11 @@ impl SegmentCipher {
             .open(&self.nonce(), &associated, sealed, opened)
             .map_err(|_| ContentError::Seal)?;
         self.advance()
+    }
+
+    /// Goes on under another key. Segments are counted on.
+    pub(super) fn switch(&mut self, suite: Suite, key: &MessageKey) {
+        *self.cipher = suite.cipher(key.as_bytes());
     }
 
     /// Segments that were sealed or opened.

@@ -1,19 +1,20 @@
 //! Each replica's own limit, which holds off floods before anything is looked up.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
 use armour_api::ProblemType;
 use axum::{
     extract::{Request, State},
-    http::header,
+    http::request::Parts,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use governor::{DefaultKeyedRateLimiter, Quota};
-use sha2::{Digest, Sha256};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{slot::RateLimitSlot, source::Source};
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, ApiResult};
 
 /// Signed calls without any credentials. Who signed them is known once they are read: they are
 /// limited by that, each where it is handled.
@@ -23,83 +24,92 @@ const SIGNED: [&str; 4] = [
     "/v1/endpoint/starts",
     "/v1/endpoint/token",
 ];
+/// Probes: whoever floods must not have the replica restarted, nor taken out of service.
+const PROBES: [&str; 2] = ["/v1/health", "/v1/health/ready"];
+/// Most callers, and most sources, of which it is known how often they called.
+const MAX_KEPT: usize = 100_000;
+/// How often those that have been silent are forgotten, if there are more.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
-/// Counts requests by the SHA-256 of their credentials or, without any, by where they come
-/// from.
-pub struct BurstLimiter(DefaultKeyedRateLimiter<[u8; 32]>);
+/// Says who calls, before anything is looked up.
+pub trait Callers: Clone + Send + Sync + 'static {
+    /// The caller, if its credentials are found to be right without the database, or were
+    /// found to be so lately.
+    fn identify(&self, parts: &Parts) -> impl Future<Output = Option<[u8; 32]>> + Send;
+}
+
+/// Counts requests by who calls if that is known, or else by where they come from, whatever
+/// credentials they show: those cost nothing to make up.
+pub struct BurstLimiter {
+    by_caller: Limit<[u8; 32]>,
+    by_source: Limit<Source>,
+}
 
 impl BurstLimiter {
-    /// Allows so many requests a second to each caller.
+    /// Allows so many requests a second to each caller, and to each source as many of those
+    /// whose callers are not known.
     pub fn new(per_second: u32) -> Self {
+        Self {
+            by_caller: Limit::new(per_second),
+            by_source: Limit::new(per_second),
+        }
+    }
+}
+
+struct Limit<K: Hash + Eq + Clone> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    forgotten: Mutex<Instant>,
+}
+
+impl<K: Hash + Eq + Clone> Limit<K> {
+    fn new(per_second: u32) -> Self {
         let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        Self(DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)))
+        Self {
+            limiter: DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)),
+            forgotten: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn count(&self, key: &K) -> ApiResult<()> {
+        if self.limiter.len() > MAX_KEPT {
+            let mut forgotten = self.forgotten.lock();
+            if forgotten.elapsed() >= FORGET_EVERY {
+                *forgotten = Instant::now();
+                self.limiter.retain_recent();
+            }
+        }
+        self.limiter.check_key(key).map_err(|_| {
+            ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
+        })
     }
 }
 
 /// Refuses a caller that floods this replica; tells others their tenant's rate.
-pub async fn rate(
-    State(limiter): State<Arc<BurstLimiter>>,
-    mut request: Request,
+pub async fn rate<C: Callers>(
+    State((limiter, callers)): State<(Arc<BurstLimiter>, C)>,
+    request: Request,
     next: Next,
 ) -> Response {
-    let counted = !SIGNED.contains(&request.uri().path());
-    if counted && limiter.0.check_key(&caller(&request)).is_err() {
-        return ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
-            .into_response();
+    let path = request.uri().path();
+    if PROBES.contains(&path) {
+        return next.run(request).await;
     }
-    if limiter.0.len() > 100_000 {
-        limiter.0.retain_recent();
+    let counted = !SIGNED.contains(&path);
+    let (mut parts, body) = request.into_parts();
+    if counted {
+        let within = match callers.identify(&parts).await {
+            Some(caller) => limiter.by_caller.count(&caller),
+            None => limiter.by_source.count(&Source::of(&parts.extensions)),
+        };
+        if let Err(error) = within {
+            return error.into_response();
+        }
     }
     let slot = RateLimitSlot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
+    parts.extensions.insert(slot.clone());
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(state) = slot.take() {
         state.write(&mut response);
     }
     response
-}
-
-fn caller(request: &Request) -> [u8; 32] {
-    let headers = request.headers();
-    let credentials = [header::AUTHORIZATION, header::COOKIE].map(|name| headers.get(name));
-    let mut hash = Sha256::new();
-    for credential in credentials {
-        hash.update(credential.map_or(&b""[..], |value| value.as_bytes()));
-    }
-    // Each source has its own share.
-    if credentials.iter().all(Option::is_none) {
-        hash.update(Source::of(request.extensions()).bytes());
-    }
-    hash.finalize().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use axum::{body::Body, extract::ConnectInfo};
-
-    use super::*;
-
-    fn from(address: &str, credential: Option<&str>) -> [u8; 32] {
-        let mut request = Request::new(Body::empty());
-        let peer: SocketAddr = address.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        if let Some(credential) = credential {
-            let value = credential.parse().unwrap();
-            request.headers_mut().insert(header::AUTHORIZATION, value);
-        }
-        caller(&request)
-    }
-
-    #[test]
-    fn who_shows_no_credentials_is_counted_by_source_and_others_wherever_they_call_from() {
-        let one = from("192.0.2.1:1000", None);
-        assert_eq!(one, from("192.0.2.1:2000", None));
-        assert_ne!(one, from("192.0.2.2:1000", None));
-        assert_eq!(from("[2001:db8::1]:1", None), from("[2001:db8::2]:1", None));
-        let token = from("192.0.2.1:1000", Some("Bearer a"));
-        assert_eq!(token, from("192.0.2.2:1000", Some("Bearer a")));
-        assert_ne!(token, one);
-    }
 }

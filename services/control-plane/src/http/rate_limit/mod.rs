@@ -11,6 +11,6 @@ mod slot;
 mod source;
 
 pub use body::{LargeBodies, body};
-pub use burst::{BurstLimiter, rate};
+pub use burst::{BurstLimiter, Callers, rate};
 pub use rates::{Class, Rates, consume, consume_leased};
-pub use source::Source;
+pub use source::{ClientHeader, Source, TrustedProxies, client};

@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     credential::invalid,
+    denial::Attempt,
     principal::Principal,
     state::Authn,
     verified::{Refusal, Used, Verified},
@@ -21,13 +22,13 @@ pub async fn verify(authn: &Authn, tx: &mut Tx, token: &Token) -> Result<Verifie
     let row = tx.api_tokens().find(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {
-        let why = match right {
-            true => "the token was revoked or has expired",
-            false => "a wrong secret",
+        let (attempt, why) = match right {
+            true => (Attempt::Credential, "the token was revoked or has expired"),
+            false => (Attempt::Guess, "a wrong secret"),
         };
         return Err(Refusal {
             error: invalid(),
-            noted: Some((Actor::Token(token.id), why)),
+            noted: Some((Actor::Token(token.id), attempt, why)),
         });
     }
     let stale = row.last_used_at.is_none_or(|last| now - last > TOUCH_AFTER);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     api_token,
-    denial::Denied,
+    denial::{Attempt, Denied},
     principal::Principal,
     route::Route,
     session,
@@ -34,26 +34,29 @@ pub async fn authenticate(
         verified.principal
     });
     let refusal = match checked {
-        Ok(principal) if route.allows(principal.role) => return Ok((tx, principal)),
+        Ok(principal) if route.allows(principal.role) => {
+            authn.accepted.add(token.hash);
+            return Ok((tx, principal));
+        }
         Ok(principal) => Refusal {
             error: ApiError::forbidden(format!(
                 "the role {} may not do this",
                 principal.role.into_str()
             )),
-            noted: Some((principal.actor, "the role may not")),
+            noted: Some((principal.actor, Attempt::Credential, "the role may not")),
         },
         Err(refusal) => refusal,
     };
     // Noted in a transaction of its own. None is begun while another is held: with
     // every connection held by somebody who waits for one, nobody would go on.
     drop(tx);
-    if let Some((actor, why)) = refusal.noted {
+    if let Some((actor, attempt, why)) = refusal.noted {
         let denied = Denied {
             tenant: token.tenant,
             actor,
             route,
         };
-        authn.denials.note(&denied, why).await;
+        authn.denials.note(&denied, attempt, why).await;
     }
     Err(refusal.error)
 }

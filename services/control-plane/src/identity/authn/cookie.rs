@@ -1,5 +1,7 @@
 //! Cookies of this host that scripts cannot read.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
 use axum::http::{header, request::Parts};
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use time::Duration;
@@ -26,9 +28,18 @@ pub fn value(parts: &Parts, name: &str) -> Option<String> {
     Some(found.value().to_owned())
 }
 
+/// The names of the cookies that begin so, each once, as they came.
+pub fn names(parts: &Parts, prefix: &str) -> BTreeSet<String> {
+    let lines = parts.headers.get_all(header::COOKIE).iter();
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    let cookies = texts.flat_map(Cookie::split_parse).flatten();
+    let found = cookies.filter(|cookie| cookie.name().starts_with(prefix));
+    found.map(|cookie| cookie.name().to_owned()).collect()
+}
+
 /// A cookie for this host that lasts so many seconds.
-pub fn set(name: &'static str, value: String, seconds: i64) -> Cookie<'static> {
-    Cookie::build((name, value))
+pub fn set(name: impl Into<Cow<'static, str>>, value: String, seconds: i64) -> Cookie<'static> {
+    Cookie::build((name.into(), value))
         .path("/")
         .max_age(Duration::seconds(seconds))
         .secure(true)
@@ -39,7 +50,7 @@ pub fn set(name: &'static str, value: String, seconds: i64) -> Cookie<'static> {
 }
 
 /// Erases a cookie.
-pub fn erase(name: &'static str) -> Cookie<'static> {
+pub fn erase(name: impl Into<Cow<'static, str>>) -> Cookie<'static> {
     set(name, String::new(), 0)
 }
 

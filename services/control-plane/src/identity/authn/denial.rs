@@ -21,10 +21,24 @@ pub struct Denied<'a> {
     pub route: &'a Route,
 }
 
+/// What kind of attempt it was. Each has a share of its own in what is noted: whoever can make
+/// many of one kind, with no credentials, keeps none of the others out of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Attempt {
+    /// By somebody who holds the credentials.
+    Credential,
+    /// In the name of credentials, without what proves them: it takes no more than their id.
+    Guess,
+    /// To sign in.
+    SignIn,
+    /// By a workload that no rule admits.
+    Workload,
+}
+
 /// Notes denied attempts, though no faster than anybody would read.
 pub struct DenialLog {
     store: Store,
-    limiter: DefaultKeyedRateLimiter<Uuid>,
+    limiter: DefaultKeyedRateLimiter<(Uuid, Attempt)>,
 }
 
 impl DenialLog {
@@ -37,30 +51,42 @@ impl DenialLog {
     }
 
     /// Writes an attempt's entry. The denial stands whether that succeeds or not.
-    pub async fn note(&self, denied: &Denied<'_>, why: &str) {
-        let Denied {
-            tenant,
-            actor,
-            route,
-        } = denied;
-        if self.limiter.check_key(tenant).is_err() {
-            tracing::warn!(%tenant, %actor, %route, why, "denied; too many to note");
+    pub async fn note(&self, denied: &Denied<'_>, attempt: Attempt, why: &str) {
+        let action = IdentityAction::AccessDeny {
+            route: &denied.route.to_string(),
+            why,
+        };
+        self.write(denied.tenant, attempt, &denied.actor, action)
+            .await;
+    }
+
+    /// Writes the entry of an attempt of any kind, as [`Self::note`] does.
+    pub async fn write(
+        &self,
+        tenant: Uuid,
+        attempt: Attempt,
+        actor: &Actor,
+        action: IdentityAction<'_>,
+    ) {
+        if self.limiter.len() > MAX_KEPT {
+            self.limiter.retain_recent();
+        }
+        if self.limiter.check_key(&(tenant, attempt)).is_err() {
+            tracing::warn!(%tenant, %actor, ?action, "denied; too many to note");
             return;
         }
         let written = async {
-            let mut tx = self.store.tenant(*tenant).await?;
-            let action = IdentityAction::AccessDeny {
-                route: &route.to_string(),
-                why,
-            };
+            let mut tx = self.store.tenant(tenant).await?;
             tx.audit_log().append(actor, action).await?;
             tx.commit().await
         };
         if let Err(error) = written.await {
-            tracing::error!(%error, %tenant, %actor, %route, why, "cannot note a denied attempt");
+            tracing::error!(%error, %tenant, %actor, ?action, "cannot note a denied attempt");
         }
     }
 }
 
-/// Notes a minute and tenant; what exceeds it is logged by the service alone.
+/// Notes a minute, tenant and kind of attempt; what exceeds it is logged by the service alone.
 const MAX_NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+/// Of how many tenants' kinds the notes are counted before those of long ago are forgotten.
+const MAX_KEPT: usize = 100_000;

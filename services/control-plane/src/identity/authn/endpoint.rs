@@ -16,7 +16,7 @@ use super::{
     authenticate::authenticate,
     cookie,
     credential::{bearer, forbidden, invalid, mask_not_found},
-    denial::Denied,
+    denial::{Attempt, Denied},
     dpop,
     living::{NotLiving, collided, living_start, revoked, start_ended},
     route::Route,
@@ -96,7 +96,7 @@ where
         if !bool::from(proof.thumbprint.as_bytes().ct_eq(claims.cnf.jkt.as_bytes())) {
             // Somebody has the token, but not the key.
             let why = "access token without its key";
-            authn.denials.note(&denied, why).await;
+            authn.denials.note(&denied, Attempt::Guess, why).await;
             return Err(dpop::invalid(
                 "it is not of the key that the token is bound to",
             ));
@@ -111,7 +111,8 @@ where
         )
         .await?;
         if !route.allows(AccessRole::Endpoint) {
-            authn.denials.note(&denied, "the role may not").await;
+            let why = "the role may not";
+            authn.denials.note(&denied, Attempt::Credential, why).await;
             return Err(forbidden());
         }
         let start = match living_start(standing.as_ref(), &proof.key, authn.now()) {
@@ -136,7 +137,7 @@ pub async fn refuse(authn: &Authn, denied: &Denied<'_>, why: NotLiving) -> ApiEr
         NotLiving::Revoked => ("the endpoint was revoked", revoked()),
         NotLiving::Collided => ("somebody else holds the endpoint's keys", collided()),
     };
-    authn.denials.note(denied, noted).await;
+    authn.denials.note(denied, Attempt::Credential, noted).await;
     error
 }
 

@@ -1,9 +1,11 @@
 //! Who is calling: the platform's administrator, a tenant's person or API token,
 //! or an endpoint that proves that it holds its key.
 
+mod accepted;
 mod access_token;
 mod api_token;
 mod authenticate;
+mod callers;
 pub mod cookie;
 mod credential;
 pub mod denial;
@@ -23,6 +25,7 @@ pub mod signing;
 mod state;
 mod verified;
 
+pub use accepted::Accepted;
 pub use access_token::issue_access_token;
 pub use credential::{bearer, invalid};
 pub use endpoint::{EndpointAuth, EndpointToken, refuse};

@@ -7,8 +7,8 @@ use chrono::{DateTime, Duration, Utc};
 use url::Url;
 
 use super::{
-    denial::DenialLog, proof_consumer::ProofConsumer, signed_calls::SignedCalls,
-    signing::SigningKeys,
+    accepted::Accepted, denial::DenialLog, proof_consumer::ProofConsumer,
+    signed_calls::SignedCalls, signing::SigningKeys,
 };
 use crate::{http::rate_limit::Rates, platform::group_commit::GroupCommit};
 
@@ -22,12 +22,14 @@ pub struct Authn {
     pub session_idle: Duration,
     /// Where the service is reached, if that was given.
     pub public_url: Option<Url>,
+    /// Credentials that were accepted lately.
+    pub accepted: Accepted,
     /// What this replica has leased of tenants' rates.
     pub rates: Rates,
     /// Limits calls that show no token but are signed.
     pub signed_calls: SignedCalls,
     /// Notes denied attempts.
-    pub denials: DenialLog,
+    pub denials: Arc<DenialLog>,
     /// Takes proofs, once each.
     pub proofs: Arc<GroupCommit<ProofConsumer>>,
     /// The keys of access tokens.

@@ -3,7 +3,7 @@
 use armour_storage::{Actor, StorageError};
 use uuid::Uuid;
 
-use super::{credential::mask_not_found, principal::Principal};
+use super::{credential::mask_not_found, denial::Attempt, principal::Principal};
 use crate::http::problem::ApiError;
 
 /// A credential that is accepted.
@@ -19,7 +19,7 @@ pub struct Refusal {
     /// What the caller is told.
     pub error: ApiError,
     /// Who tried, and why it was refused, if it is to be noted.
-    pub noted: Option<(Actor, &'static str)>,
+    pub noted: Option<(Actor, Attempt, &'static str)>,
 }
 
 impl From<ApiError> for Refusal {

@@ -1,35 +1,47 @@
 //! This service as a client of an issuer.
 
+use std::time::Duration;
+
 use armour_api::Issuer;
 use openidconnect::{
-    AdditionalClaims, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, IdTokenFields, RedirectUrl, StandardErrorResponse,
+    AdditionalClaims, AuthType, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, RedirectUrl, StandardErrorResponse,
     StandardTokenResponse,
     core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-        CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
-        CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+        CoreAuthDisplay, CoreAuthPrompt, CoreClientAuthMethod, CoreErrorResponseType,
+        CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
+        CoreTokenIntrospectionResponse, CoreTokenType,
     },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use url::Url;
 use uuid::Uuid;
 
-use super::{provider::REMEMBERED, state::Oidc};
+use super::state::Oidc;
 use crate::http::problem::{ApiError, ApiResult};
 
-/// Where the provider sends the browser back to.
-const CALLBACK: &str = "v1/auth/callback";
+/// Where the issuer sends the browser back to. Each issuer has an address of its own: one
+/// issuer's answer is not taken for another's, whatever either of them says (RFC 9700,
+/// section 4.4).
+fn callback(oidc: &Oidc, tenant: Uuid, issuer: Uuid) -> ApiResult<Url> {
+    let path = format!("v1/auth/callback/{tenant}/{issuer}");
+    oidc.base_url.join(&path).map_err(ApiError::internal)
+}
 
-/// A client with the tenant's secret at the issuer, if it has one.
+/// A client with the tenant's secret at the issuer, if it has one; what the issuer says of
+/// itself is asked anew if it is older than that.
 ///
 /// # Errors
 /// If the issuer cannot be asked.
-pub async fn client(oidc: &Oidc, tenant: Uuid, issuer: &Issuer) -> ApiResult<Client> {
-    let provider = oidc
-        .providers
-        .get(&oidc.egress, &issuer.url, REMEMBERED)
-        .await?;
+pub async fn client(
+    oidc: &Oidc,
+    tenant: Uuid,
+    issuer: &Issuer,
+    older_than: Duration,
+) -> ApiResult<Client> {
+    let provider = oidc.provider(tenant, issuer, older_than).await?;
     let mut tx = oidc.store.tenant(tenant).await?;
     let secret = tx
         .secrets()
@@ -42,13 +54,26 @@ pub async fn client(oidc: &Oidc, tenant: Uuid, issuer: &Issuer) -> ApiResult<Cli
             String::from_utf8(bytes.to_vec()).map_err(ApiError::internal)?,
         )),
     };
-    let redirect = oidc.base_url.join(CALLBACK).map_err(ApiError::internal)?;
+    let redirect = callback(oidc, tenant, issuer.id)?;
+    let methods = provider.metadata.token_endpoint_auth_methods_supported();
     Ok(openidconnect::Client::from_provider_metadata(
         provider.metadata.clone(),
         ClientId::new(issuer.audience.clone()),
         secret,
     )
+    .set_auth_type(how_to_authenticate(methods))
     .set_redirect_uri(RedirectUrl::from_url(redirect)))
+}
+
+/// How the secret is shown: in a header, unless the issuer takes it in the body alone
+/// (OpenID Connect Discovery 1.0, section 3).
+fn how_to_authenticate(listed: Option<&Vec<CoreClientAuthMethod>>) -> AuthType {
+    let lists = |method| listed.is_some_and(|listed| listed.contains(&method));
+    let basic = lists(CoreClientAuthMethod::ClientSecretBasic);
+    match !basic && lists(CoreClientAuthMethod::ClientSecretPost) {
+        true => AuthType::RequestBody,
+        false => AuthType::BasicAuth,
+    }
 }
 
 /// Claims of the ID token besides the standard ones.
@@ -66,6 +91,8 @@ type Fields = IdTokenFields<
 >;
 /// What a code is redeemed for.
 pub type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
+/// What an ID token says.
+pub type IdClaims = IdTokenClaims<MoreClaims, CoreGenderClaim>;
 /// A client that knows where to send people.
 pub type Client = openidconnect::Client<
     MoreClaims,
@@ -86,3 +113,21 @@ pub type Client = openidconnect::Client<
     EndpointMaybeSet,
     EndpointMaybeSet,
 >;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sign_in_a_secret_is_shown_as_the_issuer_takes_it() {
+        use CoreClientAuthMethod::{ClientSecretBasic as Basic, ClientSecretPost as Post};
+        let is_post = |listed: Option<Vec<CoreClientAuthMethod>>| {
+            matches!(how_to_authenticate(listed.as_ref()), AuthType::RequestBody)
+        };
+        assert!(is_post(Some(vec![Post])));
+        assert!(!is_post(Some(vec![Post, Basic])));
+        assert!(!is_post(Some(vec![Basic])));
+        // Where it lists none it takes Basic.
+        assert!(!is_post(None));
+    }
+}

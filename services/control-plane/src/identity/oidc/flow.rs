@@ -42,6 +42,16 @@ impl Flow {
         bool::from(self.state.as_bytes().ct_eq(state.as_bytes()))
     }
 
+    /// When it is too late, in seconds since 1970.
+    pub fn expires(&self) -> i64 {
+        self.expires
+    }
+
+    /// What its answer names.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
     /// Seals the flow for the browser to keep.
     ///
     /// # Errors

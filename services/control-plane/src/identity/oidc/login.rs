@@ -1,53 +1,28 @@
 //! The authorization code flow with PKCE and a nonce (OpenID Connect Core,
 //! section 3.1; RFC 7636).
 
-use armour_api::{AccessRole, Issuer, ProblemType};
+use armour_api::{AccessRole, Issuer};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
-    AccessTokenHash, AuthorizationCode, CsrfToken, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
-    PkceCodeVerifier, Scope, TokenResponse, core::CoreAuthenticationFlow,
+    AccessTokenHash, AuthorizationCode, ClaimsVerificationError, CsrfToken, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, Scope, TokenResponse,
+    core::{CoreAuthenticationFlow, CoreJwsSigningAlgorithm},
 };
-use serde_json::{Map, Value};
-use thiserror::Error;
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    client::client,
+    client::{Client, IdClaims, Tokens, client},
     flow::{Flow, MAX_SECONDS},
+    groups,
+    provider::{AGAIN, REMEMBERED},
+    refusal::{NotSignedIn, failed},
     state::Oidc,
     text::{printable, reason},
 };
-use crate::http::problem::{ApiError, ApiResult, OperationError};
-
-/// Why somebody is not signed in.
-#[derive(Debug, Error)]
-pub enum SignInError {
-    /// The answer is to no flow that this browser holds.
-    #[error("this browser began no such sign-in, or took longer than ten minutes; begin again")]
-    Stale,
-    /// The issuer does not vouch for the person.
-    #[error("the issuer refused: {0}")]
-    Refused(String),
-    /// What the issuer answers does not hold.
-    #[error("signing in failed: {0}")]
-    Failed(String),
-    /// The issuer vouches for the person, but nothing gives them a role.
-    #[error("you are known, but none of your groups has a role here; ask an administrator")]
-    NotAdmitted,
-}
-
-impl OperationError for SignInError {
-    fn problem_type(&self) -> ProblemType {
-        match self {
-            Self::Stale => ProblemType::SignInStale,
-            Self::Refused(_) => ProblemType::SignInRefused,
-            Self::Failed(_) => ProblemType::SignInFailed,
-            Self::NotAdmitted => ProblemType::NotAdmitted,
-        }
-    }
-}
+use crate::http::problem::ApiResult;
 
 /// A person, as the issuer vouches for them.
 pub struct Person {
@@ -73,7 +48,7 @@ pub async fn begin(
     issuer: &Issuer,
     return_to: String,
 ) -> ApiResult<(Url, Flow)> {
-    let client = client(oidc, tenant, issuer).await?;
+    let client = client(oidc, tenant, issuer, REMEMBERED).await?;
     let random = oidc.store.random();
     let state = CsrfToken::new(URL_SAFE_NO_PAD.encode(random.bytes::<16>()));
     let nonce = Nonce::new(URL_SAFE_NO_PAD.encode(random.bytes::<16>()));
@@ -104,9 +79,14 @@ pub async fn begin(
 /// Ends: redeems the code and checks who it is.
 ///
 /// # Errors
-/// [`SignInError`], or if the issuer cannot be asked.
-pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> ApiResult<Person> {
-    let client = client(oidc, flow.tenant, issuer).await?;
+/// [`NotSignedIn`], or if the issuer cannot be asked.
+pub async fn finish(
+    oidc: &Oidc,
+    issuer: &Issuer,
+    flow: Flow,
+    code: String,
+) -> Result<Person, NotSignedIn> {
+    let mut client = client(oidc, flow.tenant, issuer, REMEMBERED).await?;
     let tokens = client
         .exchange_code(AuthorizationCode::new(code))
         .map_err(|error| failed(reason(&error)))?
@@ -114,38 +94,31 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
         .request_async(&oidc.egress)
         .await
         .map_err(|error| failed(reason(&error)))?;
-    let id_token = tokens
-        .id_token()
-        .ok_or_else(|| failed("the issuer gave no ID token"))?;
-    let verifier = client.id_token_verifier().set_time_fn(|| oidc.now());
-    let claims = id_token
-        .claims(&verifier, &Nonce::new(flow.nonce))
-        .map_err(|error| failed(reason(&error)))?;
-    // The access token has to belong to the ID token, where it says so
-    // (OpenID Connect Core, section 3.1.3.8).
-    if let Some(expected) = claims.access_token_hash() {
-        let actual = AccessTokenHash::from_token(
-            tokens.access_token(),
-            id_token.signing_alg().map_err(|e| failed(reason(&e)))?,
-            id_token
-                .signing_key(&verifier)
-                .map_err(|e| failed(reason(&e)))?,
-        )
-        .map_err(|error| failed(reason(&error)))?;
-        if actual != *expected {
-            return Err(failed("the access token is not the ID token's"));
+    let nonce = Nonce::new(flow.nonce);
+    let claims = match verify(oidc, &client, &tokens, &nonce) {
+        Err(Unverified::Signature(_)) => {
+            // Issuers rotate their keys.
+            client = self::client(oidc, flow.tenant, issuer, AGAIN).await?;
+            verify(oidc, &client, &tokens, &nonce)
         }
-    }
+        done => done,
+    };
+    let claims = claims.map_err(|why| match why {
+        Unverified::Signature(why) | Unverified::Other(why) => failed(why),
+    })?;
     let more = &claims.additional_claims().0;
-    let role = role_of(issuer, more).ok_or(SignInError::NotAdmitted)?;
+    let subject = claims.subject();
+    let access_token = tokens.access_token();
+    let role = groups::role(oidc, issuer, &client, access_token, subject, more).await?;
     let name = [
         claims.preferred_username().map(|name| name.to_string()),
         claims.email().map(|email| email.to_string()),
     ];
-    let subject = claims.subject().as_str().to_owned();
+    let subject = subject.as_str().to_owned();
     if subject.len() > 255 || subject.chars().any(char::is_control) {
-        return Err(failed("the issuer's name for you cannot be kept"));
+        return Err(failed("the issuer's name for you cannot be kept").into());
     }
+    let id_token = tokens.id_token().map(ToString::to_string);
     Ok(Person {
         name: match name.into_iter().flatten().next() {
             Some(name) => printable(&name, 100),
@@ -154,23 +127,77 @@ pub async fn finish(oidc: &Oidc, issuer: &Issuer, flow: Flow, code: String) -> A
         subject,
         role,
         sid: more.get("sid").and_then(Value::as_str).map(str::to_owned),
-        id_token: Zeroizing::new(id_token.to_string()),
+        id_token: Zeroizing::new(id_token.unwrap_or_default()),
     })
 }
 
-fn failed(why: impl Into<String>) -> ApiError {
-    SignInError::Failed(why.into()).into()
+/// Why an ID token does not hold.
+enum Unverified {
+    /// No key that is known has signed it.
+    Signature(String),
+    /// Anything else.
+    Other(String),
 }
 
-/// The most powerful role that the person's groups have.
-fn role_of(issuer: &Issuer, claims: &Map<String, Value>) -> Option<AccessRole> {
-    let groups = match claims.get(&issuer.groups_claim)? {
-        Value::Array(groups) => groups.iter().filter_map(Value::as_str).collect(),
-        Value::String(group) => vec![group.as_str()],
-        _ => return None,
-    };
-    groups
-        .into_iter()
-        .filter_map(|group| issuer.role_map.get(group).copied())
-        .max()
+/// Checks the ID token (OpenID Connect Core, sections 3.1.3.7 and 3.1.3.8).
+fn verify(
+    oidc: &Oidc,
+    client: &Client,
+    tokens: &Tokens,
+    nonce: &Nonce,
+) -> Result<IdClaims, Unverified> {
+    let other = |why: &str| Unverified::Other(why.to_owned());
+    let id_token = tokens
+        .id_token()
+        .ok_or_else(|| other("the issuer gave no ID token"))?;
+    let algorithm = id_token
+        .signing_alg()
+        .map_err(|error| Unverified::Other(reason(&error)))?;
+    use CoreJwsSigningAlgorithm as Alg;
+    if matches!(
+        algorithm,
+        Alg::HmacSha256 | Alg::HmacSha384 | Alg::HmacSha512 | Alg::None
+    ) {
+        return Err(other(
+            "the ID token has no signature, or one with a shared secret (HS256): \
+             have the issuer sign with a public key, RS256 or ES256",
+        ));
+    }
+    let verifier = client
+        .id_token_verifier()
+        .set_time_fn(|| oidc.now())
+        // Others may be meant too, if it was issued to us: see below.
+        .set_other_audience_verifier_fn(|_| true);
+    let claims = id_token
+        .claims(&verifier, nonce)
+        .map_err(|error| match &error {
+            ClaimsVerificationError::SignatureVerification(_) => {
+                Unverified::Signature(reason(&error))
+            }
+            _ => Unverified::Other(reason(&error)),
+        })?;
+    let issued_to = claims.authorized_party().map(|party| party.as_str());
+    match issued_to {
+        Some(party) if party != client.client_id().as_str() => {
+            return Err(other("the ID token was issued to another client (azp)"));
+        }
+        None if claims.audiences().len() > 1 => {
+            return Err(other(
+                "the ID token has several audiences and does not say to whom it was issued (azp)",
+            ));
+        }
+        _ => {}
+    }
+    // The access token has to belong to the ID token, where it says so.
+    if let Some(expected) = claims.access_token_hash() {
+        let key = id_token
+            .signing_key(&verifier)
+            .map_err(|error| Unverified::Other(reason(&error)))?;
+        let actual = AccessTokenHash::from_token(tokens.access_token(), algorithm, key)
+            .map_err(|error| Unverified::Other(reason(&error)))?;
+        if actual != *expected {
+            return Err(other("the access token is not the ID token's"));
+        }
+    }
+    Ok(claims.clone())
 }

@@ -7,6 +7,7 @@ use openidconnect::{ClientId, LogoutRequest, PostLogoutRedirectUrl};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
+use uuid::Uuid;
 
 use super::{provider::REMEMBERED, state::Oidc};
 use crate::http::problem::{ApiError, ApiResult};
@@ -32,8 +33,8 @@ pub struct Logout {
 ///
 /// # Errors
 /// 400 if it is none, 401 if it is not the issuer's, 502 if the issuer cannot be asked.
-pub async fn check(oidc: &Oidc, issuer: &Issuer, token: &str) -> ApiResult<Logout> {
-    let claims = oidc.providers.check(&oidc.egress, issuer, token).await?;
+pub async fn check(oidc: &Oidc, tenant: Uuid, issuer: &Issuer, token: &str) -> ApiResult<Logout> {
+    let claims = oidc.check(tenant, issuer, token).await?;
     if !claims
         .get("events")
         .and_then(|events| events.get(LOGOUT_EVENT))
@@ -80,15 +81,18 @@ pub fn invalid(why: &str) -> ApiError {
 /// If the issuer cannot be asked.
 pub async fn logout_url(
     oidc: &Oidc,
+    tenant: Uuid,
     issuer: &Issuer,
     id_token: Option<&str>,
 ) -> ApiResult<Option<Url>> {
-    let provider = oidc
-        .providers
-        .get(&oidc.egress, &issuer.url, REMEMBERED)
-        .await?;
+    let provider = oidc.provider(tenant, issuer, REMEMBERED).await?;
     let end = &provider.metadata.additional_metadata().end_session_endpoint;
-    let Some(end) = end.clone() else {
+    // The page follows it: a `javascript:` address would be the issuer's script in the console.
+    let end = end.clone().filter(|end| {
+        let scheme = end.url().scheme();
+        scheme == "https" || scheme == "http"
+    });
+    let Some(end) = end else {
         return Ok(None);
     };
     let back = oidc.base_url.clone();

@@ -3,22 +3,39 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::{Issuer, ProblemType};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
-use openidconnect::{IssuerUrl, ProviderMetadataWithLogout, core::CoreJsonWebKeySet};
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, Validation};
+use openidconnect::{
+    AdditionalProviderMetadata, IssuerUrl, LogoutProviderMetadata, ProviderMetadata,
+    core::{
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
+        CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+        CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+    },
+};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use url::Url;
+use uuid::Uuid;
 
-use super::text::reason;
+use super::keys::Keys;
 use crate::{
     http::problem::{ApiError, ApiResult},
-    platform::egress::{Egress, EgressError},
+    platform::egress::Egress,
 };
 
 /// How long what a provider says of itself is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(300);
 /// How soon keys may be asked for again when one is missing.
-const AGAIN: Duration = Duration::from_secs(5);
+pub const AGAIN: Duration = Duration::from_secs(5);
+/// How soon a provider that could not be discovered is asked again.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
+/// Most providers that are remembered.
+const MAX_KNOWN: usize = 1000;
+/// Longest document of a provider that is taken, in bytes.
+const MAX_DOCUMENT: usize = 128 * 1024;
 /// Signatures that are taken; none with a shared secret.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
@@ -32,19 +49,66 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 /// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 60;
+const LEEWAY: i64 = 60;
+
+/// What a provider says of itself besides discovery's own members.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MoreMetadata {
+    /// Whether its answers to the browser name it (RFC 9207, section 3).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+}
+
+impl AdditionalProviderMetadata for MoreMetadata {}
+
+/// What a provider says of itself.
+pub type Metadata = ProviderMetadata<
+    LogoutProviderMetadata<MoreMetadata>,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
 
 /// A provider's metadata and keys.
 pub struct Provider {
     /// From discovery, with the keys for ID tokens.
-    pub metadata: ProviderMetadataWithLogout,
-    keys: JwkSet,
+    pub metadata: Metadata,
+    keys: Keys,
     since: Instant,
 }
 
-/// Providers by URL, as this replica remembers them.
+impl Provider {
+    /// Whether its answers to the browser name it (RFC 9207).
+    pub fn names_itself(&self) -> bool {
+        let more = &self.metadata.additional_metadata().additional_metadata;
+        more.authorization_response_iss_parameter_supported
+    }
+}
+
+/// Providers by tenant and URL, as this replica remembers them.
 #[derive(Default)]
-pub struct Providers(Mutex<HashMap<String, Arc<Provider>>>);
+pub struct Providers(Mutex<HashMap<(Uuid, String), Known>>);
+
+/// Of one provider; whoever asks for it anew holds the lock, so that it is asked once.
+#[derive(Clone)]
+struct Known {
+    used: Instant,
+    found: Arc<AsyncMutex<Found>>,
+}
+
+#[derive(Default)]
+struct Found {
+    provider: Option<Arc<Provider>>,
+    failed: Option<(Instant, String)>,
+}
 
 impl Providers {
     /// A provider, discovered anew if what is known is older than that.
@@ -54,39 +118,75 @@ impl Providers {
     pub async fn get(
         &self,
         egress: &Egress,
+        tenant: Uuid,
         url: &str,
         older_than: Duration,
     ) -> ApiResult<Arc<Provider>> {
-        let known = self.0.lock().get(url).cloned();
-        if let Some(known) = known
-            && known.since.elapsed() < older_than
+        let known = self.known(tenant, url);
+        let mut found = known.lock().await;
+        if let Some(provider) = &found.provider
+            && provider.since.elapsed() < older_than
         {
-            return Ok(known);
+            return Ok(provider.clone());
         }
-        let provider = Arc::new(discover(egress, url).await.map_err(|why| {
+        let unusable = |why: &str| {
             ApiError::new(
                 ProblemType::IssuerUnreachable,
                 format!("the issuer {url} cannot be used now: {why}"),
             )
-        })?);
-        let mut known = self.0.lock();
-        if known.len() > 10_000 {
-            known.retain(|_, provider| provider.since.elapsed() < REMEMBERED);
+        };
+        if let Some((when, why)) = &found.failed
+            && when.elapsed() < FAILURE_REMEMBERED
+        {
+            return Err(unusable(why));
         }
-        known.insert(url.to_owned(), provider.clone());
-        Ok(provider)
+        match discover(egress, url).await {
+            Ok(provider) => {
+                let provider = Arc::new(provider);
+                *found = Found {
+                    provider: Some(provider.clone()),
+                    failed: None,
+                };
+                Ok(provider)
+            }
+            Err(why) => {
+                let error = unusable(&why);
+                found.failed = Some((Instant::now(), why));
+                Err(error)
+            }
+        }
     }
 
-    /// Checks a token of the issuer: signature, `iss`, `aud`, and `exp` if there
-    /// is one. Returns its claims.
+    fn known(&self, tenant: Uuid, url: &str) -> Arc<AsyncMutex<Found>> {
+        let mut all = self.0.lock();
+        let key = (tenant, url.to_owned());
+        if all.len() >= MAX_KNOWN && !all.contains_key(&key) {
+            all.retain(|_, known| known.used.elapsed() < REMEMBERED);
+            if all.len() >= MAX_KNOWN {
+                // Each is known again with its next use.
+                all.clear();
+            }
+        }
+        let known = all.entry(key).or_insert_with(|| Known {
+            used: Instant::now(),
+            found: Arc::default(),
+        });
+        known.used = Instant::now();
+        known.found.clone()
+    }
+
+    /// Checks a token of the tenant's issuer at this time: signature, `iss`, `aud`, and `nbf`
+    /// and `exp` if there are any. Returns its claims.
     ///
     /// # Errors
     /// 401 if it does not hold, 502 if the issuer cannot be asked.
     pub async fn check(
         &self,
         egress: &Egress,
+        tenant: Uuid,
         issuer: &Issuer,
         token: &str,
+        now: DateTime<Utc>,
     ) -> ApiResult<Map<String, Value>> {
         let invalid =
             |why: &str| ApiError::unauthenticated(format!("the token is not valid: {why}"));
@@ -95,54 +195,101 @@ impl Providers {
         if !ALGORITHMS.contains(&header.alg) {
             return Err(invalid("its algorithm is not allowed"));
         }
-        let mut provider = self.get(egress, &issuer.url, REMEMBERED).await?;
-        if find_key(&provider.keys, header.kid.as_deref()).is_none() {
+        let mut provider = self.get(egress, tenant, &issuer.url, REMEMBERED).await?;
+        if provider.keys.find(header.kid.as_deref()).is_none() {
             // Issuers rotate their keys.
-            provider = self.get(egress, &issuer.url, AGAIN).await?;
+            provider = self.get(egress, tenant, &issuer.url, AGAIN).await?;
         }
-        let key = find_key(&provider.keys, header.kid.as_deref())
+        let key = provider
+            .keys
+            .find(header.kid.as_deref())
             .ok_or_else(|| invalid("its key is not the issuer's"))?;
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&issuer.url]);
         validation.set_audience(&[&issuer.audience]);
         validation.set_required_spec_claims(&["iss", "aud"]);
-        validation.validate_nbf = true;
-        validation.leeway = LEEWAY;
-        jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation)
+        // Checked below, by the time that all replicas share.
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation)
             .map(|data| data.claims)
-            .map_err(|error| invalid(&error.to_string()))
+            .map_err(|error| invalid(&error.to_string()))?;
+        check_times(&claims, now.timestamp()).map_err(invalid)?;
+        Ok(claims)
     }
 }
 
-/// The key of an id; without an id the only one there is.
-fn find_key(keys: &JwkSet, kid: Option<&str>) -> Option<DecodingKey> {
-    let jwk = match (kid, &keys.keys[..]) {
-        (Some(kid), _) => keys.find(kid)?,
-        (None, [only]) => only,
-        (None, _) => return None,
+/// Checks `nbf` and `exp` where they are (RFC 7519, sections 4.1.4 and 4.1.5).
+fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), &'static str> {
+    let seconds = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        // It may have a fraction.
+        Some(value) => value
+            .as_f64()
+            .map(|seconds| Some(seconds as i64))
+            .ok_or("its times cannot be read"),
     };
-    DecodingKey::from_jwk(jwk).ok()
+    if seconds("exp")?.is_some_and(|exp| exp.saturating_add(LEEWAY) < now) {
+        return Err("it has expired");
+    }
+    if seconds("nbf")?.is_some_and(|nbf| nbf.saturating_sub(LEEWAY) > now) {
+        return Err("it is not valid yet");
+    }
+    Ok(())
 }
 
+/// OpenID Connect Discovery 1.0, section 4.
 async fn discover(egress: &Egress, url: &str) -> Result<Provider, String> {
     let issuer = IssuerUrl::new(url.to_owned()).map_err(|error| error.to_string())?;
-    let metadata = ProviderMetadataWithLogout::discover_async(issuer, egress)
-        .await
-        .map_err(|error| reason(&error))?;
-    let request = http::Request::get(metadata.jwks_uri().as_str())
-        .header("accept", "application/json")
-        .body(Vec::new())
+    let place = issuer
+        .join(".well-known/openid-configuration")
         .map_err(|error| error.to_string())?;
-    let answer = egress
-        .send(request)
-        .await
-        .map_err(|error: EgressError| error.to_string())?;
-    let keys: JwkSet = serde_json::from_slice(answer.body()).map_err(|error| error.to_string())?;
-    let for_people: CoreJsonWebKeySet =
-        serde_json::from_slice(answer.body()).map_err(|error| error.to_string())?;
+    let text = fetch(egress, &place).await?;
+    let metadata: Metadata = serde_json::from_slice(&text)
+        .map_err(|error| format!("{place} is no discovery document: {error}"))?;
+    if *metadata.issuer() != issuer {
+        let named = metadata.issuer().as_str();
+        return Err(format!("its discovery document is that of {named}"));
+    }
+    let place = metadata.jwks_uri().url();
+    let keys = Keys::read(&fetch(egress, place).await?)
+        .map_err(|error| format!("{place} is no set of keys: {error}"))?;
     Ok(Provider {
-        metadata: metadata.set_jwks(for_people),
+        metadata: metadata.set_jwks(keys.for_people.clone()),
         keys,
         since: Instant::now(),
     })
+}
+
+async fn fetch(egress: &Egress, place: &Url) -> Result<Vec<u8>, String> {
+    let request = http::Request::get(place.as_str())
+        .header("accept", "application/json")
+        .body(Vec::new())
+        .map_err(|error| error.to_string())?;
+    let sent = egress.send(request).await;
+    let answer = sent.map_err(|error| format!("{place}: {error}"))?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(format!("{place} answers {}", answer.status()));
+    }
+    if answer.body().len() > MAX_DOCUMENT {
+        return Err(format!("{place} is larger than {MAX_DOCUMENT} bytes"));
+    }
+    Ok(answer.into_body())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn m11_a_tokens_times_are_checked_by_the_time_that_is_given() {
+        let check = |claims: Value| check_times(claims.as_object().unwrap(), 10_000);
+        assert!(check(json!({})).is_ok());
+        assert!(check(json!({ "exp": 9_940, "nbf": 10_060.5 })).is_ok());
+        assert!(check(json!({ "exp": 9_939 })).is_err());
+        assert!(check(json!({ "nbf": 10_061 })).is_err());
+        assert!(check(json!({ "exp": "soon" })).is_err());
+        assert!(check(json!({ "exp": u64::MAX, "nbf": i64::MIN })).is_ok());
+    }
 }

@@ -1,14 +1,18 @@
 //! What it takes to ask the issuers that tenants trust.
 
+use std::{sync::Arc, time::Duration};
+
 use armour_api::{Issuer, IssuerKind};
 use armour_storage::Store;
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::provider::Providers;
+use super::provider::{Provider, Providers};
 use crate::{
     http::problem::{ApiError, ApiResult},
+    identity::authn::denial::DenialLog,
     platform::egress::Egress,
 };
 
@@ -22,6 +26,8 @@ pub struct Oidc {
     pub providers: Providers,
     /// Where the service is reached.
     pub base_url: Url,
+    /// Notes whom it does not let in.
+    pub denials: Arc<DenialLog>,
     /// Seconds after which a person's session ends in any case.
     pub session_life_s: u32,
 }
@@ -44,5 +50,35 @@ impl Oidc {
             .into_iter()
             .find(|issuer| issuer.id == id)
             .ok_or_else(|| ApiError::not_found("no such issuer"))
+    }
+
+    /// The tenant's issuer as it says that it is, asked anew if what is known is older than that.
+    ///
+    /// # Errors
+    /// 502 `issuer-unreachable` if it cannot be asked.
+    pub async fn provider(
+        &self,
+        tenant: Uuid,
+        issuer: &Issuer,
+        older_than: Duration,
+    ) -> ApiResult<Arc<Provider>> {
+        self.providers
+            .get(&self.egress, tenant, &issuer.url, older_than)
+            .await
+    }
+
+    /// Checks a token of the tenant's issuer, as [`Providers::check`] does, now.
+    ///
+    /// # Errors
+    /// 401 if it does not hold, 502 if the issuer cannot be asked.
+    pub async fn check(
+        &self,
+        tenant: Uuid,
+        issuer: &Issuer,
+        token: &str,
+    ) -> ApiResult<Map<String, Value>> {
+        self.providers
+            .check(&self.egress, tenant, issuer, token, self.now())
+            .await
     }
 }

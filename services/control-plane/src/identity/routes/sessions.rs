@@ -69,6 +69,7 @@ async fn logout(
         ));
     };
     let tx = &mut member.tx;
+    let tenant = tx.tenant_id();
     let issuer = tx.issuers().find(*issuer).await?;
     let hint = tx.secrets().get(&id_token(id)).await?;
     end_one(&mut member, id).await?;
@@ -77,7 +78,8 @@ async fn logout(
         .as_ref()
         .and_then(|bytes| std::str::from_utf8(bytes).ok());
     // The session has ended whether or not the issuer can be asked.
-    let redirect = logout_url(&oidc, &issuer, hint).await.ok().flatten();
+    let redirect = logout_url(&oidc, tenant, &issuer, hint).await;
+    let redirect = redirect.ok().flatten();
     let cookies = CookieJar::new().add(cookie::erase(cookie::SESSION));
     let answer = Answer(LoggedOut {
         redirect: redirect.map(String::from),

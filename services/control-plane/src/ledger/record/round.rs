@@ -271,13 +271,9 @@ impl<'a> Round<'a> {
     }
 
     fn is_beyond(&self, bundle: &BundleRow, side: Role, body: &Body) -> bool {
-        let retired = match side {
-            Role::Consumer => bundle.consumer_retired,
-            Role::Producer => bundle.producer_retired,
-        };
         let n = body.header.n;
         let last = self.retired.get(&(bundle.id, side, body.header.lane));
-        retired
+        bundle.is_retired(side)
             && last.is_none_or(|(last, hash)| n > *last || (n == *last && body.hash().0 != *hash))
     }
 

@@ -17,7 +17,10 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::{
-        authn::{self, Authn, Route, denial::Denied},
+        authn::{
+            self, Authn, Route,
+            denial::{Attempt, Denied},
+        },
         token::{self, Kind, Token},
     },
 };
@@ -79,6 +82,7 @@ async fn note_spent(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<()
             .denials
             .note(
                 &denied,
+                Attempt::Guess,
                 "the enrolment token was used, has expired or is wrong",
             )
             .await;

@@ -6,7 +6,8 @@ use armour_api::{
     BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck, ItemOutcome, LaneCursor,
     LinkOutcome, Role,
 };
-use armour_storage::Tx;
+use armour_storage::{BundleRow, MAX_GRACE, Tx};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::told::Told;
@@ -82,10 +83,10 @@ fn malformed() -> LinkOutcome {
 }
 
 async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<LinkOutcome> {
-    let known = tx.bundles().find_many(&heartbeat.bundles).await?;
+    let (known, now) = (tx.bundles().find_many(&heartbeat.bundles).await?, tx.now());
     let own = |id: &Uuid| {
         let bundle = known.get(id)?;
-        Some((bundle.state, bundle.side(endpoint.id)?))
+        Some((state(bundle, now), bundle.side(endpoint.id)?))
     };
     let sides = heartbeat.bundles.iter();
     let sides = sides.filter_map(|id| own(id).map(|(_, side)| (*id, side)));
@@ -117,4 +118,14 @@ async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiR
         }),
         log_behind,
     }))
+}
+
+/// A bundle's state as its ends are told. A superseded one is of no use once its grace is over,
+/// and is not disconnected any more: whoever has not heard of it until then retires it at once.
+fn state(bundle: &BundleRow, now: DateTime<Utc>) -> BundleState {
+    let over = bundle.superseded_at.is_some_and(|at| at < now - MAX_GRACE);
+    match bundle.state {
+        BundleState::Superseded if over => BundleState::Retired,
+        state => state,
+    }
 }

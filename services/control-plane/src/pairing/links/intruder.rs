@@ -20,10 +20,7 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, what: Intrusion) -> ApiResult<L
         Intrusion::Stranger => "stranger",
         Intrusion::Gap => "gap",
     };
-    let scope = Scope {
-        endpoint: Some(endpoint),
-        ..Scope::default()
-    };
+    let scope = Scope::endpoint(endpoint);
     disconnect(tx, &actor, scope, "a stranger was at the enclave's door").await?;
     tx.audit_log()
         .append(

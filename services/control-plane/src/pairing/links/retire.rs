@@ -33,48 +33,75 @@ pub async fn apply(
     tx.bundle_retirements().wait_for_reports(&ids).await?;
     let bundles = tx.bundles().lock(&ids).await?;
     let mut items = Vec::with_capacity(ids.len());
+    let (mut news, mut found) = (Vec::new(), Vec::new());
     for (id, one) in ids.iter().zip(retired) {
         let done = match own(bundles.get(id), told.endpoint.id, told.start) {
             Err(error) => Err(error),
-            Ok((bundle, side)) => one_of(tx, told, bundle, side, one).await,
+            Ok((bundle, side)) => {
+                news.extend(record(tx, bundle, side, one).await?);
+                found.extend(beyond(tx, told, bundle, side, one).await?);
+                Ok(())
+            }
         };
         items.push(item(done)?);
+    }
+    // What takes bundles' locks comes before what takes the journal's. Of an endpoint that has
+    // collided nothing is left to end, and no start to leave.
+    for found in &found {
+        record_collision(tx, found).await?;
     }
     if retirement.leaving {
         starts::leave(tx, told.endpoint, &told.actor(), "it leaves").await?;
     }
+    for retired in &news {
+        tell(tx, told, retired).await?;
+    }
     Ok(LinkOutcome::Items { items })
 }
 
-async fn one_of(
+/// What one side has given up just now.
+struct News<'a> {
+    bundle: &'a BundleRow,
+    side: Role,
+    lanes: usize,
+    /// Whether it was of use until then.
+    of_use: bool,
+}
+
+/// Records a side's list, unless it has given one before.
+async fn record<'a>(
     tx: &mut Tx,
-    told: &Told<'_>,
-    bundle: &BundleRow,
+    bundle: &'a BundleRow,
     side: Role,
     retired: &RetiredBundle,
-) -> ApiResult<()> {
-    let before = match side {
-        Role::Consumer => bundle.consumer_retired,
-        Role::Producer => bundle.producer_retired,
-    };
-    if before {
-        return Ok(());
+) -> ApiResult<Option<News<'a>>> {
+    if bundle.is_retired(side) {
+        return Ok(None);
     }
     tx.bundle_retirements()
         .record(bundle.id, side, &retired.lanes)
         .await?;
-    let of_use = tx.bundles().retire(bundle.id, side).await?;
+    Ok(Some(News {
+        bundle,
+        side,
+        lanes: retired.lanes.len(),
+        of_use: tx.bundles().retire(bundle.id, side).await?,
+    }))
+}
+
+async fn tell(tx: &mut Tx, told: &Told<'_>, retired: &News<'_>) -> ApiResult<()> {
+    let News { bundle, side, .. } = *retired;
     tx.audit_log()
         .append(
             &told.actor(),
             PairingAction::BundleRetire {
                 id: bundle.id,
                 side,
-                lanes: retired.lanes.len(),
+                lanes: retired.lanes,
             },
         )
         .await?;
-    if of_use {
+    if retired.of_use {
         tx.events()
             .record(NewEvent::BundleRetired {
                 pair: bundle.pair,
@@ -83,38 +110,39 @@ async fn one_of(
             })
             .await?;
     }
-    find_beyond(tx, told, bundle, side, retired).await
+    Ok(())
 }
 
-/// What is recorded already beyond the list: the first of it is a collision.
-async fn find_beyond(
+/// What is recorded already beyond the list that a side gives for the first time: the first of
+/// it is a collision.
+async fn beyond(
     tx: &mut Tx,
     told: &Told<'_>,
     bundle: &BundleRow,
     side: Role,
     retired: &RetiredBundle,
-) -> ApiResult<()> {
+) -> ApiResult<Option<Found>> {
+    if bundle.is_retired(side) {
+        return Ok(None);
+    }
     let recorded = tx.lanes().last_signed(bundle.id, side).await?;
     let beyond = recorded
         .into_iter()
         .find(|last| !is_listed(&retired.lanes, &last.body));
-    let Some(beyond) = beyond else {
-        return Ok(());
-    };
-    let header = beyond.body.header;
-    let found = Found {
-        endpoint: told.endpoint.id,
-        role: side,
-        start: told.start,
-        kind: CollisionKind::AfterRetirement,
-        place: Some((bundle.clone(), header.lane)),
-        n: header.n,
-        recorded: None,
-        reported: Some(Testimony::Alone(beyond).to_bytes()),
-        reporter: told.endpoint.id,
-    };
-    record_collision(tx, &found).await?;
-    Ok(())
+    Ok(beyond.map(|beyond| {
+        let header = beyond.body.header;
+        Found {
+            endpoint: told.endpoint.id,
+            role: side,
+            start: told.start,
+            kind: CollisionKind::AfterRetirement,
+            place: Some((bundle.clone(), header.lane)),
+            n: header.n,
+            recorded: None,
+            reported: Some(Testimony::Alone(beyond).to_bytes()),
+            reporter: told.endpoint.id,
+        }
+    }))
 }
 
 /// Whether a recorded ticket or receipt is in this list of lanes.

@@ -25,11 +25,7 @@ pub(super) async fn disconnect(
     let actor = member.actor();
     let tx = &mut member.tx;
     tx.pairs().lock(id).await?;
-    let scope = Scope {
-        pair: Some(id),
-        ..Scope::default()
-    };
-    disconnect::disconnect(tx, &actor, scope, &reason.reason).await?;
+    disconnect::disconnect(tx, &actor, Scope::Pair(id), &reason.reason).await?;
     let pair = tx.pairs().find(id).await?;
     member.tx.commit().await?;
     Ok(tagged(pair))

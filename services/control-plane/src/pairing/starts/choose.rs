@@ -46,6 +46,9 @@ pub(super) async fn choose(
         StartChoice::Older => dispute.newer,
         StartChoice::Newer => living,
     };
+    // What may be superseded is locked before the journal.
+    let live = tx.bundles().live_of_endpoint(id).await?;
+    tx.bundles().lock(&live).await?;
     tx.audit_log()
         .append(
             &actor,

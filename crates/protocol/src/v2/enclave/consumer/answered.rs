@@ -53,7 +53,8 @@ impl Waiting {
         now: LocalTime,
     ) -> Result<Received, (Box<Self>, HeadError)> {
         let Self { in_flight, stream } = self;
-        let taken = match in_flight.take(receipt, now) {
+        let streams = stream.is_some() || receipt.message.mode == Mode::Stream;
+        let mut taken = match in_flight.take(receipt, now) {
             Ok(taken) => taken,
             Err((in_flight, error)) => {
                 let in_flight = *in_flight;
@@ -62,10 +63,10 @@ impl Waiting {
         };
         let head = &receipt.message;
         let (context, body) = (taken.core.context.clone(), taken.receipt.body);
-        let place = Place {
-            n: taken.ticket.header.n,
-            session: taken.ticket.hash(),
-        };
+        let place = Place::first(taken.ticket.header.n, taken.ticket.hash());
+        if !streams {
+            taken.asking = None;
+        }
         let (idle, key) = Idle::after(taken);
         // The parser has checked that a reason is there with these modes.
         let (mode, reason) = (head.mode, head.reason.unwrap_or(Reason::CONTENT));
@@ -103,7 +104,11 @@ impl Waiting {
         claim: CheckpointClaim,
     ) -> Result<Unsigned<Checkpoint>, LaneError> {
         let stream = self.stream.as_mut().ok_or(LaneError::Checkpoint)?;
-        stream.next(claim, &self.in_flight.core.context)
+        let checkpoint = stream.next(claim, &self.in_flight.core.context)?;
+        if let Some(asking) = &mut self.in_flight.asking {
+            asking.line.own = checkpoint.unsigned().mark();
+        }
+        Ok(checkpoint)
     }
 
     /// Whether the producer cannot begin the call any more, for sure.

@@ -65,6 +65,8 @@ impl Idle {
             peer: taken.peer,
             clock: taken.clock,
             receipt: taken.receipt,
+            sub_receipt: None,
+            asking: taken.asking,
         };
         (idle, taken.key)
     }
@@ -85,10 +87,7 @@ impl Idle {
         let commitment = claim.commitment(Direction::Request, &blinding);
         let (in_flight, ticket, key) = self.issue(claim.mode, commitment, now, budget, rng)?;
         let (body, context) = (in_flight.ticket.hash(), &in_flight.core.context);
-        let place = Place {
-            n: in_flight.ticket.header.n,
-            session: body,
-        };
+        let place = Place::first(in_flight.ticket.header.n, body);
         let keys = Keys {
             suite: context.suite(),
             mode: claim.mode,
@@ -144,7 +143,7 @@ impl Idle {
     ) -> Result<(InFlight, Ticket, MessageKey), LaneError> {
         let issue = Issue {
             n: self.next,
-            previous: BodyHash::after(&self.receipt.body),
+            previous: BodyHash::after_rekeyed(&self.receipt.body, self.sub_receipt),
             begin_by: self.clock.begin_by(now, budget),
             mode,
             commitment,

@@ -9,7 +9,10 @@ use crate::{
     agreement::{self, PeerShare, ShareSecret, SharedSecret},
     v2::{
         body::{Body, BodyHash, Direction, Kind},
-        enclave::core::{Core, LaneMark},
+        enclave::{
+            core::{Core, LaneMark},
+            line::Line,
+        },
         error::{HeadError, LaneError},
         message::{Evidence, Head, OpeningPart, SignedReceipt, Ticket},
         mode::Mode,
@@ -19,7 +22,10 @@ use crate::{
     },
 };
 
-use super::standing::{ReceiptStanding, judge};
+use super::{
+    asking::Asking,
+    standing::{ReceiptStanding, judge},
+};
 
 /// What a new ticket says, besides what follows from the lane.
 pub(super) struct Issue {
@@ -41,6 +47,8 @@ pub(super) struct InFlight {
     /// The receipt before, which may have to be shown.
     pub(super) receipt: Option<Evidence>,
     pub(super) secret: ShareSecret,
+    /// Of a call.
+    pub(super) asking: Option<Box<Asking>>,
 }
 
 /// What a receipt makes of the lane.
@@ -51,6 +59,7 @@ pub(super) struct Taken {
     pub(super) clock: ProducerClock,
     pub(super) receipt: Evidence,
     pub(super) key: MessageKey,
+    pub(super) asking: Option<Box<Asking>>,
 }
 
 impl InFlight {
@@ -83,9 +92,12 @@ impl InFlight {
         };
         let (step, transcript) = core.step(&head, &agreed);
         head.key_commitment = step.commitment;
+        let ticket = head.body();
+        let line = |root| Line::new(root, issue.n, ticket.hash());
         let in_flight = Self {
             core: core.moved(Direction::Request, step.root, transcript),
-            ticket: head.body(),
+            ticket,
+            asking: step.stream.map(|root| Box::new(Asking::new(line(root)))),
             mode: issue.mode,
             begin_by: issue.begin_by,
             clock: None,
@@ -113,6 +125,7 @@ impl InFlight {
         Ok(Taken {
             core: self.core.moved(Direction::Response, root, transcript),
             ticket: self.ticket,
+            asking: self.asking,
             peer,
             clock,
             receipt: receipt.evidence_of(body),

@@ -6,15 +6,18 @@
 //! producer's incarnation signed leads there.
 
 mod answered;
+mod asking;
 mod idle;
 mod in_flight;
 mod lanes;
+mod rekeying;
 mod standing;
 mod states;
 #[cfg(feature = "state-export")]
 mod stolen;
 
 pub use answered::{Answered, Received};
+pub use asking::SubReceiptStanding;
 pub use lanes::Lanes;
 pub use standing::ReceiptStanding;
 pub use states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting};

@@ -3,12 +3,15 @@
 use crate::{
     agreement::PeerShare,
     v2::{
-        body::Body, checkpoint::CheckpointSigner, enclave::core::Core, message::Evidence,
+        body::{Body, BodyHash},
+        checkpoint::CheckpointSigner,
+        enclave::core::Core,
+        message::Evidence,
         time::ProducerClock,
     },
 };
 
-use super::in_flight::InFlight;
+use super::{asking::Asking, in_flight::InFlight};
 
 /// A lane that has not been opened. It can do nothing but open.
 pub struct Fresh {
@@ -24,6 +27,10 @@ pub struct Idle {
     pub(super) peer: PeerShare,
     pub(super) clock: ProducerClock,
     pub(super) receipt: Evidence,
+    /// The exchange's last sub-receipt.
+    pub(super) sub_receipt: Option<BodyHash>,
+    /// While its streams go on.
+    pub(super) asking: Option<Box<Asking>>,
 }
 
 /// A lane whose ticket 0 is under way. Nothing can be sealed on it before its receipt,

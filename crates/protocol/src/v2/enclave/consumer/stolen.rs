@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::{
     agreement::PeerShare,
     v2::{
-        body::{BODY_LEN, Body},
+        body::{BODY_LEN, Body, BodyHash},
         context::Context,
         enclave::core::Core,
         error::HeadError,
@@ -34,6 +34,8 @@ impl Idle {
         out.extend_from_slice(&self.clock.arrived.0.to_be_bytes());
         out.extend_from_slice(&(peer.len() as u16).to_be_bytes());
         out.extend_from_slice(&peer);
+        let sub = self.sub_receipt.map_or([0; 32], |hash| hash.0);
+        out.extend_from_slice(&sub);
         out.extend_from_slice(&self.receipt.to_bytes());
         out
     }
@@ -61,6 +63,7 @@ impl Idle {
         let suite = core.context.suite().agreement();
         let peer =
             PeerShare::from_bytes(suite, reader.bytes(length)?).map_err(|_| HeadError::KeyShare)?;
+        let sub: [u8; 32] = reader.array()?;
         let receipt = Evidence::from_bytes(reader.rest())?;
         let next = ticket.header.n.checked_add(1).ok_or(HeadError::Malformed)?;
         Ok(Self {
@@ -70,6 +73,8 @@ impl Idle {
             peer,
             clock,
             receipt,
+            sub_receipt: (sub != [0; 32]).then_some(BodyHash(sub)),
+            asking: None,
         })
     }
 }

@@ -102,10 +102,9 @@ impl Answering {
         if conclusion.ticket != ticket {
             return Err((Some(Box::new(self)), LaneError::Conclusion));
         }
-        let place = Place {
-            n: self.0.n(),
-            session: ticket,
-        };
+        let first = Place::first(self.0.n(), ticket);
+        // It may have been re-keyed before its receipt.
+        let place = self.0.told.as_ref().map_or(first, |told| told.line.place);
         let request = self.0.mode;
         let refused = |mode, reason| Say {
             clock,
@@ -130,14 +129,17 @@ impl Answering {
             }
         };
         let (mode, commitment) = (say.mode, say.commitment);
-        let said = self.0.say(say, rng).map_err(|error| (None, error))?;
+        let mut said = self.0.say(say, rng).map_err(|error| (None, error))?;
+        if mode != Mode::Stream && request != Mode::Stream {
+            said.told = None;
+        }
         let (context, body) = (said.core.context.clone(), said.body);
         let (lane, receipt, key) = Ready::after(said).map_err(|error| (None, error))?;
         let outgoing = blinding.map(|blinding| Outgoing {
             keys: Keys {
                 suite: context.suite(),
                 mode,
-                place,
+                place: first,
                 body: body.hash(),
                 commitment,
                 key,

@@ -9,7 +9,7 @@ use crate::{
     agreement::{self, PeerShare, ShareSecret},
     v2::{
         body::{Body, BodyHash, Direction, Kind},
-        enclave::core::Core,
+        enclave::{core::Core, line::Line},
         error::{HeadError, LaneError},
         message::{Evidence, Head, OpeningPart, Receipt, SignedTicket},
         mode::{Mode, Reason},
@@ -18,10 +18,14 @@ use crate::{
     },
 };
 
+use super::told::Told;
+
 pub(super) struct Owed {
     pub(super) core: Core,
     pub(super) ticket: Evidence,
     pub(super) mode: Mode,
+    /// Of a call.
+    pub(super) told: Option<Box<Told>>,
     peer: PeerShare,
 }
 
@@ -42,6 +46,7 @@ pub(super) struct Said {
     pub(super) body: Body,
     pub(super) secret: ShareSecret,
     pub(super) key: MessageKey,
+    pub(super) told: Option<Box<Told>>,
 }
 
 impl Owed {
@@ -61,7 +66,9 @@ impl Owed {
         if !bool::from(step.commitment.ct_eq(&head.key_commitment)) {
             return Err((core, HeadError::KeyCommitment));
         }
+        let line = |root| Line::new(root, body.header.n, body.hash());
         let owed = Self {
+            told: step.stream.map(|root| Box::new(Told::new(line(root)))),
             core: core.moved(Direction::Request, step.root, transcript),
             ticket: ticket.evidence_of(body),
             mode: head.mode,
@@ -104,6 +111,7 @@ impl Owed {
         Ok(Said {
             core: self.core.moved(Direction::Response, step.root, transcript),
             ticket: self.ticket,
+            told: self.told,
             body: receipt.body(),
             receipt,
             secret,

@@ -80,6 +80,7 @@ impl Ready {
             ticket: said.ticket,
             receipt: said.body,
             secret: said.secret,
+            told: said.told,
         };
         Ok((ready, receipt, said.key))
     }
@@ -95,10 +96,16 @@ impl Ready {
 
     fn standing(&self, body: &Body) -> Standing {
         match body.header.n == self.next {
-            true if body.previous == BodyHash::after(&self.receipt) => Standing::Next,
+            true if body.previous == self.named() => Standing::Next,
             true => Standing::ForeignReceipt,
             false => against(&self.ticket, body, self.next),
         }
+    }
+
+    /// What the next ticket names.
+    fn named(&self) -> BodyHash {
+        let last = self.told.as_ref().and_then(|told| told.line.receipt());
+        BodyHash::after_rekeyed(&self.receipt, last)
     }
 
     /// The body of the ticket that this lane awaits.
@@ -106,6 +113,24 @@ impl Ready {
         let body = verified(&self.core, ticket)?;
         self.standing(&body).next()?;
         Ok(body)
+    }
+
+    /// Takes the next ticket, whose body this is.
+    fn take(
+        self,
+        ticket: &SignedTicket,
+        body: Body,
+    ) -> Result<(Owed, MessageKey), (Box<Self>, NotAccepted)> {
+        let after = self
+            .told
+            .as_ref()
+            .and_then(|told| told.line.after(&self.core));
+        if let Some(core) = after {
+            return Owed::take(core, Some(&self.secret), ticket, body)
+                .map_err(|(_, error)| (Box::new(self), error.into()));
+        }
+        Owed::take(self.core, Some(&self.secret), ticket, body)
+            .map_err(|(core, error)| (Box::new(Self { core, ..self }), error.into()))
     }
 
     /// Accepts the lane's next ticket. Its signature is verified before its share is used.
@@ -117,10 +142,7 @@ impl Ready {
             Ok(body) => body,
             Err(error) => return Err((Box::new(self), error)),
         };
-        let (owed, key) = match Owed::take(self.core, Some(&self.secret), ticket, body) {
-            Ok(taken) => taken,
-            Err((core, error)) => return Err((Box::new(Self { core, ..self }), error.into())),
-        };
+        let (owed, key) = self.take(ticket, body)?;
         let head = &ticket.message;
         if !head.mode.has_content() {
             return Ok(Accepted::Bare(Bare(owed)));
@@ -130,10 +152,7 @@ impl Ready {
             keys: Keys {
                 suite: owed.core.context.suite(),
                 mode: head.mode,
-                place: Place {
-                    n: head.header.n,
-                    session: hash,
-                },
+                place: Place::first(head.header.n, hash),
                 body: hash,
                 commitment: head.commitment,
                 key,

@@ -5,7 +5,7 @@ use crate::{
     v2::{body::Body, enclave::core::Core, message::Evidence},
 };
 
-use super::owed::Owed;
+use super::{owed::Owed, told::Told};
 
 /// A lane that has not been opened.
 pub(super) struct Fresh {
@@ -20,6 +20,8 @@ pub struct Ready {
     pub(super) receipt: Body,
     /// Of our latest share.
     pub(super) secret: ShareSecret,
+    /// Until the next ticket, of an exchange with a stream.
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// A lane whose ticket 0 was accepted.

@@ -9,7 +9,7 @@ use crate::{
     v2::{
         body::{BODY_LEN, Body},
         context::Context,
-        enclave::core::Core,
+        enclave::{core::Core, line::Line},
         error::HeadError,
         fields::Reader,
         message::Evidence,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::states::Ready;
+use super::{states::Ready, told::Told};
 
 impl Ready {
     /// The lane's whole state: what a thief takes.
@@ -32,6 +32,10 @@ impl Ready {
         // 32 bytes, or 96.
         out.extend_from_slice(&(secret.len() as u16).to_be_bytes());
         out.extend_from_slice(&secret);
+        out.push(u8::from(self.told.is_some()));
+        if let Some(told) = &self.told {
+            told.line.steal(&mut out);
+        }
         out.extend_from_slice(&self.ticket.to_bytes());
         out
     }
@@ -55,6 +59,10 @@ impl Ready {
         let suite = core.context.suite().agreement();
         let secret = ShareSecret::from_stolen(suite, reader.bytes(length)?)
             .map_err(|_| HeadError::KeyShare)?;
+        let told = match reader.u8()? {
+            0 => None,
+            _ => Some(Box::new(Told::new(Line::from_stolen(&mut reader)?))),
+        };
         let ticket = Evidence::from_bytes(reader.rest())?;
         let next = receipt
             .header
@@ -67,6 +75,7 @@ impl Ready {
             ticket,
             receipt,
             secret,
+            told,
         })
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn back_channel_logout(
     let Form(form) = form.map_err(|error| {
         ApiError::new(ProblemType::InvalidBody, error.body_text()).with_status(error.status())
     })?;
-    let logout = logout::check(&oidc, &issuer, &form.logout_token).await?;
+    let logout = logout::check(&oidc, tenant, &issuer, &form.logout_token).await?;
     let mut tx = oidc.store.tenant(tenant).await?;
     if !tx.proofs().consume(&logout.hash, logout.until).await? {
         return Err(logout::invalid("it was used before"));

@@ -6,17 +6,16 @@ use axum::{
 };
 use axum_extra::extract::CookieJar;
 
-use crate::{
-    http::problem::{ApiError, ApiResult},
-    identity::authn::cookie,
-};
-
-/// The cookie that holds a sign-in between its two redirects.
-pub(super) const FLOW_COOKIE: &str = "__Host-armour-sign-in";
+use super::flow_cookie::FlowCookie;
+use crate::http::problem::{ApiError, ApiResult};
 
 /// A person's browser is sent back to the console, which says what went wrong; a
-/// program gets the problem as it is.
-pub(super) fn for_people(parts: &Parts, error: ApiError) -> ApiResult<Response> {
+/// program gets the problem as it is. What was kept of the sign-in is erased.
+pub(super) fn for_people(
+    parts: &Parts,
+    flow: Option<FlowCookie>,
+    error: ApiError,
+) -> ApiResult<Response> {
     let accept = parts.headers.get(header::ACCEPT);
     let is_page = accept
         .and_then(|value| value.to_str().ok())
@@ -29,7 +28,9 @@ pub(super) fn for_people(parts: &Parts, error: ApiError) -> ApiResult<Response> 
         detail = error.detail(),
         "a sign-in failed"
     );
-    let erased = CookieJar::new().add(cookie::erase(FLOW_COOKIE));
+    let erased = flow
+        .into_iter()
+        .fold(CookieJar::new(), |jar, flow| jar.add(flow.erase()));
     redirect(&format!("/?failed={}", error.kind()), erased)
 }
 

@@ -14,24 +14,31 @@ use chrono::Duration;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::browser::{FLOW_COOKIE, for_people, redirect};
+use super::{
+    browser::{for_people, redirect},
+    flow_cookie::FlowCookie,
+};
 use crate::{
-    http::{extract::Params, problem::ApiResult},
+    http::{
+        extract::{Ids, Params},
+        problem::ApiResult,
+    },
     identity::{
-        authn::cookie,
+        authn::{cookie, denial::Attempt},
         oidc::{
-            Oidc,
+            Oidc, REMEMBERED,
             flow::Flow,
-            login::{self, Person, SignInError},
+            login::{self, Person},
             printable,
+            refusal::{NotSignedIn, SignInError},
         },
         token::{self, Kind},
     },
 };
 
 /// Comes back from the issuer: a session begins.
-#[utoipa::path(get, path = "/v1/auth/callback", tag = "people", params(Redirected),
-    security(()),
+#[utoipa::path(get, path = "/v1/auth/callback/{tenant}/{issuer}", tag = "people",
+    params(("tenant" = Uuid, Path), ("issuer" = Uuid, Path), Redirected), security(()),
     extensions(("x-problems" = json!([
         ProblemType::SignInStale, ProblemType::SignInRefused, ProblemType::SignInFailed,
         ProblemType::NotAdmitted, ProblemType::NotFound, ProblemType::IssuerUnreachable
@@ -40,10 +47,12 @@ use crate::{
 pub(super) async fn callback(
     State(oidc): State<Arc<Oidc>>,
     parts: Parts,
+    ids: Ids<2>,
     Params(answer): Params<Redirected>,
 ) -> ApiResult<Response> {
-    let ended = finish(&oidc, &parts, answer).await;
-    ended.or_else(|error| for_people(&parts, error))
+    let flow = FlowCookie::of(answer.state.as_deref().unwrap_or_default());
+    let ended = finish(&oidc, &parts, ids.0, &flow, answer).await;
+    ended.or_else(|error| for_people(&parts, Some(flow), error))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -59,14 +68,26 @@ pub(super) struct Redirected {
     iss: Option<String>,
 }
 
-async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Response> {
-    let (flow, issuer) = begun(oidc, parts, &answer).await?;
+async fn finish(
+    oidc: &Oidc,
+    parts: &Parts,
+    at: [Uuid; 2],
+    kept: &FlowCookie,
+    answer: Redirected,
+) -> ApiResult<Response> {
+    let (flow, issuer) = begun(oidc, parts, at, kept, &answer).await?;
     let code = granted(answer)?;
     let (tenant, return_to) = (flow.tenant, flow.return_to.clone());
     let person = match login::finish(oidc, &issuer, flow, code).await {
         Ok(person) => person,
-        Err(error) => {
-            note_denied(oidc, tenant, &issuer, error.detail()).await?;
+        Err(NotSignedIn { error, why }) => {
+            let action = IdentityAction::SignInDeny {
+                issuer: issuer.id,
+                why: &why,
+            };
+            oidc.denials
+                .write(tenant, Attempt::SignIn, &Actor::Service, action)
+                .await;
             return Err(error);
         }
     };
@@ -76,23 +97,38 @@ async fn finish(oidc: &Oidc, parts: &Parts, answer: Redirected) -> ApiResult<Res
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let session = begin_session(oidc, tenant, &issuer, person, agent).await?;
-    let kept = cookie::set(cookie::SESSION, session, oidc.session_life_s.into());
-    let cookies = CookieJar::new().add(cookie::erase(FLOW_COOKIE)).add(kept);
+    let session = cookie::set(cookie::SESSION, session, oidc.session_life_s.into());
+    let cookies = CookieJar::new().add(kept.clone().erase()).add(session);
     redirect(&return_to, cookies)
 }
 
 /// The sign-in that this browser began with the issuer that answers.
-async fn begun(oidc: &Oidc, parts: &Parts, answer: &Redirected) -> ApiResult<(Flow, Issuer)> {
-    let flow = cookie::value(parts, FLOW_COOKIE)
-        .and_then(|text| Flow::open(&oidc.store, &text))
+async fn begun(
+    oidc: &Oidc,
+    parts: &Parts,
+    at: [Uuid; 2],
+    kept: &FlowCookie,
+    answer: &Redirected,
+) -> ApiResult<(Flow, Issuer)> {
+    let flow = kept
+        .open(parts, &oidc.store)
         .filter(|flow| flow.answers(answer.state.as_deref().unwrap_or_default()))
+        // Another issuer's answer is not this one's.
+        .filter(|flow| [flow.tenant, flow.issuer] == at)
         .ok_or(SignInError::Stale)?;
     let issuer = oidc.people_issuer(flow.tenant, flow.issuer).await?;
-    // Another issuer's answer is not this one's (RFC 9207).
-    if answer.iss.as_ref().is_some_and(|iss| *iss != issuer.url) {
-        return Err(SignInError::Stale.into());
+    let named = match &answer.iss {
+        Some(iss) => *iss == issuer.url,
+        // One that names itself always does (RFC 9207, section 2.4).
+        None => {
+            let provider = oidc.provider(flow.tenant, &issuer, REMEMBERED).await?;
+            !provider.names_itself()
+        }
+    };
+    match named {
+        true => Ok((flow, issuer)),
+        false => Err(SignInError::Stale.into()),
     }
-    Ok((flow, issuer))
 }
 
 /// What the issuer gives to be redeemed, unless it refuses.
@@ -104,16 +140,6 @@ fn granted(answer: Redirected) -> ApiResult<String> {
             Err(SignInError::Refused(why).into())
         }
     }
-}
-
-async fn note_denied(oidc: &Oidc, tenant: Uuid, issuer: &Issuer, why: &str) -> ApiResult<()> {
-    let mut tx = oidc.store.tenant(tenant).await?;
-    let action = IdentityAction::SignInDeny {
-        issuer: issuer.id,
-        why,
-    };
-    tx.audit_log().append(&Actor::Service, action).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Begins a person's session; returns the token that its cookie holds.

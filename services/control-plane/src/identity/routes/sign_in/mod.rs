@@ -5,6 +5,7 @@ mod back_channel_logout;
 mod browser;
 mod callback;
 mod choices;
+mod flow_cookie;
 mod login;
 
 use std::sync::Arc;

@@ -1,0 +1,78 @@
+//! A caller that asks for WebSocket: over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441).
+
+use armour_ambient::Random;
+use axum::{body::Body, extract::Request};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
+
+use crate::wire::{
+    handed_on::{self, Sender},
+    websocket,
+};
+
+/// A caller's connection, which is upgraded once its API agrees.
+pub struct Upgrade {
+    connection: OnUpgrade,
+    http2: bool,
+    up: Sender,
+}
+
+impl Upgrade {
+    /// Whether a request asks for it. It is then a `GET` whose body is what comes on the
+    /// connection.
+    pub fn of(request: &mut Request, random: &Random) -> Option<Self> {
+        let protocol = request.extensions().get::<Protocol>();
+        let http2 = match (request.method(), protocol) {
+            (&Method::CONNECT, Some(protocol)) if protocol.as_str() == websocket::PROTOCOL => true,
+            (&Method::GET, _) if websocket::is_asked_for(request.headers()) => false,
+            _ => return None,
+        };
+        // A connection that cannot be upgraded has none.
+        request.extensions().get::<OnUpgrade>()?;
+        let connection = hyper::upgrade::on(&mut *request);
+        let (up, body) = handed_on::body();
+        *request.body_mut() = body;
+        *request.method_mut() = Method::GET;
+        if http2 {
+            let key = BASE64_STANDARD.encode(random.bytes::<16>());
+            if let Ok(key) = HeaderValue::from_str(&key) {
+                request.headers_mut().insert(websocket::KEY, key);
+            }
+        }
+        Some(Self {
+            connection,
+            http2,
+            up,
+        })
+    }
+
+    /// Carries the connection, to which the API has agreed.
+    fn agreed(self, response: Response<Body>) -> Response<Body> {
+        let (mut parts, down) = response.into_parts();
+        if self.http2 {
+            parts.headers.remove(header::UPGRADE);
+            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        } else {
+            parts.status = StatusCode::SWITCHING_PROTOCOLS;
+            websocket::in_http1(&mut parts.headers);
+        }
+        tokio::spawn(websocket::carry(self.connection, self.up, down));
+        Response::from_parts(parts, Body::empty())
+    }
+}
+
+/// The answer to a caller who may have asked for it.
+pub fn answer(upgrade: Option<Upgrade>, mut response: Response<Body>) -> Response<Body> {
+    match upgrade {
+        Some(upgrade) if websocket::is_carried(response.headers()) => upgrade.agreed(response),
+        asked => {
+            // The API has declined: the request has no more body.
+            if let Some(upgrade) = asked {
+                upgrade.up.finish();
+            }
+            response.headers_mut().remove(header::UPGRADE);
+            response
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A producer with its consumer, both in this process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use armour_api::{Policy, ReportExchanges, ReportVerdict, ReportedExchanges};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    middleware::{Next, from_fn},
+    response::IntoResponse as _,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::sync::Notify;
+
+use super::{bundles::Held, exchange_handler::router, testing::producer};
+use crate::{
+    consumer::{ingress, pair::ConsumerPair, testing::consumer},
+    control_plane::testing::{Answer, ControlPlane},
+    testing::ends::Ends,
+};
+
+const MAX_LANES: u32 = 2;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A consumer with its producer.
+struct Both {
+    consumer: Arc<ConsumerPair>,
+    held: Arc<Held>,
+    /// What the producer reports.
+    ledger: ControlPlane,
+    /// Whether it is away for a moment.
+    away: Arc<AtomicBool>,
+}
+
+impl Both {
+    async fn new(api: Router) -> Self {
+        let (ours, ledger) = (taking().await, taking().await);
+        let ends = Ends::installed(4).await;
+        let policy = Policy {
+            max_lanes: MAX_LANES,
+            // The machine may be busy.
+            begin_within_ms: 10_000,
+            ..Policy::default()
+        };
+        let (producer, held) = producer(&ends, policy.clone(), api, &ledger).await;
+        let reporter = producer.reporter.clone();
+        tokio::spawn(reporter.run(|| Duration::from_millis(20)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let away = Arc::new(AtomicBool::new(false));
+        let door = away.clone();
+        let reached = from_fn(move |request: Request<Body>, next: Next| {
+            let away = door.load(Ordering::Relaxed);
+            async move {
+                match away {
+                    true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                    false => next.run(request).await,
+                }
+            }
+        });
+        let router = router(producer).layer(reached);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let (consumer, _) = consumer(&ends, policy, address, &ours);
+        consumer.be_patient_for(PATIENCE.as_secs());
+        Self {
+            consumer,
+            held,
+            ledger,
+            away,
+        }
+    }
+
+    async fn call(&self) -> Response<Body> {
+        ingress::serve(&self.consumer, Request::new(Body::empty())).await
+    }
+
+    async fn until(&self, is: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    }
+
+    /// The last ticket of a lane that the producer has reported.
+    fn reported(&self, lane: u16) -> Option<u64> {
+        let asked = self.ledger.asked().into_iter();
+        let reports = asked.filter(|one| one.path == "/v1/endpoint/reports");
+        let reports = reports.flat_map(|one| one.read::<ReportExchanges>().reports);
+        let reports = reports.filter(|report| report.lane == lane);
+        let last = reports.map(|report| {
+            let rests = STANDARD.decode(&report.rests).unwrap().len() / 32;
+            report.first + (rests as u64 - 1) / 2
+        });
+        last.max()
+    }
+}
+
+/// A control plane that takes all reports.
+async fn taking() -> ControlPlane {
+    ControlPlane::start(|_, asked| match &asked.path[..] {
+        "/v1/endpoint/reports" => {
+            let sent: ReportExchanges = asked.read();
+            let verdicts = vec![ReportVerdict::Accepted; sent.reports.len()];
+            Answer::json(&ReportedExchanges { verdicts })
+        }
+        _ => Answer::Json(serde_json::Value::Null),
+    })
+    .await
+}
+
+/// An API whose responses break off, when they are told to.
+fn breaking(off: Arc<Notify>) -> Router {
+    Router::new().fallback(async move || {
+        Body::from_stream(async_stream::stream! {
+            yield Ok(Bytes::from_static(b"so far"));
+            off.notified().await;
+            yield Err(std::io::Error::other("broken"));
+        })
+    })
+}
+
+/// Each answer that is kept is up to 256 KiB, and a bundle has numbers for 65,536 lanes.
+#[tokio::test]
+async fn calls_that_the_api_breaks_off_leave_no_answers_behind() {
+    let off = Arc::new(Notify::new());
+    let both = Both::new(breaking(off.clone())).await;
+    for _ in 0..3 * MAX_LANES {
+        let response = both.call().await;
+        assert_eq!(response.status(), 200);
+        off.notify_one();
+        assert!(response.into_body().collect().await.is_err());
+    }
+    let bundle = both.consumer.current().unwrap();
+    bundle.quiet(PATIENCE).await;
+    let kept = both.held.lanes.lock().len();
+    assert!(kept <= 2 * MAX_LANES as usize, "{kept} lanes");
+}
+
+/// The ledger has it by its consumer's word, and would call it unwitnessed for ever.
+#[tokio::test]
+async fn a_call_that_was_given_up_while_its_producer_was_away_is_reported_by_it_later() {
+    let both = Both::new(Router::new()).await;
+    assert_eq!(both.call().await.status(), 404);
+    both.away.store(true, Ordering::Relaxed);
+    {
+        let call = both.call();
+        let signed = both.until(|both| both.consumer.reporter.waiting() == 5);
+        tokio::select! {
+            _ = call => panic!("nobody answers"),
+            () = signed => {}
+        }
+    }
+    // Its caller has left: the next ticket opens another lane.
+    both.until(|both| both.consumer.reporter.waiting() == 6)
+        .await;
+    both.away.store(false, Ordering::Relaxed);
+    // The opening was the lane's ticket 0, the first call's 1.
+    both.until(|both| both.reported(0) == Some(2)).await;
+}

@@ -1,0 +1,99 @@
+//! Two enclaves in this process that hold the two ends of one bundle.
+
+use std::sync::Arc;
+
+use armour_ambient::Random;
+use armour_enclave::{
+    Enclave,
+    binding::{Binding, BindingEnd},
+    ipc::{Install, Peer},
+};
+use armour_protocol::v2::{
+    context::Context, envelope, identity::start::SignedStart, schedule::BundleSecret,
+};
+
+/// Both ends of a bundle.
+pub(crate) struct Ends {
+    pub consumer: Enclave,
+    pub producer: Enclave,
+    pub context: Arc<Context>,
+    /// The gate's key.
+    pub gate: [u8; 32],
+}
+
+/// One of them that has started, and what it signed of itself.
+struct Started {
+    enclave: Enclave,
+    start: SignedStart,
+    peer: Peer,
+}
+
+impl Ends {
+    /// A bundle that is installed in both.
+    pub async fn installed(max_lanes: u16) -> Self {
+        let (consumer, producer) = (Started::new(4).await, Started::new(5).await);
+        let binding = Binding {
+            suite: 1,
+            tenant: [1; 16],
+            pair: [2; 16],
+            bundle: [3; 16],
+            draw: 1,
+            policy: [6; 32],
+            consumer: consumer.end(7),
+            producer: producer.end(8),
+        };
+        let context = Arc::new(binding.context().unwrap());
+        let secret = BundleSecret::from_bytes([9; 32]);
+        let mut rng = Random::seeded(8).generator();
+        let mut install = |own: &Started, other: &Started, consumer| {
+            let key = own.start.unverified().hpke_key();
+            Install {
+                binding: binding.clone(),
+                consumer,
+                peer: other.peer.clone(),
+                envelope: envelope::seal(key, &context, &secret, &mut rng).unwrap(),
+                max_lanes,
+                now: 1_800_000_000,
+            }
+        };
+        let ours = install(&consumer, &producer, true);
+        let theirs = install(&producer, &consumer, false);
+        producer.enclave.install(theirs).await.unwrap();
+        let installed = consumer.enclave.install(ours).await.unwrap();
+        Self {
+            consumer: consumer.enclave,
+            producer: producer.enclave,
+            context,
+            gate: *installed.gate,
+        }
+    }
+}
+
+impl Started {
+    async fn new(endpoint: u8) -> Self {
+        let enclave = Enclave::in_process().unwrap();
+        let (signing_key, kem_key) = enclave.identity().await.unwrap();
+        enclave.begin_start([endpoint; 16], None).await.unwrap();
+        let start = enclave.start_kept().await.unwrap();
+        enclave.start_accepted().await.unwrap();
+        Self {
+            enclave,
+            peer: Peer {
+                signing_key,
+                kem_key,
+                start: start.clone(),
+                renewals: Vec::new(),
+                certificate: None,
+            },
+            start: SignedStart::from_bytes(&start).unwrap(),
+        }
+    }
+
+    fn end(&self, party: u8) -> BindingEnd {
+        BindingEnd {
+            party: [party; 16],
+            endpoint: *self.start.unverified().endpoint(),
+            key: self.start.unverified().key().to_bytes(),
+        }
+    }
+}

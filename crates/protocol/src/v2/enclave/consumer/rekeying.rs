@@ -1,0 +1,118 @@
+//! Sub-tickets: the consumer alone begins to re-key its streams, one at a time.
+
+use rand_core::CryptoRng;
+
+use crate::v2::{
+    checkpoint::Mark,
+    enclave::streams::{Lined, Streaming},
+    error::{HeadError, LaneError},
+    proof::Unsigned,
+    proxy::Epochs,
+    rekey::{SignedSubReceipt, SubTicket},
+};
+
+use super::{
+    asking::{Asking, SubReceiptStanding},
+    states::{Idle, Waiting},
+};
+
+impl Waiting {
+    /// Asks to re-key the request's stream, and the response's before it begins.
+    ///
+    /// # Errors
+    /// [`LaneError::NoStream`] unless the request is a stream;
+    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Exhausted`].
+    /// Nothing has changed.
+    pub fn rekey<R: CryptoRng + ?Sized>(
+        &mut self,
+        rng: &mut R,
+    ) -> Result<Unsigned<SubTicket>, LaneError> {
+        let flight = &mut self.in_flight;
+        match (&mut flight.asking, &self.stream) {
+            (Some(asking), Some(_)) => asking.begin(&flight.core, Mark::NONE, rng),
+            _ => Err(LaneError::NoStream),
+        }
+    }
+
+    /// Takes the sub-receipt that is awaited: from here on checkpoints are of its epoch.
+    ///
+    /// # Errors
+    /// [`HeadError`]; the lane is as it was.
+    pub fn rekeyed(&mut self, receipt: &SignedSubReceipt) -> Result<Epochs, HeadError> {
+        let flight = &mut self.in_flight;
+        let asking = flight.asking.as_mut().ok_or(HeadError::Unexpected)?;
+        let epochs = asking.take(&flight.core, receipt)?;
+        if let Some(own) = &mut self.stream {
+            own.rekeyed(asking.line.place);
+        }
+        Ok(epochs)
+    }
+}
+
+impl Streaming<Idle> {
+    /// Asks to re-key the streams. `peer` is the response's last verified checkpoint.
+    ///
+    /// # Errors
+    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Exhausted`].
+    /// Nothing has changed.
+    pub fn rekey<R: CryptoRng + ?Sized>(
+        &mut self,
+        peer: Mark,
+        rng: &mut R,
+    ) -> Result<Unsigned<SubTicket>, LaneError> {
+        let lane = self.lane_mut();
+        match &mut lane.asking {
+            Some(asking) => asking.begin(&lane.core, peer, rng),
+            None => Err(LaneError::NoStream),
+        }
+    }
+
+    /// Takes the sub-receipt that is awaited: from here on checkpoints are of its epoch.
+    ///
+    /// # Errors
+    /// [`HeadError`]; the lane is as it was.
+    pub fn rekeyed(&mut self, receipt: &SignedSubReceipt) -> Result<Epochs, HeadError> {
+        let lane = self.lane_mut();
+        let asking = lane.asking.as_mut().ok_or(HeadError::Unexpected)?;
+        let epochs = asking.take(&lane.core, receipt)?;
+        let place = asking.line.place;
+        self.own_rekeyed(place);
+        Ok(epochs)
+    }
+
+    /// Judges a sub-receipt that nobody awaits.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
+        let lane = self.lane();
+        let asking = lane.asking.as_ref().ok_or(HeadError::Unexpected)?;
+        asking.judge(&lane.core, receipt)
+    }
+}
+
+impl Lined for Idle {
+    fn signed(&mut self, mark: Mark) {
+        if let Some(asking) = &mut self.asking {
+            asking.line.own = mark;
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.asking.as_deref().is_none_or(Asking::is_settled)
+    }
+
+    /// The exchange is over: its line's root leads into the lane's, and is erased.
+    fn settled(self) -> Self {
+        let Some(asking) = self.asking else {
+            return self;
+        };
+        let line = &asking.line;
+        Self {
+            core: line.after(&self.core).unwrap_or(self.core),
+            sub_receipt: line.receipt(),
+            asking: None,
+            ..self
+        }
+    }
+}

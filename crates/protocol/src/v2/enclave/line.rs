@@ -1,0 +1,157 @@
+//! The line of an exchange's sub-tickets and sub-receipts, as both ends keep it.
+
+use std::marker::PhantomData;
+
+use crate::v2::{
+    body::BodyHash,
+    checkpoint::{Mark, Place},
+    error::HeadError,
+    message::Side,
+    proxy::{Epoch, Epochs},
+    rekey::{SubHead, SubReceipt, SubTicket},
+    schedule::{StreamRoot, StreamStep, session},
+    suite::Suite,
+};
+
+use super::core::Core;
+
+/// Where the line stands.
+pub(super) struct Line {
+    pub(super) root: StreamRoot,
+    pub(super) place: Place,
+    /// Of the last sub-receipt, or at first of the ticket.
+    pub(super) last: BodyHash,
+    /// The last checkpoint that this end signed of its own direction.
+    pub(super) own: Mark,
+}
+
+impl Line {
+    pub(super) fn new(root: StreamRoot, n: u64, ticket: BodyHash) -> Self {
+        Self {
+            root,
+            place: Place::first(n, ticket),
+            last: ticket,
+            own: Mark::NONE,
+        }
+    }
+
+    /// The hash of the last sub-receipt, for the next ticket to name.
+    pub(super) fn receipt(&self) -> Option<BodyHash> {
+        (self.place.k > 0).then_some(self.last)
+    }
+
+    /// The lane as it goes on after the exchange; none if it was not re-keyed.
+    pub(super) fn after(&self, core: &Core) -> Option<Core> {
+        (self.place.k > 0).then(|| core.after_streams(&self.root))
+    }
+
+    /// What the two messages make of the line; nothing changes. The sub-receipt's key
+    /// commitment is not looked at.
+    pub(super) fn step(
+        &self,
+        ticket: &SubTicket,
+        receipt: &SubReceipt,
+        agreed: &[u8],
+    ) -> (StreamStep, Place) {
+        let said = (ticket.body().to_bytes(), receipt.session_bytes());
+        let session = session(&self.place.session, &said.0, &said.1);
+        let place = Place {
+            k: receipt.k,
+            session,
+            ..self.place
+        };
+        (self.root.rekey(agreed, &session), place)
+    }
+
+    /// Takes on what [`Line::step`] gave.
+    pub(super) fn moved(
+        &mut self,
+        suite: Suite,
+        (step, place): (StreamStep, Place),
+        last: BodyHash,
+    ) -> Epochs {
+        let epochs = Epochs {
+            request: epoch(suite, place, step.commitment, step.request),
+            response: epoch(suite, place, step.commitment, step.response),
+        };
+        (self.root, self.place, self.last) = (step.root, place, last);
+        epochs
+    }
+
+    /// A head of this exchange, at epoch `k`.
+    pub(super) fn head<S: Side>(
+        &self,
+        core: &Core,
+        k: u32,
+        previous: BodyHash,
+        (request, response): (Mark, Mark),
+        share: Vec<u8>,
+    ) -> SubHead<S> {
+        SubHead {
+            suite: core.context.suite(),
+            bundle: core.context.binding().bundle,
+            lane: core.lane,
+            n: self.place.n,
+            k,
+            previous,
+            request,
+            response,
+            share,
+            key_commitment: None,
+            side: PhantomData,
+        }
+    }
+
+    /// Whether the peer can have verified so much of what this end signed.
+    pub(super) fn verified_by_peer(&self, said: &Mark) -> Result<(), HeadError> {
+        match self.own.owns(said) {
+            true => Ok(()),
+            false => Err(HeadError::Unexpected),
+        }
+    }
+}
+
+fn epoch<S>(
+    suite: Suite,
+    place: Place,
+    commitment: [u8; 32],
+    key: crate::v2::schedule::MessageKey,
+) -> Epoch<S> {
+    Epoch {
+        suite,
+        place,
+        commitment,
+        key,
+        side: PhantomData,
+    }
+}
+
+/// Copies for the demonstration of a theft.
+#[cfg(feature = "state-export")]
+impl Line {
+    pub(super) fn steal(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.root.as_bytes());
+        out.extend_from_slice(&self.place.n.to_be_bytes());
+        out.extend_from_slice(&self.place.ticket.0);
+        out.extend_from_slice(&self.place.k.to_be_bytes());
+        out.extend_from_slice(&self.place.session.0);
+        out.extend_from_slice(&self.last.0);
+        out.extend_from_slice(&self.own.to_bytes());
+    }
+
+    pub(super) fn from_stolen(
+        reader: &mut crate::v2::fields::Reader<'_>,
+    ) -> Result<Self, HeadError> {
+        Ok(Self {
+            root: StreamRoot::from_stolen(reader.array()?),
+            place: Place {
+                n: reader.u64()?,
+                ticket: BodyHash(reader.array()?),
+                k: reader.u32()?,
+                session: BodyHash(reader.array()?),
+            },
+            last: BodyHash(reader.array()?),
+            own: Mark::read(reader)?,
+        })
+    }
+}

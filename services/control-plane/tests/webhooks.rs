@@ -1,0 +1,78 @@
+//! Receivers of webhooks that do not behave.
+
+use std::sync::Arc;
+
+use armour_api::{CreatedWebhook, Delivery, Page, Policy, Webhook};
+use axum::{Router, routing::post};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::common::{As, World, app_with, call, database, replica_with, serve, until};
+
+const INSIDE: [&str; 2] = ["--egress-allow", "127.0.0.0/8"];
+
+async fn receiver(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+async fn told_at(world: &World, url: &str) -> Webhook {
+    let new = json!({ "url": url, "kinds": ["*"] });
+    let made: CreatedWebhook = world.operator.post("/v1/webhooks", &new).await.unwrap();
+    made.webhook
+}
+
+/// Makes an event.
+async fn event(world: &World) {
+    let url = format!("{}/v1/pairs/{}/policy", world.base, world.pair.id);
+    let token = world.operator_token();
+    let body = json!(Policy::default());
+    let (status, _, text) = call(As::Bearer(&token), "PUT", &url, Some(&body)).await;
+    assert_eq!(status, 200, "{text}");
+}
+
+#[tokio::test]
+async fn h5_a_receiver_that_hangs_delays_no_other_tenants_nor_the_tenants_others() {
+    let database = database().await;
+    // Nobody delivers yet.
+    let base = serve(app_with(&database, &INSIDE).await.unwrap()).await;
+    let (hostile, other) = (
+        World::new(&base, Policy::default()).await,
+        World::new(&base, Policy::default()).await,
+    );
+    let hangs = receiver(Router::new().route("/", post(std::future::pending::<()>))).await;
+    let heard = Arc::new(Notify::new());
+    let answers = {
+        let heard = heard.clone();
+        Router::new().route("/", post(async move || heard.notify_one()))
+    };
+    let answers = receiver(answers).await;
+    let silent = told_at(&hostile, &hangs).await;
+    for _ in 0..60 {
+        event(&hostile).await;
+    }
+    let beside = told_at(&hostile, &answers).await;
+    event(&hostile).await;
+    told_at(&other, &answers).await;
+    event(&other).await;
+    replica_with(&database, &INSIDE).await;
+    // Both that answer are told while most that hang have not even been tried: those would
+    // take minutes.
+    heard.notified().await;
+    until("the delivery beside", async || {
+        let path = format!("/v1/webhooks/{}/deliveries", beside.id);
+        let page: Page<Delivery> = hostile.operator.get(&path).await.unwrap();
+        page.items[0].delivered_at.map(|_| ())
+    })
+    .await;
+    let path = format!("/v1/webhooks/{}/deliveries", silent.id);
+    let page: Page<Delivery> = hostile.operator.get(&path).await.unwrap();
+    let untried = page.items.iter().filter(|one| one.attempts == 0).count();
+    assert!(
+        untried > 20,
+        "{untried} of {} are untried",
+        page.items.len()
+    );
+}
