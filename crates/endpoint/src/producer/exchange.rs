@@ -24,6 +24,8 @@ pub struct Exchange {
     pub log: Arc<ResponseLog>,
     /// Cancelled once its consumer has given it up: its caller has left.
     pub given_up: CancellationToken,
+    /// Cancelled once both its directions have ended, or it was given up.
+    pub ended: CancellationToken,
     intake: Mutex<Option<Intake>>,
 }
 
@@ -47,10 +49,13 @@ impl Exchange {
         let log = Arc::new(ResponseLog::default());
         log.head(answer);
         log.finish();
+        let ended = CancellationToken::new();
+        ended.cancel();
         Arc::new(Self {
             ticket,
             log,
             given_up: CancellationToken::new(),
+            ended,
             intake: Mutex::new(None),
         })
     }
@@ -62,6 +67,7 @@ impl Exchange {
             ticket,
             log: Arc::default(),
             given_up: CancellationToken::new(),
+            ended: CancellationToken::new(),
             intake: Mutex::new(Some(Intake { pending, arrived })),
         };
         (Arc::new(exchange), arrival)

@@ -23,6 +23,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -77,6 +78,8 @@ enum Answer {
     Exchange(Arc<Exchange>),
     /// A transient refusal.
     PutOff(Bytes),
+    /// Nothing before the exchange ahead of it on its lane has ended.
+    Early(Arc<Exchange>),
 }
 
 async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<Response, Refusal> {
@@ -104,17 +107,30 @@ async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<
         .check(Direction::Request, &frame)
         .map_err(|_| Refusal::new(ProblemType::Gate, "not of this bundle"))?;
     let ticket = SignedTicket::from_bytes(head).map_err(|error| unreadable(&error.into()))?;
-    // In a task of its own: what the enclave has accepted must be noted though the
-    // connection breaks meanwhile.
-    let accepted = tokio::spawn(accept(
-        producer.clone(),
-        held.clone(),
-        ticket,
-        head.to_vec(),
-    ));
-    let exchange = match accepted.await.map_err(|_| Refusal::stopping())?? {
-        Answer::Exchange(exchange) => exchange,
-        Answer::PutOff(frame) => return Ok(respond(Body::from(frame))),
+    let begin_within = Duration::from_millis(held.policy.begin_within_ms.into());
+    let until = Instant::now() + begin_within;
+    let mut early = false;
+    let exchange = loop {
+        // In a task of its own: what the enclave has accepted must be noted though the
+        // connection breaks meanwhile.
+        let accepted = tokio::spawn(accept(
+            producer.clone(),
+            held.clone(),
+            ticket.clone(),
+            head.to_vec(),
+        ));
+        match accepted.await.map_err(|_| Refusal::stopping())?? {
+            Answer::Exchange(exchange) => break exchange,
+            Answer::PutOff(frame) => return Ok(respond(Body::from(frame))),
+            // Its consumer has sent all of the request ahead of it, on another connection. A
+            // stream cannot come again, so it waits, for as long as a call may.
+            Answer::Early(ahead) if !early => {
+                early = true;
+                let ended = tokio::time::timeout_at(until, ahead.ended.cancelled()).await;
+                ended.map_err(|_| elsewhere())?;
+            }
+            Answer::Early(_) => return Err(elsewhere()),
+        }
     };
     attend(&exchange, message).await?;
     Ok(respond(Body::from_stream(exchange.log.read())))
@@ -155,7 +171,7 @@ async fn accept(
     };
     let _one = held.stripe(lane.lane).lock().await;
     let (look, last) = held.lanes.lock().look(&body);
-    match (look, last) {
+    let ahead = match (look, last) {
         (Look::Repeat, Some(last)) => {
             METRICS.ticket(TicketKind::Repeat);
             return Ok(Answer::Exchange(last));
@@ -164,8 +180,8 @@ async fn accept(
             METRICS.ticket(TicketKind::Older);
             return Err(elsewhere());
         }
-        (Look::Ask, _) => {}
-    }
+        (Look::Ask, ahead) => ahead,
+    };
     let silent = producer.session.silence() > held.lease();
     let behind = silent || producer.reporter.is_behind(held.lease());
     if behind && !ticket.unverified().mode().has_content() {
@@ -221,6 +237,7 @@ async fn accept(
         Err(error) if error.is("bundle-ended") || error.is("bundle-unknown") => Err(unknown()),
         Err(error) if error.is("retired") => Err(Refusal::stopping()),
         Err(error) if error.is("busy") => put_off(producer, held, lane, &head, Reason::BUSY).await,
+        Err(error) if error.is("streaming") => ahead.map(Answer::Early).ok_or_else(elsewhere),
         Err(EnclaveError::Refused(code)) => {
             tracing::debug!(code, lane = lane.lane, "not a ticket of this lane");
             Err(Refusal::new(

@@ -66,6 +66,7 @@ pub struct Call {
 impl Call {
     /// Serves it: refuses it, or begins it and seals its answer.
     pub async fn serve(self, recorded: Recorded, arrival: oneshot::Receiver<Arrival>) {
+        let _ended = self.exchange.ended.clone().drop_guard();
         let (given_up, log) = (&self.exchange.given_up, &self.exchange.log);
         // The API's call ends by that its request and its response are dropped.
         let answered = tokio::select! {

@@ -16,6 +16,7 @@ use axum::{
     response::IntoResponse as _,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ struct Both {
     ledger: ControlPlane,
     /// Whether it is away for a moment.
     away: Arc<AtomicBool>,
+    /// Whether the last bytes of what it is sent come late.
+    late: Arc<AtomicBool>,
 }
 
 impl Both {
@@ -56,9 +59,14 @@ impl Both {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let away = Arc::new(AtomicBool::new(false));
-        let door = away.clone();
+        let late = Arc::new(AtomicBool::new(false));
+        let (door, held_up) = (away.clone(), late.clone());
         let reached = from_fn(move |request: Request<Body>, next: Next| {
             let away = door.load(Ordering::Relaxed);
+            let request = match held_up.load(Ordering::Relaxed) {
+                true => request.map(ending_late),
+                false => request,
+            };
             async move {
                 match away {
                     true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -75,6 +83,7 @@ impl Both {
             held,
             ledger,
             away,
+            late,
         }
     }
 
@@ -103,6 +112,33 @@ impl Both {
         });
         last.max()
     }
+}
+
+/// A body whose last bytes are held up.
+fn ending_late(body: Body) -> Body {
+    Body::from_stream(async_stream::stream! {
+        let mut pieces = body.into_data_stream();
+        let mut last = None;
+        while let Some(piece) = pieces.next().await {
+            if let Some(piece) = last.replace(piece) {
+                yield piece;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if let Some(piece) = last {
+            yield piece;
+        }
+    })
+}
+
+/// A request that is a stream.
+fn upload() -> Request<Body> {
+    Request::new(Body::from_stream(async_stream::stream! {
+        for _ in 0..3 {
+            yield Ok::<_, std::convert::Infallible>(Bytes::from_static(b"piece"));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }))
 }
 
 /// A control plane that takes all reports.
@@ -166,4 +202,20 @@ async fn a_call_that_was_given_up_while_its_producer_was_away_is_reported_by_it_
     both.away.store(false, Ordering::Relaxed);
     // The opening was the lane's ticket 0, the first call's 1.
     both.until(|both| both.reported(0) == Some(2)).await;
+}
+
+/// A consumer goes on once it has sent the end of a request, which may come on another connection
+/// than what follows it; and a stream is sent once.
+#[tokio::test]
+async fn a_stream_that_overtakes_the_end_of_the_one_ahead_of_it_on_its_lane_is_served() {
+    let both = Both::new(Router::new().fallback(async || "at once")).await;
+    assert_eq!(both.call().await.status(), 200);
+    both.late.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let response = ingress::serve(&both.consumer, upload()).await;
+        assert_eq!(response.status(), 200);
+        // Its lane is free, though its end has not come yet.
+        let bundle = both.consumer.current().unwrap();
+        bundle.quiet(PATIENCE).await;
+    }
 }
