@@ -1,6 +1,7 @@
 //! A caller that asks for WebSocket: over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441).
 
 use armour_ambient::Random;
+use armour_listener::UnderWay;
 use axum::{body::Body, extract::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -16,6 +17,8 @@ pub struct Upgrade {
     connection: OnUpgrade,
     http2: bool,
     up: Sender,
+    /// None without a listener of ours.
+    under_way: Option<UnderWay>,
 }
 
 impl Upgrade {
@@ -31,6 +34,7 @@ impl Upgrade {
         // A connection that cannot be upgraded has none.
         request.extensions().get::<OnUpgrade>()?;
         let connection = hyper::upgrade::on(&mut *request);
+        let under_way = request.extensions().get::<UnderWay>().cloned();
         let (up, body) = handed_on::body();
         *request.body_mut() = body;
         *request.method_mut() = Method::GET;
@@ -44,6 +48,7 @@ impl Upgrade {
             connection,
             http2,
             up,
+            under_way,
         })
     }
 
@@ -57,7 +62,10 @@ impl Upgrade {
             parts.status = StatusCode::SWITCHING_PROTOCOLS;
             websocket::in_http1(&mut parts.headers);
         }
-        tokio::spawn(websocket::carry(self.connection, self.up, down));
+        tokio::spawn(async move {
+            websocket::carry(self.connection, self.up, down).await;
+            drop(self.under_way);
+        });
         Response::from_parts(parts, Body::empty())
     }
 }
