@@ -8,11 +8,18 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// All connections of a listener.
 #[derive(Default)]
-pub struct ConnectionTracker(Mutex<Inner>);
+pub struct ConnectionTracker {
+    connections: Mutex<Inner>,
+    /// Whoever has a place, which stopping waits for.
+    places: TaskTracker,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -25,13 +32,15 @@ struct Inner {
 /// holder outside of it drops it.
 pub struct Connection {
     state: Mutex<State>,
-    /// Notified when a request begins or ends.
+    /// Notified when a request or an upgrade begins or ends.
     changed: Notify,
     evicted: CancellationToken,
 }
 
 struct State {
     requests: usize,
+    /// Requests whose handlers have not let go of them: they may have upgraded them.
+    held: usize,
     served: bool,
     quiet_since: Instant,
 }
@@ -42,7 +51,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 impl ConnectionTracker {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.lock().connections.len()
+        self.connections.lock().connections.len()
     }
 
     /// One more.
@@ -50,13 +59,14 @@ impl ConnectionTracker {
         let connection = Arc::new(Connection {
             state: Mutex::new(State {
                 requests: 0,
+                held: 0,
                 served: false,
                 quiet_since: Instant::now(),
             }),
             changed: Notify::new(),
             evicted: CancellationToken::new(),
         });
-        let mut inner = self.0.lock();
+        let mut inner = self.connections.lock();
         let number = inner.next;
         inner.next += 1;
         inner.connections.insert(number, connection.clone());
@@ -64,16 +74,23 @@ impl ConnectionTracker {
             connection,
             number,
             tracker: Arc::downgrade(self),
+            _place: self.places.token(),
         }
     }
 
+    /// Ends once each connection has left; no more may enter.
+    pub async fn left(&self) {
+        self.places.close();
+        self.places.wait().await;
+    }
+
     /// Ends the connection that has been without a request for longest, one that never had
-    /// any if there is such a one. If each has a request under way, nobody goes.
+    /// any if there is such a one. If each has a request or an upgrade under way, nobody goes.
     pub fn evict_the_quietest(&self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.connections.lock();
         let quiet = inner.connections.iter().filter_map(|(number, connection)| {
             let state = connection.state.lock();
-            let waits = state.requests == 0 && !connection.evicted.is_cancelled();
+            let waits = state.is_quiet() && !connection.evicted.is_cancelled();
             // Who has never asked for anything goes before whoever has.
             waits.then_some((state.served, state.quiet_since, *number))
         });
@@ -101,6 +118,7 @@ pub struct TrackedConnection {
     connection: Arc<Connection>,
     number: u64,
     tracker: Weak<ConnectionTracker>,
+    _place: TaskTrackerToken,
 }
 
 impl std::ops::Deref for TrackedConnection {
@@ -114,7 +132,7 @@ impl std::ops::Deref for TrackedConnection {
 impl Drop for TrackedConnection {
     fn drop(&mut self) {
         if let Some(tracker) = self.tracker.upgrade() {
-            tracker.0.lock().connections.remove(&self.number);
+            tracker.connections.lock().connections.remove(&self.number);
         }
     }
 }
@@ -122,15 +140,54 @@ impl Drop for TrackedConnection {
 /// A request under way.
 pub struct Busy(Arc<Connection>);
 
+/// In the extensions of each request: whoever upgrades it keeps this for as long as the
+/// upgrade lives. Its connection is then not idle, keeps its place among the listener's
+/// connections, and is waited for when the listener stops.
+#[derive(Clone)]
+pub struct UnderWay {
+    _held: Arc<Held>,
+}
+
+struct Held(Arc<TrackedConnection>);
+
+impl UnderWay {
+    /// That of a request of this connection.
+    pub(crate) fn of(connection: &Arc<TrackedConnection>) -> Self {
+        connection.change(|state| state.held += 1);
+        Self {
+            _held: Arc::new(Held(connection.clone())),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.held -= 1;
+            state.quiet_since = Instant::now();
+        });
+    }
+}
+
+impl State {
+    fn is_quiet(&self) -> bool {
+        self.requests == 0 && self.held == 0
+    }
+}
+
 impl Connection {
     /// Counts a request until what is returned is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
-        let mut state = self.state.lock();
-        state.requests += 1;
-        state.served = true;
-        drop(state);
-        self.changed.notify_one();
+        self.change(|state| {
+            state.requests += 1;
+            state.served = true;
+        });
         Busy(self.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.changed.notify_one();
     }
 
     /// Whether a request is under way.
@@ -151,7 +208,7 @@ impl Connection {
                 let state = self.state.lock();
                 let limit = if state.served { later } else { first };
                 let left = limit.saturating_sub(state.quiet_since.elapsed());
-                (state.requests == 0).then_some(left)
+                state.is_quiet().then_some(left)
             };
             let quiet_for_too_long = async {
                 match left {
@@ -169,11 +226,10 @@ impl Connection {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.requests -= 1;
-        state.quiet_since = Instant::now();
-        drop(state);
-        self.0.changed.notify_one();
+        self.0.change(|state| {
+            state.requests -= 1;
+            state.quiet_since = Instant::now();
+        });
     }
 }
 
@@ -240,5 +296,25 @@ mod tests {
         tracker.evict_the_quietest();
         assert!(!connections[0].evicted.is_cancelled());
         assert_eq!(tracker.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upgrade_keeps_its_connection_after_its_request_has_ended() {
+        let tracker = Arc::new(ConnectionTracker::default());
+        let connection = Arc::new(tracker.enter());
+        let busy = connection.busy();
+        let under_way = UnderWay::of(&connection);
+        drop(busy);
+        let too_quiet = connection.too_quiet(FIRST, LATER);
+        assert!(tokio::time::timeout(LATER * 50, too_quiet).await.is_err());
+        tracker.evict_the_quietest();
+        assert!(!connection.evicted.is_cancelled());
+        drop(connection);
+        assert_eq!(tracker.len(), 1);
+        let left = tokio::time::timeout(LATER, tracker.left());
+        assert!(left.await.is_err());
+        drop(under_way);
+        assert_eq!(tracker.len(), 0);
+        tracker.left().await;
     }
 }

@@ -32,10 +32,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub use self::tls::{Tls, TlsError, TlsOptions};
+pub use self::{
+    connection_tracker::UnderWay,
+    tls::{Tls, TlsError, TlsOptions},
+};
 
 use self::{
     connection_tracker::{Busy, ConnectionTracker, TrackedConnection},
@@ -120,7 +123,7 @@ impl From<TcpListener> for Listener {
 }
 
 /// Serves until `stop` is cancelled; then takes no more connections, and ends once the
-/// requests under way have ended.
+/// requests under way have ended, and what handlers have upgraded ([`UnderWay`]).
 ///
 /// # Errors
 /// If the listener breaks.
@@ -137,7 +140,6 @@ pub async fn serve(
     } = listener.into();
     let http = http(limits, title_case);
     let tracker = Arc::new(ConnectionTracker::default());
-    let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -156,7 +158,7 @@ pub async fn serve(
                 let connection = tracker.enter();
                 let router = router.clone();
                 let (stop, tls, http) = (stop.clone(), tls.clone(), http.clone());
-                tasks.spawn(async move {
+                tokio::spawn(async move {
                     match tls {
                         None => {
                             converse(stream, peer, router, http, limits, connection, stop).await;
@@ -190,8 +192,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    tasks.close();
-    tasks.wait().await;
+    tracker.left().await;
     Ok(())
 }
 
@@ -205,13 +206,17 @@ async fn converse(
     connection: TrackedConnection,
     stop: CancellationToken,
 ) {
-    let counted = Arc::clone(&connection);
+    let connection = Arc::new(connection);
+    let counted = connection.clone();
     let service = tower::service_fn(move |mut request: Request<Incoming>| {
         // Handlers may ask where a request comes from. A layer of its own on each
         // connection's router would copy every route for each connection.
         request.extensions_mut().insert(ConnectInfo(peer));
         // Until the response's last byte has been taken, and the request's.
         let busy = Arc::new(counted.busy());
+        // And until what a handler has made of it has ended: hyper lets go of both bodies
+        // once a request is upgraded.
+        request.extensions_mut().insert(UnderWay::of(&counted));
         let checked = rules::check(&request);
         let router = router.clone();
         let request = request.map(|body| holding(Body::new(body), busy.clone()));
@@ -223,7 +228,7 @@ async fn converse(
             response.map(|response| response.map(|body| holding(body, busy)))
         }
     });
-    let stream = HalfClose::new(stream, Arc::clone(&connection));
+    let stream = HalfClose::new(stream, Arc::clone(&**connection));
     let served = http
         .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(served);

@@ -14,6 +14,10 @@ use crate::{
     tx::{PLATFORM, Tx},
 };
 
+/// Each statement is to see what was committed before it, whatever the server's default is:
+/// what waits for a lock reads what its holder has changed.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// The database.
 #[derive(Clone)]
 pub struct Store {
@@ -57,7 +61,7 @@ impl Store {
     /// If no connection is to be had.
     pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
         // One message instead of two. A UUID's text cannot end a literal.
-        let begin = format!("BEGIN; SET LOCAL armour.tenant = '{tenant}'");
+        let begin = format!("{BEGIN}; SET LOCAL armour.tenant = '{tenant}'");
         self.begin(tenant, begin).await
     }
 
@@ -68,7 +72,7 @@ impl Store {
     /// If no connection is to be had.
     pub async fn platform(&self) -> Result<Tx> {
         let begin = format!(
-            "BEGIN; SET LOCAL armour.tenant = '{PLATFORM}'; SET LOCAL armour.platform = 'on'"
+            "{BEGIN}; SET LOCAL armour.tenant = '{PLATFORM}'; SET LOCAL armour.platform = 'on'"
         );
         self.begin(PLATFORM, begin).await
     }

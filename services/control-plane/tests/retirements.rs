@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use armour_api::{Collision, CollisionKind, LaneReport, Policy, ReportVerdict, Role};
 use armour_protocol::v2::body::Kind;
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::common::{
     TestBundle, TestEndpoint, World, bound, database, hold, mark, replica, wait_for,
@@ -76,6 +76,15 @@ const CASES: [(Role, u16); 4] = [
     (Role::Producer, 1),
 ];
 
+/// Has transactions that do not say their level see only what was there when they began.
+async fn isolate(database: &str) {
+    let mut connection = PgConnection::connect(database).await.unwrap();
+    let (_, name) = database.rsplit_once('/').unwrap();
+    let default = "SET default_transaction_isolation = 'repeatable read'";
+    let alter = format!("ALTER DATABASE {name} {default}");
+    connection.execute(AssertSqlSafe(alter)).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_judged_before_a_retirement_and_recorded_after_it_is_held_against_its_list() {
     let database = database().await;
@@ -113,6 +122,7 @@ async fn what_is_judged_before_a_retirement_and_recorded_after_it_is_held_agains
 #[tokio::test]
 async fn what_is_reported_while_a_retirement_is_under_way_is_judged_by_its_list() {
     let database = database().await;
+    isolate(&database).await;
     let base = replica(&database).await;
     for (role, lane) in CASES {
         let world = World::new(&base, Policy::default()).await;

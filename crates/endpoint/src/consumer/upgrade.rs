@@ -1,6 +1,7 @@
 //! A caller that asks for WebSocket: over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441).
 
 use armour_ambient::Random;
+use armour_listener::UnderWay;
 use axum::{body::Body, extract::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -16,6 +17,8 @@ pub struct Upgrade {
     connection: OnUpgrade,
     http2: bool,
     up: Sender,
+    /// None without a listener of ours.
+    under_way: Option<UnderWay>,
 }
 
 impl Upgrade {
@@ -35,6 +38,7 @@ impl Upgrade {
         // A connection that cannot be upgraded has none.
         request.extensions().get::<OnUpgrade>()?;
         let connection = hyper::upgrade::on(&mut *request);
+        let under_way = request.extensions().get::<UnderWay>().cloned();
         let (up, body) = handed_on::body();
         *request.body_mut() = body;
         *request.method_mut() = Method::GET;
@@ -48,6 +52,7 @@ impl Upgrade {
             connection,
             http2,
             up,
+            under_way,
         })
     }
 
@@ -62,7 +67,10 @@ impl Upgrade {
             websocket::in_http1(&mut parts.headers);
         }
         parts.headers.remove(header::CONTENT_LENGTH);
-        tokio::spawn(websocket::carry(self.connection, self.up, down));
+        tokio::spawn(async move {
+            websocket::carry(self.connection, self.up, down).await;
+            drop(self.under_way);
+        });
         Response::from_parts(parts, Body::empty())
     }
 }
@@ -102,6 +110,7 @@ mod tests {
             connection,
             http2: false,
             up,
+            under_way: None,
         };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;

@@ -36,13 +36,16 @@ pub struct Says {
     pub key: (String, SigningKey),
 }
 
+/// A call's form, and the header by which the client showed itself.
+type Redemption = (HashMap<String, String>, Option<String>);
+
 /// The provider.
 #[derive(Clone)]
 pub struct TestIssuer {
     pub url: String,
     pub says: Arc<Mutex<Says>>,
-    /// Calls of the token endpoint: its form, and the header by which the client showed itself.
-    pub redeemed: Arc<Mutex<Vec<(HashMap<String, String>, Option<String>)>>>,
+    /// Calls of the token endpoint.
+    pub redeemed: Arc<Mutex<Vec<Redemption>>>,
     nonces: Arc<Mutex<HashMap<String, String>>>,
 }
 
