@@ -51,9 +51,9 @@ class Edges:
 
 
 @contextlib.contextmanager
-def edges(plane, folder, *producer: str, consumer=(), path=""):
+def edges(plane, folder, *producer: str, consumer=(), path="", policy=None):
     api = RawApi()
-    with agents(plane, folder) as made:
+    with agents(plane, folder, policy) as made:
         _, port = made.producer("--upstream", api.base + path, *producer)
         _, base = made.consumer(*consumer)
         served(f"http://{base}/ready")
@@ -194,9 +194,9 @@ def test_fields_of_an_answer_are_carried_to_the_limit_and_refused_beyond_it(edge
             assert "urn:armour:problem:upstream-response" in done.stdout, done
 
 
-def test_a_connection_that_the_api_closes_as_it_is_used_again_costs_no_idempotent_call(
+def test_a_connection_that_the_api_closes_as_it_is_used_again_costs_no_call_that_may_run_twice(
         plane, tmp_path):
-    with edges(plane, tmp_path / "a") as edge:
+    with edges(plane, tmp_path / "a", policy={"retry": "idempotent"}) as edge:
         edge.api.each_connection = 1
         for method in ["GET", "PUT", "DELETE"] * 10:
             edge.seen(method, "/", "Content-Length: 4", body=b"more")

@@ -1,9 +1,16 @@
 //! Connections to an upstream, made before a request is begun: so that one that cannot be
 //! reached has surely seen none of it, and one that begins waits for nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
+use armour_api::RetryPolicy;
 use armour_listener::rules;
 use axum::body::Body;
 use http::{Request, Response, Uri, Version};
@@ -11,10 +18,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::connect::{Connection as _, HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
 };
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tokio_util::io::InspectReader;
 use tower::ServiceExt;
 
 use super::{
@@ -40,16 +48,29 @@ pub struct Connections {
     uri: Uri,
     /// Field names in title case to HTTP/1.1.
     title_case: bool,
-    idle: Mutex<Vec<(http1::SendRequest<Body>, Instant)>>,
+    idle: Mutex<Vec<(Single, Instant)>>,
     streams: Streams,
     /// Held while a connection for many requests is made: those that wait for it may share it.
     connecting: AsyncMutex<()>,
 }
 
+/// A connection for one request at a time.
+pub struct Single {
+    sender: http1::SendRequest<Body>,
+    /// How many bytes the server has sent on it.
+    heard: Arc<AtomicU64>,
+}
+
+impl Single {
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection that takes a request at once.
 pub enum Connection {
     /// For one request at a time; whether it has had others.
-    Http1(http1::SendRequest<Body>, bool),
+    Http1(Single, bool),
     /// For many, of which one is set aside.
     Http2(Stream),
 }
@@ -112,7 +133,8 @@ impl Connections {
     }
 
     /// Sends a request. Where the server had closed a kept connection, it goes over a new one,
-    /// in its time: one that was not begun to be sent, or whose method is safe or idempotent.
+    /// in its time: one that was not begun to be sent, or that may run twice by its method and
+    /// its pair's policy.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -121,10 +143,12 @@ impl Connections {
         connection: Connection,
         request: Request<Body>,
         begin_by: BeginBy,
+        retry: RetryPolicy,
     ) -> Result<Response<Body>, Unanswered> {
         match connection {
             Connection::Http1(connection, kept) => {
-                let sent = self.send_http1(connection, kept, request, begin_by);
+                let retry = kept.then_some(retry);
+                let sent = self.send_http1(connection, request, begin_by, retry);
                 sent.await
             }
             Connection::Http2(stream) => Ok(stream.send(request).await?),
@@ -133,25 +157,28 @@ impl Connections {
 
     async fn send_http1(
         self: &Arc<Self>,
-        mut connection: http1::SendRequest<Body>,
-        kept: bool,
+        mut connection: Single,
         mut request: Request<Body>,
         begin_by: BeginBy,
+        retry: Option<RetryPolicy>,
     ) -> Result<Response<Body>, Unanswered> {
         let target = request.uri().path_and_query().cloned();
         *request.version_mut() = Version::HTTP_11;
         // Servers want the path alone.
         *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-        let again = match kept {
-            true => replay::copy(&mut request).await,
-            false => None,
+        let again = match retry {
+            Some(retry) => replay::copy(&mut request, retry).await,
+            None => None,
         };
-        let response = match connection.try_send_request(request).await {
+        let heard = connection.heard();
+        let response = match connection.sender.try_send_request(request).await {
             Ok(response) => response,
             Err(mut error) => {
                 let unsent = error.take_message();
                 let error = error.into_error();
-                let again = again.filter(|_| replay::was_closed(&error));
+                // The API has seen the request if it has begun to answer.
+                let unheard = connection.heard() == heard;
+                let again = again.filter(|_| unheard && replay::was_closed(&error));
                 let Some(unsent) = unsent.or(again) else {
                     return Err(error.into());
                 };
@@ -167,32 +194,32 @@ impl Connections {
                 if begin_by.is_past() {
                     return Err(Unanswered::Late);
                 }
-                connection.send_request(unsent).await?
+                connection.sender.send_request(unsent).await?
             }
         };
         let connections = self.clone();
         tokio::spawn(async move {
             // Once the response has been read.
-            if connection.ready().await.is_ok() {
+            if connection.sender.ready().await.is_ok() {
                 connections.keep(connection);
             }
         });
         Ok(response.map(Body::new))
     }
 
-    fn kept(&self) -> Option<http1::SendRequest<Body>> {
+    fn kept(&self) -> Option<Single> {
         let mut idle = self.idle.lock();
         while let Some((kept, since)) = idle.pop() {
-            if kept.is_ready() && since.elapsed() < IDLE {
+            if kept.sender.is_ready() && since.elapsed() < IDLE {
                 return Some(kept);
             }
         }
         None
     }
 
-    fn keep(&self, connection: http1::SendRequest<Body>) {
+    fn keep(&self, connection: Single) {
         let mut idle = self.idle.lock();
-        idle.retain(|(kept, since)| !kept.is_closed() && since.elapsed() < IDLE);
+        idle.retain(|(kept, since)| !kept.sender.is_closed() && since.elapsed() < IDLE);
         if idle.len() < MAX_IDLE {
             idle.push((connection, Instant::now()));
         }
@@ -225,10 +252,15 @@ impl Connections {
         builder
             .max_headers(rules::FIELDS_READ)
             .title_case_headers(self.title_case);
-        let (mut sender, connection) = builder.handshake(io).await?;
+        let heard = Arc::<AtomicU64>::default();
+        let count = heard.clone();
+        let io = InspectReader::new(TokioIo::new(io), move |bytes: &[u8]| {
+            count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        });
+        let (mut sender, connection) = builder.handshake(TokioIo::new(io)).await?;
         tokio::spawn(connection.with_upgrades());
         sender.ready().await?;
-        Ok(Connection::Http1(sender, false))
+        Ok(Connection::Http1(Single { sender, heard }, false))
     }
 }
 
@@ -238,7 +270,6 @@ mod tests {
 
     use armour_protocol::v2::time::ProducerTime;
     use hyper::{server::conn::http2 as server, service::service_fn};
-    use hyper_util::rt::TokioIo;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -285,13 +316,15 @@ mod tests {
     }
 
     /// A connection that was kept, and that the server has closed since.
-    async fn closed(
-        listener: &TcpListener,
-        connections: &Arc<Connections>,
-    ) -> http1::SendRequest<Body> {
+    async fn closed(listener: &TcpListener, connections: &Arc<Connections>) -> Single {
         let asked = async {
             let connection = connections.get().await.unwrap();
-            let sent = connections.send(connection, request("/first"), begin_by(true));
+            let sent = connections.send(
+                connection,
+                request("/first"),
+                begin_by(true),
+                RetryPolicy::Safe,
+            );
             sent.await.map(drop).unwrap();
         };
         let answered = async {
@@ -307,7 +340,7 @@ mod tests {
             }
         };
         drop(socket);
-        while !kept.is_closed() {
+        while !kept.sender.is_closed() {
             tokio::time::sleep(SETTINGS_POLL).await;
         }
         kept
@@ -322,6 +355,7 @@ mod tests {
             Connection::Http1(kept, true),
             request("/again"),
             begin_by(true),
+            RetryPolicy::Safe,
         );
         let answered = async {
             let (mut socket, _) = listener.accept().await.unwrap();
@@ -332,13 +366,23 @@ mod tests {
         assert_eq!(line, "GET /again HTTP/1.1");
     }
 
-    /// A server that closes a connection as it is used again: it has read the request then.
-    async fn closed_as_it_is_used(method: &str) -> Result<(), Unanswered> {
+    /// A server that closes a connection as it is used again, after these bytes of an answer:
+    /// it has read the request then.
+    async fn closed_as_it_is_used(
+        method: &str,
+        retry: RetryPolicy,
+        after: &[u8],
+    ) -> Result<(), Unanswered> {
         let (listener, uri) = listener().await;
         let connections = connections(HttpVersion::Negotiated, uri);
         let asked = async {
             let connection = connections.get().await.unwrap();
-            let sent = connections.send(connection, request("/first"), begin_by(true));
+            let sent = connections.send(
+                connection,
+                request("/first"),
+                begin_by(true),
+                RetryPolicy::Safe,
+            );
             sent.await.map(drop).unwrap();
             let kept = loop {
                 match connections.kept() {
@@ -350,7 +394,7 @@ mod tests {
             *second.method_mut() = method.parse().unwrap();
             let kept = Connection::Http1(kept, true);
             connections
-                .send(kept, second, begin_by(true))
+                .send(kept, second, begin_by(true), retry)
                 .await
                 .map(drop)
         };
@@ -358,6 +402,14 @@ mod tests {
             let (mut first, _) = listener.accept().await.unwrap();
             answer(&mut first).await;
             first.read_u8().await.unwrap();
+            if !after.is_empty() {
+                // What is unread would have the connection reset, and the answer be lost.
+                let mut rest = Vec::new();
+                while !rest.ends_with(b"content") {
+                    rest.push(first.read_u8().await.unwrap());
+                }
+                first.write_all(after).await.unwrap();
+            }
             drop(first);
             let (mut second, _) = listener.accept().await.unwrap();
             assert_eq!(
@@ -373,16 +425,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_connection_closed_as_it_is_used_costs_no_idempotent_call() {
-        for method in ["GET", "HEAD", "PUT", "DELETE"] {
-            assert!(closed_as_it_is_used(method).await.is_ok(), "{method}");
+    async fn a_kept_connection_closed_as_it_is_used_costs_no_call_that_may_run_twice() {
+        for (method, retry) in [
+            ("GET", RetryPolicy::Safe),
+            ("HEAD", RetryPolicy::Safe),
+            ("GET", RetryPolicy::Idempotent),
+            ("PUT", RetryPolicy::Idempotent),
+            ("DELETE", RetryPolicy::Idempotent),
+        ] {
+            let sent = closed_as_it_is_used(method, retry, b"").await;
+            assert!(sent.is_ok(), "{method} {retry:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_call_that_may_have_run_is_not_sent_twice() {
-        for method in ["POST", "PATCH"] {
-            let sent = closed_as_it_is_used(method).await;
+    async fn a_call_that_may_have_run_is_sent_twice_only_if_its_policy_says_so() {
+        for (method, retry) in [
+            ("PUT", RetryPolicy::Safe),
+            ("DELETE", RetryPolicy::Safe),
+            ("POST", RetryPolicy::Idempotent),
+            ("PATCH", RetryPolicy::Idempotent),
+        ] {
+            let sent = closed_as_it_is_used(method, retry, b"").await;
+            assert!(
+                matches!(sent, Err(Unanswered::Broken(_))),
+                "{method} {retry:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_api_has_begun_to_answer_is_not_sent_twice() {
+        let begun = b"HTTP/1.1 200 OK\r\nContent-Le";
+        for method in ["GET", "PUT"] {
+            let sent = closed_as_it_is_used(method, RetryPolicy::Idempotent, begun).await;
             assert!(matches!(sent, Err(Unanswered::Broken(_))), "{method}");
         }
     }
@@ -396,12 +472,18 @@ mod tests {
             Connection::Http1(kept, true),
             request("/late"),
             begin_by(false),
+            RetryPolicy::Safe,
         );
         assert!(matches!(late.await, Err(Unanswered::Late)));
         // What the server is asked next is another one.
         let asked = async {
             let connection = connections.get().await.unwrap();
-            let next = connections.send(connection, request("/next"), begin_by(true));
+            let next = connections.send(
+                connection,
+                request("/next"),
+                begin_by(true),
+                RetryPolicy::Safe,
+            );
             assert!(next.await.is_ok());
         };
         let answered = async {
@@ -422,7 +504,12 @@ mod tests {
         let silent = connections(HttpVersion::Negotiated, uri);
         let clock = ProducerClock::new(0);
         let soon = clock.begin_by(ProducerTime(clock.now().0 + 50));
-        let late = silent.send(Connection::Http1(kept, true), request("/late"), soon);
+        let late = silent.send(
+            Connection::Http1(kept, true),
+            request("/late"),
+            soon,
+            RetryPolicy::Safe,
+        );
         assert!(matches!(late.await, Err(Unanswered::Late)));
     }
 
@@ -473,7 +560,12 @@ mod tests {
         let connections = connections.clone();
         tokio::spawn(async move {
             let request = request("http://api/");
-            let sent = connections.send(connection.unwrap(), request, begin_by(true));
+            let sent = connections.send(
+                connection.unwrap(),
+                request,
+                begin_by(true),
+                RetryPolicy::Safe,
+            );
             sent.await.unwrap()
         })
     }

@@ -178,7 +178,8 @@ impl Call {
         );
         trace::adopt(&span, request.headers());
         let begin_by = self.producer.clock.begin_by(self.begin_by);
-        let served = connected.serve(&self.producer.session, request, sent, begin_by);
+        let (session, retry) = (&self.producer.session, self.held.policy.retry);
+        let served = connected.serve(session, request, sent, begin_by, retry);
         match served.instrument(span).await {
             Ok(response) => self.answer(begun, response, end, peer).await,
             Err(reason) => self.bare(begun.abort(reason)).await,

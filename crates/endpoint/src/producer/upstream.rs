@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use armour_api::RetryPolicy;
 use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
@@ -130,6 +131,7 @@ impl Connected {
         mut request: Request<Body>,
         sent: CancellationToken,
         begin_by: BeginBy,
+        retry: RetryPolicy,
     ) -> Result<Response<Body>, Reason> {
         let length = request.body().size_hint().exact();
         if !forwarding::is_length_true(request.headers(), length) {
@@ -147,7 +149,7 @@ impl Connected {
         let response = match self {
             Self::Server(server, connection) => {
                 server
-                    .call(connection, session, request, sent, begin_by)
+                    .call(connection, session, request, sent, begin_by, retry)
                     .instrument(span.clone())
                     .await?
             }
@@ -188,6 +190,7 @@ impl Server {
         request: Request<Body>,
         mut sent: CancellationToken,
         begin_by: BeginBy,
+        retry: RetryPolicy,
     ) -> Result<Response<Body>, Reason> {
         let (mut parts, mut body) = request.into_parts();
         let is_handshake = websocket::is_carried(&parts.headers);
@@ -221,7 +224,7 @@ impl Server {
         parts.uri = uri;
         let request = Request::from_parts(parts, body);
         let answer = tokio::select! {
-            answer = self.connections.send(connection, request, begin_by) => answer,
+            answer = self.connections.send(connection, request, begin_by, retry) => answer,
             () = async {
                 sent.cancelled().await;
                 tokio::time::sleep(self.timeout).await;

@@ -29,7 +29,8 @@ async fn serve(
     let sent = CancellationToken::new();
     sent.cancel();
     let connected = api.upstream.connect().await.unwrap();
-    connected.serve(session, request, sent, soon).await
+    let retry = RetryPolicy::Safe;
+    connected.serve(session, request, sent, soon, retry).await
 }
 
 fn get(path: &str, body: Body) -> Request<Body> {
