@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use tokio::{process::Child, sync::mpsc, task::JoinSet};
 
 use crate::control_plane::{
-    reporter::{Dead, Reporter},
+    dead::Dead,
+    reporter::Reporter,
     session::{Session, Watcher},
 };
 

@@ -9,7 +9,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{Method, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
@@ -122,11 +122,12 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 /// slow caller of a small request holds none, and it can be sent again.
 async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let upgrades = parts.method == http::Method::CONNECT || asks_for_websocket(&parts.headers);
+    // Any other upgrade is an offer, which is not taken (RFC 9110, section 7.8).
+    let upgrades = parts.method == Method::CONNECT || websocket::is_asked_for(&parts.headers);
     if upgrades && !is_handshake {
         return Err(Refusal::new(
             ProblemType::Upgrade,
-            "CONNECT and malformed handshakes of WebSocket cannot be protected",
+            "CONNECT, and handshakes of WebSocket that are malformed or have content, cannot be protected",
         ));
     }
     bhttp::strip_hop_by_hop(&mut parts.headers);
@@ -156,13 +157,4 @@ async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal>
             "the request's body was cut short",
         )),
     }
-}
-
-/// Whether a caller asks for what it cannot do without. Any other upgrade is an offer, which
-/// is not taken (RFC 9110, section 7.8).
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    headers.get_all(header::UPGRADE).iter().any(|value| {
-        let mut protocols = value.to_str().unwrap_or_default().split(',');
-        protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
-    })
 }

@@ -17,7 +17,7 @@ use super::{
     settings::PairSettings,
 };
 use crate::{
-    control_plane::{reporter::Dead, session::Watcher},
+    control_plane::{dead::Dead, session::Watcher},
     listening,
 };
 

@@ -4,7 +4,7 @@ use armour_ambient::Random;
 use armour_listener::UnderWay;
 use axum::{body::Body, extract::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
 use crate::wire::{
@@ -23,7 +23,7 @@ pub struct Upgrade {
 
 impl Upgrade {
     /// Whether a request asks for it. It is then a `GET` whose body is what comes on the
-    /// connection.
+    /// connection: one with content of its own does not ask well.
     pub fn of(request: &mut Request, random: &Random) -> Option<Self> {
         let protocol = request.extensions().get::<Protocol>();
         let http2 = match (request.method(), protocol) {
@@ -31,6 +31,10 @@ impl Upgrade {
             (&Method::GET, _) if websocket::is_asked_for(request.headers()) => false,
             _ => return None,
         };
+        if has_content(request.headers()) {
+            return None;
+        }
+        request.headers_mut().remove(header::CONTENT_LENGTH);
         // A connection that cannot be upgraded has none.
         request.extensions().get::<OnUpgrade>()?;
         let connection = hyper::upgrade::on(&mut *request);
@@ -62,6 +66,7 @@ impl Upgrade {
             parts.status = StatusCode::SWITCHING_PROTOCOLS;
             websocket::in_http1(&mut parts.headers);
         }
+        parts.headers.remove(header::CONTENT_LENGTH);
         tokio::spawn(async move {
             websocket::carry(self.connection, self.up, down).await;
             drop(self.under_way);
@@ -70,10 +75,19 @@ impl Upgrade {
     }
 }
 
+fn has_content(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    headers.contains_key(header::TRANSFER_ENCODING) || lengths.any(|length| length != "0")
+}
+
 /// The answer to a caller who may have asked for it.
 pub fn answer(upgrade: Option<Upgrade>, mut response: Response<Body>) -> Response<Body> {
     match upgrade {
-        Some(upgrade) if websocket::is_carried(response.headers()) => upgrade.agreed(response),
+        Some(upgrade)
+            if response.status() == StatusCode::OK && websocket::is_carried(response.headers()) =>
+        {
+            upgrade.agreed(response)
+        }
         asked => {
             // The API has declined: the request has no more body.
             if let Some(upgrade) = asked {
@@ -81,6 +95,44 @@ pub fn answer(upgrade: Option<Upgrade>, mut response: Response<Body>) -> Respons
             }
             response.headers_mut().remove(header::UPGRADE);
             response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: StatusCode) -> Response<Body> {
+        let connection = hyper::upgrade::on(Request::new(Body::empty()));
+        let (up, _body) = handed_on::body();
+        let upgrade = Upgrade {
+            connection,
+            http2: false,
+            up,
+            under_way: None,
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        websocket::carry_in(response.headers_mut());
+        let length = HeaderValue::from_static("5");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
+        answer(Some(upgrade), response)
+    }
+
+    /// A producer need not be honest.
+    #[tokio::test]
+    async fn a_refusal_that_is_called_an_agreement_is_a_refusal() {
+        let agreed = answered(StatusCode::OK);
+        assert_eq!(agreed.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert!(websocket::is_carried(agreed.headers()));
+        assert!(!agreed.headers().contains_key(header::CONTENT_LENGTH));
+        for status in [StatusCode::FORBIDDEN, StatusCode::CREATED] {
+            let refused = answered(status);
+            assert_eq!(refused.status(), status);
+            assert!(!refused.headers().contains_key(header::UPGRADE));
         }
     }
 }

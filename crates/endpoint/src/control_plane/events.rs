@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::control_plane::{
-        reporter::Dead,
+        dead::Dead,
         testing::{Answer, ControlPlane, event},
     };
 

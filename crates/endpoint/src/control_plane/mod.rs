@@ -15,13 +15,15 @@
 //! * [`renewal`] of its keys;
 //! * [`audit_log`]: what is remembered of the tenant's audit log, with how late it is by that,
 //!   and [`peer_heads`] what a peer saw of it;
-//! * [`reporter`]: tickets and receipts on their way to the ledger;
+//! * [`reporter`]: tickets and receipts on their way to the ledger, and [`dead`] what it says of
+//!   bundles;
 //! * [`signer`]: what the enclave does for all this.
 
 mod acknowledgement;
 pub mod audit_log;
 pub mod batch;
 pub mod chain;
+pub mod dead;
 pub mod draw;
 pub mod ended;
 pub mod enrolment;

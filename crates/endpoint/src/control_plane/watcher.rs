@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use armour_api::{BundleStatus, Event};
 use uuid::Uuid;
 
-use super::reporter::Dead;
+use super::dead::Dead;
 
 /// What a role does with what comes from the control plane.
 pub trait Watcher: Send + Sync + 'static {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{bundles::Bundles, clock::ProducerClock, upstream::Upstream};
 use crate::control_plane::{
-    reporter::{Dead, Reporter},
+    dead::Dead,
+    reporter::Reporter,
     session::{Session, Watcher},
 };
 

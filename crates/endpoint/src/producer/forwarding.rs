@@ -22,6 +22,23 @@ pub fn name_host(headers: &mut HeaderMap, server: HeaderValue) {
     }
 }
 
+/// Whether a request whose content has this length, if that is known, tells no other one. The
+/// field is sent as it is: an API that awaits content which never comes takes the next request
+/// of its connection for it.
+pub fn is_length_true(request: &HeaderMap, length: Option<u64>) -> bool {
+    let mut told = request.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = told.next() else {
+        return true;
+    };
+    // Rust's numbers may have a sign.
+    let digits = first.to_str().ok();
+    let digits = digits.filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(first) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
+        return false;
+    };
+    told.next().is_none() && length.is_none_or(|length| length == first)
+}
+
 /// Whether a response can be passed on as it is; else why not.
 ///
 /// # Errors

@@ -9,7 +9,7 @@
 //! * [`request`]: a request on its way to the API;
 //! * [`forwarding`]: what the API is given of a request's fields;
 //! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
-//!   the requests; [`replay`]: one that may be sent twice;
+//!   the requests; [`replay`]: one that may be sent twice; [`handshake`]: of WebSocket;
 //! * [`shared_question`]: whether there are new bundles;
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
@@ -24,6 +24,7 @@ mod exchange;
 pub mod exchange_handler;
 mod forwarding;
 pub mod gone;
+mod handshake;
 mod lane_table;
 pub mod open;
 mod replay;

@@ -27,8 +27,9 @@ use super::{
     bundles::Held,
     endpoint::ProducerEndpoint,
     exchange::{Arrival, Exchange},
+    handshake::Upgraded,
     request::{self, Opened, RequestEnd},
-    upstream::{Connected, Upgraded},
+    upstream::Connected,
 };
 use crate::wire::{
     bhttp,

@@ -19,9 +19,18 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+};
+use tower::util::BoxCloneSyncService;
 
-use super::{bundles::Held, exchange_handler::router, testing::producer};
+use super::{
+    bundles::Held,
+    exchange_handler::router,
+    testing::{RawApi, producer},
+    upstream::Upstream,
+};
 use crate::{
     consumer::{ingress, pair::ConsumerPair, testing::consumer},
     control_plane::testing::{Answer, ControlPlane},
@@ -45,6 +54,10 @@ struct Both {
 
 impl Both {
     async fn new(api: Router) -> Self {
+        Self::before(Upstream::Here(BoxCloneSyncService::new(api))).await
+    }
+
+    async fn before(upstream: Upstream) -> Self {
         let (ours, ledger) = (taking().await, taking().await);
         let ends = Ends::installed(4).await;
         let policy = Policy {
@@ -53,7 +66,7 @@ impl Both {
             begin_within_ms: 10_000,
             ..Policy::default()
         };
-        let (producer, held) = producer(&ends, policy.clone(), api, &ledger).await;
+        let (producer, held) = producer(&ends, policy.clone(), upstream, &ledger).await;
         let reporter = producer.reporter.clone();
         tokio::spawn(reporter.run(|| Duration::from_millis(20)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -89,6 +102,23 @@ impl Both {
 
     async fn call(&self) -> Response<Body> {
         ingress::serve(&self.consumer, Request::new(Body::empty())).await
+    }
+
+    /// The consumer's answer to these bytes of a caller's, which ask it to close.
+    async fn answer(&self, request: &str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = ingress::router(self.consumer.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut caller = tokio::net::TcpStream::connect(address).await.unwrap();
+        caller.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let answered = caller.read_to_end(&mut answer);
+        tokio::time::timeout(PATIENCE, answered)
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(answer).unwrap()
     }
 
     async fn until(&self, is: impl Fn(&Self) -> bool) {
@@ -217,5 +247,47 @@ async fn a_stream_that_overtakes_the_end_of_the_one_ahead_of_it_on_its_lane_is_s
         // Its lane is free, though its end has not come yet.
         let bundle = both.consumer.current().unwrap();
         bundle.quiet(PATIENCE).await;
+    }
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+/// All that a handshake needs but its `Connection`.
+const OFFER: &str = "GET / HTTP/1.1\r\nhost: api\r\nupgrade: websocket\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
+
+/// What follows its head is the connection's bytes, and no content of it.
+#[tokio::test]
+async fn a_handshake_with_content_is_refused_before_the_api_sees_it() {
+    let mut api = RawApi::start(|_| OK.to_owned()).await;
+    let both = Both::before(api.upstream.clone()).await;
+    for length in [
+        "content-length: 5\r\n\r\nhello",
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let request = format!("{OFFER}connection: upgrade, close\r\n{length}");
+        let answer = both.answer(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+        assert!(answer.contains("urn:armour:problem:upgrade"), "{answer}");
+    }
+    let next = "GET /next HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n";
+    assert!(both.answer(next).await.starts_with("HTTP/1.1 200 "));
+    assert!(api.asked().await.starts_with("get /next "));
+}
+
+/// A server ignores what the field `Connection` does not name (RFC 9110, section 7.8).
+#[tokio::test]
+async fn what_does_not_ask_for_an_upgrade_whole_is_served_without_it() {
+    let mut api = RawApi::start(|_| OK.to_owned()).await;
+    let both = Both::before(api.upstream.clone()).await;
+    let asking = "connection: upgrade, close\r\n";
+    for request in [
+        format!("{OFFER}connection: close\r\n\r\n"),
+        format!("{OFFER}{asking}\r\n").replace("sec-websocket-key", "x-key"),
+        format!("{OFFER}{asking}\r\n").replace(": 13", ": 8"),
+    ] {
+        let answer = both.answer(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let head = api.asked().await;
+        assert!(!head.contains("\r\nupgrade:"), "{head}");
     }
 }

@@ -10,6 +10,7 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use http_body::Body as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::BoxCloneSyncService};
@@ -19,12 +20,12 @@ use super::{
     clock::BeginBy,
     connections::{Connection, Connections, Unanswered},
     forwarding,
+    handshake::Handshake,
 };
 use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
-        handed_on,
         http_client::{HttpVersion, Trust},
         problem::refuse,
         problem_type::ProblemType,
@@ -130,6 +131,11 @@ impl Connected {
         sent: CancellationToken,
         begin_by: BeginBy,
     ) -> Result<Response<Body>, Reason> {
+        let length = request.body().size_hint().exact();
+        if !forwarding::is_length_true(request.headers(), length) {
+            let detail = "the request's content is not as long as it says";
+            return Ok(refuse(ProblemType::BinaryHttp, detail));
+        }
         forwarding::prepare(request.headers_mut());
         let span = tracing::info_span!(
             "armour.upstream",
@@ -160,21 +166,6 @@ impl Connected {
             Err((problem, detail)) => refuse(problem, detail),
         })
     }
-}
-
-/// Marks the response of a handshake that the API has agreed to.
-#[derive(Debug, Clone, Copy)]
-pub struct Upgraded;
-
-/// What a response with the status 101 is to agents: its connection's bytes are its body, and
-/// those of the request's go to it.
-fn upgraded(mut response: Response<Body>, request: Body) -> Response<Body> {
-    let connection = hyper::upgrade::on(&mut response);
-    let (up, body) = handed_on::body();
-    tokio::spawn(websocket::carry(connection, up, request));
-    *response.status_mut() = StatusCode::OK;
-    response.extensions_mut().insert(Upgraded);
-    response.map(|_| body)
 }
 
 impl Server {
@@ -220,8 +211,8 @@ impl Server {
         }
         let mut handshake = None;
         if is_handshake {
-            websocket::in_http1(&mut parts.headers);
-            handshake = Some(std::mem::take(&mut body));
+            let body = std::mem::take(&mut body);
+            handshake = Some(Handshake::new(&mut parts.headers, body));
             // All of it that the API needs for its answer.
             sent = CancellationToken::new();
             sent.cancel();
@@ -239,10 +230,18 @@ impl Server {
                 return Err(Reason::TIMEOUT);
             }
         };
-        let answer = answer.map(|response| match (response.status(), handshake) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some(request)) => upgraded(response, request),
-            _ => response,
-        });
+        let answer = match answer {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let agreed = handshake.and_then(|handshake| handshake.agreed(response));
+                return agreed.ok_or_else(|| {
+                    let error = "the upstream agreed to an upgrade that was not asked for";
+                    tracing::warn!("{error}");
+                    session.note(error.to_owned());
+                    Reason::API
+                });
+            }
+            answer => answer,
+        };
         answer.or_else(|unanswered| {
             let Unanswered::Broken(error) = unanswered else {
                 tracing::warn!("the upstream could not be reached again in the call's time");
@@ -264,3 +263,6 @@ impl Server {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

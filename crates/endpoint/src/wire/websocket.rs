@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::handed_on;
@@ -19,6 +21,10 @@ use super::handed_on;
 pub const PROTOCOL: &str = "websocket";
 /// What a caller says in HTTP/1.1 so that the answer shows that it was meant.
 pub const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
+/// What the answer to a key is made of besides it (RFC 6455, section 1.3).
+const ANSWER: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The one version that there is.
+const VERSION: &[u8] = b"13";
 /// WebSocket has no direction that goes on for long after the other has ended.
 const CLOSING: Duration = Duration::from_secs(10);
 /// How much is read at once.
@@ -40,14 +46,27 @@ pub fn in_http1(headers: &mut HeaderMap) {
     carry_in(headers);
 }
 
-/// Whether a request of HTTP/1.1 asks for it.
+/// Whether a request of HTTP/1.1 asks for it: all that a handshake needs is there (RFC 6455,
+/// section 4.2.1). Less is an offer, which is not taken (RFC 9110, section 7.8).
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
-    let offers = headers.get_all(header::UPGRADE).iter();
-    offers.into_iter().any(|offer| {
-        let offer = offer.to_str().unwrap_or_default();
-        let mut offers = offer.split(',');
-        offers.any(|offer| offer.trim().eq_ignore_ascii_case(PROTOCOL))
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+    lists(headers, header::UPGRADE, PROTOCOL)
+        && lists(headers, header::CONNECTION, "upgrade")
+        && headers.contains_key(KEY)
+        && version.is_some_and(|version| version.as_bytes() == VERSION)
+}
+
+fn lists(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        let mut listed = value.to_str().unwrap_or_default().split(',');
+        listed.any(|one| one.trim().eq_ignore_ascii_case(wanted))
     })
+}
+
+/// What an API that agrees answers to a key.
+pub fn accept(key: &HeaderValue) -> String {
+    let hash = Sha1::new().chain_update(key).chain_update(ANSWER);
+    BASE64_STANDARD.encode(hash.finalize())
 }
 
 fn is_websocket(value: &HeaderValue) -> bool {
@@ -149,12 +168,34 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_for_among_other_offers() {
+    fn it_is_asked_for_among_other_offers_and_whole() {
         let mut headers = HeaderMap::new();
-        assert!(!is_asked_for(&headers));
-        headers.append(header::UPGRADE, HeaderValue::from_static("h2c"));
+        for (name, value) in [
+            ("upgrade", "h2c"),
+            ("connection", "keep-alive, Upgrade"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
         assert!(!is_asked_for(&headers) && !is_carried(&headers));
         headers.append(header::UPGRADE, HeaderValue::from_static("a/1, WebSocket"));
         assert!(is_asked_for(&headers));
+        for needed in [
+            header::CONNECTION,
+            header::SEC_WEBSOCKET_VERSION,
+            header::SEC_WEBSOCKET_KEY,
+        ] {
+            let mut less = headers.clone();
+            less.remove(&needed);
+            assert!(!is_asked_for(&less), "{needed}");
+        }
+    }
+
+    /// RFC 6455, section 1.3.
+    #[test]
+    fn the_answer_to_a_key_is_that_of_the_standards_example() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

@@ -31,7 +31,7 @@ use self::{
     lane::{Entry, MAX_BODIES, Report},
     lanes::Lanes,
 };
-use super::{ended::Ended, session::Session};
+use super::{dead::Dead, ended::Ended, session::Session};
 use crate::backoff::Backoff;
 
 /// Most reports of one call; the control plane takes 1000.
@@ -53,16 +53,6 @@ pub struct Reporter {
     rounds: watch::Sender<Rounds>,
     /// Bundles that are of no more use.
     dead: mpsc::UnboundedSender<Dead>,
-}
-
-/// A bundle that is of no more use, by a verdict of the ledger's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dead {
-    /// The bundle.
-    pub bundle: Uuid,
-    /// Whether the control plane has disconnected it. Else it takes reports still, but lacks
-    /// some that are not kept here any more.
-    pub disconnected: bool,
 }
 
 /// How often all that waited was taken up, and how often the ledger has had it since.
