@@ -107,7 +107,9 @@ impl App {
             signed_calls: SignedCalls::new(config.rate_limit),
             denials: denials.clone(),
             proofs: GroupCommit::new(ProofConsumer(store.clone())),
-            signing: signing::SigningKeys::default(),
+            signing: signing::SigningKeys::load(&store)
+                .await
+                .map_err(|_| anyhow::anyhow!("load the signing keys"))?,
         };
         let oidc = Oidc {
             store: store.clone(),

@@ -3,9 +3,11 @@
 use armour_ambient::Ambient;
 use armour_api::{NewPair, Policy, Quotas, Role};
 use armour_client::Client;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 
-use crate::common::{As, PLATFORM, World, call, database, enrol, replica, until};
+use crate::common::{As, PATIENCE, PLATFORM, World, call, database, enrol, replica, until};
 
 async fn set(base: &str, world: &World, quotas: &Quotas) {
     let url = format!("{base}/v1/tenants/{}/quotas", world.tenant);
@@ -251,6 +253,39 @@ async fn h3_a_flood_of_calls_without_right_credentials_refuses_nobody_who_is_kno
             200
         );
     }
+}
+
+/// Tokens that name keys which nobody has cost nothing to make up.
+#[tokio::test]
+async fn tokens_of_unknown_keys_are_counted_before_the_database_is_asked() {
+    let database = database().await;
+    let base = crate::common::replica_with(&database, &["--rate-limit", "1"]).await;
+    let pool = sqlx::PgPool::connect(&database).await.unwrap();
+    let mut locked = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    // What the replica knows of keys is then too old to tell that there is no such one.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": "made-up" });
+    let token = format!("{}.{}.AAAA", part(header), part(json!({})));
+    let client = reqwest::Client::new();
+    let calls = (0..300).map(|_| {
+        let request = client.get(format!("{base}/v1/endpoint"));
+        let request = request.header("authorization", format!("DPoP {token}"));
+        async move { request.send().await.unwrap().status() }
+    });
+    let mut calls: FuturesUnordered<_> = calls.collect();
+    let refused = async {
+        let mut refused = 0;
+        while refused < 50 {
+            refused += u32::from(calls.next().await.unwrap() == 429);
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    locked.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,10 +1,17 @@
 //! Receivers of webhooks that do not behave.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use armour_api::{CreatedWebhook, Delivery, Page, Policy, Webhook};
 use axum::{Router, routing::post};
 use serde_json::json;
+use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::common::{As, World, app_with, call, database, replica_with, serve, until};
@@ -75,4 +82,49 @@ async fn h5_a_receiver_that_hangs_delays_no_other_tenants_nor_the_tenants_others
         "{untried} of {} are untried",
         page.items.len()
     );
+}
+
+#[tokio::test]
+async fn a_database_that_fails_breaks_no_delivery_off_that_is_under_way() {
+    let database = database().await;
+    let base = replica_with(&database, &INSIDE).await;
+    let world = World::new(&base, Policy::default()).await;
+    let posts = Arc::new(AtomicU32::new(0));
+    let (came, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let router = {
+        let (posts, came, answer) = (posts.clone(), came.clone(), answer.clone());
+        let hear = async move || {
+            posts.fetch_add(1, Ordering::Relaxed);
+            came.notify_one();
+            answer.notified().await;
+        };
+        Router::new().route("/", post(hear))
+    };
+    let webhook = told_at(&world, &receiver(router).await).await;
+    event(&world).await;
+    came.notified().await;
+    let pool = PgPool::connect(&database).await.unwrap();
+    for (table, other) in [
+        ("work_hints", "gone"),
+        ("webhook_deliveries", "gone_as_well"),
+    ] {
+        let rename = |from: &str, to: &str| {
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "ALTER TABLE {from} RENAME TO {to}"
+            )))
+        };
+        rename(table, other).execute(&pool).await.unwrap();
+        // It is looked for others that are due, twice a second.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        rename(other, table).execute(&pool).await.unwrap();
+    }
+    answer.notify_one();
+    until("the delivery", async || {
+        answer.notify_one();
+        let path = format!("/v1/webhooks/{}/deliveries", webhook.id);
+        let page: Page<Delivery> = world.operator.get(&path).await.unwrap();
+        page.items[0].delivered_at.map(|_| ())
+    })
+    .await;
+    assert_eq!(posts.load(Ordering::Relaxed), 1);
 }

@@ -70,7 +70,8 @@ async fn run(deliveries: Arc<Deliveries>) -> ApiResult<()> {
             let besides: Vec<Uuid> = served.iter().copied().collect();
             let limit = i64::try_from(room).unwrap_or(i64::MAX);
             let store = &deliveries.store;
-            for tenant in store.tenants_with_work(now, &besides, limit).await? {
+            let found = store.tenants_with_work(now, &besides, limit).await;
+            for tenant in unless_under_way(&served, found.map_err(ApiError::from))? {
                 served.insert(tenant);
                 let deliveries = &deliveries;
                 serving.push(async move { (tenant, deliver_for(deliveries, tenant).await) });
@@ -97,6 +98,18 @@ async fn next<F: Future>(of: &mut FuturesUnordered<F>) -> Option<Option<F::Outpu
     }
 }
 
+/// What was found to do; nothing if the database failed while some are under way, which would
+/// be broken off with the round: their receivers have what was posted, and would get it again.
+fn unless_under_way<T>(under_way: &HashSet<Uuid>, found: ApiResult<Vec<T>>) -> ApiResult<Vec<T>> {
+    match found {
+        Err(error) if !under_way.is_empty() => {
+            tracing::warn!(error = error.detail(), "it is looked again for webhooks");
+            Ok(Vec::new())
+        }
+        found => found,
+    }
+}
+
 /// Name of the secret that signs a webhook's deliveries.
 pub fn secret_name(webhook: Uuid) -> String {
     format!("webhook:{webhook}")
@@ -109,17 +122,7 @@ async fn deliver_for(deliveries: &Deliveries, tenant: Uuid) -> ApiResult<()> {
     loop {
         let mut due = Vec::new();
         if told.len() < WEBHOOKS_AT_ONCE && !deliveries.stopping.is_cancelled() {
-            let now = deliveries.store.now();
-            let besides: Vec<Uuid> = told.iter().copied().collect();
-            let mut tx = deliveries.store.tenant(tenant).await?;
-            due = tx
-                .deliveries()
-                .claim(now, now + LEASE, &besides, AT_ONCE)
-                .await?;
-            if due.is_empty() && told.is_empty() {
-                tx.work_hints().refresh().await?;
-            }
-            tx.commit().await?;
+            due = unless_under_way(&told, claim(deliveries, tenant, &told).await)?;
         }
         let found = !due.is_empty();
         for (webhook, due) in by_webhook(due) {
@@ -146,6 +149,26 @@ async fn deliver_for(deliveries: &Deliveries, tenant: Uuid) -> ApiResult<()> {
             }
         }
     }
+}
+
+/// Takes deliveries that are due, of webhooks other than these.
+async fn claim(
+    deliveries: &Deliveries,
+    tenant: Uuid,
+    told: &HashSet<Uuid>,
+) -> ApiResult<Vec<DueDelivery>> {
+    let now = deliveries.store.now();
+    let besides: Vec<Uuid> = told.iter().copied().collect();
+    let mut tx = deliveries.store.tenant(tenant).await?;
+    let due = tx
+        .deliveries()
+        .claim(now, now + LEASE, &besides, AT_ONCE)
+        .await?;
+    if due.is_empty() && told.is_empty() {
+        tx.work_hints().refresh().await?;
+    }
+    tx.commit().await?;
+    Ok(due)
 }
 
 fn by_webhook(due: Vec<DueDelivery>) -> HashMap<Uuid, Vec<DueDelivery>> {

@@ -35,7 +35,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(1);
 pub trait Callers: Clone + Send + Sync + 'static {
     /// The caller, if its credentials are found to be right without the database, or were
     /// found to be so lately.
-    fn identify(&self, parts: &Parts) -> impl Future<Output = Option<[u8; 32]>> + Send;
+    fn identify(&self, parts: &Parts) -> Option<[u8; 32]>;
 }
 
 /// Counts requests by who calls if that is known, or else by where they come from, whatever
@@ -97,7 +97,7 @@ pub async fn rate<C: Callers>(
     let counted = !SIGNED.contains(&path);
     let (mut parts, body) = request.into_parts();
     if counted {
-        let within = match callers.identify(&parts).await {
+        let within = match callers.identify(&parts) {
             Some(caller) => limiter.by_caller.count(&caller),
             None => limiter.by_source.count(&Source::of(&parts.extensions)),
         };

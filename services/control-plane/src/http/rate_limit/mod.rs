@@ -6,6 +6,7 @@
 
 mod body;
 mod burst;
+mod forwarded;
 mod rates;
 mod slot;
 mod source;

@@ -10,6 +10,8 @@ use axum::{
 };
 use ipnet::IpNet;
 
+use super::forwarded;
+
 /// Where a call comes from: an IPv4 address, or what one household or host is given of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source([u8; 9]);
@@ -103,20 +105,14 @@ impl TrustedProxies {
         // Several lines are one list (RFC 9110, section 5.3). One that is no text names nobody.
         let lines = headers.get_all(name).iter();
         let lines = lines.map(|line| line.to_str().unwrap_or_default());
-        let elements = lines.flat_map(|line| line.split(','));
         match self.header {
-            ClientHeader::XForwardedFor => elements.map(str::to_owned).collect(),
-            ClientHeader::Forwarded => elements.map(forwarded_for).collect(),
+            ClientHeader::XForwardedFor => {
+                let hops = lines.flat_map(|line| line.split(','));
+                hops.map(str::to_owned).collect()
+            }
+            ClientHeader::Forwarded => lines.flat_map(forwarded::hops).collect(),
         }
     }
-}
-
-/// `for` of one element of `Forwarded`, without quotes; none if it has none.
-fn forwarded_for(element: &str) -> String {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-    let value = named.next().map_or("", |(_, value)| value.trim());
-    value.trim_matches('"').to_owned()
 }
 
 /// An address, with or without brackets and a port.
@@ -189,5 +185,32 @@ mod tests {
             "fd00::1"
         );
         assert_eq!(forwarded("fd00::1", &["proto=https"]), "fd00::1");
+    }
+
+    #[test]
+    fn what_a_client_writes_within_quotes_of_forwarded_names_no_source() {
+        let forwarded =
+            |lines: &[&str]| found(ClientHeader::Forwarded, "10.0.0.1", "forwarded", lines);
+        for line in [
+            r#"for=192.0.2.7;host="x,for=198.51.100.1""#,
+            r#"for=192.0.2.7;host="x;for=198.51.100.1""#,
+            r#"host="for=198.51.100.1, for=\"198.51.100.2\\";for=192.0.2.7"#,
+            r#"for="192.0.2.7" ; host=x , for="10.0.0.2:80""#,
+            "for=198.51.100.1,for=192.0.2.7;proto=https",
+        ] {
+            assert_eq!(forwarded(&[line]), "192.0.2.7", "{line}");
+        }
+        // Where one ends, and so where the next begins, is not told.
+        for line in [
+            r#"for="198.51.100.1"#,
+            r#"for=198.51.100.1;host="x, for=192.0.2.7"#,
+            r#"for=198.51.100.1;host=x", for=192.0.2.7"#,
+            r#"for="198.51.100.1"x"#,
+            "for=198.51.100.1;for=192.0.2.7",
+            "for=198.51.100.1;host",
+        ] {
+            assert_eq!(forwarded(&[line]), "10.0.0.1", "{line}");
+            assert_eq!(forwarded(&[line, "for=192.0.2.7"]), "192.0.2.7", "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Access tokens of endpoints (RFC 9068), signed with keys that rotate.
 
-use std::time::Duration as StdDuration;
+use std::{sync::Arc, time::Duration as StdDuration};
 
 use armour_api::ProblemType;
 use armour_storage::{Actor, PlatformAction, PublicSigningKey, StorageError, Store, Tx};
@@ -8,9 +8,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::{sync::RwLock, time::Instant};
+use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -26,6 +27,9 @@ const LEEWAY: i64 = 60;
 const PUBLISHED_BEFORE: i64 = 60;
 /// How long keys are remembered before the database is asked again.
 const REMEMBERED: StdDuration = StdDuration::from_secs(10);
+/// How long after a look the database is asked again for a key that it did not show, or after
+/// one that failed: whoever makes up keys must not decide how often it is asked.
+const ASKED_AGAIN: StdDuration = StdDuration::from_secs(1);
 
 /// Claims of an access token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,8 +58,11 @@ pub struct Confirmation {
 }
 
 /// The keys, as this replica remembers them.
-#[derive(Default)]
-pub struct SigningKeys(RwLock<Option<Known>>);
+pub struct SigningKeys {
+    known: RwLock<Arc<Known>>,
+    /// When a look failed, if the last one did; locked while the database is asked.
+    failed: Mutex<Option<Instant>>,
+}
 
 struct Known {
     since: Instant,
@@ -100,16 +107,27 @@ pub fn secret(kid: &str) -> String {
 }
 
 impl SigningKeys {
+    /// Those in the database. Endpoints are known by them from the first call on.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn load(store: &Store) -> ApiResult<Self> {
+        Ok(Self {
+            known: RwLock::new(Arc::new(Known::read(store).await?)),
+            failed: Mutex::default(),
+        })
+    }
+
     /// Signs an access token.
     ///
     /// # Errors
     /// If there is no key.
     pub async fn sign(&self, store: &Store, claims: &Claims) -> ApiResult<String> {
         self.refresh(store, REMEMBERED).await?;
-        let known = self.0.read().await;
+        let known = self.known();
         let (kid, key) = known
+            .signs
             .as_ref()
-            .and_then(|known| known.signs.as_ref())
             .ok_or_else(|| ApiError::internal("no signing key is active"))?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".into());
@@ -122,17 +140,22 @@ impl SigningKeys {
     /// # Errors
     /// 401 if any of it does not hold.
     pub async fn verify(&self, store: &Store, token: &str) -> ApiResult<Claims> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        let kid = header.kid.ok_or_else(invalid)?;
-        if header.typ.as_deref() != Some("at+jwt") || header.alg != Algorithm::EdDSA {
-            return Err(invalid());
-        }
+        let kid = kid(token)?;
         self.refresh(store, REMEMBERED).await?;
-        if self.key(&kid, store.now()).await.is_none() {
+        if self.known().key(&kid, store.now()).is_none() {
             // Another replica may have made it just now.
-            self.refresh(store, StdDuration::from_secs(1)).await?;
+            self.refresh(store, ASKED_AGAIN).await?;
         }
-        let key = self.key(&kid, store.now()).await.ok_or_else(invalid)?;
+        self.verify_known(token, store.now())
+    }
+
+    /// As [`Self::verify`], by the keys that are remembered: it waits for nothing.
+    ///
+    /// # Errors
+    /// 401 if it is not valid, or of a key that is not remembered.
+    pub fn verify_known(&self, token: &str, now: DateTime<Utc>) -> ApiResult<Claims> {
+        let known = self.known();
+        let key = known.key(&kid(token)?, now).ok_or_else(invalid)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[AUDIENCE]);
@@ -140,10 +163,10 @@ impl SigningKeys {
         // Checked below, by the time that all replicas share.
         validation.validate_exp = false;
         let claims =
-            jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(&key), &validation)
+            jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_ed_der(key), &validation)
                 .map_err(|_| invalid())?
                 .claims;
-        if claims.exp + LEEWAY < store.now().timestamp() {
+        if claims.exp + LEEWAY < now.timestamp() {
             return Err(ApiError::new(
                 ProblemType::TokenExpired,
                 "the access token has expired; ask for another",
@@ -159,8 +182,8 @@ impl SigningKeys {
     /// If the database does not answer.
     pub async fn jwks(&self, store: &Store) -> ApiResult<Value> {
         self.refresh(store, REMEMBERED).await?;
-        let known = self.0.read().await;
-        let keys = known.iter().flat_map(|known| &known.public).map(|key| {
+        let known = self.known();
+        let keys = known.public.iter().map(|key| {
             json!({
                 "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
                 "kid": key.kid, "x": URL_SAFE_NO_PAD.encode(&key.public_key),
@@ -169,29 +192,36 @@ impl SigningKeys {
         Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
     }
 
-    async fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<Vec<u8>> {
-        let known = self.0.read().await;
-        known
-            .as_ref()?
-            .public
-            .iter()
-            .find(|key| key.kid == kid && key.retires_at.is_none_or(|end| end > now))
-            .map(|key| key.public_key.clone())
+    fn known(&self) -> Arc<Known> {
+        self.known.read().clone()
     }
 
+    /// Asks the database if what is remembered is older than that. One call asks at a time; no
+    /// other waits for it but those that need to know as well.
     async fn refresh(&self, store: &Store, older_than: StdDuration) -> ApiResult<()> {
-        let is_fresh = |known: &Option<Known>| {
-            known
-                .as_ref()
-                .is_some_and(|known| known.since.elapsed() < older_than)
-        };
-        if is_fresh(&*self.0.read().await) {
+        let is_fresh = || self.known().since.elapsed() < older_than;
+        if is_fresh() {
             return Ok(());
         }
-        let mut known = self.0.write().await;
-        if is_fresh(&known) {
+        let mut failed = self.failed.lock().await;
+        if is_fresh() {
             return Ok(());
         }
+        if failed.is_some_and(|failed| failed.elapsed() < ASKED_AGAIN) {
+            return Err(ApiError::new(
+                ProblemType::Unavailable,
+                "the keys of access tokens cannot be read; try again",
+            ));
+        }
+        let read = Known::read(store).await;
+        *failed = read.is_err().then(Instant::now);
+        *self.known.write() = Arc::new(read?);
+        Ok(())
+    }
+}
+
+impl Known {
+    async fn read(store: &Store) -> ApiResult<Self> {
         let now = store.now();
         let mut tx = store.platform().await?;
         let public = tx.signing_keys().list_public(now).await?;
@@ -199,13 +229,27 @@ impl SigningKeys {
             None => None,
             Some(key) => Some((key.kid.clone(), private(&mut tx, &key.kid).await?)),
         };
-        *known = Some(Known {
+        Ok(Self {
             since: Instant::now(),
             public,
             signs,
-        });
-        Ok(())
+        })
     }
+
+    fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&[u8]> {
+        let mut keys = self.public.iter();
+        keys.find(|key| key.kid == kid && key.retires_at.is_none_or(|end| end > now))
+            .map(|key| key.public_key.as_slice())
+    }
+}
+
+/// The key that an access token says it is signed with.
+fn kid(token: &str) -> ApiResult<String> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+    if header.typ.as_deref() != Some("at+jwt") || header.alg != Algorithm::EdDSA {
+        return Err(invalid());
+    }
+    header.kid.ok_or_else(invalid)
 }
 
 async fn private(tx: &mut Tx, kid: &str) -> ApiResult<EncodingKey> {
