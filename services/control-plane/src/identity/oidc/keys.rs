@@ -28,7 +28,10 @@ impl Keys {
     /// If it is no set of keys.
     pub fn read(text: &[u8]) -> serde_json::Result<Self> {
         let published: Published = serde_json::from_slice(text)?;
-        let signing = || published.keys.iter().filter(|key| verifies(key));
+        let signing = || {
+            let whole = published.keys.iter().filter(|key| is_whole(key));
+            whole.filter(|key| verifies(key))
+        };
         let people = signing().filter_map(|key| CoreJsonWebKey::deserialize(key).ok());
         let tokens = signing().filter_map(|key| Jwk::deserialize(key).ok());
         Ok(Self {
@@ -48,6 +51,20 @@ impl Keys {
         };
         DecodingKey::from_jwk(jwk).ok()
     }
+}
+
+/// Whether a key has the public members of its kind, as text (RFC 7518, section 6; RFC 8037,
+/// section 2). Keys of other kinds verify nothing here.
+fn is_whole(key: &Value) -> bool {
+    let members: &[&str] = match key.get("kty").and_then(Value::as_str) {
+        Some("RSA") => &["n", "e"],
+        Some("EC") => &["crv", "x", "y"],
+        Some("OKP") => &["crv", "x"],
+        _ => return false,
+    };
+    members
+        .iter()
+        .all(|member| key.get(member).is_some_and(Value::is_string))
 }
 
 /// Whether a key may verify signatures, as far as it says what it is for (RFC 7517,
