@@ -202,19 +202,22 @@ def test_a_connection_that_the_api_closes_as_it_is_used_again_costs_no_call_that
             edge.seen(method, "/", "Content-Length: 4", body=b"more")
 
 
-def test_a_caller_that_closes_its_half_gets_its_answer(edge):
-    edge.api.answers["/large"] = (b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"
-                                  + b"x" * 3_000_000)
-    # A slow machine may take longer than such a caller is waited for.
-    def answered(*request, length=2, **options):
-        answer = edge.send(*request, half_close=True, **options)
-        edge.api.asked()
-        return len(answer.partition(b"\r\n\r\n")[2]) == length
+def test_a_caller_that_closes_its_half_gets_its_answer(plane, tmp_path):
+    with edges(plane, tmp_path) as edge:
+        edge.api.answers["/large"] = (b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"
+                                      + b"x" * 3_000_000)
+        # The first call opens a lane.
+        edge.seen()
 
-    until("an answer", answered)
-    until("a long answer", lambda: answered("GET", "/large", length=3_000_000))
-    until("an answer to a body",
-          lambda: answered("POST", "/", "Content-Length: 4", body=b"more"))
+        # A slow machine may take longer than such a caller is waited for.
+        def answered(*request, length=2, **options):
+            answer = edge.send(*request, half_close=True, **options)
+            return len(answer.partition(b"\r\n\r\n")[2]) == length
+
+        until("an answer", answered)
+        until("a long answer", lambda: answered("GET", "/large", length=3_000_000))
+        until("an answer to a body",
+              lambda: answered("POST", "/", "Content-Length: 4", body=b"more"))
 
 
 def test_a_caller_that_closes_its_half_within_its_body_gets_none(edge):

@@ -382,7 +382,10 @@ def of_agents(made) -> set:
     _, base = made.consumer("--health-listen", f"127.0.0.1:{ports[1]}")
     wait_for_port(int(base.split(":")[1]))
     requests.get(f"http://{base}/secret-path", timeout=PATIENCE)
-    requests.get(f"http://{base}/", headers={"upgrade": "websocket"}, timeout=PATIENCE)
+    # A handshake with content is refused.
+    handshake = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+                 "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    requests.post(f"http://{base}/", b"content", headers=handshake, timeout=PATIENCE)
     texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text for port in ports]
     outcomes = set(re.findall(r'armour_agent_calls_total{[^}]*outcome="([^"]*)"', texts[1]))
     assert outcomes == {"answered", "upgrade"}
