@@ -3,5 +3,6 @@ export function startProvider(options: {
   clientId: string;
   clientSecret: string;
   console: string;
+  callback: string;
   backChannel: string;
 }): Promise<{ url: string; stop: () => Promise<void> }>;
