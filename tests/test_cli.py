@@ -46,7 +46,8 @@ def world(tmp_path_factory):
     metrics = free_port()
     (folder / "plane").mkdir()
     with control_plane(folder / "plane", ARMOUR_METRICS_LISTEN=f"127.0.0.1:{metrics}",
-                       ARMOUR_EGRESS_ALLOW="127.0.0.0/8") as plane:
+                       ARMOUR_EGRESS_ALLOW_ISSUERS="127.0.0.0/8",
+                       ARMOUR_EGRESS_ALLOW_WEBHOOKS="127.0.0.0/8") as plane:
         (folder / "platform").write_text(PLATFORM)
         platform = Cli(folder, ARMOUR_SERVER=plane.base,
                        ARMOUR_TOKEN_FILE=str(folder / "platform"))
@@ -133,6 +134,7 @@ def test_every_route_has_a_command(world, tmp_path):
     admin.json("pairs", "policy", pair["id"], '{"report_interval_ms": 70}')
     delivery = until("a delivery", lambda: admin.json("webhooks", "deliveries", hook["id"]))[0]
     admin.json("webhooks", "replay", hook["id"], delivery["id"])
+    admin.json("webhooks", "enable", hook["id"])
     admin.json("webhooks", "delete", hook["id"])
     # The platform.
     platform.json("tenants", "list")

@@ -216,7 +216,7 @@ def test_r7_idle_agents_send_heartbeats_that_name_their_bundles(plane, tmp_path,
         served(f"http://127.0.0.1:{ports[1]}/only", agent)
         (bundle,) = tenant.get("/v1/bundles")["items"]
         lanes = f"/v1/bundles/{bundle['id']}/lanes"
-        until("the call's report", lambda: any(head["n"] for head in tenant.get(lanes)))
+        until("the call's report", lambda: any(head["n"] for head in tenant.get(lanes)["items"]))
         before = tenant.get(lanes)
 
         def both_say_so():

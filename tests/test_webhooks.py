@@ -45,7 +45,7 @@ def receiver():
 def plane(tmp_path_factory):
     with control_plane(
         tmp_path_factory.mktemp("control-plane"),
-        ARMOUR_EGRESS_ALLOW="127.0.0.0/8",
+        ARMOUR_EGRESS_ALLOW_WEBHOOKS="127.0.0.0/8",
         ARMOUR_WEBHOOK_RETRY_MS="100",
         ARMOUR_ENDPOINT_LOST_AFTER="1",
     ) as plane:

@@ -101,7 +101,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
     with control_plane(tmp_path_factory.mktemp("control-plane"),
-                       ARMOUR_EGRESS_ALLOW="127.0.0.0/8") as plane:
+                       ARMOUR_EGRESS_ALLOW_ISSUERS="127.0.0.0/8") as plane:
         yield plane
 
 

@@ -99,6 +99,9 @@ pub enum EventKind {
     /// A pair has another policy.
     #[strum(serialize = "pair.updated")]
     PairUpdated,
+    /// A receiver of webhooks is told nothing any more.
+    #[strum(serialize = "webhook.disabled")]
+    WebhookDisabled,
 }
 
 impl EventKind {
@@ -133,6 +136,7 @@ mod tests {
             "pair.disconnected",
             "pair.re-armed",
             "pair.updated",
+            "webhook.disabled",
         ];
         assert_eq!(EventKind::WORDS, words);
         for word in words {

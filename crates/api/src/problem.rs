@@ -135,6 +135,11 @@ pub enum ProblemType {
     RotationRunning,
     /// The first call with this `Idempotency-Key` is still under way.
     IdempotencyKeyPending,
+    /// The first call with this `Idempotency-Key` was carried out, but its answer was lost: look
+    /// at what it made, and take another key for another call.
+    IdempotencyAnswerLost,
+    /// The webhook is disabled; enable it first.
+    WebhookDisabled,
     /// Somebody has changed it since the caller has read it.
     ChangedMeanwhile,
     /// The body is too large.
@@ -143,6 +148,9 @@ pub enum ProblemType {
     IdempotencyKeyReused,
     /// Too many requests.
     RateLimited,
+    /// As many event streams are open as may be; close one, or follow them from another
+    /// replica.
+    TooManyStreams,
     /// The start's keys were renewed less than an hour ago.
     RenewedTooSoon,
     /// Something went wrong on the service's side.
@@ -211,11 +219,13 @@ impl ProblemType {
             | Self::KeyInUse
             | Self::KeyNotLoaded
             | Self::RotationRunning
-            | Self::IdempotencyKeyPending => &[409],
+            | Self::IdempotencyKeyPending
+            | Self::IdempotencyAnswerLost
+            | Self::WebhookDisabled => &[409],
             Self::ChangedMeanwhile => &[412],
             Self::TooLarge => &[413],
             Self::IdempotencyKeyReused => &[422],
-            Self::RateLimited | Self::RenewedTooSoon => &[429],
+            Self::RateLimited | Self::TooManyStreams | Self::RenewedTooSoon => &[429],
             Self::Internal => &[500],
             Self::IssuerUnreachable | Self::SignInFailed => &[502],
             Self::Unavailable | Self::NotReady => &[503],

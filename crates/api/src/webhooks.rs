@@ -11,6 +11,10 @@ wire! {
         /// Kinds of events; `*` stands for all.
         pub kinds: Vec<String>,
         pub created_at: DateTime<Utc>,
+        /// Since when it is told nothing: it answered that it is gone (410), and nobody has
+        /// enabled it since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub disabled_at: Option<DateTime<Utc>>,
     }
 
     /// A new webhook.

@@ -86,7 +86,8 @@ impl ConnectionTracker {
 
     /// Ends the connection that has been without a request for longest, one that never had
     /// any if there is such a one. If each has a request or an upgrade under way, nobody goes.
-    pub fn evict_the_quietest(&self) {
+    /// Whether one goes.
+    pub fn evict_the_quietest(&self) -> bool {
         let mut inner = self.connections.lock();
         let quiet = inner.connections.iter().filter_map(|(number, connection)| {
             let state = connection.state.lock();
@@ -95,9 +96,8 @@ impl ConnectionTracker {
             waits.then_some((state.served, state.quiet_since, *number))
         });
         let quietest = quiet.min();
-        if let Some((.., number)) = quietest
-            && let Some(connection) = inner.connections.remove(&number)
-        {
+        let evicted = quietest.and_then(|(.., number)| inner.connections.remove(&number));
+        if let Some(connection) = &evicted {
             connection.evicted.cancel();
         }
         if inner
@@ -110,6 +110,7 @@ impl ConnectionTracker {
                 "no room for more connections"
             );
         }
+        evicted.is_some()
     }
 }
 

@@ -48,7 +48,8 @@ use self::{
 /// What a listener puts up with.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once. With one more, the one that has been quiet for longest goes.
+    /// Connections at once. With one more, the one that has been quiet for longest goes; if
+    /// none is quiet, the new one does.
     pub connections: usize,
     /// From connecting to the end of the first request's head, and for each later head.
     pub head: Duration,
@@ -147,8 +148,10 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                if tracker.len() >= limits.connections {
-                    tracker.evict_the_quietest();
+                if tracker.len() >= limits.connections && !tracker.evict_the_quietest() {
+                    // Each has something under way, and keeps its place: whoever comes, comes
+                    // again.
+                    continue;
                 }
                 // Small messages must not wait for more (Nagle's algorithm).
                 let _ = stream.set_nodelay(true);

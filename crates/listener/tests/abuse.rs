@@ -210,6 +210,34 @@ async fn a_flood_of_connections_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn m3_with_every_place_taken_nobody_more_is_let_in() {
+    let limits = Limits {
+        connections: 3,
+        ..LIMITS
+    };
+    let served = start(limits).await;
+    let slow = |_| tokio::spawn(ask(served.address, "/slow"));
+    let slow: Vec<_> = (0..3).map(slow).collect();
+    served.come.acquire_many(3).await.unwrap().forget();
+    for _ in 0..20 {
+        let mut more = TcpStream::connect(served.address).await.unwrap();
+        closed(&mut more).await;
+    }
+    served.go_on.add_permits(3);
+    for one in slow {
+        assert!(one.await.unwrap().unwrap().ends_with("slow"));
+    }
+    // Whoever comes when there is room is served.
+    let room = async {
+        while !ask(served.address, "/")
+            .await
+            .is_ok_and(|answer| answer.ends_with("ok"))
+        {}
+    };
+    tokio::time::timeout(PATIENCE, room).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_head_too_large_is_refused() {
     let address = start(LIMITS).await.address;
     let mut socket = TcpStream::connect(address).await.unwrap();

@@ -9,6 +9,8 @@ pub enum Actor {
     Platform,
     /// The service itself.
     Service,
+    /// Somebody of whom nothing is known.
+    Anonymous,
     /// The holder of an API token.
     Token(Uuid),
     /// A person who signed in with an issuer.
@@ -26,6 +28,7 @@ impl std::fmt::Display for Actor {
         match self {
             Self::Platform => f.write_str("platform"),
             Self::Service => f.write_str("service"),
+            Self::Anonymous => f.write_str("anonymous"),
             Self::Token(id) => write!(f, "token:{id}"),
             Self::Person { issuer, subject } => write!(f, "person:{issuer}:{subject}"),
             Self::Endpoint(id) => write!(f, "endpoint:{id}"),

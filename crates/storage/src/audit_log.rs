@@ -12,6 +12,7 @@ use crate::{
     decode::{corrupt, fixed, to_u64},
     error::{Result, StorageError},
     log_head::HeadRow,
+    origin::Origin,
     page::{PAGE, page},
     tx::Tx,
 };
@@ -265,7 +266,13 @@ impl EntryContent {
         Ok(Self {
             action: action.into(),
             target: action.target(),
-            detail: serde_json::to_value(action).map_err(corrupt)?,
+            detail: {
+                let mut detail = serde_json::to_value(action).map_err(corrupt)?;
+                if let Some(origin) = Origin::current() {
+                    origin.tell(&mut detail);
+                }
+                detail
+            },
         })
     }
 }

@@ -178,7 +178,8 @@ impl Deliveries<'_> {
     pub(crate) async fn enqueue(&mut self, seqs: &[i64], kind: EventKind) -> Result<()> {
         let kind = kind.into_str();
         let wanted = sqlx::query_scalar!(
-            "SELECT webhook_id FROM webhooks WHERE tenant_id = $1 AND kinds && ARRAY[$2, '*']",
+            "SELECT webhook_id FROM webhooks
+             WHERE tenant_id = $1 AND kinds && ARRAY[$2, '*'] AND disabled_at IS NULL",
             self.0.tenant,
             kind
         )

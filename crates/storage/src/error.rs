@@ -47,6 +47,9 @@ pub enum StorageError {
     /// Sealing or opening failed.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// Another call has claimed the call's `Idempotency-Key` meanwhile; nothing has happened.
+    #[error("another call has claimed the Idempotency-Key")]
+    Overtaken,
     /// The tenant has as many as it may.
     #[error("the quota of {1} {name} is used up", name = .0.as_str())]
     OverQuota(Counted, u32),

@@ -1,17 +1,23 @@
 //! Answers kept for repeated creating calls.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{error::Result, tx::Tx};
+use crate::{
+    error::{Result, StorageError},
+    tx::Tx,
+};
 
 /// What a key is to a call.
 #[derive(Debug)]
 pub enum Replay {
     /// The first call with this key: go on, then store the answer.
-    First,
+    First(IdempotencyClaim),
     /// The first call is still under way.
     Pending,
+    /// The first call has changed what it was to change, but its answer was lost.
+    AnswerLost,
     /// The key was used for another call.
     Other,
     /// The first call's answer.
@@ -23,10 +29,25 @@ pub enum Replay {
     },
 }
 
+/// A call's hold on a key. Whoever commits the call's change shows it, and it is known from
+/// then on that the change was made.
+#[derive(Debug, Clone)]
+pub struct IdempotencyClaim {
+    tenant: Uuid,
+    key: String,
+    id: Uuid,
+}
+
 impl Tx {
     /// The tenant's idempotency keys.
     pub fn idempotency_keys(&mut self) -> IdempotencyKeys<'_> {
         IdempotencyKeys(self)
+    }
+
+    /// Makes the transaction that of the call which has claimed a key: its commit says that
+    /// the call's change was made.
+    pub fn commit_for(&mut self, claim: IdempotencyClaim) {
+        self.claim = Some(claim);
     }
 }
 
@@ -34,7 +55,7 @@ impl Tx {
 pub struct IdempotencyKeys<'a>(&'a mut Tx);
 
 impl IdempotencyKeys<'_> {
-    /// Claims a key. A claim older than `stale` without an answer, or any key
+    /// Claims a key. A claim older than `stale` of which nothing was committed, or any key
     /// older than `expired`, may be claimed again.
     ///
     /// # Errors
@@ -46,24 +67,33 @@ impl IdempotencyKeys<'_> {
         stale: DateTime<Utc>,
         expired: DateTime<Utc>,
     ) -> Result<Replay> {
+        let id = self.0.new_id();
         let claimed = sqlx::query!(
-            "INSERT INTO idempotency_keys AS k (tenant_id, key, fingerprint) VALUES ($1, $2, $3)
+            "INSERT INTO idempotency_keys AS k (tenant_id, key, fingerprint, claim_id)
+             VALUES ($1, $2, $3, $6)
              ON CONFLICT (tenant_id, key) DO UPDATE
-               SET fingerprint = $3, status = NULL, created_at = now()
-               WHERE k.created_at < $5 OR (k.status IS NULL AND k.created_at < $4)",
+               SET fingerprint = $3, status = NULL, created_at = now(), claim_id = $6,
+                   committed_at = NULL
+               WHERE k.created_at < $5
+                  OR (k.status IS NULL AND k.committed_at IS NULL AND k.created_at < $4)",
             self.0.tenant,
             key,
             fingerprint,
             stale,
-            expired
+            expired,
+            id
         )
         .execute(&mut *self.0.inner)
         .await?;
         if claimed.rows_affected() == 1 {
-            return Ok(Replay::First);
+            return Ok(Replay::First(IdempotencyClaim {
+                tenant: self.0.tenant,
+                key: key.to_owned(),
+                id,
+            }));
         }
         let row = sqlx::query!(
-            "SELECT fingerprint, status FROM idempotency_keys
+            "SELECT fingerprint, status, committed_at FROM idempotency_keys
              WHERE tenant_id = $1 AND key = $2",
             self.0.tenant,
             key
@@ -73,42 +103,79 @@ impl IdempotencyKeys<'_> {
         if row.fingerprint != fingerprint {
             return Ok(Replay::Other);
         }
-        Ok(
-            match (row.status, self.0.secrets().get(&answer_secret(key)).await?) {
-                (Some(status), Some(response)) => Replay::Answer { status, response },
-                _ => Replay::Pending,
-            },
-        )
+        let kept = self.0.secrets().get(&answer_secret(key)).await?;
+        Ok(match (row.status, kept) {
+            (Some(status), Some(response)) => Replay::Answer { status, response },
+            _ if row.committed_at.is_some() => Replay::AnswerLost,
+            _ => Replay::Pending,
+        })
     }
 
-    /// Stores the first call's answer, or with none gives the key free.
+    /// Says, in the transaction of the call's change, that the change was made.
+    pub(crate) async fn commit(&mut self, claim: &IdempotencyClaim) -> Result<()> {
+        if self.0.tenant != claim.tenant {
+            // The platform's calls change what is a tenant's.
+            self.0.bind(claim.tenant).await?;
+        }
+        let done = sqlx::query!(
+            "UPDATE idempotency_keys SET committed_at = now()
+             WHERE tenant_id = $1 AND key = $2 AND claim_id = $3",
+            claim.tenant,
+            claim.key,
+            claim.id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        match done.rows_affected() {
+            1 => Ok(()),
+            _ => Err(StorageError::Overtaken),
+        }
+    }
+
+    /// Gives the key free if the call has changed nothing.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn settle(&mut self, key: &str, first: Option<(i32, &[u8])>) -> Result<()> {
-        match first {
-            Some((status, response)) => {
-                self.0.secrets().put(&answer_secret(key), response).await?;
-                sqlx::query!(
-                    "UPDATE idempotency_keys SET status = $3 WHERE tenant_id = $1 AND key = $2",
-                    self.0.tenant,
-                    key,
-                    status
-                )
-                .execute(&mut *self.0.inner)
-                .await?
+    pub async fn release(&mut self, claim: &IdempotencyClaim) -> Result<bool> {
+        let released = sqlx::query!(
+            "DELETE FROM idempotency_keys
+             WHERE tenant_id = $1 AND key = $2 AND claim_id = $3 AND committed_at IS NULL",
+            claim.tenant,
+            claim.key,
+            claim.id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(released.rows_affected() == 1)
+    }
+
+    /// Stores the first call's answer.
+    ///
+    /// # Errors
+    /// If the database refuses; `Overtaken` if the key is another call's now.
+    pub async fn settle(
+        &mut self,
+        claim: &IdempotencyClaim,
+        status: i32,
+        response: &[u8],
+    ) -> Result<()> {
+        let done = sqlx::query!(
+            "UPDATE idempotency_keys SET status = $3
+             WHERE tenant_id = $1 AND key = $2 AND claim_id = $4",
+            claim.tenant,
+            claim.key,
+            status,
+            claim.id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        match done.rows_affected() {
+            1 => {
+                let name = answer_secret(&claim.key);
+                self.0.secrets().put(&name, response).await
             }
-            None => {
-                sqlx::query!(
-                    "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND key = $2",
-                    self.0.tenant,
-                    key
-                )
-                .execute(&mut *self.0.inner)
-                .await?
-            }
-        };
-        Ok(())
+            _ => Err(StorageError::Overtaken),
+        }
     }
 
     /// Deletes keys that were claimed before a time, and erases their answers.
@@ -125,6 +192,13 @@ impl IdempotencyKeys<'_> {
         .await?;
         let names: Vec<String> = keys.iter().map(|key| answer_secret(key)).collect();
         self.0.secrets().erase(&names).await
+    }
+}
+
+impl IdempotencyClaim {
+    /// Whose key it is.
+    pub fn tenant(&self) -> Uuid {
+        self.tenant
     }
 }
 

@@ -40,6 +40,7 @@ mod log_head;
 mod log_keys;
 mod migrations;
 mod new_event;
+mod origin;
 mod overview;
 mod page;
 mod pair_draws;
@@ -89,7 +90,7 @@ pub use enrolment_tokens::EnrolmentTokens;
 pub use error::{Result, StorageError};
 pub use events::Events;
 pub use fences::Fences;
-pub use idempotency_keys::{IdempotencyKeys, Replay};
+pub use idempotency_keys::{IdempotencyClaim, IdempotencyKeys, Replay};
 pub use issuers::{Issuers, client_secret};
 pub use job_leases::JobLeases;
 pub use key_versions::KeyVersions;
@@ -100,6 +101,7 @@ pub use log_keys::LogKeys;
 pub use new_event::{
     CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals, StartSummary,
 };
+pub use origin::Origin;
 pub use page::PAGE;
 pub use pair_draws::PairDrawNumbers;
 pub use pairs::{PairQuery, Pairs};

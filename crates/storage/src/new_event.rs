@@ -84,6 +84,12 @@ pub enum NewEvent<'a> {
     PairReArmed { pair: Uuid, reason: &'a str },
     /// A pair has another policy.
     PairUpdated { pair: Uuid, policy: &'a Policy },
+    /// A receiver of webhooks answered that it is gone, and is told nothing any more.
+    WebhookDisabled {
+        webhook: Uuid,
+        url: &'a str,
+        status: u16,
+    },
 }
 
 /// What its event and its audit entry say of a collision.
@@ -255,6 +261,12 @@ impl NewEvent<'_> {
             Self::PairUpdated { pair, policy } => Record::new(EventKind::PairUpdated)
                 .of_pair(pair)
                 .saying(json!({ "policy": policy })),
+            Self::WebhookDisabled {
+                webhook,
+                url,
+                status,
+            } => Record::new(EventKind::WebhookDisabled)
+                .saying(json!({ "webhook_id": webhook, "url": url, "status": status })),
         }
     }
 }
@@ -521,6 +533,20 @@ mod tests {
             "pair.updated",
             ids,
             &detail,
+        );
+    }
+
+    #[test]
+    fn of_webhooks() {
+        check(
+            NewEvent::WebhookDisabled {
+                webhook: PAIR,
+                url: "https://hook.example/",
+                status: 410,
+            },
+            "webhook.disabled",
+            [None, None, None],
+            &format!(r#"{{"status":410,"url":"https://hook.example/","webhook_id":"{PAIR}"}}"#),
         );
     }
 

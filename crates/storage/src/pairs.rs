@@ -1,5 +1,7 @@
 //! Pairs of consumer and producer.
 
+use std::collections::HashMap;
+
 use armour_api::{Page, Pair, PairSort, PairState, Policy, Role};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -63,6 +65,25 @@ impl Pairs<'_> {
         .execute(&mut *self.0.inner)
         .await?;
         self.find(id).await
+    }
+
+    /// The consumers and the producers of those of these pairs that exist.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn ends(&mut self, pairs: &[Uuid]) -> Result<HashMap<Uuid, [Uuid; 2]>> {
+        let rows = sqlx::query!(
+            "SELECT pair_id, consumer_id, producer_id FROM pairs
+             WHERE tenant_id = $1 AND pair_id = ANY($2)",
+            self.0.tenant,
+            pairs
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        let ends = rows.into_iter();
+        Ok(ends
+            .map(|row| (row.pair_id, [row.consumer_id, row.producer_id]))
+            .collect())
     }
 
     /// One pair.

@@ -85,6 +85,7 @@ impl Store {
             keyring: self.keyring.clone(),
             clock: self.clock.clone(),
             ambient: self.ambient.clone(),
+            claim: None,
         })
     }
 

@@ -128,12 +128,21 @@ impl Tickets<'_> {
             return Ok(Vec::new());
         };
         let end = before.and_then(|n| n.checked_mul(2));
-        // Each holds at least one place, and two are an exchange.
+        // Each holds at least one place, and two are an exchange; and no run is read that lies
+        // behind as many: runs of earlier versions are long.
         let rows = sqlx::query!(
-            "SELECT first_at, previous, rests, reporter_id, recorded_at FROM ticket_runs
-             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
-               AND ($4::bigint IS NULL OR first_at < $4)
-             ORDER BY first_at DESC LIMIT $5",
+            r#"SELECT first_at AS "first_at!", previous AS "previous!", rests AS "rests!",
+                      reporter_id AS "reporter_id!", recorded_at AS "recorded_at!"
+               FROM (SELECT run.*, sum(useful) OVER (ORDER BY first_at DESC) - useful AS before
+                     FROM (SELECT first_at, previous, rests, reporter_id, recorded_at,
+                                  least(octet_length(rests),
+                                        32 * ($4::bigint - first_at)) AS useful
+                           FROM ticket_runs
+                           WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3
+                             AND ($4::bigint IS NULL OR first_at < $4)
+                           ORDER BY first_at DESC LIMIT $5) run) summed
+               WHERE before < 32 * $5
+               ORDER BY first_at DESC"#,
             self.0.tenant,
             bundle,
             i32::from(lane),

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{clock::DatabaseClock, error::Result, keyring::Keyring};
+use crate::{
+    clock::DatabaseClock, error::Result, idempotency_keys::IdempotencyClaim, keyring::Keyring,
+};
 
 /// The tenant that stands for the platform itself.
 pub const PLATFORM: Uuid = Uuid::nil();
@@ -20,14 +22,19 @@ pub struct Tx {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
+    pub(crate) claim: Option<IdempotencyClaim>,
 }
 
 impl Tx {
     /// Makes the transaction's work durable.
     ///
     /// # Errors
-    /// If the database refuses or does not answer.
-    pub async fn commit(self) -> Result<()> {
+    /// If the database refuses or does not answer; `Overtaken` if it is a call's with an
+    /// `Idempotency-Key` that another call has claimed meanwhile. Nothing has happened then.
+    pub async fn commit(mut self) -> Result<()> {
+        if let Some(claim) = self.claim.take() {
+            self.idempotency_keys().commit(&claim).await?;
+        }
         Ok(self.inner.commit().await?)
     }
 

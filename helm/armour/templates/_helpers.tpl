@@ -52,6 +52,17 @@ key: {{ .Values.database.key }}
 {{- regexReplaceAll ":[0-9]+$" $url.host "" -}}
 {{- end }}
 
+{{- /* The Service's names, at which agents in the cluster reach it, and what is added. */ -}}
+{{- define "armour.additionalUrls" -}}
+{{- $name := include "armour.name" . -}}
+{{- $port := int .Values.service.port -}}
+{{- $urls := list -}}
+{{- range list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) -}}
+{{- $urls = append $urls (printf "http://%s:%d" . $port) -}}
+{{- end -}}
+{{- join "," (concat $urls .Values.additionalUrls) -}}
+{{- end }}
+
 {{- define "armour.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532

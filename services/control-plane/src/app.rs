@@ -28,12 +28,14 @@ use uuid::Uuid;
 use crate::{
     audit,
     config::{Config, read_secret},
-    events::{self, EventStreams, batch_reader::EventBatchReader, notifier::EventNotifier},
+    events::{
+        self, EventStreams, OpenStreams, batch_reader::EventBatchReader, notifier::EventNotifier,
+    },
     http::{
         BODY_LIMIT, console, idempotency, measure,
         openapi::{self, ApiDoc},
-        problem,
-        rate_limit::{self, BurstLimiter, LargeBodies, Rates, TrustedProxies},
+        origin, problem, protect,
+        rate_limit::{self, Bodies, BurstLimiter, Rates, TrustedProxies},
         reference,
     },
     identity::{
@@ -47,7 +49,7 @@ use crate::{
     jobs::{self, Job},
     ledger::{self, disputes, record::Ledger, unwitnessed},
     pairing::{self, lost_endpoints},
-    platform::{database, egress::Egress, group_commit::GroupCommit, metrics_listener},
+    platform::{database, egress::Egresses, group_commit::GroupCommit, metrics_listener},
     platform_admin::{
         self,
         health::{LastReady, Readiness},
@@ -69,7 +71,7 @@ pub struct App {
     /// Cancelled when it stops: streams end, calls under way are finished.
     pub stopping: CancellationToken,
     replica: Uuid,
-    egress: Egress,
+    egresses: Egresses,
     burst_limiter: Arc<BurstLimiter>,
     authn: Arc<Authn>,
     oidc: Arc<Oidc>,
@@ -95,13 +97,13 @@ impl App {
         prepare(&store).await?;
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
-        let egress = Egress::new(&config.egress_allow)?;
+        let egresses = Egresses::new(&config.egress)?;
         let denials = Arc::new(DenialLog::new(store.clone()));
         let authn = Authn {
             store: store.clone(),
             platform_hash: Sha256::digest(platform.as_bytes()).into(),
             session_idle: config.session_idle(),
-            public_url: config.public_url.clone(),
+            addresses: config.addresses(),
             accepted: Accepted::default(),
             rates: Rates::default(),
             signed_calls: SignedCalls::new(config.rate_limit),
@@ -113,13 +115,14 @@ impl App {
         };
         let oidc = Oidc {
             store: store.clone(),
-            egress: egress.clone(),
+            egresses: egresses.clone(),
             providers: Providers::default(),
             base_url: base_url(&config)?,
             denials,
             session_life_s: config.session_life_s,
         };
         let events = EventStreams {
+            open: OpenStreams::new(config.event_streams),
             notifier: EventNotifier::start(store.clone(), stopping.clone()),
             reader: GroupCommit::new(EventBatchReader(store.clone())),
             random: ambient.random.clone(),
@@ -130,7 +133,7 @@ impl App {
         };
         Ok(Self {
             replica: ambient.id(),
-            egress,
+            egresses,
             burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
             authn: Arc::new(authn),
             oidc: Arc::new(oidc),
@@ -167,7 +170,8 @@ impl App {
         let (store, config) = (&self.store, &self.config);
         let deliveries = delivery::Deliveries {
             store: store.clone(),
-            egress: self.egress.clone(),
+            egresses: self.egresses.clone(),
+            tenants_at_once: delivery::TENANTS_AT_ONCE,
             retry: Duration::milliseconds(config.webhook_retry_ms.into()),
             stopping: self.stopping.clone(),
         };
@@ -194,13 +198,15 @@ impl App {
 pub fn router(app: App) -> Router {
     let (api, document) = documented_api();
     let api = api
-        .layer(middleware::from_fn(crate::http::repeat::repeat))
+        // Within what is carried through: whoever comes again, because their call broke off, is
+        // to find its answer.
         .layer(middleware::from_fn_with_state(
             (app.store.clone(), app.authn.clone()),
             idempotency::replay,
         ))
+        .layer(middleware::from_fn(crate::http::repeat::repeat))
         .layer(middleware::from_fn_with_state(
-            Arc::new(LargeBodies::new(&pairing::LARGE_BODIES)),
+            Arc::new(Bodies::new(&pairing::LARGE_BODIES)),
             rate_limit::body,
         ))
         .layer(middleware::from_fn_with_state(
@@ -212,6 +218,7 @@ pub fn router(app: App) -> Router {
             rate_limit::rate,
         ))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn(protect::store_nothing))
         .route(
             "/v1/openapi.json",
             axum::routing::get(async move || axum::Json(document)),
@@ -221,12 +228,15 @@ pub fn router(app: App) -> Router {
         Some(dir) => api.fallback_service(console::router(dir, app.store.random())),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
     };
+    let is_tls = app.config.tls.scheme() == "https";
     let proxies = TrustedProxies {
         networks: app.config.trusted_proxies.clone(),
         header: app.config.client_address_header,
     };
-    api.layer(middleware::from_fn_with_state(proxies, rate_limit::client))
+    api.layer(middleware::from_fn(origin::tell))
+        .layer(middleware::from_fn_with_state(proxies, rate_limit::client))
         .layer(middleware::from_fn(problem::stamp))
+        .layer(middleware::from_fn_with_state(is_tls, protect::transport))
         .layer(middleware::from_fn(measure::count))
         .layer(
             ServiceBuilder::new()
@@ -300,9 +310,9 @@ impl FromRef<App> for Store {
     }
 }
 
-impl FromRef<App> for Egress {
+impl FromRef<App> for Egresses {
     fn from_ref(app: &App) -> Self {
-        app.egress.clone()
+        app.egresses.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::Duration;
 use clap::Parser;
 use zeroize::Zeroizing;
 
-use crate::http::rate_limit::ClientHeader;
+use crate::{http::rate_limit::ClientHeader, platform::egress::EgressOptions};
 
 /// Armour's control plane.
 #[derive(Debug, Clone, Parser)]
@@ -39,6 +39,16 @@ pub struct Config {
     /// https://armour.example.com; `http://<listen>` if absent.
     #[arg(long, env = "ARMOUR_PUBLIC_URL")]
     pub public_url: Option<url::Url>,
+    /// Further addresses at which endpoints reach this service, for example the name of a
+    /// Kubernetes Service, http://armour.armour.svc:7100. Endpoints' proofs (DPoP) are taken
+    /// for --public-url and for these only; without --public-url for any address.
+    #[arg(
+        long,
+        env = "ARMOUR_ADDITIONAL_URLS",
+        value_delimiter = ',',
+        requires = "public_url"
+    )]
+    pub additional_urls: Vec<url::Url>,
     /// File with a master key: 64 hexadecimal digits.
     #[arg(long, env = "ARMOUR_MASTER_KEY_FILE")]
     pub master_key_file: Option<PathBuf>,
@@ -79,6 +89,10 @@ pub struct Config {
     /// without being known.
     #[arg(long, env = "ARMOUR_RATE_LIMIT", default_value_t = 2000)]
     pub rate_limit: u32,
+    /// Most event streams that this replica has open: each agent follows one, and each page of
+    /// the console.
+    #[arg(long, env = "ARMOUR_EVENT_STREAMS", default_value_t = 16_000)]
+    pub event_streams: usize,
     /// Networks of the proxies in front, for example 10.1.0.0/16, which are believed
     /// about the addresses that they call for.
     #[arg(long, env = "ARMOUR_TRUSTED_PROXIES", value_delimiter = ',')]
@@ -92,10 +106,8 @@ pub struct Config {
         default_value = "x-forwarded-for"
     )]
     pub client_address_header: ClientHeader,
-    /// Networks that issuers and webhooks may be in though they are not public,
-    /// for example 10.1.0.0/16; only there plain HTTP is allowed.
-    #[arg(long, env = "ARMOUR_EGRESS_ALLOW", value_delimiter = ',')]
-    pub egress_allow: Vec<ipnet::IpNet>,
+    #[command(flatten)]
+    pub egress: EgressOptions,
     /// Seconds without a call after which a person's session ends.
     #[arg(long, env = "ARMOUR_SESSION_IDLE", default_value_t = 1800)]
     pub session_idle_s: u32,
@@ -121,6 +133,12 @@ impl Config {
     /// How long a session may be idle.
     pub fn session_idle(&self) -> Duration {
         Duration::seconds(self.session_idle_s.into())
+    }
+
+    /// Where the service is reached, as far as that is given: at --public-url first.
+    pub fn addresses(&self) -> Vec<url::Url> {
+        let more = self.additional_urls.iter();
+        self.public_url.iter().chain(more).cloned().collect()
     }
 
     /// Every master key that was given, by version.

@@ -483,8 +483,8 @@ async fn reports_of_many_lanes_in_one_call_each_get_their_own_verdict() {
         assert!(expected, "{lane}: {verdict:?}");
     }
     let path = format!("/v1/bundles/{}/lanes", bundle.id);
-    let heads: Vec<LaneHead> = world.operator.get(&path).await.unwrap();
-    let numbers: Vec<_> = heads.iter().map(|head| (head.lane, head.n)).collect();
+    let heads: Page<LaneHead> = world.operator.get(&path).await.unwrap();
+    let numbers: Vec<_> = heads.items.iter().map(|head| (head.lane, head.n)).collect();
     let expected = [0, 1, 2, 4, 6, 8, 10, 11].map(|lane| (lane, if lane == 8 { 2 } else { 1 }));
     assert_eq!(numbers, expected);
 }
@@ -545,8 +545,8 @@ async fn nobody_reports_on_anothers_bundle() {
         assert!(error.is("not-found"), "{error}");
     }
     let path = format!("/v1/bundles/{}/lanes", bundle.id);
-    let heads: Vec<LaneHead> = world.operator.get(&path).await.unwrap();
-    assert!(heads.is_empty());
+    let heads: Page<LaneHead> = world.operator.get(&path).await.unwrap();
+    assert!(heads.items.is_empty());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod answers;
 mod api;
 mod audit;
 mod common;
@@ -21,11 +22,14 @@ mod ledger;
 mod limits;
 mod links;
 mod log_keys;
+mod outward;
+mod repeats;
 mod restored;
 mod retirements;
 mod roles;
 mod sign_in;
 mod signed_calls;
 mod starts;
+mod streams;
 mod watching;
 mod webhooks;

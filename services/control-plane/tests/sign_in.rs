@@ -13,7 +13,11 @@ use crate::common::{
 
 /// A control plane that may call issuers here, a tenant, and an issuer that it trusts.
 async fn tenant_with_issuer(groups_claim: &str) -> (World, TestIssuer, Uuid) {
-    let base = replica_with(&database().await, &["--egress-allow", "127.0.0.0/8"]).await;
+    let base = replica_with(
+        &database().await,
+        &["--egress-allow-issuers", "127.0.0.0/8"],
+    )
+    .await;
     let world = World::new(&base, Policy::default()).await;
     let issuer = TestIssuer::start().await;
     let id = issuer.trusted_by(&world.operator, groups_claim).await;
@@ -207,7 +211,7 @@ async fn sign_in_one_malformed_key_takes_no_other_with_it() {
 #[tokio::test]
 async fn m2_refused_sign_ins_do_not_fill_the_log_and_keep_nothing_else_out_of_it() {
     let database = database().await;
-    let base = replica_with(&database, &["--egress-allow", "127.0.0.0/8"]).await;
+    let base = replica_with(&database, &["--egress-allow-issuers", "127.0.0.0/8"]).await;
     let world = World::new(&base, Policy::default()).await;
     let issuer = TestIssuer::start().await;
     let id = issuer.trusted_by(&world.operator, "groups").await;

@@ -239,6 +239,8 @@ export const t = {
     deliveries: "Deliveries",
     noDeliveries: "No deliveries yet.",
     redeliver: "Redeliver",
+    enable: "Enable",
+    webhookGone: "The receiver said that it is gone:",
     attempts: "Attempts",
     result: "Last result",
     noWebhooks: "No webhooks yet.",

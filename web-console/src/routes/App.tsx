@@ -7,6 +7,7 @@ import { AuthProvider } from "../api/AuthContext";
 import { ApiError, unwrap } from "../api/client";
 import { type Auth, forgetToken, restoreAuth } from "../api/credentials";
 import { SignInPage } from "../features/sign-in/SignInPage";
+import { isWebAddress } from "../lib/isWebAddress";
 import { t } from "../lib/strings";
 import { router } from "./router";
 
@@ -59,7 +60,7 @@ export function App() {
     }
     try {
       const { redirect } = await unwrap(auth.api.POST("/v1/logout"));
-      if (redirect) {
+      if (redirect && isWebAddress(redirect)) {
         // There the issuer ends its own session.
         window.location.assign(redirect);
         return;

@@ -46,7 +46,7 @@ impl Bundles {
             Self::Get { id } => operator.show(client.bundle(id)).await,
             Self::Lanes { id } => {
                 let columns = ["lane", "n", "hash"];
-                operator.list(client.lanes(id), &columns).await
+                operator.pages(client.lanes(id), &columns).await
             }
             Self::Tickets { id, lane } => {
                 let latest = client.tickets(id, lane).page_raw().await?;

@@ -21,6 +21,8 @@ pub enum Webhooks {
     List,
     /// Show a receiver.
     Get { id: Uuid },
+    /// Have a receiver told again that was disabled, since it said that it is gone.
+    Enable { id: Uuid },
     /// Remove a receiver.
     Delete { id: Uuid },
     /// List what a receiver was told.
@@ -38,10 +40,11 @@ impl Webhooks {
                 operator.show(client.create_webhook(new)).await
             }
             Self::List => {
-                let columns = ["id", "url", "kinds", "created_at"];
+                let columns = ["id", "url", "kinds", "created_at", "disabled_at"];
                 operator.pages(client.webhooks(), &columns).await
             }
             Self::Get { id } => operator.show(client.webhook(id)).await,
+            Self::Enable { id } => operator.show(client.enable_webhook(id)).await,
             Self::Delete { id } => {
                 client.delete_webhook(id).await?;
                 operator.say(&json!({ "id": id, "deleted": true }))

@@ -42,7 +42,8 @@ impl Dev {
                 .env("ARMOUR_PLATFORM_TOKEN_FILE", data.join("platform-token"))
                 .env("ARMOUR_MIGRATE", "true")
                 // Issuers and webhooks of a trial are on this machine too.
-                .env("ARMOUR_EGRESS_ALLOW", "127.0.0.0/8,::1/128")
+                .env("ARMOUR_EGRESS_ALLOW_ISSUERS", "127.0.0.0/8,::1/128")
+                .env("ARMOUR_EGRESS_ALLOW_WEBHOOKS", "127.0.0.0/8,::1/128")
                 .env_remove("ARMOUR_CONSOLE_DIR");
             if let Some(metrics) = metrics {
                 command.env("ARMOUR_METRICS_LISTEN", metrics.to_string());

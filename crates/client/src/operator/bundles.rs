@@ -20,8 +20,8 @@ impl Client {
         self.read(format!("/v1/bundles/{id}"))
     }
 
-    /// The ledger's lane heads.
-    pub fn lanes(&self, bundle: Uuid) -> Call<'_, Vec<LaneHead>> {
+    /// The ledger's lane heads, in the order of lanes.
+    pub fn lanes(&self, bundle: Uuid) -> Call<'_, Page<LaneHead>> {
         self.read(format!("/v1/bundles/{bundle}/lanes"))
     }
 

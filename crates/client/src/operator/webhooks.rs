@@ -30,6 +30,11 @@ impl Client {
         self.delete(&format!("/v1/webhooks/{id}")).await
     }
 
+    /// Has a receiver told again that was disabled, since it said that it is gone.
+    pub fn enable_webhook(&self, id: Uuid) -> Call<'_, Webhook, Map<String, Value>> {
+        self.act(format!("/v1/webhooks/{id}/enable"), Map::new())
+    }
+
     /// What a receiver was told, or is to be.
     pub fn deliveries(&self, webhook: Uuid) -> Call<'_, Page<Delivery>> {
         self.read(format!("/v1/webhooks/{webhook}/deliveries"))

@@ -13,6 +13,20 @@ pub enum WebhookAction<'a> {
     /// It was added.
     #[strum(serialize = "webhook.create")]
     Create { webhook: &'a Webhook },
+    /// It is told nothing any more: it answered so.
+    #[strum(serialize = "webhook.disable")]
+    Disable {
+        #[serde(skip)]
+        id: Uuid,
+        url: &'a str,
+        status: u16,
+    },
+    /// It is told again of what happens.
+    #[strum(serialize = "webhook.enable")]
+    Enable {
+        #[serde(skip)]
+        id: Uuid,
+    },
     /// It was removed.
     #[strum(serialize = "webhook.delete")]
     Delete {
@@ -32,7 +46,7 @@ impl AuditAction for WebhookAction<'_> {
     fn target(&self) -> String {
         match self {
             Self::Create { webhook } => webhook.id.to_string(),
-            Self::Delete { id } => id.to_string(),
+            Self::Delete { id } | Self::Disable { id, .. } | Self::Enable { id } => id.to_string(),
             Self::Replay { delivery, .. } => delivery.to_string(),
         }
     }
@@ -54,6 +68,7 @@ mod tests {
             url: "https://hook.example/".into(),
             kinds: vec!["*".into()],
             created_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
         };
         check(
             WebhookAction::Create { webhook: &webhook },
@@ -64,6 +79,22 @@ mod tests {
                 r#""id":"00000000-0000-0000-0000-000000000001","kinds":["*"],"#,
                 r#""url":"https://hook.example/"}}"#
             ),
+        );
+        check(
+            WebhookAction::Disable {
+                id: ID,
+                url: "https://hook.example/",
+                status: 410,
+            },
+            "webhook.disable",
+            ID_TEXT,
+            r#"{"status":410,"url":"https://hook.example/"}"#,
+        );
+        check(
+            WebhookAction::Enable { id: ID },
+            "webhook.enable",
+            ID_TEXT,
+            "{}",
         );
         check(
             WebhookAction::Delete { id: ID },

@@ -2,7 +2,7 @@
 //! at the same time, and one transaction answers them all.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -21,8 +21,42 @@ use crate::{
 pub enum Reader {
     /// A person or an API token.
     Member(Principal),
-    /// A start of an endpoint.
-    Endpoint(Uuid, StartHash),
+    /// A start of an endpoint, which acts for its party.
+    Endpoint(EndpointReader),
+}
+
+/// A start of an endpoint that reads.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointReader {
+    /// The endpoint.
+    pub id: Uuid,
+    /// Its start.
+    pub start: StartHash,
+    /// The consumer or producer that it acts for.
+    pub party: Uuid,
+}
+
+/// What a poll finds.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The next events of the tenant.
+    pub events: Arc<Vec<Event>>,
+    /// Whose the pairs are that they are of: consumers and producers.
+    ends: Arc<HashMap<Uuid, [Uuid; 2]>>,
+}
+
+impl Found {
+    /// Whether an event among them is for this reader.
+    pub fn concerns(&self, reader: &Reader, event: &Event) -> bool {
+        match reader {
+            Reader::Member(_) => true,
+            Reader::Endpoint(endpoint) => {
+                let ends = event.pair_id.and_then(|pair| self.ends.get(&pair));
+                event.endpoint_id == Some(endpoint.id)
+                    || ends.is_some_and(|ends| ends.contains(&endpoint.party))
+            }
+        }
+    }
 }
 
 /// A poll for events.
@@ -41,7 +75,7 @@ pub struct EventBatchReader(pub Store);
 impl BatchOperation for EventBatchReader {
     type Request = EventPoll;
     /// The next events; none if the reader may not go on.
-    type Answer = Option<Arc<Vec<Event>>>;
+    type Answer = Option<Found>;
     const MAX_CALLS: usize = 1024;
 
     async fn run(&self, tenant: Uuid, polls: &[Arc<EventPoll>]) -> ApiResult<Vec<Self::Answer>> {
@@ -49,7 +83,7 @@ impl BatchOperation for EventBatchReader {
         let endpoints: Vec<Uuid> = polls
             .iter()
             .filter_map(|poll| match poll.reader {
-                Reader::Endpoint(id, _) => Some(id),
+                Reader::Endpoint(reader) => Some(reader.id),
                 Reader::Member(_) => None,
             })
             .collect();
@@ -57,18 +91,18 @@ impl BatchOperation for EventBatchReader {
             true => Default::default(),
             false => tx.starts().standings(&endpoints).await?,
         };
-        let lives = |id: &Uuid, start: &StartHash| {
-            standings.get(id).is_some_and(|standing| {
+        let lives = |reader: &EndpointReader| {
+            standings.get(&reader.id).is_some_and(|standing| {
                 let living = standing.living.as_ref();
                 standing.state == EndpointState::Active
-                    && living.is_some_and(|living| living.hash == *start)
+                    && living.is_some_and(|living| living.hash == reader.start)
             })
         };
-        let mut found: BTreeMap<i64, Arc<Vec<Event>>> = BTreeMap::new();
+        let mut found: BTreeMap<i64, Found> = BTreeMap::new();
         let mut answers = Vec::with_capacity(polls.len());
         for poll in polls {
             let may_go_on = match &poll.reader {
-                Reader::Endpoint(id, start) => lives(id, start),
+                Reader::Endpoint(reader) => lives(reader),
                 Reader::Member(principal) => match principal.is_live(&mut tx).await {
                     Err(StorageError::NotFound) => false,
                     live => live?,
@@ -78,7 +112,18 @@ impl BatchOperation for EventBatchReader {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(new) => {
                     let events = tx.events().list_after(poll.last).await?;
-                    new.insert(Arc::new(events)).clone()
+                    // As they are now: pairs are made while streams are open.
+                    let pairs: HashSet<Uuid> =
+                        events.iter().filter_map(|event| event.pair_id).collect();
+                    let ends = match pairs.is_empty() || endpoints.is_empty() {
+                        true => HashMap::new(),
+                        false => tx.pairs().ends(&Vec::from_iter(pairs)).await?,
+                    };
+                    let of = Found {
+                        events: Arc::new(events),
+                        ends: Arc::new(ends),
+                    };
+                    new.insert(of).clone()
                 }
             };
             answers.push(may_go_on.then_some(events));
@@ -86,8 +131,8 @@ impl BatchOperation for EventBatchReader {
         let followed: Vec<(Uuid, StartHash)> = polls
             .iter()
             .filter_map(|poll| match &poll.reader {
-                Reader::Endpoint(id, start) if poll.touch && lives(id, start) => {
-                    Some((*id, *start))
+                Reader::Endpoint(reader) if poll.touch && lives(reader) => {
+                    Some((reader.id, reader.start))
                 }
                 _ => None,
             })

@@ -2,6 +2,8 @@
 
 pub mod batch_reader;
 pub mod notifier;
+mod open;
 mod routes;
 
+pub use open::OpenStreams;
 pub use routes::{EventStreams, routes};

@@ -1,17 +1,19 @@
 //! `/v1/events` and `/v1/endpoint/events`: server-sent events, in order,
 //! resumed by `Last-Event-ID`.
 
-use std::{collections::HashSet, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use armour_ambient::Random;
-use armour_api::Event;
+use armour_api::ProblemType;
 use armour_storage::Tx;
 use axum::{
     extract::{FromRef, State},
     http::HeaderMap,
-    response::sse::{self, KeepAlive, Sse},
+    response::{
+        IntoResponse,
+        sse::{self, KeepAlive, Sse},
+    },
 };
-use futures::Stream;
 use rand::RngExt;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -23,12 +25,13 @@ use uuid::Uuid;
 
 use crate::{
     events::{
-        batch_reader::{EventBatchReader, EventPoll, Reader},
+        batch_reader::{EndpointReader, EventBatchReader, EventPoll, Reader},
         notifier::EventNotifier,
+        open::{Credential, OpenStream, OpenStreams},
     },
     http::problem::{ApiError, ApiResult},
     identity::authn::{Authn, EndpointAuth, Member},
-    platform::{group_commit::GroupCommit, instruments::METRICS},
+    platform::group_commit::GroupCommit,
 };
 
 /// How often a stream looks for events though nobody told of any.
@@ -51,51 +54,50 @@ where
 /// `Last-Event-ID` it begins with the next event.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    extensions(("x-problems" = json!([ProblemType::TooManyStreams]))),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn member_events(
     State(streams): State<Arc<EventStreams>>,
     member: Member,
     headers: HeaderMap,
-) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+) -> ApiResult<impl IntoResponse> {
+    let credential = Credential::Member(member.principal.credential);
+    let open = streams.open.open(member.tx.tenant_id(), credential)?;
     let reader = Reader::Member(member.principal);
-    stream(streams, member.tx, reader, headers, |_: &Event| true).await
+    stream(streams, open, member.tx, reader, headers).await
 }
 
-/// The events that concern the calling endpoint.
+/// The events that concern the calling endpoint: those of itself and of its party's pairs.
 #[utoipa::path(get, path = "/v1/endpoint/events", tag = "endpoint",
     params(("Last-Event-ID" = Option<i64>, Header, description = "`id` of the last event seen")),
+    extensions(("x-problems" = json!([ProblemType::TooManyStreams]))),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn endpoint_events(
     State(streams): State<Arc<EventStreams>>,
-    mut caller: EndpointAuth,
+    caller: EndpointAuth,
     headers: HeaderMap,
-) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
-    let id = caller.endpoint.id;
-    let mut pairs: HashSet<Uuid> = HashSet::new();
-    let mut cursor = None;
-    loop {
-        let page = caller
-            .tx
-            .pairs()
-            .list(Some(caller.endpoint.party_id), cursor)
-            .await?;
-        pairs.extend(page.items.iter().map(|pair| pair.id));
-        cursor = match page.next.as_deref().map(Uuid::try_parse) {
-            Some(Ok(next)) => Some(next),
-            _ => break,
-        };
-    }
-    let reader = Reader::Endpoint(id, caller.start);
-    stream(streams, caller.tx, reader, headers, move |event: &Event| {
-        event.endpoint_id == Some(id) || event.pair_id.is_some_and(|pair| pairs.contains(&pair))
-    })
-    .await
+) -> ApiResult<impl IntoResponse> {
+    let EndpointAuth {
+        tx,
+        endpoint,
+        start,
+    } = caller;
+    let credential = Credential::Endpoint(endpoint.id);
+    let open = streams.open.open(tx.tenant_id(), credential)?;
+    let reader = Reader::Endpoint(EndpointReader {
+        id: endpoint.id,
+        start,
+        party: endpoint.party_id,
+    });
+    stream(streams, open, tx, reader, headers).await
 }
 
 /// What it takes to stream events.
 pub struct EventStreams {
     /// Wakes streams.
     pub notifier: EventNotifier,
+    /// Those that are open.
+    pub open: Arc<OpenStreams>,
     /// Reads for many streams at once.
     pub reader: Arc<GroupCommit<EventBatchReader>>,
     /// What the time to go elsewhere is drawn from.
@@ -110,29 +112,13 @@ pub struct EventStreams {
     pub stopping: CancellationToken,
 }
 
-/// Counts a stream for as long as it lasts, however it ends.
-struct Open;
-
-impl Open {
-    fn new() -> Self {
-        METRICS.streams.add(1, &[]);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        METRICS.streams.add(-1, &[]);
-    }
-}
-
 async fn stream(
     streams: Arc<EventStreams>,
+    open: OpenStream,
     mut tx: Tx,
     reader: Reader,
     headers: HeaderMap,
-    concerns: impl Fn(&Event) -> bool + Send + 'static,
-) -> ApiResult<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+) -> ApiResult<impl IntoResponse> {
     let tenant = tx.tenant_id();
     // Subscribed before the first poll, so that nothing falls in between.
     let mut notices = streams.notifier.subscribe();
@@ -148,13 +134,13 @@ async fn stream(
         None => tx.events().latest_seq().await?,
     };
     drop(tx);
-    let open = Open::new();
     let events = async_stream::stream! {
         let _open = open;
         // One time for the whole stream: what happens meanwhile does not put it off.
         let drained = drained(&streams.draining, streams.drain_delay, &streams.random);
         tokio::pin!(drained);
-        yield Ok(sse::Event::default().comment("armour"));
+        // At once, so that whoever is in between passes on that there is an answer.
+        yield Ok::<_, Infallible>(sse::Event::default().comment("armour"));
         let mut touched: Option<Instant> = None;
         loop {
             let touch = touched.is_none_or(|at| at.elapsed() >= TOUCH_EVERY);
@@ -172,10 +158,10 @@ async fn stream(
                 }
             };
             // Where there is always more the stream stops all the same.
-            let more = !found.is_empty() && !streams.stopping.is_cancelled();
-            for event in found.iter() {
+            let more = !found.events.is_empty() && !streams.stopping.is_cancelled();
+            for event in found.events.iter() {
                 last = event.seq;
-                if concerns(event)
+                if found.concerns(&reader, event)
                     && let Ok(data) = sse::Event::default().json_data(event)
                 {
                     yield Ok(data.id(event.seq.to_string()).event(&event.kind));
@@ -186,7 +172,10 @@ async fn stream(
             }
         }
     };
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
+    let keep_alive = KeepAlive::new().interval(Duration::from_secs(10));
+    // NGINX holds answers back until it has some kilobytes of them, unless it is told not to.
+    let unbuffered = [("x-accel-buffering", "no")];
+    Ok((unbuffered, Sse::new(events).keep_alive(keep_alive)))
 }
 
 /// Waits for a notice of the tenant, or for the time to poll anyway. Returns

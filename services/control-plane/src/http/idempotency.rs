@@ -2,8 +2,8 @@
 //! answer. One layer for all routes; the answer is kept sealed, since it may
 //! hold a secret that is shown only once.
 
-use armour_api::ProblemType;
-use armour_storage::{Replay, Store, Tx};
+use armour_api::{Problem, ProblemType};
+use armour_storage::{IdempotencyClaim, Replay, Store, Tx};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -13,6 +13,7 @@ use axum::{
 };
 use chrono::Duration;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{
     BODY_LIMIT,
@@ -28,6 +29,12 @@ pub trait KeyOwners: Clone + Send + Sync + 'static {
     /// # Errors
     /// If that cannot be found out now.
     fn find(&self, parts: &Parts) -> impl Future<Output = ApiResult<Option<KeyOwner>>> + Send;
+
+    /// Counts a call that is answered here, as its handler would have done.
+    ///
+    /// # Errors
+    /// 429 `rate-limited`.
+    fn count(&self, parts: &Parts, tenant: Uuid) -> impl Future<Output = ApiResult<()>> + Send;
 }
 
 /// Whose keys a call uses.
@@ -58,7 +65,7 @@ async fn with_key(
     request: Request,
     next: Next,
 ) -> ApiResult<Response> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let key = parts
         .headers
         .get(HEADER)
@@ -90,47 +97,71 @@ async fn with_key(
         )
         .await?;
     tx.commit().await?;
+    if let Replay::First(claim) = claim {
+        // Whoever commits the call's change says so in the same transaction.
+        parts.extensions.insert(claim.clone());
+        let request = Request::from_parts(parts, Body::from(body));
+        return first(store, &claim, next.run(request).await).await;
+    }
+    owners.count(&parts, tenant).await?;
     match claim {
+        Replay::Answer { status, response } => replayed(status, response.to_vec()),
         Replay::Other => Err(ApiError::new(
             ProblemType::IdempotencyKeyReused,
             "this Idempotency-Key was used for another call",
         )),
-        Replay::Pending => Err(ApiError::new(
+        Replay::AnswerLost => Err(ApiError::new(
+            ProblemType::IdempotencyAnswerLost,
+            "the first call with this Idempotency-Key was carried out, but its answer was lost; \
+             look at what it made",
+        )),
+        Replay::First(_) | Replay::Pending => Err(ApiError::new(
             ProblemType::IdempotencyKeyPending,
             "the first call with this Idempotency-Key is still under way",
         )),
-        Replay::Answer { status, response } => {
-            let status = u16::try_from(status)
-                .ok()
-                .and_then(|status| StatusCode::from_u16(status).ok())
-                .ok_or_else(|| ApiError::internal("a stored status out of range"))?;
-            let headers = [
-                (
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                ),
-                (
-                    header::HeaderName::from_static("idempotency-replayed"),
-                    HeaderValue::from_static("true"),
-                ),
-            ];
-            Ok((status, headers, response.to_vec()).into_response())
-        }
-        Replay::First => {
-            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-            let (parts, body) = response.into_parts();
-            let body = to_bytes(body, BODY_LIMIT)
-                .await
-                .map_err(ApiError::internal)?;
-            let mut tx = store.tenant(tenant).await?;
-            if parts.status.is_success() {
-                let answer = (i32::from(parts.status.as_u16()), &body[..]);
-                tx.idempotency_keys().settle(&key, Some(answer)).await?;
-            } else {
-                tx.idempotency_keys().settle(&key, None).await?;
-            }
-            tx.commit().await?;
-            Ok(Response::from_parts(parts, Body::from(body)))
-        }
     }
+}
+
+/// The first call's answer, once it is kept.
+async fn first(store: &Store, claim: &IdempotencyClaim, response: Response) -> ApiResult<Response> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(ApiError::internal)?;
+    let status = parts.status;
+    let settled = async {
+        let mut tx = store.tenant(claim.tenant()).await?;
+        let keys = &mut tx.idempotency_keys();
+        let is_free = !status.is_success() && keys.release(claim).await?;
+        // One who could not be told what became of a change is not told so for ever.
+        if !is_free && !status.is_server_error() {
+            keys.settle(claim, status.as_u16().into(), &body).await?;
+        }
+        tx.commit().await
+    };
+    if let Err(error) = settled.await {
+        // What was changed is changed, and known to be: the caller has its answer now, and
+        // whoever repeats the call is told that there was one.
+        tracing::error!(%error, "the answer to a call with an Idempotency-Key is not kept");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn replayed(status: i32, response: Vec<u8>) -> ApiResult<Response> {
+    let status = u16::try_from(status)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .ok_or_else(|| ApiError::internal("a stored status out of range"))?;
+    let media_type = match status.is_success() {
+        true => "application/json",
+        false => Problem::MEDIA_TYPE,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (
+            header::HeaderName::from_static("idempotency-replayed"),
+            HeaderValue::from_static("true"),
+        ),
+    ];
+    Ok((status, headers, response).into_response())
 }

@@ -153,6 +153,10 @@ impl From<StorageError> for ApiError {
             StorageError::NotFound => Self::not_found("no such resource"),
             StorageError::Exists(_) => Self::new(ProblemType::AlreadyExists, "it exists already"),
             StorageError::OverQuota(..) => Self::new(ProblemType::OverQuota, error.to_string()),
+            StorageError::Overtaken => Self::new(
+                ProblemType::IdempotencyKeyPending,
+                "another call with this Idempotency-Key is under way",
+            ),
             // A deleted tenant has nothing more.
             StorageError::Shredded => Self::not_found("no such resource"),
             StorageError::Unreachable(cause) => {

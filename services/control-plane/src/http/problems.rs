@@ -15,8 +15,8 @@ use utoipa::openapi::{
 };
 
 use ProblemType::{
-    ChangedMeanwhile, IdempotencyKeyPending, IdempotencyKeyReused, Internal, InvalidBody,
-    InvalidRequest, NotFound, RateLimited, SlowBody, TooLarge, Unavailable,
+    ChangedMeanwhile, IdempotencyAnswerLost, IdempotencyKeyPending, IdempotencyKeyReused, Internal,
+    InvalidBody, InvalidRequest, NotFound, RateLimited, SlowBody, TooLarge, Unavailable,
 };
 
 /// Where a handler declares its own.
@@ -81,7 +81,12 @@ fn own_problems(operation: &mut Operation) -> BTreeSet<ProblemType> {
 fn by_layers(method: &str, operation: &Operation) -> Vec<ProblemType> {
     let mut problems = vec![RateLimited, SlowBody, TooLarge, Internal, Unavailable];
     if method == "POST" {
-        problems.extend([InvalidRequest, IdempotencyKeyReused, IdempotencyKeyPending]);
+        problems.extend([
+            InvalidRequest,
+            IdempotencyKeyReused,
+            IdempotencyKeyPending,
+            IdempotencyAnswerLost,
+        ]);
     }
     if operation.request_body.is_some() {
         problems.extend([InvalidRequest, InvalidBody]);

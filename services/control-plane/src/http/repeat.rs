@@ -2,6 +2,7 @@
 //! are done again if of two transactions that waited for each other the database has ended
 //! theirs. Nothing of them has happened then.
 
+use armour_storage::Origin;
 use axum::{
     body::{Body, Bytes, HttpBody, to_bytes},
     extract::Request,
@@ -32,7 +33,9 @@ pub async fn repeat(request: Request, next: Next) -> Response {
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return ApiError::invalid("the body broke off").into_response();
     };
-    let done = tokio::spawn(run(parts, body, next).in_current_span()).await;
+    let origin = Origin::current().unwrap_or_default();
+    let done = origin.scope(run(parts, body, next));
+    let done = tokio::spawn(done.in_current_span()).await;
     match done.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(response) => response,
         // `panicked` answers it.

@@ -89,6 +89,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("POST", "/v1/webhooks", ADMINS),
     ("GET", "/v1/webhooks/{id}", ADMINS_AND_AUDITORS),
     ("DELETE", "/v1/webhooks/{id}", ADMINS),
+    ("POST", "/v1/webhooks/{id}/enable", ADMINS),
     ("GET", "/v1/webhooks/{id}/deliveries", ADMINS_AND_AUDITORS),
     (
         "POST",

@@ -38,13 +38,13 @@ where
     params(("id" = Uuid, Path)), request_body = Reason,
     responses((status = 201, body = AuditEntry)))]
 async fn fence_tenant(
-    _: Platform,
+    platform: Platform,
     State(store): State<Store>,
     Id(id): Id,
     Json(reason): Json<Reason>,
 ) -> ApiResult<(StatusCode, Answer<AuditEntry>)> {
     check_text("reason", &reason.reason, 500)?;
-    let mut tx = store.platform().await?;
+    let mut tx = platform.begin(&store).await?;
     let tenant = tx.tenants().find(id).await?;
     if tenant.deleted_at.is_some() {
         return Err(ApiError::not_found("no such tenant"));

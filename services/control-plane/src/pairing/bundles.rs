@@ -63,16 +63,30 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Bundle>> {
     Ok(Answer(member.tx.bundles().find(id).await?))
 }
 
-/// The ledger's heads of a bundle's lanes.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LanesAfter {
+    /// `next` of the page before.
+    cursor: Option<u16>,
+}
+
+/// The ledger's heads of a bundle's lanes, in their order.
 #[utoipa::path(get, path = "/v1/bundles/{id}/lanes", tag = "bundles",
-    params(("id" = Uuid, Path)),
-    responses((status = 200, body = Vec<LaneHead>)))]
-async fn lanes(mut member: Member, Id(id): Id) -> ApiResult<Answer<Vec<LaneHead>>> {
+    params(("id" = Uuid, Path), LanesAfter),
+    responses((status = 200, body = Page<LaneHead>)))]
+async fn lanes(
+    mut member: Member,
+    Id(id): Id,
+    Params(after): Params<LanesAfter>,
+) -> ApiResult<Answer<Page<LaneHead>>> {
+    const MAX: usize = 500;
     member.tx.bundles().find(id).await?;
-    let all = usize::from(u16::MAX) + 1;
     let of = [(id, Role::Consumer)];
-    let (mut heads, _) = member.tx.lanes().heads(&of, None, all).await?;
-    Ok(Answer(heads.remove(&id).unwrap_or_default()))
+    let (mut heads, last) = member.tx.lanes().heads(&of, after.cursor, MAX).await?;
+    Ok(Answer(Page {
+        items: heads.remove(&id).unwrap_or_default(),
+        next: last.map(|(_, lane)| lane.to_string()),
+    }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

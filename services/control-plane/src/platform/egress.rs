@@ -2,21 +2,26 @@
 //! hosts, so that nobody makes the service call what only it can reach.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
+use anyhow::{Context as _, bail};
 use futures::future::BoxFuture;
 use ipnet::IpNet;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{
-    Client,
+    Certificate, Client, NoProxy, Proxy,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
 use thiserror::Error;
 use url::{Host, Url};
+use uuid::Uuid;
 
 /// Longest answer that is read, in bytes.
 const MAX: usize = 1024 * 1024;
@@ -64,7 +69,180 @@ pub enum EgressError {
     Failed(String),
 }
 
-/// Calls to the outside; cheap to clone.
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tenants' issuers.
+    Issuers,
+    /// Receivers of tenants' webhooks.
+    Webhooks,
+}
+
+/// A network that may be called though it is not public, and for whom: `10.1.0.0/16` for every
+/// tenant, or with a tenant's id before it, `<id>=10.1.0.0/16`, for that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowedNetwork {
+    /// The tenant, if it is not for all of them.
+    pub tenant: Option<Uuid>,
+    /// The network.
+    pub network: IpNet,
+}
+
+impl FromStr for AllowedNetwork {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (tenant, network) = match text.split_once('=') {
+            None => (None, text),
+            Some((tenant, network)) => {
+                let id = Uuid::try_parse(tenant);
+                (
+                    Some(id.map_err(|_| format!("{tenant} is no tenant's id"))?),
+                    network,
+                )
+            }
+        };
+        let network = network.parse();
+        Ok(Self {
+            tenant,
+            network: network.map_err(|_| {
+                format!("{text} is no network, such as 10.1.0.0/16, nor a tenant's: <id>=<network>")
+            })?,
+        })
+    }
+}
+
+/// How calls to the outside are made.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct EgressOptions {
+    /// Networks that issuers may be in though they are not public, for example 10.1.0.0/16;
+    /// only there plain HTTP is allowed. With a tenant's id before it, ID=10.1.0.0/16, for
+    /// issuers of that tenant only.
+    #[arg(long, env = "ARMOUR_EGRESS_ALLOW_ISSUERS", value_delimiter = ',')]
+    pub egress_allow_issuers: Vec<AllowedNetwork>,
+    /// As --egress-allow-issuers, for receivers of webhooks.
+    #[arg(long, env = "ARMOUR_EGRESS_ALLOW_WEBHOOKS", value_delimiter = ',')]
+    pub egress_allow_webhooks: Vec<AllowedNetwork>,
+    /// What --egress-allow-issuers and --egress-allow-webhooks are in place of.
+    #[arg(long, env = "ARMOUR_EGRESS_ALLOW", hide = true)]
+    pub egress_allow: Option<String>,
+    /// PEM file of certificates that issuers' and receivers' own may be signed by, besides
+    /// those that the system trusts.
+    #[arg(long, env = "ARMOUR_EGRESS_CA_FILE")]
+    pub egress_ca_file: Option<PathBuf>,
+    /// The proxy through which issuers and receivers of webhooks are called over HTTPS.
+    #[arg(long, env = "HTTPS_PROXY", hide_env_values = true)]
+    pub egress_proxy: Option<String>,
+    /// Hosts, domains and networks that are called without it, with commas between.
+    #[arg(long, env = "NO_PROXY")]
+    pub egress_no_proxy: Option<String>,
+    /// Leave it to the proxy to look up the names of those who are called through it: here they
+    /// cannot be. It then has to refuse what is not public itself.
+    #[arg(long, env = "ARMOUR_EGRESS_PROXY_RESOLVES", requires = "egress_proxy")]
+    pub egress_proxy_resolves: bool,
+}
+
+/// Calls to the outside, by what is called and for which tenant; cheap to clone.
+#[derive(Clone)]
+pub struct Egresses(Arc<[ForPurpose; 2]>);
+
+struct ForPurpose {
+    of_all: Egress,
+    of_some: HashMap<Uuid, Egress>,
+}
+
+impl Egresses {
+    /// As these options say.
+    ///
+    /// # Errors
+    /// If no TLS back end can be set up, or the certificates' file or the proxy's URL cannot be
+    /// used.
+    pub fn new(options: &EgressOptions) -> anyhow::Result<Self> {
+        if options.egress_allow.is_some() {
+            bail!(
+                "--egress-allow (ARMOUR_EGRESS_ALLOW) opened networks to issuers and webhooks of \
+                 all tenants; say with --egress-allow-issuers and --egress-allow-webhooks which \
+                 of them may be called there"
+            );
+        }
+        let way = Way::new(options)?;
+        Ok(Self(Arc::new([
+            ForPurpose::new(&options.egress_allow_issuers, &way)?,
+            ForPurpose::new(&options.egress_allow_webhooks, &way)?,
+        ])))
+    }
+
+    /// Calls for this purpose, of this tenant.
+    pub fn of(&self, purpose: Purpose, tenant: Uuid) -> &Egress {
+        let [issuers, webhooks] = &*self.0;
+        let of = match purpose {
+            Purpose::Issuers => issuers,
+            Purpose::Webhooks => webhooks,
+        };
+        of.of_some.get(&tenant).unwrap_or(&of.of_all)
+    }
+}
+
+impl ForPurpose {
+    fn new(allowed: &[AllowedNetwork], way: &Way) -> anyhow::Result<Self> {
+        let of = |tenant: Option<Uuid>| {
+            let its = allowed.iter();
+            let its = its.filter(|one| one.tenant.is_none() || one.tenant == tenant);
+            Egress::new(its.map(|one| one.network).collect(), way)
+        };
+        let tenants = allowed.iter().filter_map(|one| one.tenant);
+        let of_some = tenants.map(|tenant| Ok((tenant, of(Some(tenant))?)));
+        Ok(Self {
+            of_all: of(None)?,
+            of_some: of_some.collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+/// How the outside is reached.
+#[derive(Default)]
+struct Way {
+    roots: Vec<Certificate>,
+    proxy: Option<(Proxy, Option<Host<String>>)>,
+    proxy_resolves: bool,
+}
+
+impl Way {
+    fn new(options: &EgressOptions) -> anyhow::Result<Self> {
+        let mut way = Self {
+            proxy_resolves: options.egress_proxy_resolves,
+            ..Self::default()
+        };
+        if let Some(file) = &options.egress_ca_file {
+            let named = || format!("--egress-ca-file {}", file.display());
+            let text = std::fs::read(file).with_context(named)?;
+            way.roots = Certificate::from_pem_bundle(&text).with_context(named)?;
+            if way.roots.is_empty() {
+                bail!("{}: no certificate is in it", named());
+            }
+        }
+        if let Some(text) = options
+            .egress_proxy
+            .as_deref()
+            .filter(|text| !text.is_empty())
+        {
+            // As others take it: without a scheme it is of HTTP.
+            let text = match text.contains("://") {
+                true => text.to_owned(),
+                false => format!("http://{text}"),
+            };
+            let url = Url::parse(&text).context("--egress-proxy (HTTPS_PROXY) is no URL")?;
+            let host = url.host().map(|host| host.to_owned());
+            let proxy = Proxy::https(url).context("--egress-proxy (HTTPS_PROXY)")?;
+            let besides = options.egress_no_proxy.as_deref();
+            let proxy = proxy.no_proxy(besides.and_then(NoProxy::from_string));
+            way.proxy = Some((proxy, host));
+        }
+        Ok(way)
+    }
+}
+
+/// Calls to the outside of one purpose and tenant; cheap to clone.
 #[derive(Clone)]
 pub struct Egress {
     client: Client,
@@ -74,29 +252,45 @@ pub struct Egress {
 struct Rules {
     allowed: Vec<IpNet>,
     special: Vec<IpNet>,
+    /// The proxy's own name, which the operator chose.
+    proxy: Option<String>,
+    /// Whether what a name leads to is looked at before a call: a proxy looks for itself.
+    looks_first: bool,
 }
 
 impl Egress {
     /// Calls to public hosts, and to hosts in these networks.
-    ///
-    /// # Errors
-    /// If no TLS back end can be set up.
-    pub fn new(allowed: &[IpNet]) -> anyhow::Result<Self> {
+    fn new(allowed: Vec<IpNet>, way: &Way) -> anyhow::Result<Self> {
         let special = SPECIAL.iter().map(|net| net.parse());
-        let rules = Arc::new(Rules {
-            allowed: allowed.to_vec(),
-            special: special.collect::<Result<_, _>>()?,
+        let proxy = way.proxy.as_ref();
+        let proxy_host = proxy.and_then(|(_, host)| match host {
+            Some(Host::Domain(name)) => Some(name.clone()),
+            _ => None,
         });
-        let client = Client::builder()
+        let rules = Arc::new(Rules {
+            allowed,
+            special: special.collect::<Result<_, _>>()?,
+            proxy: proxy_host,
+            looks_first: proxy.is_some() && !way.proxy_resolves,
+        });
+        let mut client = Client::builder()
             .dns_resolver(Arc::new(Guard(rules.clone())))
             // A redirect is another address that somebody chose.
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(10))
-            .user_agent(concat!("armour/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, rules })
+            .user_agent(concat!("armour/", env!("CARGO_PKG_VERSION")));
+        for root in &way.roots {
+            client = client.add_root_certificate(root.clone());
+        }
+        if let Some((proxy, _)) = proxy {
+            client = client.proxy(proxy.clone());
+        }
+        Ok(Self {
+            client: client.build()?,
+            rules,
+        })
     }
 
     /// Checks an address before it is stored. What a name resolves to is checked
@@ -141,6 +335,17 @@ impl Egress {
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, EgressError> {
         let (parts, body) = request.into_parts();
         let url = self.check(&parts.uri.to_string())?;
+        if self.rules.looks_first
+            && let Some(Host::Domain(name)) = url.host()
+        {
+            // All that it leads to: which of them the proxy calls is not known.
+            let found = lookup(name).await;
+            let found = found.map_err(|error| EgressError::Failed(format!("{name}: {error}")))?;
+            if found.is_empty() || !found.iter().all(|found| self.rules.may(found.ip())) {
+                let why = format!("{name} has addresses that are not public");
+                return Err(EgressError::Refused(why));
+            }
+        }
         let mut response = self
             .client
             .request(parts.method, url)
@@ -197,15 +402,21 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let rules = self.0.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let may: Vec<SocketAddr> = found.filter(|found| rules.may(found.ip())).collect();
-            if may.is_empty() {
+            let mut found = lookup(name.as_str()).await?;
+            if rules.proxy.as_deref() != Some(name.as_str()) {
+                found.retain(|found| rules.may(found.ip()));
+            }
+            if found.is_empty() {
                 let why = format!("{} has no public address", name.as_str());
                 return Err(EgressError::Refused(why).into());
             }
-            Ok(Box::new(may.into_iter()) as Addrs)
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+async fn lookup(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
 /// The whole chain of causes in one line: the outermost says little.
@@ -224,9 +435,49 @@ fn failed(error: reqwest::Error) -> EgressError {
 mod tests {
     use super::*;
 
+    const TENANT: Uuid = Uuid::from_u128(1);
+
+    fn of(allowed: &[&str], purpose: Purpose, tenant: Uuid) -> Egress {
+        let allowed = allowed.iter().map(|text| text.parse().unwrap());
+        let options = EgressOptions {
+            egress_allow_issuers: allowed.collect(),
+            ..EgressOptions::default()
+        };
+        Egresses::new(&options).unwrap().of(purpose, tenant).clone()
+    }
+
+    #[test]
+    fn m12_what_is_opened_for_one_issuer_is_opened_to_no_webhook_and_no_other_tenants_issuer() {
+        let (own, other) = (format!("{TENANT}=10.1.0.0/16"), Uuid::from_u128(2));
+        let allowed = ["10.2.0.0/16", &own];
+        let may = |purpose, tenant, url| of(&allowed, purpose, tenant).check(url).is_ok();
+        assert!(may(Purpose::Issuers, TENANT, "http://10.1.0.1/"));
+        assert!(may(Purpose::Issuers, TENANT, "http://10.2.0.1/"));
+        assert!(!may(Purpose::Issuers, other, "https://10.1.0.1/"));
+        assert!(may(Purpose::Issuers, other, "http://10.2.0.1/"));
+        for tenant in [TENANT, other] {
+            for url in ["https://10.1.0.1/", "http://10.2.0.1/"] {
+                assert!(!may(Purpose::Webhooks, tenant, url), "{url}");
+            }
+        }
+        for wrong in ["10.1.0.0/33", "shop=10.1.0.0/16", "", "="] {
+            assert!(wrong.parse::<AllowedNetwork>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn m12_the_option_that_opened_networks_to_everything_is_refused_with_what_to_do() {
+        let options = EgressOptions {
+            egress_allow: Some("10.0.0.0/8".into()),
+            ..EgressOptions::default()
+        };
+        let error = Egresses::new(&options).err().unwrap().to_string();
+        assert!(error.contains("--egress-allow-issuers"), "{error}");
+    }
+
     #[test]
     fn only_public_hosts_are_called() {
-        let egress = Egress::new(&[]).unwrap();
+        let egress = of(&[], Purpose::Issuers, TENANT);
         for url in [
             "https://example.com/hook",
             "https://93.184.215.14/",
@@ -251,14 +502,14 @@ mod tests {
         ] {
             assert!(egress.check(url).is_err(), "{url}");
         }
-        let inside = Egress::new(&["127.0.0.0/8".parse().unwrap()]).unwrap();
+        let inside = of(&["127.0.0.0/8"], Purpose::Issuers, TENANT);
         assert!(inside.check("http://127.0.0.1:8080/").is_ok());
         assert!(inside.check("http://10.0.0.1/").is_err());
     }
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_not_called() {
-        let egress = Egress::new(&[]).unwrap();
+        let egress = of(&[], Purpose::Issuers, TENANT);
         let request = http::Request::get("https://localhost:9/").body(Vec::new());
         let error = egress.send(request.unwrap()).await.unwrap_err().to_string();
         assert!(error.contains("has no public address"), "{error}");

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::{
     http::problem::{ApiResult, OperationError},
+    identity::authn::Platform,
     platform_admin::rotation::{self, Secrets},
 };
 
@@ -45,9 +46,9 @@ impl OperationError for MasterKeyError {
 ///
 /// # Errors
 /// [`MasterKeyError`], or if the database refuses.
-pub async fn retire(store: &Store, version: i32) -> ApiResult<()> {
+pub async fn retire(store: &Store, platform: Platform, version: i32) -> ApiResult<()> {
     let left = rotation::count(store, Secrets::Under(version)).await?;
-    let mut tx = store.platform().await?;
+    let mut tx = platform.begin(store).await?;
     let known = tx.key_versions().list().await?;
     match known.iter().find(|key| key.version == version) {
         None => return Err(MasterKeyError::Unknown.into()),
@@ -69,14 +70,18 @@ pub async fn retire(store: &Store, version: i32) -> ApiResult<()> {
 ///
 /// # Errors
 /// [`MasterKeyError`], or if the database refuses.
-pub async fn begin_rotation(store: &Store, to_version: i32) -> ApiResult<KeyRotation> {
+pub async fn begin_rotation(
+    store: &Store,
+    platform: Platform,
+    to_version: i32,
+) -> ApiResult<KeyRotation> {
     if !store.keyring().holds(to_version) {
         return Err(MasterKeyError::NotLoaded.into());
     }
     // Before the activation, which makes all wait who seal something: what they add
     // meanwhile is sealed anew too, and only the progress does not know of it.
     let total = rotation::count(store, Secrets::NotUnder(to_version)).await?;
-    let mut tx = store.platform().await?;
+    let mut tx = platform.begin(store).await?;
     check_no_rotation(&mut tx).await?;
     tx.key_versions().activate(to_version).await?;
     let id = tx.new_id();

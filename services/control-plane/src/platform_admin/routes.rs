@@ -71,14 +71,14 @@ async fn key_versions(
     ]))),
     responses((status = 204)))]
 async fn retire(
-    _: Platform,
+    platform: Platform,
     State(store): State<Store>,
     version: Result<Path<i32>, axum::extract::rejection::PathRejection>,
 ) -> ApiResult<StatusCode> {
     let Ok(Path(version)) = version else {
         return Err(ApiError::not_found("no such version"));
     };
-    master_keys::retire(&store, version).await?;
+    master_keys::retire(&store, platform, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -91,11 +91,11 @@ async fn retire(
     ]))),
     responses((status = 201, body = KeyRotation)))]
 async fn rotate(
-    _: Platform,
+    platform: Platform,
     State(store): State<Store>,
     Json(new): Json<NewKeyRotation>,
 ) -> ApiResult<(StatusCode, Answer<KeyRotation>)> {
-    let rotation = master_keys::begin_rotation(&store, new.to_version).await?;
+    let rotation = master_keys::begin_rotation(&store, platform, new.to_version).await?;
     Ok((StatusCode::CREATED, Answer(rotation)))
 }
 
@@ -133,10 +133,10 @@ async fn signing_keys(
 #[utoipa::path(post, path = "/v1/platform/signing-keys", tag = "platform",
     responses((status = 201, body = Vec<SigningKey>)))]
 async fn rotate_signing_key(
-    _: Platform,
+    platform: Platform,
     State(store): State<Store>,
 ) -> ApiResult<(StatusCode, Answer<Vec<SigningKey>>)> {
-    let mut tx = store.platform().await?;
+    let mut tx = platform.begin(&store).await?;
     signing::add(&mut tx, &Actor::Platform, None).await?;
     let keys = tx.signing_keys().list().await?;
     tx.commit().await?;

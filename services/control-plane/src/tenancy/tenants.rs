@@ -47,7 +47,7 @@ where
     extensions(("x-problems" = json!([ProblemType::AlreadyExists]))),
     responses((status = 201, body = CreatedTenant)))]
 async fn create(
-    _: Platform,
+    platform: Platform,
     State(store): State<Store>,
     Json(new): Json<NewTenant>,
 ) -> ApiResult<(StatusCode, Answer<CreatedTenant>)> {
@@ -57,7 +57,7 @@ async fn create(
         id,
         name: &new.name,
     };
-    let mut tx = store.platform().await?;
+    let mut tx = platform.begin(&store).await?;
     tx.audit_log().append(&Actor::Platform, action).await?;
     let tenant = tx.tenants().create(id, &new.name).await?;
     let (text, token) = token::mint(Kind::Api, &tx);
@@ -174,6 +174,9 @@ async fn set_quotas(
         before: &before,
         after: &quotas,
     };
+    tx.audit_log().append(&Actor::Platform, action).await?;
+    // The tenant's own people see that it may have and ask more or less.
+    tx.bind(id).await?;
     tx.audit_log().append(&Actor::Platform, action).await?;
     tx.commit().await?;
     Ok(tagged(quotas))

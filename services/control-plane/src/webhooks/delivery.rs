@@ -7,7 +7,7 @@ use std::{
 };
 
 use armour_api::DeliveryState;
-use armour_storage::{Attempt, DueDelivery, Store};
+use armour_storage::{Actor, Attempt, DueDelivery, NewEvent, Store, Tx, WebhookAction};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Duration, Utc};
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::RngExt;
 use serde_json::json;
 use sha2::Sha256;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -22,11 +23,14 @@ use zeroize::Zeroizing;
 use crate::{
     http::problem::{ApiError, ApiResult},
     jobs::Job,
-    platform::egress::Egress,
+    platform::egress::{Egresses, Purpose},
 };
 
 /// Tenants whose deliveries one replica makes at the same time.
-const TENANTS_AT_ONCE: usize = 100;
+pub const TENANTS_AT_ONCE: usize = 100;
+/// How long a tenant's turn lasts: what is under way then is brought to an end, and what else is
+/// due waits for the next.
+const TURN: std::time::Duration = std::time::Duration::from_secs(5);
 /// Webhooks of a tenant that one replica tells at the same time.
 const WEBHOOKS_AT_ONCE: usize = 8;
 /// Deliveries that one replica makes at the same time to a webhook.
@@ -38,6 +42,8 @@ const LEASE: Duration = Duration::seconds(60);
 /// Pauses after failed attempts, as multiples of the first; about a day in all
 /// when the first is 5 seconds. After the last a delivery has failed.
 const PAUSES: [i32; 8] = [1, 12, 60, 360, 1440, 3600, 5040, 7200];
+/// The receiver is gone for good (RFC 9110, section 15.5.11).
+const GONE: u16 = 410;
 /// Longest error that is kept, in characters.
 const MAX_ERROR: usize = 300;
 
@@ -46,7 +52,9 @@ pub struct Deliveries {
     /// The database.
     pub store: Store,
     /// How receivers are called.
-    pub egress: Egress,
+    pub egresses: Egresses,
+    /// Tenants whose deliveries are made at the same time.
+    pub tenants_at_once: usize,
     /// The first pause after a failure.
     pub retry: Duration,
     /// Cancelled when the service stops.
@@ -60,21 +68,30 @@ pub fn job(deliveries: Deliveries) -> Job {
 }
 
 /// Makes the deliveries that are due. Tenants are served at the same time: none waits for
-/// another's receiver to answer.
+/// another's receiver to answer. They take turns, where there are more than are served at once:
+/// whoever has more to deliver when its turn ends waits for those who have had none.
 async fn run(deliveries: Arc<Deliveries>) -> ApiResult<()> {
     let (mut serving, mut served) = (FuturesUnordered::new(), HashSet::new());
+    let mut had_turns = HashSet::new();
     loop {
-        let room = TENANTS_AT_ONCE.saturating_sub(served.len());
+        let room = deliveries.tenants_at_once.saturating_sub(served.len());
         if room > 0 && !deliveries.stopping.is_cancelled() {
             let now = deliveries.store.now();
-            let besides: Vec<Uuid> = served.iter().copied().collect();
+            let besides: Vec<Uuid> = served.union(&had_turns).copied().collect();
             let limit = i64::try_from(room).unwrap_or(i64::MAX);
             let store = &deliveries.store;
             let found = store.tenants_with_work(now, &besides, limit).await;
-            for tenant in unless_under_way(&served, found.map_err(ApiError::from))? {
+            let found = unless_under_way(&served, found.map_err(ApiError::from))?;
+            let nobody_waits = found.is_empty() && !had_turns.is_empty();
+            for tenant in found {
                 served.insert(tenant);
                 let deliveries = &deliveries;
                 serving.push(async move { (tenant, deliver_for(deliveries, tenant).await) });
+            }
+            if nobody_waits {
+                // Everybody has had one.
+                had_turns.clear();
+                continue;
             }
         }
         let Some(waited) = next(&mut serving).await else {
@@ -82,6 +99,7 @@ async fn run(deliveries: Arc<Deliveries>) -> ApiResult<()> {
         };
         if let Some((tenant, done)) = waited {
             served.remove(&tenant);
+            had_turns.insert(tenant);
             if let Err(error) = done {
                 tracing::warn!(%tenant, error = error.detail(), "its webhooks are not told");
             }
@@ -115,13 +133,15 @@ pub fn secret_name(webhook: Uuid) -> String {
     format!("webhook:{webhook}")
 }
 
-/// Makes a tenant's deliveries until none is due. Webhooks are told at the same time: none
-/// waits for another's receiver to answer.
+/// Makes a tenant's deliveries until none is due or its turn ends. Webhooks are told at the same
+/// time: none waits for another's receiver to answer.
 async fn deliver_for(deliveries: &Deliveries, tenant: Uuid) -> ApiResult<()> {
     let (mut telling, mut told) = (FuturesUnordered::new(), HashSet::new());
+    let began = Instant::now();
     loop {
         let mut due = Vec::new();
-        if told.len() < WEBHOOKS_AT_ONCE && !deliveries.stopping.is_cancelled() {
+        let goes_on = began.elapsed() < TURN && !deliveries.stopping.is_cancelled();
+        if told.len() < WEBHOOKS_AT_ONCE && goes_on {
             due = unless_under_way(&told, claim(deliveries, tenant, &told).await)?;
         }
         let found = !due.is_empty();
@@ -199,7 +219,32 @@ async fn deliver(deliveries: &Deliveries, tenant: Uuid, delivery: &DueDelivery) 
     tx.deliveries()
         .record_attempt(delivery.id, &attempt)
         .await?;
+    if let Ok(status) = sent
+        && status == GONE
+    {
+        disable(&mut tx, delivery, status).await?;
+    }
     tx.commit().await?;
+    Ok(())
+}
+
+/// Has a receiver told nothing any more that says that it is gone (Standard Webhooks, "Automatic
+/// disabling of endpoints"), and says so.
+async fn disable(tx: &mut Tx, delivery: &DueDelivery, status: u16) -> ApiResult<()> {
+    let (id, url) = (delivery.webhook, &delivery.url[..]);
+    let why = "the receiver is gone: the webhook was disabled";
+    if !tx.webhooks().disable(id, why).await? {
+        return Ok(());
+    }
+    let action = WebhookAction::Disable { id, url, status };
+    tx.audit_log().append(&Actor::Service, action).await?;
+    tx.events()
+        .record(NewEvent::WebhookDisabled {
+            webhook: id,
+            url,
+            status,
+        })
+        .await?;
     Ok(())
 }
 
@@ -233,7 +278,8 @@ async fn send(
         Ok(request) => request,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    Ok(match deliveries.egress.send(request).await {
+    let egress = deliveries.egresses.of(Purpose::Webhooks, tenant);
+    Ok(match egress.send(request).await {
         Ok(answer) => Ok(answer.status().as_u16()),
         Err(error) => Err(error.to_string().chars().take(MAX_ERROR).collect()),
     })

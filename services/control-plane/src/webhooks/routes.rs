@@ -20,7 +20,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, Member},
-    platform::egress::Egress,
+    platform::egress::{Egresses, Purpose},
     webhooks::delivery::secret_name,
 };
 
@@ -28,11 +28,12 @@ pub fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
-    Egress: FromRef<S>,
+    Egresses: FromRef<S>,
 {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
+        .routes(routes!(enable))
         .routes(routes!(deliveries))
         .routes(routes!(replay))
 }
@@ -42,7 +43,7 @@ where
     extensions(("x-problems" = json!([ProblemType::OverQuota]))),
     responses((status = 201, body = CreatedWebhook)))]
 async fn create(
-    State(egress): State<Egress>,
+    State(egresses): State<Egresses>,
     mut member: Member,
     Json(new): Json<NewWebhook>,
 ) -> ApiResult<(StatusCode, Answer<CreatedWebhook>)> {
@@ -59,7 +60,8 @@ async fn create(
             EventKind::WORDS.join(", ")
         )));
     }
-    egress
+    egresses
+        .of(Purpose::Webhooks, member.tx.tenant_id())
         .check(&new.url)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();
@@ -100,6 +102,23 @@ async fn get(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
     Ok(Answer(member.tx.webhooks().find(id).await?))
 }
 
+/// Has a receiver that was disabled, because it answered that it is gone, told again of what
+/// happens from now on.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/enable", tag = "webhooks",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = Webhook)))]
+async fn enable(mut member: Member, Id(id): Id) -> ApiResult<Answer<Webhook>> {
+    let actor = member.actor();
+    let webhook = member.tx.webhooks().enable(id).await?;
+    member
+        .tx
+        .audit_log()
+        .append(&actor, WebhookAction::Enable { id })
+        .await?;
+    member.tx.commit().await?;
+    Ok(Answer(webhook))
+}
+
 /// Removes a receiver and what it has not been told yet.
 #[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
     responses((status = 204)))]
@@ -133,10 +152,17 @@ async fn deliveries(
 /// Tells a receiver again, with the same `webhook-id`.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/deliveries/{delivery}/replay", tag = "webhooks",
     params(("id" = Uuid, Path), ("delivery" = Uuid, Path)),
+    extensions(("x-problems" = json!([ProblemType::WebhookDisabled]))),
     responses((status = 200, body = Delivery)))]
 async fn replay(mut member: Member, ids: Ids<2>) -> ApiResult<Answer<Delivery>> {
     let [id, delivery] = ids.0;
     let actor = member.actor();
+    if member.tx.webhooks().find(id).await?.disabled_at.is_some() {
+        return Err(ApiError::new(
+            ProblemType::WebhookDisabled,
+            "the webhook is disabled, since its receiver said that it is gone; enable it first",
+        ));
+    }
     let replayed = member.tx.deliveries().replay(id, delivery).await?;
     member
         .tx

@@ -238,11 +238,11 @@ impl Pair {
         let bundles = self.bundles().await?.into_iter();
         for bundle in bundles.filter(|bundle| bundle.state == BundleState::Active) {
             let id = bundle.id;
-            let heads: Vec<LaneHead> = self
+            let heads: Page<LaneHead> = self
                 .operator
                 .get(&format!("/v1/bundles/{id}/lanes"))
                 .await?;
-            for LaneHead { lane, n, .. } in heads {
+            for LaneHead { lane, n, .. } in heads.items {
                 let path = format!("/v1/bundles/{id}/tickets?lane={lane}&cursor={}", n + 1);
                 let page: Page<RecordedTicket> = self.operator.get(&path).await?;
                 let reported = page.items.first().is_some_and(|ticket| {

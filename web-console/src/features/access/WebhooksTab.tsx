@@ -1,12 +1,14 @@
-import { Button, Group, Modal, Stack, Table } from "@mantine/core";
+import { Button, Group, Modal, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { canAdminister, useAuth } from "../../api/AuthContext";
-import { type Webhook, fetchAllPages, unwrapEmpty } from "../../api/client";
+import { type Webhook, fetchAllPages, unwrap, unwrapEmpty } from "../../api/client";
 import { ActionDialog } from "../../components/ActionDialog";
 import { DataTable } from "../../components/DataTable";
 import { QueryState } from "../../components/QueryState";
+import { StateBadge } from "../../components/StateBadge";
+import { Timestamp } from "../../components/Timestamp";
 import { t } from "../../lib/strings";
 import { DeliveriesTable } from "./DeliveriesTable";
 import { NewWebhookDialog } from "./NewWebhookDialog";
@@ -27,16 +29,36 @@ export function WebhooksTab() {
       )}
       <QueryState query={query} emptyText={t.access.noWebhooks}>
         {(webhooks) => (
-          <DataTable hasActions columns={[t.access.url, t.kind]}>
+          <DataTable hasActions columns={[t.access.url, t.kind, t.state]}>
             {webhooks.map((webhook) => (
               <Table.Tr key={webhook.id}>
                 <Table.Th scope="row">{webhook.url}</Table.Th>
                 <Table.Td>{webhook.kinds.join(", ")}</Table.Td>
                 <Table.Td>
+                  <StateBadge state={webhook.disabled_at ? "disabled" : "active"} />
+                  {webhook.disabled_at && (
+                    <Text size="sm">
+                      {t.access.webhookGone} <Timestamp at={webhook.disabled_at} />
+                    </Text>
+                  )}
+                </Table.Td>
+                <Table.Td>
                   <Group gap="xs" wrap="nowrap">
                     <Button size="xs" variant="default" onClick={() => setSelected(webhook)}>
                       {t.access.deliveries}
                     </Button>
+                    {canAdminister(auth) && webhook.disabled_at && (
+                      <ActionDialog
+                        label={t.access.enable}
+                        title={`${t.access.enable}: ${webhook.url}`}
+                        onSubmit={() => {
+                          const path = { id: webhook.id };
+                          return unwrap(
+                            auth.api.POST("/v1/webhooks/{id}/enable", { params: { path } }),
+                          );
+                        }}
+                      />
+                    )}
                     {canAdminister(auth) && (
                       <ActionDialog
                         label={t.remove}

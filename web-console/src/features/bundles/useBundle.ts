@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { useAuth } from "../../api/AuthContext";
-import { unwrap, unwrapWithEtag } from "../../api/client";
+import { fetchAllPages, unwrap, unwrapWithEtag } from "../../api/client";
 
 /** Exchanges emit no events, so a bundle in use is polled. */
 export const REFETCH_INTERVAL_MS = 3_000;
@@ -18,7 +18,10 @@ export function useBundle(id: string) {
       const bundle = await unwrap(api.GET("/v1/bundles/{id}", path));
       const [pair, lanes, collisions, acknowledgements] = await Promise.all([
         unwrapWithEtag(api.GET("/v1/pairs/{id}", { params: { path: { id: bundle.pair_id } } })),
-        unwrap(api.GET("/v1/bundles/{id}/lanes", path)),
+        fetchAllPages(({ cursor }) => {
+          const query = cursor === undefined ? {} : { cursor: Number(cursor) };
+          return api.GET("/v1/bundles/{id}/lanes", { params: { ...path.params, query } });
+        }),
         unwrap(api.GET("/v1/collisions")),
         unwrap(api.GET("/v1/bundles/{id}/obediences", path)),
       ]);

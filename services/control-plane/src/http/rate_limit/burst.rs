@@ -13,7 +13,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{slot::RateLimitSlot, source::Source};
+use super::{body::Known, slot::RateLimitSlot, source::Source};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// Signed calls without any credentials. Who signed them is known once they are read: they are
@@ -98,7 +98,10 @@ pub async fn rate<C: Callers>(
     let (mut parts, body) = request.into_parts();
     if counted {
         let within = match callers.identify(&parts) {
-            Some(caller) => limiter.by_caller.count(&caller),
+            Some(caller) => {
+                parts.extensions.insert(Known);
+                limiter.by_caller.count(&caller)
+            }
             None => limiter.by_source.count(&Source::of(&parts.extensions)),
         };
         if let Err(error) = within {

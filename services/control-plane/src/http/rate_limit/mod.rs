@@ -11,7 +11,7 @@ mod rates;
 mod slot;
 mod source;
 
-pub use body::{LargeBodies, body};
+pub use body::{Bodies, body};
 pub use burst::{BurstLimiter, Callers, rate};
 pub use rates::{Class, Rates, consume, consume_leased};
-pub use source::{ClientHeader, Source, TrustedProxies, client};
+pub use source::{ClientHeader, Source, TrustedProxies, client, client_address};

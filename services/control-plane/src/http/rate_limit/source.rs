@@ -52,14 +52,19 @@ pub async fn client(
     next.run(request).await
 }
 
+/// The address that a call was made from, as far as the proxies on its way are believed.
+pub fn client_address(extensions: &Extensions) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    let client = extensions.get::<Client>().map(|Client(client)| *client);
+    client.or(peer).map(|ip| ip.to_canonical())
+}
+
 impl Source {
     /// A call's source, from what its connection left; without that all calls have the same.
     pub fn of(extensions: &Extensions) -> Self {
-        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-        let client = extensions.get::<Client>().map(|Client(client)| *client);
         let mut bytes = [0; 9];
-        match client.or(peer).map(|ip| ip.to_canonical()) {
+        match client_address(extensions) {
             Some(IpAddr::V4(ip)) => {
                 bytes[0] = 4;
                 bytes[1..5].copy_from_slice(&ip.octets());

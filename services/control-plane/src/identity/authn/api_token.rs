@@ -35,6 +35,7 @@ pub async fn verify(authn: &Authn, tx: &mut Tx, token: &Token) -> Result<Verifie
     Ok(Verified {
         principal: Principal {
             actor: Actor::Token(token.id),
+            credential: token.id,
             name: row.name,
             role: row.role,
             session: None,

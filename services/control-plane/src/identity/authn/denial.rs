@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 
 use armour_storage::{Actor, IdentityAction, Store};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 use uuid::Uuid;
 
 use super::route::Route;
@@ -33,12 +33,16 @@ pub enum Attempt {
     SignIn,
     /// By a workload that no rule admits.
     Workload,
+    /// To do what the platform's administrator may, with no credentials that exist: anybody who
+    /// reaches the service can make as many as they like.
+    Platform,
 }
 
 /// Notes denied attempts, though no faster than anybody would read.
 pub struct DenialLog {
     store: Store,
     limiter: DefaultKeyedRateLimiter<(Uuid, Attempt)>,
+    of_anybody: DefaultDirectRateLimiter,
 }
 
 impl DenialLog {
@@ -47,6 +51,7 @@ impl DenialLog {
         Self {
             store,
             limiter: DefaultKeyedRateLimiter::keyed(Quota::per_minute(MAX_NOTES)),
+            of_anybody: DefaultDirectRateLimiter::direct(Quota::per_hour(MAX_OF_ANYBODY)),
         }
     }
 
@@ -71,7 +76,11 @@ impl DenialLog {
         if self.limiter.len() > MAX_KEPT {
             self.limiter.retain_recent();
         }
-        if self.limiter.check_key(&(tenant, attempt)).is_err() {
+        let within = match attempt {
+            Attempt::Platform => self.of_anybody.check().is_ok(),
+            _ => self.limiter.check_key(&(tenant, attempt)).is_ok(),
+        };
+        if !within {
             tracing::warn!(%tenant, %actor, ?action, "denied; too many to note");
             return;
         }
@@ -88,5 +97,7 @@ impl DenialLog {
 
 /// Notes a minute, tenant and kind of attempt; what exceeds it is logged by the service alone.
 const MAX_NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+/// Notes an hour of attempts that take no credentials at all: the log is kept for good.
+const MAX_OF_ANYBODY: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// Of how many tenants' kinds the notes are counted before those of long ago are forgotten.
 const MAX_KEPT: usize = 100_000;

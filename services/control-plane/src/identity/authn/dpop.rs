@@ -13,6 +13,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use url::Url;
 use uuid::Uuid;
 
 use super::{nonce, proof_consumer::ProofUse, state::Authn};
@@ -74,7 +75,7 @@ pub fn check(parts: &Parts, authn: &Authn, access_token: Option<&str>) -> ApiRes
     if claims.htm != parts.method.as_str() || parts.method == Method::HEAD {
         return Err(invalid("htm is not this request's method"));
     }
-    if !is_here(&claims.htu, parts, authn.public_url.as_ref()) {
+    if !is_here(&claims.htu, parts, &authn.addresses) {
         return Err(invalid("htu is not this request's address"));
     }
     let remember_until = fresh_until(authn, &claims)?;
@@ -166,27 +167,70 @@ fn ed25519(jwk: &Jwk) -> Option<String> {
     }
 }
 
-/// Whether `htu` names this request: path and authority. The scheme is the
-/// proxy's in front, and not known here.
-fn is_here(htu: &str, parts: &Parts, public_url: Option<&url::Url>) -> bool {
-    let Ok(url) = url::Url::parse(htu) else {
+/// Whether `htu` names this request (section 4.3): path, and one of the addresses that the
+/// service is reached at. What the request itself calls its host is whatever the caller wrote:
+/// it counts only where no address was given.
+fn is_here(htu: &str, parts: &Parts, addresses: &[Url]) -> bool {
+    let Ok(url) = Url::parse(htu) else {
         return false;
     };
-    let same_path = url.path() == parts.uri.path();
-    let authority = |url: &url::Url| {
+    let authority = |url: &Url| {
         let host = url.host_str()?.to_owned();
         Some((host, url.port_or_known_default()?))
     };
-    let named = authority(&url);
-    let host = parts
-        .headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
-        .and_then(|host| url::Url::parse(&format!("{}://{host}/", url.scheme())).ok());
-    let here = [
-        public_url.and_then(authority),
-        host.as_ref().and_then(authority),
-    ];
-    same_path && named.is_some() && here.contains(&named)
+    let Some(named) = authority(&url) else {
+        return false;
+    };
+    let here = match addresses {
+        // The scheme is the proxy's in front, and not known here.
+        [] => {
+            let host = parts.headers.get(header::HOST);
+            let host = host.and_then(|host| host.to_str().ok());
+            let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+            let host =
+                host.and_then(|host| Url::parse(&format!("{}://{host}/", url.scheme())).ok());
+            host.as_ref().and_then(authority).as_ref() == Some(&named)
+        }
+        given => given
+            .iter()
+            .any(|here| here.scheme() == url.scheme() && authority(here).as_ref() == Some(&named)),
+    };
+    here && url.path() == parts.uri.path()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m10_a_proof_is_for_an_address_of_ours_whatever_the_request_calls_its_host() {
+        let request = |host: &str| {
+            let request = axum::http::Request::post("/v1/endpoint/token");
+            let request = request.header(header::HOST, host).body(());
+            request.expect("a request").into_parts().0
+        };
+        let addresses = ["https://armour.example", "http://armour.ns.svc:7100"];
+        let addresses = addresses.map(|address| Url::parse(address).expect("a URL"));
+        let takes = |htu: &str, host: &str| is_here(htu, &request(host), &addresses);
+        for host in ["armour.example", "evil.example", "10.0.0.1:7100"] {
+            assert!(takes("https://armour.example/v1/endpoint/token", host));
+            assert!(takes("https://armour.example:443/v1/endpoint/token", host));
+            assert!(takes("http://armour.ns.svc:7100/v1/endpoint/token", host));
+            for other in [
+                "https://evil.example/v1/endpoint/token",
+                "http://armour.example/v1/endpoint/token",
+                "https://armour.example:8443/v1/endpoint/token",
+                "http://armour.ns.svc/v1/endpoint/token",
+                "https://armour.example/v1/endpoint",
+                "/v1/endpoint/token",
+                "data:x",
+            ] {
+                assert!(!takes(other, host), "{other} at {host}");
+            }
+        }
+        // Where none is given the request's own is all there is.
+        let htu = "https://a.example/v1/endpoint/token";
+        assert!(is_here(htu, &request("a.example"), &[]));
+        assert!(!is_here(htu, &request("b.example"), &[]));
+    }
 }

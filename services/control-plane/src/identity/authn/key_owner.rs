@@ -1,12 +1,16 @@
-//! Whose idempotency keys a call may use: a member's whose credential is accepted.
+//! Whose idempotency keys a call may use: a member's whose credential is accepted, or the
+//! platform's.
 
 use std::sync::Arc;
 
+use armour_api::AccessRole;
+use armour_storage::PLATFORM;
 use axum::http::request::Parts;
+use uuid::Uuid;
 
 use super::{
     authenticate::verify,
-    credential::member_credential,
+    credential::{bearer, member_credential},
     route::Route,
     state::Authn,
     verified::{Refusal, Verified},
@@ -14,23 +18,40 @@ use super::{
 use crate::http::{
     idempotency::{KeyOwner, KeyOwners},
     problem::ApiResult,
+    rate_limit::{self, Class},
 };
 
 impl KeyOwners for Arc<Authn> {
     async fn find(&self, parts: &Parts) -> ApiResult<Option<KeyOwner>> {
+        let route = Route::of(parts);
+        if bearer(parts).is_ok_and(|bearer| self.is_platform(bearer.token())) {
+            if !route.allows(AccessRole::PlatformAdmin) {
+                return Ok(None);
+            }
+            return Ok(Some(KeyOwner {
+                tx: self.store.platform().await?,
+                credential: self.platform_hash,
+            }));
+        }
         // The other calls check for themselves whether they repeat (a bundle supersedes
         // another, a report is compared).
         let Ok(token) = member_credential(parts) else {
             return Ok(None);
         };
         let mut tx = self.store.tenant(token.tenant).await?;
-        let route = Route::of(parts);
         // Whoever is refused here is refused by the handler too, which notes it.
         let verified = verify(parts, self, &mut tx, &token, &route).await;
         Ok(may_use_keys(verified, &route)?.then_some(KeyOwner {
             tx,
             credential: token.hash,
         }))
+    }
+
+    async fn count(&self, parts: &Parts, tenant: Uuid) -> ApiResult<()> {
+        if tenant == PLATFORM {
+            return Ok(());
+        }
+        rate_limit::consume(parts, &self.rates, &self.store, tenant, Class::Members).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_storage::{Actor, Tx};
+use armour_storage::{Actor, IdempotencyClaim, Tx};
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::request::Parts,
@@ -50,6 +50,9 @@ where
             tx.rollback().await?;
             rate_limit::consume(parts, &authn.rates, &authn.store, tenant, Class::Members).await?;
             tx = authn.store.tenant(tenant).await?;
+        }
+        if let Some(claim) = parts.extensions.get::<IdempotencyClaim>() {
+            tx.commit_for(claim.clone());
         }
         Ok(Self { tx, principal })
     }

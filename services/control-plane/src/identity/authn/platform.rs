@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::AccessRole;
+use armour_storage::{Actor, IdempotencyClaim, PLATFORM, Store, Tx};
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::request::Parts,
@@ -11,6 +12,7 @@ use axum::{
 use super::{
     authenticate::authenticate,
     credential::{bearer, forbidden, invalid},
+    denial::{Attempt, Denied},
     route::Route,
     state::Authn,
 };
@@ -20,7 +22,23 @@ use crate::{
 };
 
 /// The platform's administrator.
-pub struct Platform;
+pub struct Platform {
+    claim: Option<IdempotencyClaim>,
+}
+
+impl Platform {
+    /// Begins the transaction of what the call changes.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn begin(self, store: &Store) -> ApiResult<Tx> {
+        let mut tx = store.platform().await?;
+        if let Some(claim) = self.claim {
+            tx.commit_for(claim);
+        }
+        Ok(tx)
+    }
+}
 
 impl<S> FromRequestParts<S> for Platform
 where
@@ -35,7 +53,9 @@ where
         let bearer = bearer(parts)?;
         if authn.is_platform(bearer.token()) {
             return match route.allows(AccessRole::PlatformAdmin) {
-                true => Ok(Self),
+                true => Ok(Self {
+                    claim: parts.extensions.get().cloned(),
+                }),
                 false => Err(forbidden()),
             };
         }
@@ -45,7 +65,17 @@ where
                 authenticate(parts, authn, token, &route).await?;
                 Err(forbidden())
             }
-            None => Err(invalid()),
+            None => {
+                // Of all that is wrong, what guesses at this token concerns the platform most.
+                let denied = Denied {
+                    tenant: PLATFORM,
+                    actor: Actor::Anonymous,
+                    route: &route,
+                };
+                let why = "not the platform's token";
+                authn.denials.note(&denied, Attempt::Platform, why).await;
+                Err(invalid())
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub struct Principal {
     /// As in audit entries.
     pub actor: Actor,
+    /// The id of their API token or session.
+    pub credential: Uuid,
     /// For people to read.
     pub name: String,
     /// What they may do.
@@ -23,7 +25,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether the credential is still good.
+    /// Whether the credential is still good, and for the same.
     ///
     /// # Errors
     /// `NotFound` if it is gone altogether.
@@ -36,9 +38,12 @@ impl Principal {
                     .sessions()
                     .find_live(session, now, DateTime::UNIX_EPOCH)
                     .await?;
-                Ok(row.expires_at > now)
+                Ok(row.expires_at > now && row.role == self.role)
             }
-            (Actor::Token(id), None) => Ok(tx.api_tokens().find(*id).await?.is_live(now)),
+            (Actor::Token(id), None) => {
+                let row = tx.api_tokens().find(*id).await?;
+                Ok(row.is_live(now) && row.role == self.role)
+            }
             _ => Ok(false),
         }
     }

@@ -44,6 +44,7 @@ pub async fn verify(
                 issuer: row.issuer,
                 subject: row.subject,
             },
+            credential: row.id,
             name: row.name,
             role: row.role,
             session: Some(row.id),

@@ -9,6 +9,7 @@ use armour_api::ProblemType;
 use armour_protocol::v2::identity::mark::Incarnated;
 use ed25519_dalek::VerifyingKey;
 use governor::{DefaultKeyedRateLimiter, Quota};
+use hashlink::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -46,19 +47,23 @@ pub struct SignedCalls {
     by_endpoint: DefaultKeyedRateLimiter<Signatory>,
     by_source: DefaultKeyedRateLimiter<Source>,
     refused: Mutex<HashMap<Source, Instant>>,
-    known: Mutex<HashMap<Signatory, KnownKeys>>,
+    known: Mutex<LruCache<Signatory, KnownKeys>>,
 }
 
 impl SignedCalls {
     /// Allows so many calls a second to each endpoint, and to each source as many that nobody
     /// is found to have signed.
     pub fn new(per_second: u32) -> Self {
+        Self::keeping(per_second, MAX_KEPT)
+    }
+
+    fn keeping(per_second: u32, kept: usize) -> Self {
         let rate = Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
         Self {
             by_endpoint: DefaultKeyedRateLimiter::keyed(rate),
             by_source: DefaultKeyedRateLimiter::keyed(rate),
             refused: Mutex::default(),
-            known: Mutex::default(),
+            known: Mutex::new(LruCache::new(kept)),
         }
     }
 
@@ -73,7 +78,7 @@ impl SignedCalls {
         by: Signatory,
         signed: impl FnOnce(&KnownKeys) -> bool,
     ) -> ApiResult<()> {
-        let known = self.known.lock().get(&by).cloned();
+        let known = self.known.lock().peek(&by).cloned();
         if known.is_some_and(|known| signed(&known)) {
             return Ok(());
         }
@@ -90,17 +95,17 @@ impl SignedCalls {
     /// 429 `rate-limited` if the endpoint calls too often.
     pub fn verified(&self, by: Signatory, keys: KnownKeys) -> ApiResult<()> {
         let mut known = self.known.lock();
-        if known.len() >= MAX_KEPT && !known.contains_key(&by) {
-            // Each is known again with its next call.
-            known.clear();
-            self.by_endpoint.retain_recent();
-        }
-        let entry = known.entry(by).or_default();
+        // With one more than are kept, the one that was silent for longest is forgotten.
+        let mut entry = known.remove(&by).unwrap_or_default();
         entry.long_term = keys.long_term.or(entry.long_term);
         if keys.start.is_some() {
             entry.start = keys.start;
         }
+        known.insert(by, entry);
         drop(known);
+        if self.by_endpoint.len() > MAX_KEPT {
+            self.by_endpoint.retain_recent();
+        }
         match self.by_endpoint.check_key(&by) {
             Ok(()) => Ok(()),
             Err(_) => Err(too_many()),
@@ -174,6 +179,20 @@ mod tests {
         assert!(calls.admit(other, endpoint(2), is(2)).is_ok());
         tokio::time::advance(REFUSED_FOR).await;
         assert!(calls.admit(ingress, endpoint(2), is(2)).is_ok());
+    }
+
+    #[test]
+    fn one_more_endpoint_than_are_kept_is_known_in_the_place_of_one_and_not_of_all() {
+        let calls = SignedCalls::keeping(1000, 3);
+        for n in [1, 2, 3, 1, 4] {
+            calls.verified(endpoint(n), key(1)).unwrap();
+        }
+        let anybody = source("192.0.2.1:1000");
+        for _ in 0..2000 {
+            calls.unverified(anybody);
+        }
+        let known = (1..5).map(|n| calls.admit(anybody, endpoint(n), |_| true).is_ok());
+        assert_eq!(known.collect::<Vec<_>>(), [true, false, true, true]);
     }
 
     #[test]

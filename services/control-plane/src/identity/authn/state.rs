@@ -20,8 +20,8 @@ pub struct Authn {
     pub platform_hash: [u8; 32],
     /// How long a session may be idle.
     pub session_idle: Duration,
-    /// Where the service is reached, if that was given.
-    pub public_url: Option<Url>,
+    /// Where the service is reached, as far as that was given.
+    pub addresses: Vec<Url>,
     /// Credentials that were accepted lately.
     pub accepted: Accepted,
     /// What this replica has leased of tenants' rates.

@@ -8,9 +8,9 @@ use super::{
     claims,
     client::{Client, MoreClaims},
     refusal::{NotSignedIn, SignInError, failed},
-    state::Oidc,
     text::{printable, reason},
 };
+use crate::platform::egress::Egress;
 
 /// Most characters of what the audit log is told of a person's claims.
 const MAX_TOLD: usize = 300;
@@ -21,7 +21,7 @@ const MAX_TOLD: usize = 300;
 /// # Errors
 /// 403 `not-admitted` if no group has a role, 502 if the issuer cannot be asked.
 pub async fn role(
-    oidc: &Oidc,
+    egress: &Egress,
     issuer: &Issuer,
     client: &Client,
     access_token: &AccessToken,
@@ -41,7 +41,7 @@ pub async fn role(
         .user_info(access_token.clone(), Some(subject.clone()))
         .map_err(|error| failed(reason(&error)))?;
     let told: UserInfoClaims<MoreClaims, CoreGenderClaim> = asked
-        .request_async(&oidc.egress)
+        .request_async(egress)
         .await
         .map_err(|error| failed(format!("at userinfo: {}", reason(&error))))?;
     let told = &told.additional_claims().0;

@@ -91,7 +91,7 @@ pub async fn finish(
         .exchange_code(AuthorizationCode::new(code))
         .map_err(|error| failed(reason(&error)))?
         .set_pkce_verifier(PkceCodeVerifier::new(flow.verifier))
-        .request_async(&oidc.egress)
+        .request_async(oidc.egress(flow.tenant))
         .await
         .map_err(|error| failed(reason(&error)))?;
     let nonce = Nonce::new(flow.nonce);
@@ -109,7 +109,15 @@ pub async fn finish(
     let more = &claims.additional_claims().0;
     let subject = claims.subject();
     let access_token = tokens.access_token();
-    let role = groups::role(oidc, issuer, &client, access_token, subject, more).await?;
+    let role = groups::role(
+        oidc.egress(flow.tenant),
+        issuer,
+        &client,
+        access_token,
+        subject,
+        more,
+    )
+    .await?;
     let name = [
         claims.preferred_username().map(|name| name.to_string()),
         claims.email().map(|email| email.to_string()),

@@ -1,9 +1,10 @@
 //! Providers: discovered, remembered, and tokens checked with their keys.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use armour_api::{Issuer, ProblemType};
 use chrono::{DateTime, Utc};
+use hashlink::LruCache;
 use jsonwebtoken::{Algorithm, Validation};
 use openidconnect::{
     AdditionalProviderMetadata, IssuerUrl, LogoutProviderMetadata, ProviderMetadata,
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tracing::Instrument;
 use url::Url;
 use uuid::Uuid;
 
@@ -28,6 +30,9 @@ use crate::{
 
 /// How long what a provider says of itself is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(300);
+/// How long it serves while it is asked for anew: keys that the provider gave up meanwhile are
+/// taken for no longer.
+const SERVES: Duration = Duration::from_secs(900);
 /// How soon keys may be asked for again when one is missing.
 pub const AGAIN: Duration = Duration::from_secs(5);
 /// How soon a provider that could not be discovered is asked again.
@@ -93,15 +98,16 @@ impl Provider {
     }
 }
 
-/// Providers by tenant and URL, as this replica remembers them.
-#[derive(Default)]
-pub struct Providers(Mutex<HashMap<(Uuid, String), Known>>);
+/// Providers by tenant and URL, as this replica remembers them; the one that was not asked for
+/// for longest is forgotten.
+pub struct Providers(Mutex<LruCache<(Uuid, String), Arc<Known>>>);
 
-/// Of one provider; whoever asks for it anew holds the lock, so that it is asked once.
-#[derive(Clone)]
+/// What is known of one provider.
+#[derive(Default)]
 struct Known {
-    used: Instant,
-    found: Arc<AsyncMutex<Found>>,
+    found: Mutex<Found>,
+    /// Held by whoever asks it anew, so that it is asked once.
+    asking: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Default)]
@@ -110,8 +116,19 @@ struct Found {
     failed: Option<(Instant, String)>,
 }
 
+impl Default for Providers {
+    fn default() -> Self {
+        Self::of(MAX_KNOWN)
+    }
+}
+
 impl Providers {
-    /// A provider, discovered anew if what is known is older than that.
+    fn of(known: usize) -> Self {
+        Self(Mutex::new(LruCache::new(known)))
+    }
+
+    /// A provider, discovered anew if what is known is older than that. Nobody waits for a
+    /// provider that is only looked at again: what was known of it serves meanwhile.
     ///
     /// # Errors
     /// 502 `issuer-unreachable` if it cannot be discovered.
@@ -123,56 +140,45 @@ impl Providers {
         older_than: Duration,
     ) -> ApiResult<Arc<Provider>> {
         let known = self.known(tenant, url);
-        let mut found = known.lock().await;
-        if let Some(provider) = &found.provider
-            && provider.since.elapsed() < older_than
-        {
-            return Ok(provider.clone());
+        if let Some(provider) = known.fresh(older_than) {
+            return Ok(provider);
         }
-        let unusable = |why: &str| {
-            ApiError::new(
-                ProblemType::IssuerUnreachable,
-                format!("the issuer {url} cannot be used now: {why}"),
-            )
-        };
-        if let Some((when, why)) = &found.failed
-            && when.elapsed() < FAILURE_REMEMBERED
+        if older_than >= REMEMBERED
+            && let Some(provider) = known.fresh(SERVES)
         {
-            return Err(unusable(why));
-        }
-        match discover(egress, url).await {
-            Ok(provider) => {
-                let provider = Arc::new(provider);
-                *found = Found {
-                    provider: Some(provider.clone()),
-                    failed: None,
+            if let Ok(asking) = known.asking.clone().try_lock_owned() {
+                let (egress, url) = (egress.clone(), url.to_owned());
+                let again = async move {
+                    let _asking = asking;
+                    if known.failed_lately().is_none() {
+                        // Whoever cannot be asked is so tomorrow, or is asked again.
+                        let _provider = known.ask(&egress, &url).await;
+                    }
                 };
-                Ok(provider)
+                tokio::spawn(again.in_current_span());
             }
-            Err(why) => {
-                let error = unusable(&why);
-                found.failed = Some((Instant::now(), why));
-                Err(error)
-            }
+            return Ok(provider);
+        }
+        let _asking = known.asking.lock().await;
+        // Perhaps somebody else has asked meanwhile.
+        if let Some(provider) = known.fresh(older_than) {
+            return Ok(provider);
+        }
+        match known.failed_lately() {
+            Some(why) => Err(unusable(url, &why)),
+            None => known.ask(egress, url).await,
         }
     }
 
-    fn known(&self, tenant: Uuid, url: &str) -> Arc<AsyncMutex<Found>> {
+    fn known(&self, tenant: Uuid, url: &str) -> Arc<Known> {
         let mut all = self.0.lock();
         let key = (tenant, url.to_owned());
-        if all.len() >= MAX_KNOWN && !all.contains_key(&key) {
-            all.retain(|_, known| known.used.elapsed() < REMEMBERED);
-            if all.len() >= MAX_KNOWN {
-                // Each is known again with its next use.
-                all.clear();
-            }
+        if let Some(known) = all.get(&key) {
+            return known.clone();
         }
-        let known = all.entry(key).or_insert_with(|| Known {
-            used: Instant::now(),
-            found: Arc::default(),
-        });
-        known.used = Instant::now();
-        known.found.clone()
+        let known = Arc::<Known>::default();
+        all.insert(key, known.clone());
+        known
     }
 
     /// Checks a token of the tenant's issuer at this time: signature, `iss`, `aud`, and `nbf`
@@ -216,6 +222,45 @@ impl Providers {
         check_times(&claims, now.timestamp()).map_err(invalid)?;
         Ok(claims)
     }
+}
+
+impl Known {
+    fn fresh(&self, older_than: Duration) -> Option<Arc<Provider>> {
+        let provider = self.found.lock().provider.clone();
+        provider.filter(|provider| provider.since.elapsed() < older_than)
+    }
+
+    /// Why it could not be asked just now.
+    fn failed_lately(&self) -> Option<String> {
+        let found = self.found.lock();
+        let (when, why) = found.failed.as_ref()?;
+        (when.elapsed() < FAILURE_REMEMBERED).then(|| why.clone())
+    }
+
+    async fn ask(&self, egress: &Egress, url: &str) -> ApiResult<Arc<Provider>> {
+        let asked = discover(egress, url).await;
+        let mut found = self.found.lock();
+        match asked {
+            Ok(provider) => {
+                let provider = Arc::new(provider);
+                found.provider = Some(provider.clone());
+                found.failed = None;
+                Ok(provider)
+            }
+            Err(why) => {
+                let error = unusable(url, &why);
+                found.failed = Some((Instant::now(), why));
+                Err(error)
+            }
+        }
+    }
+}
+
+fn unusable(url: &str, why: &str) -> ApiError {
+    ApiError::new(
+        ProblemType::IssuerUnreachable,
+        format!("the issuer {url} cannot be used now: {why}"),
+    )
 }
 
 /// Checks `nbf` and `exp` where they are (RFC 7519, sections 4.1.4 and 4.1.5).
@@ -281,6 +326,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn one_more_provider_than_are_kept_takes_the_place_of_one_and_not_of_all() {
+        let providers = Providers::of(2);
+        let known = |n| providers.known(Uuid::from_u128(n), "https://issuer.example");
+        let (first, second) = (known(1), known(2));
+        known(1);
+        known(3);
+        assert!(Arc::ptr_eq(&known(1), &first));
+        assert!(!Arc::ptr_eq(&known(2), &second));
+    }
 
     #[test]
     fn m11_a_tokens_times_are_checked_by_the_time_that_is_given() {

@@ -13,7 +13,7 @@ use super::provider::{Provider, Providers};
 use crate::{
     http::problem::{ApiError, ApiResult},
     identity::authn::denial::DenialLog,
-    platform::egress::Egress,
+    platform::egress::{Egress, Egresses, Purpose},
 };
 
 /// What it takes to ask the issuers that tenants trust.
@@ -21,7 +21,7 @@ pub struct Oidc {
     /// The database.
     pub store: Store,
     /// How issuers are called.
-    pub egress: Egress,
+    pub egresses: Egresses,
     /// What is known of them.
     pub providers: Providers,
     /// Where the service is reached.
@@ -36,6 +36,11 @@ impl Oidc {
     /// The time, the same for all replicas.
     pub fn now(&self) -> DateTime<Utc> {
         self.store.now()
+    }
+
+    /// How the tenant's issuers are called.
+    pub fn egress(&self, tenant: Uuid) -> &Egress {
+        self.egresses.of(Purpose::Issuers, tenant)
     }
 
     /// The tenant's issuer for people; what does not exist and what is another's are
@@ -63,7 +68,7 @@ impl Oidc {
         older_than: Duration,
     ) -> ApiResult<Arc<Provider>> {
         self.providers
-            .get(&self.egress, tenant, &issuer.url, older_than)
+            .get(self.egress(tenant), tenant, &issuer.url, older_than)
             .await
     }
 
@@ -78,7 +83,7 @@ impl Oidc {
         token: &str,
     ) -> ApiResult<Map<String, Value>> {
         self.providers
-            .check(&self.egress, tenant, issuer, token, self.now())
+            .check(self.egress(tenant), tenant, issuer, token, self.now())
             .await
     }
 }

@@ -20,14 +20,14 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, Member},
-    platform::egress::Egress,
+    platform::egress::{Egresses, Purpose},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
-    Egress: FromRef<S>,
+    Egresses: FromRef<S>,
 {
     OpenApiRouter::new()
         .routes(routes!(create, list))
@@ -41,12 +41,13 @@ where
     extensions(("x-problems" = json!([ProblemType::AlreadyExists, ProblemType::OverQuota]))),
     responses((status = 201, body = Issuer)))]
 async fn create(
-    State(egress): State<Egress>,
+    State(egresses): State<Egresses>,
     mut member: Member,
     Json(new): Json<NewIssuer>,
 ) -> ApiResult<(StatusCode, Answer<Issuer>)> {
     check(&new)?;
-    egress
+    egresses
+        .of(Purpose::Issuers, member.tx.tenant_id())
         .check(&new.url)
         .map_err(|error| ApiError::invalid(format!("url: {error}")))?;
     let actor = member.actor();

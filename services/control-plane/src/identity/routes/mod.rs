@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     identity::{authn::Authn, oidc::Oidc},
-    platform::egress::Egress,
+    platform::egress::Egresses,
 };
 
 /// The domain's routes.
@@ -21,7 +21,7 @@ where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
     Arc<Oidc>: FromRef<S>,
-    Egress: FromRef<S>,
+    Egresses: FromRef<S>,
 {
     OpenApiRouter::new()
         .merge(sign_in::routes())
