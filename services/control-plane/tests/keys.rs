@@ -303,7 +303,9 @@ async fn signing_keys_overlap_and_retire() {
 #[tokio::test]
 async fn a_dump_of_the_database_holds_no_live_secret() {
     let database = database().await;
-    let base = replica_with(&database, &["--egress-allow-issuers", "127.0.0.0/8"]).await;
+    let inside = ["--egress-allow-issuers", "--egress-allow-webhooks"];
+    let inside = inside.map(|option| [option, "127.0.0.0/8"]);
+    let base = replica_with(&database, inside.as_flattened()).await;
     let world = World::new(&base, Policy::default()).await;
     let operator = &world.operator;
     let mut secrets: Vec<(&str, Vec<u8>)> = vec![

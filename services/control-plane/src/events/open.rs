@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Streams of one credential: a person's tabs, a program's retries. An endpoint follows one.
-const OF_A_CREDENTIAL: usize = 32;
+const OF_A_CREDENTIAL: usize = 256;
 /// Streams of a tenant's people and API tokens. Its endpoints' are bounded by their number.
 const OF_A_TENANTS_MEMBERS: usize = 1000;
 /// Seconds after which to try again.
