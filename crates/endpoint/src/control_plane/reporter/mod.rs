@@ -475,9 +475,10 @@ mod tests {
      {
         // It goes on asking for what it was sent again, or for what is nowhere any more.
         for expected in [0, 1] {
-            let (reporter, mut dead, _) =
-                reporter(move |_, sent| vec![ReportVerdict::Gap { expected, k: 0 }; sent.reports.len()])
-                    .await;
+            let (reporter, mut dead, _) = reporter(move |_, sent| {
+                vec![ReportVerdict::Gap { expected, k: 0 }; sent.reports.len()]
+            })
+            .await;
             let [_, _, t1, r1, ..] = exchanges();
             reporter.add(&context(), t1);
             let verdict = reporter.add_now(&context(), r1).await;
