@@ -31,5 +31,6 @@ mod sign_in;
 mod signed_calls;
 mod starts;
 mod streams;
+mod sub_tickets;
 mod watching;
 mod webhooks;
