@@ -6,7 +6,8 @@
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
 //! * [`clock`]: by which calls begin or never do;
-//! * [`request`]: a request on its way to the API;
+//! * [`request`]: a request on its way to the API, and whose [`turn`] it is;
+//! * [`answer`]: what the API says, on its way back;
 //! * [`forwarding`]: what the API is given of a request's fields;
 //! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
 //!   the requests; [`replay`]: one that may be sent twice; [`handshake`]: of WebSocket;
@@ -14,6 +15,7 @@
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
 
+mod answer;
 mod bundles;
 mod clock;
 #[cfg(feature = "clone-demo")]
@@ -37,4 +39,5 @@ mod streams;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turn;
 pub mod upstream;
