@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Response, response::Parts};
 use tokio::sync::mpsc;
 
-use super::{handshake::Upgraded, request::RequestEnd, serving::Call};
+use super::{call::Call, handshake::Upgraded, request::RequestEnd};
 use crate::wire::{
     bhttp,
     body::{Ahead, Rest, ahead, pump},

@@ -4,7 +4,7 @@
 //! * [`endpoint`]: the producer itself;
 //! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
-//! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
+//! * [`exchange`]: one accepted ticket, [`serving`] what becomes of its [`call`];
 //! * [`clock`]: by which calls begin or never do;
 //! * [`request`]: a request on its way to the API, and whose [`turn`] it is;
 //! * [`answer`]: what the API says, on its way back;
@@ -17,6 +17,7 @@
 
 mod answer;
 mod bundles;
+mod call;
 mod clock;
 #[cfg(feature = "clone-demo")]
 pub mod clone;

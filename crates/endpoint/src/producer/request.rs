@@ -9,14 +9,13 @@ use axum::body::Body;
 use h2::Reason;
 use http::Request;
 use tokio::sync::oneshot;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 
-use self::feed::Feed;
+use self::feed::{Feed, Pace};
 use super::turn::{self, Turn};
 use crate::wire::{
     bhttp::{Decoder, Piece},
     handed_on,
-    idle::{IdleTimer, REQUEST_IDLE},
     message::MessageReader,
     stream::{Broken, PeerMark},
     whole_body::{End, WholeBody, whole as whole_body},
@@ -57,36 +56,6 @@ impl RequestEnd {
         self.pace.answering.cancel();
         self.pace.answered.cancel();
         self.last.await.map_err(|_| Broken)
-    }
-}
-
-/// When a request last went on, and how far its answer is.
-#[derive(Clone)]
-struct Pace {
-    request: IdleTimer,
-    /// Cancelled once the API has begun to answer.
-    answering: CancellationToken,
-    /// Cancelled once it has answered.
-    answered: CancellationToken,
-}
-
-impl Pace {
-    fn start() -> Self {
-        Self {
-            request: IdleTimer::start(),
-            answering: CancellationToken::new(),
-            answered: CancellationToken::new(),
-        }
-    }
-
-    /// Waits until the request has stood still for longer than it may.
-    async fn too_slow(&self) {
-        tokio::select! {
-            biased;
-            () = self.answering.cancelled() => self.answered.cancelled().await,
-            () = self.request.idle_for(REQUEST_IDLE) => return,
-        }
-        self.request.idle_for(REQUEST_IDLE).await;
     }
 }
 

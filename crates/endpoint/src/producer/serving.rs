@@ -1,16 +1,12 @@
 //! What becomes of an accepted call: it is begun in its time or never, and once; and its
 //! answer is sealed into the lane's log.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin};
 
-use armour_enclave::binding::LaneId;
 use armour_protocol::v2::{
-    body::Direction,
-    checkpoint::SignedCheckpoint,
-    message::{Request, Response as AnsweringSide, SignedReceipt},
+    message::Request,
     mode::Reason,
-    proxy::{Arrived, Begun, Conclusion, Outgoing, Refused, Undecided},
-    time::ProducerTime,
+    proxy::{Arrived, Begun, Refused, Undecided},
 };
 use armour_telemetry::trace;
 use tokio::sync::oneshot;
@@ -18,9 +14,8 @@ use tracing::Instrument;
 
 use super::{
     answer::Answering,
-    bundles::Held,
-    endpoint::ProducerEndpoint,
-    exchange::{Arrival, Exchange},
+    call::Call,
+    exchange::Arrival,
     request::{self, Opened},
     upstream::{Connected, Terms},
 };
@@ -40,15 +35,6 @@ pub enum Recorded {
     No,
     /// It has been asked.
     Asked(Pin<Box<dyn Future<Output = bool> + Send>>),
-}
-
-/// An accepted call.
-pub struct Call {
-    pub producer: Arc<ProducerEndpoint>,
-    pub held: Arc<Held>,
-    pub exchange: Arc<Exchange>,
-    pub lane: LaneId,
-    pub begin_by: ProducerTime,
 }
 
 impl Call {
@@ -183,52 +169,5 @@ impl Call {
         let (reason, lane) = (refused.reason().as_u8(), self.lane.lane);
         tracing::debug!(reason, lane, "a call is refused");
         self.bare(refused.conclude()).await
-    }
-
-    /// A receipt without content. It ends both directions.
-    pub(super) async fn bare(&self, conclusion: Conclusion) -> Result<(), Broken> {
-        let (out, _) = self.conclude(conclusion).await?;
-        self.exchange.log.head(out.into());
-        self.exchange.log.finish();
-        Ok(())
-    }
-
-    /// Has the call's one receipt made. Its frame, and what seals the content that goes
-    /// with it.
-    pub(super) async fn conclude(
-        &self,
-        conclusion: Conclusion,
-    ) -> Result<(Vec<u8>, Option<Outgoing<AnsweringSide>>), Broken> {
-        let (producer, held, lane) = (self.producer.clone(), self.held.clone(), self.lane);
-        // In a task of its own: a receipt that was signed is reported though the call should
-        // be given up meanwhile.
-        let concluded = tokio::spawn(async move {
-            let conclusion = conclusion.to_bytes();
-            let concluded = producer.enclave.conclude(lane, conclusion).await;
-            // The bundle may have been erased meanwhile: nobody may learn the response.
-            let concluded = concluded.map_err(|error| {
-                tracing::warn!(%error, lane = lane.lane, "a call cannot be concluded");
-                Broken
-            })?;
-            if let Ok(receipt) = SignedReceipt::from_bytes(&concluded.head) {
-                producer.reporter.add(&held.context, receipt.evidence());
-            }
-            Ok(concluded)
-        });
-        let concluded = concluded.await.map_err(|_| Broken)??;
-        let outgoing = concluded.outgoing.as_deref();
-        let outgoing = outgoing.map(|bytes| Outgoing::from_bytes(bytes));
-        let frame = self.held.gate.frame(Direction::Response, &concluded.head);
-        Ok((frame, outgoing.transpose().map_err(|_| Broken)?))
-    }
-
-    /// Both directions have ended; the lane may take its next ticket.
-    pub(super) async fn finish(&self, last: Option<SignedCheckpoint>) -> Result<(), Broken> {
-        let last = last.map(|last| last.to_bytes());
-        let finished = self.producer.enclave.finish(self.lane, last).await;
-        finished.map_err(|error| {
-            tracing::warn!(%error, lane = self.lane.lane, "a stream is not final");
-            Broken
-        })
     }
 }

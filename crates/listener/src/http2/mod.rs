@@ -158,6 +158,10 @@ pub fn without_connection(fields: &mut HeaderMap) {
 }
 
 /// The moment as HTTP writes it (RFC 9110, section 5.6.7).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is told to clients, and decides nothing"
+)]
 fn now() -> HeaderValue {
     let now = httpdate::fmt_http_date(SystemTime::now());
     HeaderValue::from_str(&now).unwrap_or_else(|_| HeaderValue::from_static(""))

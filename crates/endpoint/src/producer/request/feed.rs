@@ -9,18 +9,49 @@ use armour_protocol::v2::{
 };
 use bytes::Bytes;
 use http_body::Frame;
+use tokio_util::sync::CancellationToken;
 
-use super::Pace;
 use crate::{
     producer::turn::Turns,
     wire::{
         bhttp::{Decoder, Piece},
         handed_on,
+        idle::{IdleTimer, REQUEST_IDLE},
         message::MessageReader,
         stream::PeerMark,
         whole_body::End,
     },
 };
+
+/// When a request last went on, and how far its answer is.
+#[derive(Clone)]
+pub(super) struct Pace {
+    pub request: IdleTimer,
+    /// Cancelled once the API has begun to answer.
+    pub answering: CancellationToken,
+    /// Cancelled once it has answered.
+    pub answered: CancellationToken,
+}
+
+impl Pace {
+    pub fn start() -> Self {
+        Self {
+            request: IdleTimer::start(),
+            answering: CancellationToken::new(),
+            answered: CancellationToken::new(),
+        }
+    }
+
+    /// Waits until the request has stood still for longer than it may.
+    pub async fn too_slow(&self) {
+        tokio::select! {
+            biased;
+            () = self.answering.cancelled() => self.answered.cancelled().await,
+            () = self.request.idle_for(REQUEST_IDLE) => return,
+        }
+        self.request.idle_for(REQUEST_IDLE).await;
+    }
+}
 
 /// How long an API that has answered may take for more of its request.
 const UNWANTED: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use super::*;
 use crate::{
     testing::{Accept, Lane},
-    wire::{bhttp, content::Content},
+    wire::{bhttp, content::Content, idle::REQUEST_IDLE},
 };
 
 /// A stream whose first content holds the head.
