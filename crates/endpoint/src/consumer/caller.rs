@@ -68,7 +68,7 @@ impl Recipient {
     /// A response that came whole; none if it is not as long as it tells.
     pub fn whole(&self, response: Response<()>, body: WholeBody) -> Option<Response<Body>> {
         let mut left = self.content(&response).ok()?;
-        let fits = usize::try_from(body.len()).is_ok_and(|length| left.take(length));
+        let fits = usize::try_from(body.length()).is_ok_and(|length| left.take(length));
         let WholeBody { pieces, end } = body;
         let is_grpc = self.is_grpc(&response);
         let body = match end {

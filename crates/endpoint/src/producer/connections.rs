@@ -177,15 +177,15 @@ impl Connections {
         request: Request<Body>,
         begin_by: BeginBy,
         retry: RetryPolicy,
-        interims: &Interims,
+        interims: Interims,
     ) -> Result<Response<Body>, Unanswered> {
         match connection {
             Connection::Http1(connection, kept) => {
                 let retry = kept.then_some(retry);
-                let sent = self.send_http1(connection, request, begin_by, retry, interims);
+                let sent = self.send_http1(connection, request, begin_by, retry, &interims);
                 sent.await
             }
-            Connection::Http2(stream) => Ok(stream.send(request, interims).await?),
+            Connection::Http2(stream) => Ok(stream.send(request, &interims).await?),
         }
     }
 

@@ -260,7 +260,7 @@ impl Server {
         } = terms;
         let sent = self
             .connections
-            .send(connection, request, begin_by, retry, &interims);
+            .send(connection, request, begin_by, retry, interims);
         let answer = tokio::select! {
             answer = sent => answer,
             () = turn.over(self.timeout) => {

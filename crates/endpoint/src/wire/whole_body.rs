@@ -46,7 +46,7 @@ impl WholeBody {
     }
 
     /// How many bytes its content has.
-    pub fn len(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 }

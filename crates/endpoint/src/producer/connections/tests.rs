@@ -59,7 +59,7 @@ async fn closed(listener: &TcpListener, connections: &Arc<Connections>) -> Singl
             request("/first"),
             begin_by(true),
             RetryPolicy::Safe,
-            &interims::channel().0,
+            interims::channel().0,
         );
         sent.await.map(drop).unwrap();
     };
@@ -92,7 +92,7 @@ async fn a_request_whose_kept_connection_was_closed_goes_over_another_in_its_tim
         request("/again"),
         begin_by(true),
         RetryPolicy::Safe,
-        &interims::channel().0,
+        interims::channel().0,
     );
     let answered = async {
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -119,7 +119,7 @@ async fn closed_as_it_is_used(
             request("/first"),
             begin_by(true),
             RetryPolicy::Safe,
-            &interims::channel().0,
+            interims::channel().0,
         );
         sent.await.map(drop).unwrap();
         let kept = loop {
@@ -132,7 +132,7 @@ async fn closed_as_it_is_used(
         *second.method_mut() = method.parse().unwrap();
         let kept = Connection::Http1(kept, true);
         connections
-            .send(kept, second, begin_by(true), retry, &interims::channel().0)
+            .send(kept, second, begin_by(true), retry, interims::channel().0)
             .await
             .map(drop)
     };
@@ -211,7 +211,7 @@ async fn a_request_whose_kept_connection_was_closed_is_not_sent_after_its_time()
         request("/late"),
         begin_by(false),
         RetryPolicy::Safe,
-        &interims::channel().0,
+        interims::channel().0,
     );
     assert!(matches!(late.await, Err(Unanswered::Late)));
     // What the server is asked next is another one.
@@ -222,7 +222,7 @@ async fn a_request_whose_kept_connection_was_closed_is_not_sent_after_its_time()
             request("/next"),
             begin_by(true),
             RetryPolicy::Safe,
-            &interims::channel().0,
+            interims::channel().0,
         );
         assert!(next.await.is_ok());
     };
@@ -249,7 +249,7 @@ async fn a_request_is_not_held_up_beyond_its_time_by_a_server_that_says_nothing(
         request("/late"),
         soon,
         RetryPolicy::Safe,
-        &interims::channel().0,
+        interims::channel().0,
     );
     assert!(matches!(late.await, Err(Unanswered::Late)));
 }
@@ -306,7 +306,7 @@ fn send(
             request,
             begin_by(true),
             RetryPolicy::Safe,
-            &interims::channel().0,
+            interims::channel().0,
         );
         sent.await.unwrap()
     })
