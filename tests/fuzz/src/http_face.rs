@@ -2,7 +2,10 @@
 //! read, written again and read once more is the same.
 
 use armour_endpoint::wire::{
-    bhttp::{self, Decoder, Piece},
+    bhttp::{
+        self,
+        decoder::{Decoder, Piece},
+    },
     content::Content,
 };
 

@@ -19,7 +19,10 @@ use super::{
     transport::Answer,
 };
 use crate::wire::{
-    bhttp::{Decoder, Malformed, Piece},
+    bhttp::{
+        Malformed,
+        decoder::{Decoder, Piece},
+    },
     message::{MessageReader, ReadError},
     whole_body::{End, WholeBody},
 };

@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::wire::{
     handed_on::{self, Sender},
-    websocket::{self, Closing},
+    websocket::{self, closing::Closing},
 };
 
 /// A caller's connection, which is upgraded once its API agrees.

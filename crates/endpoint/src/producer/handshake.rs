@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
 use crate::wire::{
     handed_on,
-    websocket::{self, Closing},
+    websocket::{self, closing::Closing},
 };
 
 /// One that has been sent.

@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::feed::{Feed, Pace};
 use super::turn::{self, Turn};
 use crate::wire::{
-    bhttp::{Decoder, Piece},
+    bhttp::decoder::{Decoder, Piece},
     handed_on,
     message::MessageReader,
     stream::{Broken, PeerMark},

@@ -169,7 +169,7 @@ mod tests {
     use tokio_stream::wrappers::ReceiverStream;
 
     use super::*;
-    use crate::wire::bhttp::{Decoder, Piece};
+    use crate::wire::bhttp::decoder::{Decoder, Piece};
 
     const SOON: Option<Duration> = Some(Duration::from_millis(10));
 

@@ -2,7 +2,7 @@
 //! `Upgrade: websocket`; after them the connection's bytes are the two messages' content, as they
 //! are. Frames, extensions and close codes are the caller's and the API's alone.
 
-mod closing;
+pub mod closing;
 
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-pub use self::closing::Closing;
 
 use super::handed_on;
 

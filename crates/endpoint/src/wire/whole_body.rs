@@ -8,7 +8,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 
 use super::{
-    bhttp::{Decoder, Piece},
+    bhttp::decoder::{Decoder, Piece},
     content::Content,
 };
 

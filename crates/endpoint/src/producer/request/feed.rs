@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     producer::turn::Turns,
     wire::{
-        bhttp::{Decoder, Piece},
+        bhttp::decoder::{Decoder, Piece},
         handed_on,
         idle::{IdleTimer, REQUEST_IDLE},
         message::MessageReader,

@@ -1,14 +1,12 @@
 //! Binary HTTP (RFC 9292), indeterminate-length form, written and read piece by
 //! piece so that a body of any length passes in bounded memory.
 
-mod decoder;
+pub mod decoder;
 
 use armour_listener::rules::without_user_info;
 use h2::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use thiserror::Error;
-
-pub use self::decoder::{Decoder, Piece};
 
 use super::{content::Content, websocket};
 
