@@ -11,8 +11,6 @@ import threading
 from concurrent import futures
 
 import grpc
-import h2.config
-import h2.connection
 import h2.errors
 import h2.events
 import h2.settings
@@ -24,6 +22,7 @@ import websockets.sync.server
 
 from agents import agents, served, wait_for_port
 from control_plane import PATIENCE, control_plane, until
+from http2 import Http2
 
 # One of each, so that whatever is not given back is missed at once.
 ONE_LANE = {"max_lanes": 1}
@@ -336,44 +335,6 @@ def test_a_caller_that_hangs_up_ends_the_apis_call_and_frees_the_lane(plane, tmp
             assert api.seen.get(timeout=PATIENCE) in ["closed", "reset"]
             # There is one lane: while it is busy this would be refused.
             assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
-
-
-class Http2:
-    """A connection of HTTP/2 without TLS, stream by stream as the test says."""
-
-    def __init__(self, base: str):
-        host, port = base.split(":")
-        self.base, self.connection = base, socket.create_connection((host, int(port)), PATIENCE)
-        # CONNECT has no path, which the library does not know.
-        config = h2.config.H2Configuration(validate_outbound_headers=False)
-        self.http, self.events = h2.connection.H2Connection(config), []
-        self.http.initiate_connection()
-        self.flush()
-
-    def flush(self):
-        self.connection.sendall(self.http.data_to_send())
-
-    def ask(self, stream: int, method: str, path: str, *pseudo, fields=(), ended: bool = True):
-        self.http.send_headers(stream, [
-            (":method", method), *pseudo, (":scheme", "http"), (":authority", self.base),
-            (":path", path), *fields], end_stream=ended)
-        self.flush()
-
-    def until(self, kind, stream: int | None = None):
-        """The next event of this kind, of any stream or of this one."""
-        while True:
-            for event in list(self.events):
-                self.events.remove(event)
-                if isinstance(event, kind) and stream in [None, getattr(event, "stream_id", None)]:
-                    return event
-            self.events += self.http.receive_data(self.connection.recv(65536))
-            self.flush()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
 
 
 def test_a_caller_that_resets_its_stream_leaves_the_others_of_its_connection(plane, tmp_path):

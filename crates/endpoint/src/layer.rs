@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{Router, body::Body, response::IntoResponse};
@@ -22,15 +23,20 @@ use crate::{
 /// An enrolled producer.
 pub struct Producer {
     opened: Opened,
+    answer_within: Duration,
 }
 
 impl Producer {
     pub(crate) async fn open(options: &Options, address: String) -> anyhow::Result<Self> {
-        let nothing = Upstream::Here(BoxCloneSyncService::new(tower::service_fn(
-            async |_: Request<Body>| Ok(http::StatusCode::SERVICE_UNAVAILABLE.into_response()),
-        )));
+        let nothing = Upstream::Here(
+            BoxCloneSyncService::new(tower::service_fn(async |_: Request<Body>| {
+                Ok(http::StatusCode::SERVICE_UNAVAILABLE.into_response())
+            })),
+            options.answer_within,
+        );
         Ok(Self {
             opened: open(options, address, nothing).await?,
+            answer_within: options.answer_within,
         })
     }
 
@@ -39,6 +45,7 @@ impl Producer {
     pub fn layer(&self) -> ProducerLayer {
         ProducerLayer {
             producer: self.opened.producer.clone(),
+            answer_within: self.answer_within,
         }
     }
 
@@ -53,6 +60,7 @@ impl Producer {
 #[derive(Clone)]
 pub struct ProducerLayer {
     producer: Arc<endpoint::ProducerEndpoint>,
+    answer_within: Duration,
 }
 
 impl<S> Layer<S> for ProducerLayer
@@ -65,8 +73,9 @@ where
 
     fn layer(&self, inner: S) -> Protected {
         let inner = inner.map_response(IntoResponse::into_response);
+        let inner = BoxCloneSyncService::new(inner);
         self.producer
-            .send_to(Upstream::Here(BoxCloneSyncService::new(inner)));
+            .send_to(Upstream::Here(inner, self.answer_within));
         Protected(exchange_handler::router(self.producer.clone()))
     }
 }

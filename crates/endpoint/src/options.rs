@@ -1,6 +1,6 @@
 //! What an endpoint needs to be told.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use armour_ambient::Ambient;
 use uuid::Uuid;
@@ -39,6 +39,10 @@ pub struct Options {
     pub tls_ca_file: Option<PathBuf>,
     /// The program that runs as the enclave; this one if absent.
     pub enclave_program: Option<PathBuf>,
+    /// How long a service that a producer is laid around may take for a response's head, from the
+    /// request's last byte, and for each piece of a request that it does not read; a minute, as
+    /// an agent's upstream.
+    pub answer_within: Duration,
     /// The endpoint's name.
     pub name: String,
     /// The time and the ids of what it signs.
@@ -70,6 +74,7 @@ impl Options {
             enclave_hardening: EnclaveHardening::Warn,
             tls_ca_file: None,
             enclave_program: None,
+            answer_within: Duration::from_secs(60),
             name: "agent".to_owned(),
             ambient: Ambient::system(),
         }

@@ -42,6 +42,8 @@ struct State {
     /// Requests whose handlers have not let go of them: they may have upgraded them.
     held: usize,
     served: bool,
+    /// Whether an answer broke off whose end is that of the connection.
+    cut: bool,
     quiet_since: Instant,
 }
 
@@ -61,6 +63,7 @@ impl ConnectionTracker {
                 requests: 0,
                 held: 0,
                 served: false,
+                cut: false,
                 quiet_since: Instant::now(),
             }),
             changed: Notify::new(),
@@ -194,6 +197,16 @@ impl Connection {
     /// Whether a request is under way.
     pub fn is_busy(&self) -> bool {
         self.state.lock().requests > 0
+    }
+
+    /// An answer broke off whose end is that of the connection.
+    pub fn cut(&self) {
+        self.state.lock().cut = true;
+    }
+
+    /// Whether one has.
+    pub fn is_cut(&self) -> bool {
+        self.state.lock().cut
     }
 
     /// Ends when there is no room for it any more.

@@ -27,21 +27,32 @@ pub struct HalfClose<S> {
     connection: Arc<Connection>,
     /// When the client counts as gone, since it has closed its half.
     gone: Option<Pin<Box<Sleep>>>,
+    /// Has a stream reset when it is closed.
+    reset: fn(&S),
 }
 
 impl<S> HalfClose<S> {
-    /// The stream of this connection.
-    pub fn new(stream: S, connection: Arc<Connection>) -> Self {
+    /// The stream of this connection, which is reset where that shows a cut.
+    pub fn new(stream: S, connection: Arc<Connection>, reset: fn(&S)) -> Self {
         Self {
             stream,
             connection,
             gone: None,
+            reset,
         }
     }
 
     fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
         if let (Some(gone), Poll::Ready(Ok(1..))) = (&mut self.gone, written) {
             gone.as_mut().reset(Instant::now() + GRACE);
+        }
+    }
+}
+
+impl<S> Drop for HalfClose<S> {
+    fn drop(&mut self) {
+        if self.connection.is_cut() {
+            (self.reset)(&self.stream);
         }
     }
 }
@@ -116,7 +127,7 @@ mod tests {
         let (mut client, stream) = tokio::io::duplex(64);
         client.shutdown().await.unwrap();
         let connection = Arc::new(ConnectionTracker::default()).enter();
-        let stream = HalfClose::new(stream, Arc::clone(&connection));
+        let stream = HalfClose::new(stream, Arc::clone(&connection), |_| {});
         (stream, client, connection)
     }
 

@@ -6,43 +6,43 @@
 
 mod connection_tracker;
 mod half_close;
+mod handler;
+pub mod http2;
+mod interim;
+mod interim_io;
+mod preface;
 pub mod rules;
 pub mod shutdown;
 mod tls;
 
-use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{ConnectInfo, Request},
-};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
+use axum::{Router, body::Body, extract::Request};
+use futures::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::{
     net::sockopt,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 pub use self::{
     connection_tracker::UnderWay,
+    interim::{Interim, expects_to_continue},
     tls::{Tls, TlsError, TlsOptions},
 };
 
 use self::{
-    connection_tracker::{Busy, ConnectionTracker, TrackedConnection},
+    connection_tracker::{ConnectionTracker, TrackedConnection},
     half_close::HalfClose,
+    handler::Handler,
+    interim::Answering,
+    interim_io::InterimIo,
 };
 
 /// What a listener puts up with.
@@ -67,15 +67,11 @@ impl Default for Limits {
     }
 }
 
-/// HTTP/2: how often a peer is asked whether it is there, and how long it may take.
-const PING: Duration = Duration::from_secs(20);
 /// TCP: when a peer that says nothing is asked whether it is there, how often then, and how
 /// many times: one that has vanished without a word holds what it has for no longer.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_AGAIN: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMES: u32 = 3;
-/// HTTP/2: requests at once on a connection.
-const STREAMS: u32 = 256;
 /// How long to wait when no more files can be opened, once the quietest has gone.
 const RESPITE: Duration = Duration::from_millis(50);
 
@@ -139,7 +135,7 @@ pub async fn serve(
         tls,
         title_case,
     } = listener.into();
-    let http = http(limits, title_case);
+    let http = Http1::new(limits, title_case);
     let tracker = Arc::new(ConnectionTracker::default());
     loop {
         let accepted = tokio::select! {
@@ -158,12 +154,14 @@ pub async fn serve(
                 if let Err(error) = keep_alive(&stream) {
                     tracing::debug!(%error, "a connection is not kept alive");
                 }
-                let connection = tracker.enter();
+                let connection = Arc::new(tracker.enter());
                 let router = router.clone();
                 let (stop, tls, http) = (stop.clone(), tls.clone(), http.clone());
                 tokio::spawn(async move {
                     match tls {
                         None => {
+                            let known = Arc::clone(&**connection);
+                            let stream = HalfClose::new(stream, known, reset);
                             converse(stream, peer, router, http, limits, connection, stop).await;
                         }
                         Some(tls) => {
@@ -176,6 +174,9 @@ pub async fn serve(
                             };
                             match stream {
                                 Ok(stream) => {
+                                    let known = Arc::clone(&**connection);
+                                    let stream =
+                                        HalfClose::new(stream, known, |tls| reset(tls.get_ref().0));
                                     converse(stream, peer, router, http, limits, connection, stop)
                                         .await;
                                 }
@@ -201,65 +202,68 @@ pub async fn serve(
 
 /// One connection, to its end.
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: HalfClose<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     peer: SocketAddr,
     router: Router,
-    http: Builder<TokioExecutor>,
+    http: Http1,
     limits: Limits,
-    connection: TrackedConnection,
+    connection: Arc<TrackedConnection>,
     stop: CancellationToken,
 ) {
-    let connection = Arc::new(connection);
-    let counted = connection.clone();
-    let service = tower::service_fn(move |mut request: Request<Incoming>| {
-        // Handlers may ask where a request comes from. A layer of its own on each
-        // connection's router would copy every route for each connection.
-        request.extensions_mut().insert(ConnectInfo(peer));
-        // Until the response's last byte has been taken, and the request's.
-        let busy = Arc::new(counted.busy());
-        // And until what a handler has made of it has ended: hyper lets go of both bodies
-        // once a request is upgraded.
-        request.extensions_mut().insert(UnderWay::of(&counted));
-        let checked = rules::check(&request);
-        let router = router.clone();
-        let request = request.map(|body| holding(Body::new(body), busy.clone()));
-        async move {
-            let response = match checked {
-                Ok(()) => router.oneshot(request).await,
-                Err(violation) => Ok(violation.into()),
-            };
-            response.map(|response| response.map(|body| holding(body, busy)))
-        }
-    });
-    let stream = HalfClose::new(stream, Arc::clone(&**connection));
-    let served = http
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-    tokio::pin!(served);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = served.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::trace!(error = &*error, "a connection broke");
+    let handler = Handler::new(router, peer, connection.clone());
+    let served = async {
+        let read = tokio::select! {
+            read = preface::read(stream) => read,
+            () = stop.cancelled() => return,
+        };
+        match read {
+            Ok((true, stream)) => {
+                if let Err(error) = http2::serve(stream, handler, stop).await {
+                    tracing::trace!(%error, "a connection broke");
                 }
-                return;
             }
-            () = connection.evicted() => return,
-            () = connection.too_quiet(limits.head, limits.idle) => return,
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                served.as_mut().graceful_shutdown();
-            }
+            Ok((false, stream)) => serve_http1(stream, handler, http, stop).await,
+            Err(error) => tracing::trace!(%error, "a connection broke"),
         }
+    };
+    tokio::select! {
+        () = served => {}
+        () = connection.evicted() => {}
+        () = connection.too_quiet(limits.head, limits.idle) => {}
     }
 }
 
-/// A body that holds this for as long as it lives.
-fn holding(body: Body, held: Arc<Busy>) -> Body {
-    Body::new(body.map_err(move |error| {
-        let _held = &held;
-        error
-    }))
+/// One connection of HTTP/1.1, to its end.
+async fn serve_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    handler: Arc<Handler>,
+    http: Http1,
+    stop: CancellationToken,
+) {
+    let (stream, current) = InterimIo::new(stream, http.title_case);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (interim, answer) = handler.answer(request.map(Body::new));
+        *current.lock() = Some(interim.clone());
+        Answering::new(answer, interim).map(Ok::<_, Infallible>)
+    });
+    let served = http.builder.serve_connection(TokioIo::new(stream), service);
+    let served = served.with_upgrades();
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection broke");
+    }
+}
+
+/// Has the client see that a connection was cut, however it is closed.
+fn reset(stream: &TcpStream) {
+    let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 fn keep_alive(stream: impl AsFd) -> rustix::io::Result<()> {
@@ -269,24 +273,26 @@ fn keep_alive(stream: impl AsFd) -> rustix::io::Result<()> {
     sockopt::set_socket_keepalive(&stream, true)
 }
 
-/// How HTTP is spoken on each connection.
-fn http(limits: Limits, title_case: bool) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .max_headers(rules::FIELDS_READ)
-        .title_case_headers(title_case);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(rules::HEAD_READ)
-        .enable_connect_protocol();
-    builder
+/// How HTTP/1.1 is spoken on each connection.
+#[derive(Clone)]
+struct Http1 {
+    builder: http1::Builder,
+    title_case: bool,
+}
+
+impl Http1 {
+    fn new(limits: Limits, title_case: bool) -> Self {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .max_headers(rules::FIELDS_READ)
+            .title_case_headers(title_case);
+        Self {
+            builder,
+            title_case,
+        }
+    }
 }
 
 /// Raises the limit on open files to what this process may have: by default many systems

@@ -24,6 +24,10 @@ const LIMITS: Limits = Limits {
 
 /// Gives back what comes, on the connection that is upgraded.
 async fn echo(mut request: Request) -> Response {
+    // In HTTP/2 both directions are content.
+    if request.method() == Method::CONNECT {
+        return Response::new(request.into_body());
+    }
     let under_way = request.extensions().get::<UnderWay>().cloned();
     let connection = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -33,12 +37,10 @@ async fn echo(mut request: Request) -> Response {
         let _ = write.shutdown().await;
     });
     let mut response = Response::new(Body::empty());
-    if request.method() != Method::CONNECT {
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, "upgrade".parse().unwrap());
-        headers.insert(header::UPGRADE, "echo".parse().unwrap());
-    }
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, "upgrade".parse().unwrap());
+    headers.insert(header::UPGRADE, "echo".parse().unwrap());
     response
 }
 

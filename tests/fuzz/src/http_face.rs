@@ -2,15 +2,20 @@
 //! read, written again and read once more is the same.
 
 use armour_endpoint::wire::{
-    bhttp::{self, Decoder, Piece},
+    bhttp::{
+        self,
+        decoder::{Decoder, Piece},
+    },
     content::Content,
 };
 
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Message {
+    interim: Vec<String>,
     head: Option<String>,
     content: Vec<u8>,
-    trailers: Option<String>,
+    /// Trailers, or the code that stands in their place.
+    end: Option<String>,
     failed: bool,
 }
 
@@ -29,12 +34,17 @@ fn read(bytes: &[u8], size: usize) -> (Message, Option<Content>) {
                     bhttp::put_request(&parts, &mut out);
                     again = Some(out);
                 }
+                Ok(Some(Piece::Interim(response))) => {
+                    let (parts, ()) = response.into_parts();
+                    message.interim.push(format!("{parts:?}"));
+                    let out = again.get_or_insert_with(response_begun);
+                    bhttp::put_status(parts.status, &parts.headers, out);
+                }
                 Ok(Some(Piece::Response(response))) => {
                     let (parts, ()) = response.into_parts();
                     message.head = Some(format!("{parts:?}"));
-                    let mut out = Content::default();
-                    bhttp::put_response(&parts, &mut out);
-                    again = Some(out);
+                    let out = again.get_or_insert_with(response_begun);
+                    bhttp::put_status(parts.status, &parts.headers, out);
                 }
                 Ok(Some(Piece::Content(content))) => message.content.extend_from_slice(&content),
                 Ok(Some(Piece::End(trailers))) => {
@@ -42,7 +52,14 @@ fn read(bytes: &[u8], size: usize) -> (Message, Option<Content>) {
                         bhttp::put_content(&message.content, again);
                         bhttp::put_end(&trailers, again);
                     }
-                    message.trailers = Some(format!("{trailers:?}"));
+                    message.end = Some(format!("{trailers:?}"));
+                }
+                Ok(Some(Piece::Reset(reason))) => {
+                    if let Some(again) = &mut again {
+                        bhttp::put_content(&message.content, again);
+                        bhttp::put_reset(reason, again);
+                    }
+                    message.end = Some(format!("{reason:?}"));
                 }
                 Ok(None) => break,
                 Err(_) => {
@@ -54,6 +71,12 @@ fn read(bytes: &[u8], size: usize) -> (Message, Option<Content>) {
     }
     let done = decoder.is_done();
     (message, again.filter(|_| done))
+}
+
+fn response_begun() -> Content {
+    let mut out = Content::default();
+    bhttp::begin_response(&mut out);
+    out
 }
 
 pub fn run(data: &[u8]) {

@@ -5,30 +5,30 @@ use std::time::Duration;
 use armour_protocol::v2::{
     checkpoint::SignedCheckpoint,
     message::Response as ResponseSide,
+    mode::Reason,
     proxy::{Arrived, Incoming, Read, StreamReader},
     retry::Fate,
 };
-use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Response};
-use http_body::Frame;
+use tokio::time::Instant;
 
 use super::{
+    caller::{Content, Over, Recipient},
     fate::Failure,
-    in_flight::{Caller, Exchange, Progress, left, tell},
+    in_flight::{Caller, Exchange, LEFT, Outcome, Progress, left, tell},
     transport::Answer,
 };
 use crate::wire::{
-    bhttp::{Decoder, Malformed, Piece},
-    handed_on::{self, READER_WAIT},
+    bhttp::{
+        Malformed,
+        decoder::{Decoder, Piece},
+    },
     message::{MessageReader, ReadError},
-    whole_body::whole_body,
+    whole_body::{End, WholeBody},
 };
 
 /// How long a message's first segment may take to come whole.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
-/// For so long what has been verified may take to be sent before a response is cut.
-const FLUSH: Duration = Duration::from_millis(50);
 
 /// Hands an answer's content over, once its sender's word for it has been verified. Where
 /// the connection breaks, or brings what is not the producer's, the same request brings the
@@ -51,7 +51,7 @@ pub async fn deliver(
             let mut decoder = Decoder::default();
             decoder.push(content.content());
             drop(content);
-            let outcome = whole(decoder).ok_or(Failure::unanswered(Fate::Unknown));
+            let outcome = whole(decoder, &exchange.recipient);
             if exchange.upload.is_none() {
                 exchange.finish(None).await;
                 drop(exchange);
@@ -65,14 +65,7 @@ pub async fn deliver(
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);
-            let stream = Stream {
-                decoder,
-                reader: Some(reader),
-                body: None,
-                end: None,
-                read: 1,
-                verified: 1,
-            };
+            let stream = Stream::new(decoder, Some(reader), exchange.recipient.clone());
             if let Some(last) = stream.run(&exchange, &head, rest, caller).await {
                 exchange.finish(Some(last.to_bytes())).await;
             }
@@ -112,40 +105,71 @@ async fn first(
     Ok(content.verify(&exchange.bundle().context)?)
 }
 
-fn whole(mut decoder: Decoder) -> Option<Response<Body>> {
-    let Ok(Some(Piece::Response(response))) = decoder.piece() else {
-        return None;
-    };
-    let body = whole_body(decoder)?;
-    Some(response.map(|()| body))
+/// A response that came whole, after interim ones it may be.
+fn whole(mut decoder: Decoder, recipient: &Recipient) -> Outcome {
+    let none = || Failure::unanswered(Fate::Unknown);
+    loop {
+        match decoder.piece() {
+            Ok(Some(Piece::Interim(response))) => recipient.interim(response),
+            Ok(Some(Piece::Response(response))) => {
+                let body = WholeBody::read(decoder).ok_or_else(none)?;
+                return recipient.whole(response, body).ok_or_else(untrue);
+            }
+            _ => return Err(none()),
+        }
+    }
+}
+
+/// The producer has answered, with another length than it tells.
+fn untrue() -> Failure {
+    Failure::aborted(Reason::CONTENT)
 }
 
 /// A response that comes piece by piece.
 struct Stream {
     decoder: Decoder,
     reader: Option<Box<StreamReader<ResponseSide>>>,
+    recipient: Recipient,
     /// Where the caller reads, once it has the head.
-    body: Option<handed_on::Sender>,
-    /// Its trailers, once they have come: it ends when its sender's last word is verified.
-    end: Option<HeaderMap>,
+    body: Option<Content>,
+    /// How it ends, once that has come: it does when its sender's last word is verified.
+    end: Option<End>,
+    /// When it is given up, since the caller has left while its request went on: its end is
+    /// told to the API, which may conclude the call.
+    leaves: Option<Instant>,
     /// Segments read.
     read: u64,
     /// Segments up to the last that was verified.
     verified: u64,
 }
 
-/// The caller wants no more, or the response is none.
-struct Over;
-
 /// Waits until the caller has left, who has the head if there is a body.
-async fn gone(body: &Option<handed_on::Sender>, caller: &mut Caller) {
-    match body {
-        Some(body) => body.is_unwanted().await,
-        None => left(caller).await,
+async fn gone(body: &Option<Content>, leaves: Option<Instant>, caller: &mut Caller) {
+    match (leaves, body) {
+        (Some(leaves), _) => tokio::time::sleep_until(leaves).await,
+        (None, Some(body)) => body.is_unwanted().await,
+        (None, None) => left(caller).await,
     }
 }
 
 impl Stream {
+    fn new(
+        decoder: Decoder,
+        reader: Option<Box<StreamReader<ResponseSide>>>,
+        recipient: Recipient,
+    ) -> Self {
+        Self {
+            decoder,
+            reader,
+            recipient,
+            body: None,
+            end: None,
+            leaves: None,
+            read: 1,
+            verified: 1,
+        }
+    }
+
     /// Reads the stream to its end; its last checkpoint. None if it broke off, or the
     /// caller has left.
     async fn run(
@@ -155,12 +179,15 @@ impl Stream {
         mut rest: MessageReader,
         caller: &mut Caller,
     ) -> Option<SignedCheckpoint> {
-        self.pass(caller).await.ok()?;
+        self.pass_on(exchange, caller).await?;
         let mut progress = Progress::now();
         loop {
             let segment = tokio::select! {
                 segment = rest.segment() => segment,
-                () = gone(&self.body, caller) => return None,
+                () = gone(&self.body, self.leaves, caller) => {
+                    self.has_left(exchange)?;
+                    continue;
+                }
             };
             let reader = self.reader.take()?;
             let read = match segment {
@@ -183,7 +210,7 @@ impl Stream {
                     self.reader = Some(reader);
                     self.decoder.push(content.content());
                     drop(content);
-                    self.pass(caller).await.ok()?;
+                    self.pass_on(exchange, caller).await?;
                 }
                 // Agents do not re-key yet: this end has not asked for it.
                 Ok(Read::Switch(_)) => {
@@ -201,7 +228,7 @@ impl Stream {
                     }
                     return Some(checkpoint);
                 }
-                // The API broke it off, or its beginning is kept no longer: there is no more.
+                // Its sender ended it there, or its beginning is kept no longer: there is no more.
                 Err((_, ReadError::Ended)) => {
                     self.broken().await;
                     return None;
@@ -213,7 +240,7 @@ impl Stream {
                     self.read = self.verified;
                     let again = tokio::select! {
                         again = self.again(exchange, head, &mut progress) => again,
-                        () = gone(&self.body, caller) => return None,
+                        () = gone(&self.body, self.leaves, caller) => return None,
                     };
                     match again {
                         Some(again) => rest = again,
@@ -224,6 +251,25 @@ impl Stream {
                     }
                 }
             }
+        }
+    }
+
+    /// The caller wants no more. The end of a request that went on is told to the API, which may
+    /// conclude the call; else there is nothing to wait for.
+    fn has_left(&mut self, exchange: &Exchange) -> Option<()> {
+        if self.leaves.is_some() || exchange.upload.is_none() {
+            return None;
+        }
+        self.body = None;
+        self.leaves = Some(Instant::now() + LEFT);
+        Some(())
+    }
+
+    /// Hands on what has been decoded; none if the call is to be given up.
+    async fn pass_on(&mut self, exchange: &Exchange, caller: &mut Caller) -> Option<()> {
+        match self.pass(caller).await {
+            Ok(()) => Some(()),
+            Err(Over) => self.has_left(exchange),
         }
     }
 
@@ -251,67 +297,59 @@ impl Stream {
     /// Hands on what has been decoded.
     async fn pass(&mut self, caller: &mut Caller) -> Result<(), Over> {
         loop {
-            let frame = match self.decoder.piece() {
+            match self.decoder.piece() {
                 Ok(None) => return Ok(()),
+                Ok(Some(Piece::Interim(response))) => self.recipient.interim(response),
                 Ok(Some(Piece::Response(response))) => {
-                    let (sender, body) = handed_on::body();
-                    self.body = Some(sender);
+                    let Ok((body, response)) = self.recipient.begin(response) else {
+                        tell(caller, Err(untrue()));
+                        return Err(Over);
+                    };
+                    self.body = Some(body);
                     // The caller's patience may be over.
                     let caller = caller.take().ok_or(Over)?;
-                    caller.send(Ok(response.map(|()| body))).map_err(|_| Over)?;
-                    continue;
+                    caller.send(Ok(response)).map_err(|_| Over)?;
                 }
-                Ok(Some(Piece::Content(content))) => Frame::data(content),
-                Ok(Some(Piece::End(trailers))) => {
-                    self.end = Some(trailers);
-                    continue;
-                }
+                Ok(Some(Piece::Content(content))) => match &mut self.body {
+                    Some(body) => body.put(content).await?,
+                    None if self.leaves.is_some() => {}
+                    None => return Err(Over),
+                },
+                Ok(Some(Piece::End(trailers))) => self.end = Some(End::Whole(trailers)),
+                Ok(Some(Piece::Reset(reason))) => self.end = Some(End::Reset(reason)),
                 Ok(Some(Piece::Request(_))) | Err(Malformed) => {
                     self.broken().await;
                     return Err(Over);
                 }
-            };
-            self.hand_on(frame).await?;
+            }
         }
-    }
-
-    /// Hands a frame on. A caller that does not read holds a lane for no longer than this.
-    async fn hand_on(&self, frame: Frame<Bytes>) -> Result<(), Over> {
-        let body = self.body.as_ref().ok_or(Over)?;
-        let taken = tokio::time::timeout(READER_WAIT, body.send(frame)).await;
-        taken.map_err(|_| Over)?.map_err(|_| Over)
     }
 
     /// All of it has been verified.
     async fn finish(&mut self) {
-        let Some(trailers) = self.end.take() else {
-            return self.broken().await;
-        };
-        let handed_on = match trailers.is_empty() {
-            true => Ok(()),
-            false => self.hand_on(Frame::trailers(trailers)).await,
-        };
-        if let (Ok(()), Some(body)) = (handed_on, self.body.take()) {
-            body.finish();
+        match (self.end.take(), self.body.take()) {
+            (Some(end), Some(body)) => body.end(end).await,
+            (None, Some(body)) => body.broken(None).await,
+            (_, None) => {}
         }
     }
 
     /// The caller's response has no end.
     async fn broken(&mut self) {
-        // HTTP's server drops what it has not sent yet when a body breaks: what was
-        // verified goes first, so that the caller sees a response that was cut.
-        tokio::time::sleep(FLUSH).await;
-        self.body = None;
+        if let Some(body) = self.body.take() {
+            body.broken(None).await;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, Response};
     use http_body_util::BodyExt;
     use tokio::sync::oneshot;
 
-    use super::{super::in_flight::Outcome, *};
-    use crate::wire::{bhttp, content::Content};
+    use super::*;
+    use crate::wire::{bhttp, content::Content, handed_on::READER_WAIT};
 
     /// A stream of a response with this much content, none of which is passed yet.
     fn stream(pieces: usize) -> Stream {
@@ -323,14 +361,7 @@ mod tests {
         }
         let mut decoder = Decoder::default();
         decoder.push(content.as_slice());
-        Stream {
-            decoder,
-            reader: None,
-            body: None,
-            end: None,
-            read: 1,
-            verified: 1,
-        }
+        Stream::new(decoder, None, Recipient::default())
     }
 
     fn caller() -> (Caller, oneshot::Receiver<Outcome>) {

@@ -25,6 +25,7 @@ use tracing::Instrument;
 
 use super::{
     bundle::Lane,
+    caller::Recipient,
     delivery,
     fate::Failure,
     in_flight::{Caller, Exchange, Outcome, tell},
@@ -52,6 +53,7 @@ pub fn start(
     lane: Lane,
     outgoing: Outgoing,
     deadline: Instant,
+    recipient: Recipient,
 ) -> oneshot::Receiver<Outcome> {
     let (caller, receiver) = oneshot::channel();
     let span = tracing::info_span!(
@@ -62,7 +64,10 @@ pub fn start(
     );
     let work = async move {
         let mut caller = Some(caller);
-        run(consumer, lane, outgoing, deadline, &mut caller).await;
+        let begun = begun(consumer, lane, outgoing, deadline, recipient).await;
+        if let Ok((exchange, first)) = begun {
+            run(exchange, first, &mut caller).await;
+        }
         // Nothing of it was signed.
         tell(&mut caller, Err(Failure::unanswered(Fate::NotSent)));
     };
@@ -70,21 +75,24 @@ pub fn start(
     receiver
 }
 
-async fn run(
+/// An exchange that is begun, and what is sent first.
+async fn begun(
     consumer: Arc<ConsumerPair>,
     mut lane: Lane,
     outgoing: Outgoing,
     deadline: Instant,
-    caller: &mut Caller,
-) {
+    recipient: Recipient,
+) -> Result<(Exchange, Option<Body>), Broken> {
     lane.used();
-    let begun = match outgoing {
-        Outgoing::Whole(content) => whole(consumer, lane, &content, deadline).await,
-        Outgoing::Stream(content, rest) => stream(consumer, lane, content, rest, deadline).await,
-    };
-    let Ok((mut exchange, mut first)) = begun else {
-        return;
-    };
+    match outgoing {
+        Outgoing::Whole(content) => whole(consumer, lane, &content, deadline, recipient).await,
+        Outgoing::Stream(content, rest) => {
+            stream(consumer, lane, (content, rest), deadline, recipient).await
+        }
+    }
+}
+
+async fn run(mut exchange: Exchange, mut first: Option<Body>, caller: &mut Caller) {
     let answered = exchange.until_answered(&mut first, caller).await;
     drop(first);
     match answered {
@@ -105,6 +113,7 @@ async fn whole(
     mut lane: Lane,
     content: &Content,
     deadline: Instant,
+    recipient: Recipient,
 ) -> Result<(Exchange, Option<Body>), Broken> {
     let (kind, padding) = lane.bundle.form.of_whole(content.len());
     let whole = WholeContent::new(content.as_slice(), kind, padding).map_err(cannot)?;
@@ -113,16 +122,16 @@ async fn whole(
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
-    let exchange = Exchange::new(consumer, lane, begun, out.into(), deadline);
+    let exchange = Exchange::new(consumer, lane, begun, out.into(), deadline, recipient);
     Ok((exchange, None))
 }
 
 async fn stream(
     consumer: Arc<ConsumerPair>,
     mut lane: Lane,
-    mut content: Content,
-    rest: Rest,
+    (mut content, rest): (Content, Rest),
     deadline: Instant,
+    recipient: Recipient,
 ) -> Result<(Exchange, Option<Body>), Broken> {
     let first = content.split_to(MAX_PIECE);
     let (kind, padding) = lane.bundle.form.of_stream();
@@ -132,12 +141,12 @@ async fn stream(
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
     let request = begun.request.clone();
-    let mut exchange = Exchange::new(consumer, lane, begun, frame, deadline);
+    let mut exchange = Exchange::new(consumer, lane, begun, frame, deadline, recipient);
     let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
     let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
     let (sink, source) = mpsc::channel(2);
     let upload = tokio::spawn(async move {
-        let last = pump(sender, rest, &sink).await?;
+        let last = pump(sender, rest, h2::Reason::CANCEL, &sink).await?;
         sink.send(last).await.map_err(|_| Broken)
     });
     exchange.upload = Some(AbortOnDropHandle::new(upload));

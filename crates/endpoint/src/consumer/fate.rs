@@ -77,16 +77,7 @@ impl Failure {
 
     /// The producer began it, and it broke off.
     pub fn aborted(reason: Reason) -> Self {
-        let (problem, detail) = match reason {
-            Reason::API => (ProblemType::Upstream, "the producer's upstream broke off"),
-            Reason::TIMEOUT => (
-                ProblemType::UpstreamTimeout,
-                "the producer's upstream did not answer in time",
-            ),
-            Reason::TOO_LARGE => (ProblemType::TooLarge, "the response is too large"),
-            _ => (ProblemType::Aborted, "the request was begun and broke off"),
-        };
-        Self::of(Fate::Aborted, Refusal::new(problem, detail), false)
+        Self::of(Fate::Aborted, Refusal::aborted(reason), false)
     }
 
     fn of(fate: Fate, refusal: Refusal, passing: bool) -> Self {

@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     bundle::{Bundle, Lane},
+    caller::Recipient,
     fate::Failure,
     pair::ConsumerPair,
     transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
@@ -43,6 +44,8 @@ pub struct Exchange {
     pub consumer: Arc<ConsumerPair>,
     /// Its lane.
     pub lane: Lane,
+    /// Whom its answer is for.
+    pub recipient: Recipient,
     /// The message that is sent again and again, byte for byte; of a stream the head alone,
     /// which brings the same answer.
     message: Bytes,
@@ -79,7 +82,7 @@ pub type Upload = AbortOnDropHandle<Result<(), Broken>>;
 
 /// For so long a call may still be concluded whose caller has left: most are soon, and their
 /// lane need not be replaced.
-const LEFT: Duration = Duration::from_millis(250);
+pub const LEFT: Duration = Duration::from_millis(250);
 
 /// Waits until the caller has left, and a while longer.
 pub async fn left(caller: &mut Caller) {
@@ -108,10 +111,12 @@ impl Exchange {
         begun: Begun,
         message: Bytes,
         deadline: Instant,
+        recipient: Recipient,
     ) -> Self {
         Self {
             consumer,
             lane,
+            recipient,
             message,
             peer: PeerMark::default(),
             upload: None,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_listener::rules;
+use armour_listener::{expects_to_continue, rules};
 use armour_telemetry::trace;
 use axum::{
     Router,
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::{
+    caller::Recipient,
     exchange::{self, Outgoing},
     fate,
     pair::ConsumerPair,
@@ -77,10 +78,11 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
 async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
+    let recipient = Recipient::of(&request);
     let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
     let mut outgoing = Some(
-        read(request, upgrade.is_some())
+        read(request, upgrade.is_some(), &recipient)
             .await
             .map_err(|refusal| refusal.ran(Ran::No))?,
     );
@@ -98,7 +100,8 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         let Some(sent) = std::mem::replace(&mut outgoing, again) else {
             return Err(Refusal::stopping());
         };
-        let outcome = exchange::start(consumer.clone(), lane, sent, deadline).await;
+        let outcome =
+            exchange::start(consumer.clone(), lane, sent, deadline, recipient.clone()).await;
         let failure = match outcome.map_err(|_| Refusal::stopping())? {
             Ok(response) => {
                 return Ok(upgrade::answer(upgrade, response));
@@ -120,7 +123,11 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a
 /// slow caller of a small request holds none, and it can be sent again.
-async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal> {
+async fn read(
+    request: Request,
+    is_handshake: bool,
+    recipient: &Recipient,
+) -> Result<Outgoing, Refusal> {
     let (mut parts, body) = request.into_parts();
     // Any other upgrade is an offer, which is not taken (RFC 9110, section 7.8).
     let upgrades = parts.method == Method::CONNECT || websocket::is_asked_for(&parts.headers);
@@ -134,7 +141,14 @@ async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal>
     if is_handshake {
         websocket::carry_in(&mut parts.headers);
     }
-    parts.headers.remove(header::EXPECT);
+    // Whoever waits to be told to go on is told so by the API; nothing of its content is there
+    // before (RFC 9110, section 10.1.1).
+    let expects = expects_to_continue(&parts.headers) && !body.is_end_stream();
+    if expects {
+        recipient.withhold_continue();
+    } else {
+        parts.headers.remove(header::EXPECT);
+    }
     let mut encoded = Content::default();
     bhttp::put_request(&parts, &mut encoded);
     if encoded.len() > rules::MAX_HEAD || parts.headers.len() > rules::MAX_FIELDS {
@@ -144,15 +158,15 @@ async fn read(request: Request, is_handshake: bool) -> Result<Outgoing, Refusal>
         ));
     }
     let within = match body.size_hint().exact() {
-        Some(_) => None,
         // Nothing comes before the answer.
-        None if is_handshake => Some(Duration::ZERO),
+        _ if is_handshake || expects => Some(Duration::ZERO),
+        Some(_) => None,
         None => Some(WHOLE_WITHIN),
     };
     match ahead(body, encoded, within).await {
         Ahead::Whole(content) => Ok(Outgoing::Whole(Arc::new(content))),
         Ahead::More(content, rest) => Ok(Outgoing::Stream(content, rest)),
-        Ahead::Broken => Err(Refusal::new(
+        Ahead::Broken(..) => Err(Refusal::new(
             ProblemType::Body,
             "the request's body was cut short",
         )),

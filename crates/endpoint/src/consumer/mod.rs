@@ -8,12 +8,14 @@
 //! * [`lanes`]: a lane for a request;
 //! * [`exchange`]: one exchange, [`in_flight`] until it is answered, [`transport`] of its
 //!   messages, and [`delivery`] of what came back;
+//! * [`caller`]: whom an answer is for;
 //! * [`fate`]: what is known of a call that has no answer;
 //! * [`settings`]: how pairs are served;
 //! * [`bundle`]: a bundle's lanes.
 
 mod bundle;
 mod bundle_lifecycle;
+mod caller;
 #[cfg(feature = "clone-demo")]
 pub mod clone;
 mod delivery;

@@ -4,21 +4,27 @@ use armour_ambient::Random;
 use armour_listener::UnderWay;
 use axum::{body::Body, extract::Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use h2::{Reason, ext::Protocol};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use hyper::{ext::Protocol, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 
 use crate::wire::{
     handed_on::{self, Sender},
-    websocket,
+    websocket::{self, closing::Closing},
 };
 
 /// A caller's connection, which is upgraded once its API agrees.
 pub struct Upgrade {
-    connection: OnUpgrade,
-    http2: bool,
-    up: Sender,
+    kind: Kind,
     /// None without a listener of ours.
     under_way: Option<UnderWay>,
+}
+
+enum Kind {
+    /// What comes on the connection goes here.
+    Http1(OnUpgrade, Sender),
+    /// Both directions go as the stream's content.
+    Http2(Closing),
 }
 
 impl Upgrade {
@@ -35,43 +41,57 @@ impl Upgrade {
             return None;
         }
         request.headers_mut().remove(header::CONTENT_LENGTH);
-        // A connection that cannot be upgraded has none.
-        request.extensions().get::<OnUpgrade>()?;
-        let connection = hyper::upgrade::on(&mut *request);
         let under_way = request.extensions().get::<UnderWay>().cloned();
-        let (up, body) = handed_on::body();
-        *request.body_mut() = body;
-        *request.method_mut() = Method::GET;
-        if http2 {
+        let kind = if http2 {
+            let closing = Closing::new();
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = closing.of_the_first(body);
+            *request.method_mut() = Method::GET;
             let key = BASE64_STANDARD.encode(random.bytes::<16>());
-            if let Ok(key) = HeaderValue::from_str(&key) {
-                request.headers_mut().insert(websocket::KEY, key);
-            }
-        }
-        Some(Self {
-            connection,
-            http2,
-            up,
-            under_way,
-        })
+            let key = HeaderValue::from_str(&key).ok()?;
+            request.headers_mut().insert(websocket::KEY, key);
+            Kind::Http2(closing)
+        } else {
+            // A connection that cannot be upgraded has none.
+            request.extensions().get::<OnUpgrade>()?;
+            let connection = hyper::upgrade::on(&mut *request);
+            let (up, body) = handed_on::body(Reason::CANCEL);
+            *request.body_mut() = body;
+            Kind::Http1(connection, up)
+        };
+        Some(Self { kind, under_way })
     }
 
     /// Carries the connection, to which the API has agreed.
     fn agreed(self, response: Response<Body>) -> Response<Body> {
         let (mut parts, down) = response.into_parts();
-        if self.http2 {
-            parts.headers.remove(header::UPGRADE);
-            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
-        } else {
-            parts.status = StatusCode::SWITCHING_PROTOCOLS;
-            websocket::in_http1(&mut parts.headers);
-        }
         parts.headers.remove(header::CONTENT_LENGTH);
-        tokio::spawn(async move {
-            websocket::carry(self.connection, self.up, down).await;
-            drop(self.under_way);
-        });
-        Response::from_parts(parts, Body::empty())
+        let body = match self.kind {
+            Kind::Http1(connection, up) => {
+                parts.status = StatusCode::SWITCHING_PROTOCOLS;
+                websocket::in_http1(&mut parts.headers);
+                let under_way = self.under_way;
+                tokio::spawn(async move {
+                    websocket::carry(connection, up, down).await;
+                    drop(under_way);
+                });
+                Body::empty()
+            }
+            Kind::Http2(closing) => {
+                parts.headers.remove(header::UPGRADE);
+                parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+                closing.of_the_second(down)
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+
+    /// The API has declined: the request has no more body.
+    fn declined(self) {
+        match self.kind {
+            Kind::Http1(_, up) => up.finish(),
+            Kind::Http2(closing) => closing.declined(),
+        }
     }
 }
 
@@ -89,9 +109,8 @@ pub fn answer(upgrade: Option<Upgrade>, mut response: Response<Body>) -> Respons
             upgrade.agreed(response)
         }
         asked => {
-            // The API has declined: the request has no more body.
             if let Some(upgrade) = asked {
-                upgrade.up.finish();
+                upgrade.declined();
             }
             response.headers_mut().remove(header::UPGRADE);
             response
@@ -105,11 +124,9 @@ mod tests {
 
     fn answered(status: StatusCode) -> Response<Body> {
         let connection = hyper::upgrade::on(Request::new(Body::empty()));
-        let (up, _body) = handed_on::body();
+        let (up, _body) = handed_on::body(Reason::CANCEL);
         let upgrade = Upgrade {
-            connection,
-            http2: false,
-            up,
+            kind: Kind::Http1(connection, up),
             under_way: None,
         };
         let mut response = Response::new(Body::empty());

@@ -14,11 +14,11 @@ use armour_api::RetryPolicy;
 use armour_listener::rules;
 use axum::body::Body;
 use http::{Request, Response, Uri, Version};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::connect::{Connection as _, HttpConnector},
-    rt::{TokioExecutor, TokioIo},
+    rt::TokioIo,
 };
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
@@ -30,7 +30,10 @@ use super::{
     replay,
     streams::{self, Stream, Streams},
 };
-use crate::wire::http_client::{HttpVersion, Trust};
+use crate::wire::{
+    http_client::{HttpVersion, Trust},
+    interims::Interims,
+};
 
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(15);
@@ -38,6 +41,9 @@ const IDLE: Duration = Duration::from_secs(15);
 const MAX_IDLE: usize = 64;
 /// How long a connection may take to be made, its TLS and the server's first word included.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How much a server of HTTP/2 may send before it is read, on a stream and on a connection.
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 5 * 1024 * 1024;
 /// How often it is looked for that word.
 const SETTINGS_POLL: Duration = Duration::from_millis(1);
 
@@ -80,13 +86,32 @@ pub enum Connection {
 pub enum Unanswered {
     /// It was not sent in its time, and never will be.
     Late,
+    /// Its sender broke it off.
+    Caller,
+    /// The server's response has more fields than are read.
+    TooLarge,
     /// The server broke off; whether it has seen the request is unknown.
-    Broken(hyper::Error),
+    Broken(anyhow::Error),
 }
 
 impl From<hyper::Error> for Unanswered {
     fn from(error: hyper::Error) -> Self {
-        Self::Broken(error)
+        match error {
+            error if error.is_parse_too_large() => Self::TooLarge,
+            // A body that breaks is its sender's doing.
+            error if error.is_user() => Self::Caller,
+            error => Self::Broken(error.into()),
+        }
+    }
+}
+
+impl From<h2::Error> for Unanswered {
+    fn from(error: h2::Error) -> Self {
+        // It is reset from here if its body breaks.
+        match error.is_reset() && !error.is_remote() && !error.is_library() {
+            true => Self::Caller,
+            false => Self::Broken(error.into()),
+        }
     }
 }
 
@@ -94,6 +119,14 @@ impl Connection {
     /// Which version it speaks.
     pub fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
+    }
+
+    /// Whether WebSockets can be opened on it.
+    pub fn takes_websockets(&self) -> bool {
+        match self {
+            Self::Http1(..) => true,
+            Self::Http2(stream) => stream.takes_websockets(),
+        }
     }
 }
 
@@ -144,14 +177,15 @@ impl Connections {
         request: Request<Body>,
         begin_by: BeginBy,
         retry: RetryPolicy,
+        interims: Interims,
     ) -> Result<Response<Body>, Unanswered> {
         match connection {
             Connection::Http1(connection, kept) => {
                 let retry = kept.then_some(retry);
-                let sent = self.send_http1(connection, request, begin_by, retry);
+                let sent = self.send_http1(connection, request, begin_by, retry, &interims);
                 sent.await
             }
-            Connection::Http2(stream) => Ok(stream.send(request).await?),
+            Connection::Http2(stream) => Ok(stream.send(request, &interims).await?),
         }
     }
 
@@ -161,15 +195,22 @@ impl Connections {
         mut request: Request<Body>,
         begin_by: BeginBy,
         retry: Option<RetryPolicy>,
+        interims: &Interims,
     ) -> Result<Response<Body>, Unanswered> {
         let target = request.uri().path_and_query().cloned();
         *request.version_mut() = Version::HTTP_11;
         // Servers want the path alone.
         *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-        let again = match retry {
+        let mut again = match retry {
             Some(retry) => replay::copy(&mut request, retry).await,
             None => None,
         };
+        for request in again.iter_mut().chain([&mut request]) {
+            let interims = interims.clone();
+            hyper::ext::on_informational(request, move |interim| {
+                interims.put(interim.status(), interim.headers());
+            });
+        }
         let heard = connection.heard();
         let response = match connection.sender.try_send_request(request).await {
             Ok(response) => response,
@@ -235,17 +276,25 @@ impl Connections {
         let io = connector.oneshot(self.uri.clone()).await;
         let io = io.map_err(|error| anyhow::anyhow!(error))?;
         if self.version == HttpVersion::Http2 || io.connected().is_negotiated_h2() {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            // Until the server has told how many it takes.
-            builder.initial_max_send_streams(0_usize);
-            builder.max_header_list_size(rules::HEAD_READ);
-            let (sender, connection) = builder.handshake(io).await?;
-            let limit = streams::run(connection);
-            while limit() == 0 {
-                anyhow::ensure!(!sender.is_closed(), "it was closed at once");
+            let mut builder = h2::client::Builder::new();
+            builder
+                // Until the server has told how many it takes.
+                .initial_max_send_streams(0)
+                .initial_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_header_list_size(rules::HEAD_READ)
+                .enable_push(false);
+            let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to the upstream broke");
+                }
+            });
+            while sender.current_max_send_streams() == 0 {
+                anyhow::ensure!(!streams::is_closed(&sender), "it was closed at once");
                 tokio::time::sleep(SETTINGS_POLL).await;
             }
-            let stream = self.streams.add(sender, limit);
+            let stream = self.streams.add(sender);
             return stream.map(Connection::Http2).context("it takes no request");
         }
         let mut builder = http1::Builder::new();
@@ -265,329 +314,4 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use armour_protocol::v2::time::ProducerTime;
-    use hyper::{server::conn::http2 as server, service::service_fn};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
-        sync::{Semaphore, mpsc},
-        task::JoinHandle,
-    };
-
-    use super::*;
-    use crate::producer::clock::ProducerClock;
-
-    /// A moment long ago, or in a minute.
-    fn begin_by(in_time: bool) -> BeginBy {
-        let clock = ProducerClock::new(0);
-        let now = clock.now().0;
-        clock.begin_by(ProducerTime(if in_time { now + 60_000 } else { 0 }))
-    }
-
-    fn request(path: &'static str) -> Request<Body> {
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = Uri::from_static(path);
-        request
-    }
-
-    async fn listener() -> (TcpListener, Uri) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
-        (listener, uri.parse().unwrap())
-    }
-
-    fn connections(version: HttpVersion, uri: Uri) -> Arc<Connections> {
-        Connections::new(&Trust::new(None).unwrap(), version, uri, false)
-    }
-
-    /// Answers one request; its first line.
-    async fn answer(socket: &mut TcpStream) -> String {
-        let mut read = Vec::new();
-        while !read.ends_with(b"\r\n\r\n") {
-            read.push(socket.read_u8().await.unwrap());
-        }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        socket.write_all(answer).await.unwrap();
-        let text = String::from_utf8(read).unwrap();
-        text.lines().next().unwrap().to_owned()
-    }
-
-    /// A connection that was kept, and that the server has closed since.
-    async fn closed(listener: &TcpListener, connections: &Arc<Connections>) -> Single {
-        let asked = async {
-            let connection = connections.get().await.unwrap();
-            let sent = connections.send(
-                connection,
-                request("/first"),
-                begin_by(true),
-                RetryPolicy::Safe,
-            );
-            sent.await.map(drop).unwrap();
-        };
-        let answered = async {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            answer(&mut socket).await;
-            socket
-        };
-        let ((), socket) = tokio::join!(asked, answered);
-        let kept = loop {
-            match connections.kept() {
-                Some(kept) => break kept,
-                None => tokio::time::sleep(SETTINGS_POLL).await,
-            }
-        };
-        drop(socket);
-        while !kept.sender.is_closed() {
-            tokio::time::sleep(SETTINGS_POLL).await;
-        }
-        kept
-    }
-
-    #[tokio::test]
-    async fn a_request_whose_kept_connection_was_closed_goes_over_another_in_its_time() {
-        let (listener, uri) = listener().await;
-        let connections = connections(HttpVersion::Negotiated, uri);
-        let kept = closed(&listener, &connections).await;
-        let sent = connections.send(
-            Connection::Http1(kept, true),
-            request("/again"),
-            begin_by(true),
-            RetryPolicy::Safe,
-        );
-        let answered = async {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            answer(&mut socket).await
-        };
-        let (sent, line) = tokio::join!(sent, answered);
-        assert!(sent.is_ok());
-        assert_eq!(line, "GET /again HTTP/1.1");
-    }
-
-    /// A server that closes a connection as it is used again, after these bytes of an answer:
-    /// it has read the request then.
-    async fn closed_as_it_is_used(
-        method: &str,
-        retry: RetryPolicy,
-        after: &[u8],
-    ) -> Result<(), Unanswered> {
-        let (listener, uri) = listener().await;
-        let connections = connections(HttpVersion::Negotiated, uri);
-        let asked = async {
-            let connection = connections.get().await.unwrap();
-            let sent = connections.send(
-                connection,
-                request("/first"),
-                begin_by(true),
-                RetryPolicy::Safe,
-            );
-            sent.await.map(drop).unwrap();
-            let kept = loop {
-                match connections.kept() {
-                    Some(kept) => break kept,
-                    None => tokio::time::sleep(SETTINGS_POLL).await,
-                }
-            };
-            let mut second = request("/second").map(|_| Body::from("content"));
-            *second.method_mut() = method.parse().unwrap();
-            let kept = Connection::Http1(kept, true);
-            connections
-                .send(kept, second, begin_by(true), retry)
-                .await
-                .map(drop)
-        };
-        let answered = async {
-            let (mut first, _) = listener.accept().await.unwrap();
-            answer(&mut first).await;
-            first.read_u8().await.unwrap();
-            if !after.is_empty() {
-                // What is unread would have the connection reset, and the answer be lost.
-                let mut rest = Vec::new();
-                while !rest.ends_with(b"content") {
-                    rest.push(first.read_u8().await.unwrap());
-                }
-                first.write_all(after).await.unwrap();
-            }
-            drop(first);
-            let (mut second, _) = listener.accept().await.unwrap();
-            assert_eq!(
-                answer(&mut second).await,
-                format!("{method} /second HTTP/1.1")
-            );
-            std::future::pending().await
-        };
-        tokio::select! {
-            sent = asked => sent,
-            () = answered => unreachable!("it does not end"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_kept_connection_closed_as_it_is_used_costs_no_call_that_may_run_twice() {
-        for (method, retry) in [
-            ("GET", RetryPolicy::Safe),
-            ("HEAD", RetryPolicy::Safe),
-            ("GET", RetryPolicy::Idempotent),
-            ("PUT", RetryPolicy::Idempotent),
-            ("DELETE", RetryPolicy::Idempotent),
-        ] {
-            let sent = closed_as_it_is_used(method, retry, b"").await;
-            assert!(sent.is_ok(), "{method} {retry:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_that_may_have_run_is_sent_twice_only_if_its_policy_says_so() {
-        for (method, retry) in [
-            ("PUT", RetryPolicy::Safe),
-            ("DELETE", RetryPolicy::Safe),
-            ("POST", RetryPolicy::Idempotent),
-            ("PATCH", RetryPolicy::Idempotent),
-        ] {
-            let sent = closed_as_it_is_used(method, retry, b"").await;
-            assert!(
-                matches!(sent, Err(Unanswered::Broken(_))),
-                "{method} {retry:?}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_that_the_api_has_begun_to_answer_is_not_sent_twice() {
-        let begun = b"HTTP/1.1 200 OK\r\nContent-Le";
-        for method in ["GET", "PUT"] {
-            let sent = closed_as_it_is_used(method, RetryPolicy::Idempotent, begun).await;
-            assert!(matches!(sent, Err(Unanswered::Broken(_))), "{method}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_whose_kept_connection_was_closed_is_not_sent_after_its_time() {
-        let (listener, uri) = listener().await;
-        let connections = connections(HttpVersion::Negotiated, uri);
-        let kept = closed(&listener, &connections).await;
-        let late = connections.send(
-            Connection::Http1(kept, true),
-            request("/late"),
-            begin_by(false),
-            RetryPolicy::Safe,
-        );
-        assert!(matches!(late.await, Err(Unanswered::Late)));
-        // What the server is asked next is another one.
-        let asked = async {
-            let connection = connections.get().await.unwrap();
-            let next = connections.send(
-                connection,
-                request("/next"),
-                begin_by(true),
-                RetryPolicy::Safe,
-            );
-            assert!(next.await.is_ok());
-        };
-        let answered = async {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            answer(&mut socket).await
-        };
-        let ((), line) = tokio::join!(asked, answered);
-        assert_eq!(line, "GET /next HTTP/1.1");
-    }
-
-    /// It takes connections, and says nothing on them: no TLS comes about.
-    #[tokio::test]
-    async fn a_request_is_not_held_up_beyond_its_time_by_a_server_that_says_nothing() {
-        let (plain, uri) = listener().await;
-        let kept = closed(&plain, &connections(HttpVersion::Negotiated, uri)).await;
-        let (_silent, uri) = listener().await;
-        let uri = uri.to_string().replace("http:", "https:").parse().unwrap();
-        let silent = connections(HttpVersion::Negotiated, uri);
-        let clock = ProducerClock::new(0);
-        let soon = clock.begin_by(ProducerTime(clock.now().0 + 50));
-        let late = silent.send(
-            Connection::Http1(kept, true),
-            request("/late"),
-            soon,
-            RetryPolicy::Safe,
-        );
-        assert!(matches!(late.await, Err(Unanswered::Late)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_says_nothing_is_given_up() {
-        let (_silent, uri) = listener().await;
-        let tls = uri.to_string().replace("http:", "https:").parse().unwrap();
-        assert!(
-            connections(HttpVersion::Negotiated, tls)
-                .get()
-                .await
-                .is_err()
-        );
-        assert!(connections(HttpVersion::Http2, uri).get().await.is_err());
-    }
-
-    /// A server that serves one request of a connection at a time: each tells that it has
-    /// come, and waits until it is let go. Connections are counted.
-    async fn one_at_a_time() -> (Uri, mpsc::UnboundedReceiver<usize>, Arc<Semaphore>) {
-        let (listener, uri) = listener().await;
-        let (come, arrived) = mpsc::unbounded_channel();
-        let go = Arc::new(Semaphore::new(0));
-        let let_go = go.clone();
-        tokio::spawn(async move {
-            for number in 0.. {
-                let (socket, _) = listener.accept().await.unwrap();
-                let (come, go) = (come.clone(), let_go.clone());
-                let service = service_fn(move |_: Request<hyper::body::Incoming>| {
-                    let (come, go) = (come.clone(), go.clone());
-                    async move {
-                        come.send(number).unwrap();
-                        go.acquire().await.unwrap().forget();
-                        Ok::<_, Infallible>(Response::new(Body::from("done")))
-                    }
-                });
-                let mut builder = server::Builder::new(TokioExecutor::new());
-                builder.max_concurrent_streams(1);
-                tokio::spawn(builder.serve_connection(TokioIo::new(socket), service));
-            }
-        });
-        (uri, arrived, go)
-    }
-
-    fn send(
-        connections: &Arc<Connections>,
-        connection: anyhow::Result<Connection>,
-    ) -> JoinHandle<Response<Body>> {
-        let connections = connections.clone();
-        tokio::spawn(async move {
-            let request = request("http://api/");
-            let sent = connections.send(
-                connection.unwrap(),
-                request,
-                begin_by(true),
-                RetryPolicy::Safe,
-            );
-            sent.await.unwrap()
-        })
-    }
-
-    #[tokio::test]
-    async fn a_request_does_not_wait_for_a_stream_within_a_connection() {
-        let (uri, mut arrived, go) = one_at_a_time().await;
-        let connections = connections(HttpVersion::Http2, uri);
-        let first = send(&connections, connections.get().await);
-        assert_eq!(arrived.recv().await, Some(0));
-        // The first is under way: the second has come all the same.
-        let second = send(&connections, connections.get().await);
-        assert_eq!(arrived.recv().await, Some(1));
-        go.add_permits(2);
-        let [first, second] = [first.await.unwrap(), second.await.unwrap()];
-        // A stream is taken until its response has been read.
-        let third = send(&connections, connections.get().await);
-        assert_eq!(arrived.recv().await, Some(2));
-        drop((first, second));
-        let fourth = send(&connections, connections.get().await);
-        assert_eq!(arrived.recv().await, Some(0));
-        go.add_permits(2);
-        drop((third.await.unwrap(), fourth.await.unwrap()));
-    }
-}
+mod tests;

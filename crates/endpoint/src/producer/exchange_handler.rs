@@ -28,9 +28,10 @@ use uuid::Uuid;
 
 use super::{
     bundles::{Held, Known},
+    call::Call,
     endpoint::ProducerEndpoint,
     exchange::Exchange,
-    serving::{self, Recorded},
+    serving::Recorded,
 };
 use crate::{
     control_plane::reporter,
@@ -200,7 +201,7 @@ async fn accept(
             let (exchange, arrival) = Exchange::awaited(body, pending);
             held.lanes.lock().accepted(exchange.clone());
             let recorded = record(producer, held, ticket.evidence(), behind);
-            let call = serving::Call {
+            let call = Call {
                 producer: producer.clone(),
                 held: held.clone(),
                 exchange: exchange.clone(),

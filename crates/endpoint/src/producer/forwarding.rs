@@ -3,7 +3,7 @@
 use armour_listener::rules;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::wire::problem_type::ProblemType;
+use crate::wire::{length, problem_type::ProblemType};
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -25,18 +25,11 @@ pub fn name_host(headers: &mut HeaderMap, server: HeaderValue) {
 /// Whether a request whose content has this length, if that is known, tells no other one. The
 /// field is sent as it is: an API that awaits content which never comes takes the next request
 /// of its connection for it.
-pub fn is_length_true(request: &HeaderMap, length: Option<u64>) -> bool {
-    let mut told = request.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = told.next() else {
-        return true;
-    };
-    // Rust's numbers may have a sign.
-    let digits = first.to_str().ok();
-    let digits = digits.filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
-    let Some(first) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {
-        return false;
-    };
-    told.next().is_none() && length.is_none_or(|length| length == first)
+pub fn is_length_true(request: &HeaderMap, content: Option<u64>) -> bool {
+    match length::told(request) {
+        Ok(told) => told.is_none_or(|told| content.is_none_or(|content| content == told)),
+        Err(length::NoLength) => false,
+    }
 }
 
 /// Whether a response can be passed on as it is; else why not.
@@ -48,6 +41,12 @@ pub fn check(response: &HeaderMap) -> Result<(), (ProblemType, &'static str)> {
         return Err((
             ProblemType::UpstreamResponse,
             "the upstream's response has a transfer coding other than chunked",
+        ));
+    }
+    if !response.contains_key(header::TRANSFER_ENCODING) && length::told(response).is_err() {
+        return Err((
+            ProblemType::UpstreamResponse,
+            "the upstream's response tells a Content-Length that is none, or more than one",
         ));
     }
     match rules::fits(response, 0) {
@@ -126,6 +125,11 @@ mod tests {
         let mut headers = HeaderMap::new();
         let coded = HeaderValue::from_static("gzip, chunked");
         headers.insert(header::TRANSFER_ENCODING, coded);
+        assert!(check(&headers).is_err());
+        let mut headers = HeaderMap::new();
+        for length in ["4", "5"] {
+            headers.append(header::CONTENT_LENGTH, HeaderValue::from_static(length));
+        }
         assert!(check(&headers).is_err());
     }
 }

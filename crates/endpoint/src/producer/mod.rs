@@ -4,9 +4,10 @@
 //! * [`endpoint`]: the producer itself;
 //! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
-//! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
+//! * [`exchange`]: one accepted ticket, [`serving`] what becomes of its [`call`];
 //! * [`clock`]: by which calls begin or never do;
-//! * [`request`]: a request on its way to the API;
+//! * [`request`]: a request on its way to the API, and whose [`turn`] it is;
+//! * [`answer`]: what the API says, on its way back;
 //! * [`forwarding`]: what the API is given of a request's fields;
 //! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
 //!   the requests; [`replay`]: one that may be sent twice; [`handshake`]: of WebSocket;
@@ -14,7 +15,9 @@
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
 
+mod answer;
 mod bundles;
+mod call;
 mod clock;
 #[cfg(feature = "clone-demo")]
 pub mod clone;
@@ -37,4 +40,5 @@ mod streams;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turn;
 pub mod upstream;

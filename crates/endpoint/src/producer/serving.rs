@@ -1,49 +1,31 @@
 //! What becomes of an accepted call: it is begun in its time or never, and once; and its
 //! answer is sealed into the lane's log.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin};
 
-use armour_enclave::binding::LaneId;
 use armour_protocol::v2::{
-    body::Direction,
-    checkpoint::SignedCheckpoint,
-    error::ContentError,
-    message::{Request, Response as Answering, SignedReceipt},
+    message::Request,
     mode::Reason,
-    proxy::{
-        Arrived, Begun, Conclusion, FirstContent, MAX_PIECE, Outgoing, Refused, Undecided,
-        WholeContent,
-    },
-    time::ProducerTime,
+    proxy::{Arrived, Begun, Refused, Undecided},
 };
 use armour_telemetry::trace;
-use axum::body::Body;
-use bytes::Bytes;
-use http::Response;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{
-    bundles::Held,
-    endpoint::ProducerEndpoint,
-    exchange::{Arrival, Exchange},
-    handshake::Upgraded,
-    request::{self, Opened, RequestEnd},
-    upstream::Connected,
+    answer::Answering,
+    call::Call,
+    exchange::Arrival,
+    request::{self, Opened},
+    upstream::{Connected, Terms},
 };
 use crate::wire::{
-    bhttp,
-    body::{Ahead, Rest, ahead, pump},
-    content::Content,
+    interims,
     message::MessageReader,
     problem::refuse,
     problem_type::ProblemType,
-    stream::{Broken, PeerMark, StreamSender},
-    websocket,
+    stream::{Broken, PeerMark},
 };
-
-/// How long a response may take to be complete so that it is sent whole.
-const WHOLE_WITHIN: Duration = Duration::from_millis(10);
 
 /// Whether the ledger has the ticket, where that is policy.
 pub enum Recorded {
@@ -53,15 +35,6 @@ pub enum Recorded {
     No,
     /// It has been asked.
     Asked(Pin<Box<dyn Future<Output = bool> + Send>>),
-}
-
-/// An accepted call.
-pub struct Call {
-    pub producer: Arc<ProducerEndpoint>,
-    pub held: Arc<Held>,
-    pub exchange: Arc<Exchange>,
-    pub lane: LaneId,
-    pub begin_by: ProducerTime,
 }
 
 impl Call {
@@ -164,10 +137,11 @@ impl Call {
         let notice = self.held.gate.begun(&self.exchange.ticket);
         self.exchange.log.begun(notice.into());
         let peer = PeerMark::default();
-        let Opened { request, sent, end } = request::open(request, rest, &peer);
+        let Opened { request, turn, end } = request::open(request, rest, &peer);
+        let answering = Answering::new(self, begun, end, peer);
         let Some(request) = request else {
             let refusal = refuse(ProblemType::BinaryHttp, "malformed request");
-            return self.answer(begun, refusal, end, peer).await;
+            return answering.answer(Ok(refusal)).await;
         };
         let span = tracing::info_span!(
             "armour.serve",
@@ -178,105 +152,17 @@ impl Call {
         );
         trace::adopt(&span, request.headers());
         let begin_by = self.producer.clock.begin_by(self.begin_by);
-        let (session, retry) = (&self.producer.session, self.held.policy.retry);
-        let served = connected.serve(session, request, sent, begin_by, retry);
-        match served.instrument(span).await {
-            Ok(response) => self.answer(begun, response, end, peer).await,
-            Err(reason) => self.bare(begun.abort(reason)).await,
-        }
-    }
-
-    async fn answer(
-        &self,
-        begun: Begun,
-        response: Response<Body>,
-        end: Option<RequestEnd>,
-        peer: PeerMark,
-    ) -> Result<(), Broken> {
-        if let Some(end) = &end {
-            end.answer_begins();
-        }
-        let (mut parts, body) = response.into_parts();
-        let is_handshake = parts.extensions.get::<Upgraded>().is_some();
-        bhttp::strip_hop_by_hop(&mut parts.headers);
-        if is_handshake {
-            websocket::carry_in(&mut parts.headers);
-        }
-        let mut content = Content::default();
-        bhttp::put_response(&parts, &mut content);
-        match ahead(body, content, Some(WHOLE_WITHIN)).await {
-            Ahead::Broken => self.bare(begun.abort(Reason::API)).await,
-            Ahead::Whole(content) => self.whole(begun, &content, end).await,
-            Ahead::More(content, rest) => self.stream(begun, content, rest, end, peer).await,
-        }
-    }
-
-    async fn whole(
-        &self,
-        begun: Begun,
-        content: &Content,
-        end: Option<RequestEnd>,
-    ) -> Result<(), Broken> {
-        let (kind, padding) = self.held.form.of_whole(content.len());
-        let whole = WholeContent::new(content.as_slice(), kind, padding).map_err(cannot)?;
-        let (mut out, outgoing) = self.conclude(begun.answer(whole.claim())).await?;
-        whole
-            .seal(outgoing.ok_or(Broken)?, &mut out)
-            .map_err(cannot)?;
-        self.exchange.log.head(out.into());
-        self.exchange.log.finish();
-        match end {
-            None => Ok(()),
-            Some(end) => self.finish(Some(end.after_the_answer().await?)).await,
-        }
-    }
-
-    async fn stream(
-        &self,
-        begun: Begun,
-        mut content: Content,
-        rest: Rest,
-        mut end: Option<RequestEnd>,
-        peer: PeerMark,
-    ) -> Result<(), Broken> {
-        let first = content.split_to(MAX_PIECE);
-        let (kind, padding) = self.held.form.of_stream();
-        let first = FirstContent::new(first.as_slice(), kind, padding).map_err(cannot)?;
-        let (mut out, outgoing) = self.conclude(begun.answer(first.claim())).await?;
-        let writer = first
-            .seal(outgoing.ok_or(Broken)?, &mut out)
-            .map_err(cannot)?;
-        let log = &self.exchange.log;
-        log.head(out.into());
-        let enclave = self.producer.enclave.clone();
-        let sender = StreamSender::new(writer, enclave, self.lane, peer, content);
-        let (sink, mut source) = mpsc::channel(2);
-        let forward = async {
-            while let Some(chunk) = source.recv().await {
-                if !log.push(chunk).await {
-                    break;
-                }
-            }
-            source.close();
+        let (interims, arriving) = interims::channel();
+        let terms = Terms {
+            turn,
+            begin_by,
+            retry: self.held.policy.retry,
+            interims,
         };
-        let pumped = async move { pump(sender, rest, &sink).await };
-        let (last, ()) = tokio::join!(pumped, forward);
-        let last: Bytes = last?;
-        // The lane's next ticket may come as soon as the last bytes are sent.
-        let ended = match &mut end {
-            None => Some(None),
-            Some(end) => end.try_get().map(Some),
-        };
-        let finished = ended.is_some();
-        if let Some(ended) = ended {
-            self.finish(ended).await?;
-        }
-        log.push(last).await;
-        log.finish();
-        match end.filter(|_| !finished) {
-            None => Ok(()),
-            Some(end) => self.finish(Some(end.after_the_answer().await?)).await,
-        }
+        let served = connected.serve(&self.producer.session, request, terms);
+        answering
+            .until_answered(served.instrument(span), arriving)
+            .await
     }
 
     async fn refused(&self, refused: Refused) -> Result<(), Broken> {
@@ -284,56 +170,4 @@ impl Call {
         tracing::debug!(reason, lane, "a call is refused");
         self.bare(refused.conclude()).await
     }
-
-    /// A receipt without content. It ends both directions.
-    async fn bare(&self, conclusion: Conclusion) -> Result<(), Broken> {
-        let (out, _) = self.conclude(conclusion).await?;
-        self.exchange.log.head(out.into());
-        self.exchange.log.finish();
-        Ok(())
-    }
-
-    /// Has the call's one receipt made. Its frame, and what seals the content that goes
-    /// with it.
-    async fn conclude(
-        &self,
-        conclusion: Conclusion,
-    ) -> Result<(Vec<u8>, Option<Outgoing<Answering>>), Broken> {
-        let (producer, held, lane) = (self.producer.clone(), self.held.clone(), self.lane);
-        // In a task of its own: a receipt that was signed is reported though the call should
-        // be given up meanwhile.
-        let concluded = tokio::spawn(async move {
-            let conclusion = conclusion.to_bytes();
-            let concluded = producer.enclave.conclude(lane, conclusion).await;
-            // The bundle may have been erased meanwhile: nobody may learn the response.
-            let concluded = concluded.map_err(|error| {
-                tracing::warn!(%error, lane = lane.lane, "a call cannot be concluded");
-                Broken
-            })?;
-            if let Ok(receipt) = SignedReceipt::from_bytes(&concluded.head) {
-                producer.reporter.add(&held.context, receipt.evidence());
-            }
-            Ok(concluded)
-        });
-        let concluded = concluded.await.map_err(|_| Broken)??;
-        let outgoing = concluded.outgoing.as_deref();
-        let outgoing = outgoing.map(|bytes| Outgoing::from_bytes(bytes));
-        let frame = self.held.gate.frame(Direction::Response, &concluded.head);
-        Ok((frame, outgoing.transpose().map_err(|_| Broken)?))
-    }
-
-    /// Both directions have ended; the lane may take its next ticket.
-    async fn finish(&self, last: Option<SignedCheckpoint>) -> Result<(), Broken> {
-        let last = last.map(|last| last.to_bytes());
-        let finished = self.producer.enclave.finish(self.lane, last).await;
-        finished.map_err(|error| {
-            tracing::warn!(%error, lane = self.lane.lane, "a stream is not final");
-            Broken
-        })
-    }
-}
-
-fn cannot(error: ContentError) -> Broken {
-    tracing::error!(%error, "a response cannot be sealed");
-    Broken
 }

@@ -3,27 +3,30 @@
 //! aside for each before its call begins.
 
 use std::{
-    future::Future as _,
-    pin::Pin,
+    future::{Future as _, poll_fn},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use armour_listener::http2::{
+    content::{self, Received},
+    without_connection,
+};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body::{Frame, SizeHint};
-use hyper::{
-    client::conn::http2::{Connection, SendRequest},
-    rt::{Read, Write},
-};
-use hyper_util::rt::TokioExecutor;
+use futures::FutureExt;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderValue, Method, Request, Response, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
+
+use crate::wire::{interims::Interims, length};
 
 /// How long a connection without streams is kept beside another one.
 const IDLE: Duration = Duration::from_secs(15);
@@ -33,18 +36,14 @@ const IDLE: Duration = Duration::from_secs(15);
 pub struct Streams(Mutex<Vec<Shared>>);
 
 struct Shared {
-    sender: SendRequest<Body>,
-    limit: Limit,
+    sender: SendRequest<Bytes>,
     taken: Arc<AtomicUsize>,
     used: Instant,
 }
 
-/// How many streams a connection's server lets be open at a time; 0 before it has told.
-pub type Limit = Box<dyn Fn() -> usize + Send + Sync>;
-
 /// A stream that is set aside.
 pub struct Stream {
-    sender: SendRequest<Body>,
+    sender: SendRequest<Bytes>,
     taken: Arc<Taken>,
 }
 
@@ -68,7 +67,7 @@ impl Streams {
         let mut all = self.0.lock();
         let mut another = false;
         all.retain(|shared| {
-            if shared.sender.is_closed() {
+            if is_closed(&shared.sender) {
                 return false;
             }
             let spare = std::mem::replace(&mut another, true);
@@ -79,10 +78,9 @@ impl Streams {
 
     /// Keeps a connection whose server has told its limit, and takes a stream of it; none if
     /// it lets none be opened.
-    pub fn add(&self, sender: SendRequest<Body>, limit: Limit) -> Option<Stream> {
+    pub fn add(&self, sender: SendRequest<Bytes>) -> Option<Stream> {
         let mut shared = Shared {
             sender,
-            limit,
             taken: Arc::default(),
             used: Instant::now(),
         };
@@ -99,7 +97,7 @@ impl Shared {
 
     /// Nobody else does meanwhile: the connection is borrowed alone.
     fn take(&mut self) -> Option<Stream> {
-        if self.taken() >= (self.limit)() {
+        if self.taken() >= self.sender.current_max_send_streams() {
             return None;
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
@@ -111,79 +109,118 @@ impl Shared {
     }
 }
 
+/// Whether a connection takes no more requests.
+pub fn is_closed(sender: &SendRequest<Bytes>) -> bool {
+    matches!(sender.clone().ready().now_or_never(), Some(Err(_)))
+}
+
 impl Stream {
-    /// Sends a request.
+    /// Whether its server takes WebSockets (RFC 8441).
+    pub fn takes_websockets(&self) -> bool {
+        self.sender.is_extended_connect_protocol_enabled()
+    }
+
+    /// Sends a request; what is said before its answer goes to `interims`.
     ///
     /// # Errors
     /// If the server breaks off; whether it has seen the request is unknown.
-    pub async fn send(mut self, mut request: Request<Body>) -> hyper::Result<Response<Body>> {
-        *request.version_mut() = Version::HTTP_2;
-        let taken = &self.taken;
-        let request = request.map(|body| Body::new(Counting::new(body, taken)));
-        let response = self.sender.send_request(request).await?;
-        Ok(response.map(|body| Body::new(Counting::new(Body::new(body), taken))))
+    pub async fn send(
+        self,
+        request: Request<Body>,
+        interims: &Interims,
+    ) -> Result<Response<Body>, h2::Error> {
+        let (mut head, body) = request.into_parts();
+        head.version = Version::HTTP_2;
+        without_connection(&mut head.headers);
+        if let Some(length) = body.size_hint().exact()
+            && (length > 0 || has_content(&head.method))
+        {
+            let length = HeaderValue::from(length);
+            head.headers.entry(header::CONTENT_LENGTH).or_insert(length);
+        }
+        let ended = body.is_end_stream();
+        let mut sender = self.sender.ready().await?;
+        let request = Request::from_parts(head, ());
+        let (response, stream) = sender.send_request(request, ended)?;
+        let mut sending = Sending(None);
+        if !ended {
+            let taken = self.taken.clone();
+            let sent = tokio::spawn(async move {
+                let _taken = taken;
+                content::send(body, stream).await;
+            });
+            sending.0 = Some(sent.abort_handle());
+        }
+        let response = answer(response, interims).await?;
+        let told = length::told(response.headers()).ok().flatten();
+        Ok(response.map(|stream| {
+            Body::new(Answer {
+                content: Received::of_length(stream, told),
+                sending,
+                _taken: self.taken,
+            })
+        }))
     }
 }
 
-/// Runs a connection until it ends; how many streams it takes.
-pub fn run<I>(connection: Connection<I, Body, TokioExecutor>) -> Limit
-where
-    I: Read + Write + Unpin + Send + 'static,
-{
-    // Only the connection knows what its server has told, and it is polled meanwhile. Once it
-    // has ended it is dropped: its senders are closed by that.
-    let running = Arc::new(Mutex::new(Some(connection)));
-    let asked = running.clone();
-    tokio::spawn(std::future::poll_fn(move |context| {
-        let mut place = running.lock();
-        let Some(connection) = place.as_mut() else {
-            return Poll::Ready(());
-        };
-        let ended = Pin::new(connection).poll(context).is_ready();
-        if ended {
-            *place = None;
-            return Poll::Ready(());
+async fn answer(
+    response: ResponseFuture,
+    interims: &Interims,
+) -> Result<Response<h2::RecvStream>, h2::Error> {
+    let mut response = pin!(response);
+    poll_fn(|context| {
+        while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(context) {
+            interims.put(interim.status(), interim.headers());
         }
-        Poll::Pending
-    }));
-    Box::new(move || {
-        let running = asked.lock();
-        let limit = running.as_ref().map(Connection::current_max_send_streams);
-        limit.unwrap_or(0)
+        response.as_mut().poll(context)
     })
+    .await
 }
 
-/// A body of a stream, which is taken for as long as this lives.
-struct Counting {
-    body: Body,
+/// Methods whose requests say that they have no content (RFC 9110, section 8.6).
+fn has_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// A request's content on its way, which is broken off with its answer; but for one that has
+/// ended, whose server may take more.
+struct Sending(Option<AbortHandle>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(sending) = self.0.take() {
+            sending.abort();
+        }
+    }
+}
+
+/// A response's content. Its stream is taken for as long as this lives.
+struct Answer {
+    content: Received,
+    sending: Sending,
     _taken: Arc<Taken>,
 }
 
-impl Counting {
-    fn new(body: Body, taken: &Arc<Taken>) -> Self {
-        Self {
-            body,
-            _taken: taken.clone(),
-        }
-    }
-}
-
-impl http_body::Body for Counting {
+impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let frame = ready!(Pin::new(&mut self.content).poll_frame(context));
+        if matches!(frame, None | Some(Ok(_))) && self.content.is_end_stream() {
+            self.sending.0 = None;
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.content.size_hint()
     }
 }

@@ -54,7 +54,8 @@ struct Both {
 
 impl Both {
     async fn new(api: Router) -> Self {
-        Self::before(Upstream::Here(BoxCloneSyncService::new(api))).await
+        let api = BoxCloneSyncService::new(api);
+        Self::before(Upstream::Here(api, Duration::from_secs(60))).await
     }
 
     async fn before(upstream: Upstream) -> Self {

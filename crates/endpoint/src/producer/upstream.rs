@@ -8,12 +8,11 @@ use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri, header,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::{Instrument, Span, field};
 
@@ -22,12 +21,14 @@ use super::{
     connections::{Connection, Connections, Unanswered},
     forwarding,
     handshake::Handshake,
+    turn::Turn,
 };
 use crate::{
     control_plane::session::Session,
     metrics::METRICS,
     wire::{
         http_client::{HttpVersion, Trust},
+        interims::Interims,
         problem::refuse,
         problem_type::ProblemType,
         websocket,
@@ -42,8 +43,8 @@ pub type Inner = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 pub enum Upstream {
     /// To a server.
     Server(Arc<Server>),
-    /// Nowhere: they are served here.
-    Here(Inner),
+    /// Nowhere: they are served here, and answered within this time.
+    Here(Inner, Duration),
 }
 
 /// An upstream that can be reached: a request may begin.
@@ -51,7 +52,19 @@ pub enum Connected {
     /// By this connection.
     Server(Arc<Server>, Connection),
     /// Here.
-    Here(Inner),
+    Here(Inner, Duration),
+}
+
+/// How a request is served.
+pub struct Terms {
+    /// Whose turn it is: for how long the API takes none of what is there is bounded.
+    pub turn: Turn,
+    /// It is begun by then or never.
+    pub begin_by: BeginBy,
+    /// When it may be sent again.
+    pub retry: RetryPolicy,
+    /// Where informational responses go.
+    pub interims: Interims,
 }
 
 /// A server and how it is called.
@@ -114,14 +127,13 @@ impl Upstream {
                 let connection = server.connections.get().await?;
                 Connected::Server(server.clone(), connection)
             }
-            Self::Here(service) => Connected::Here(service.clone()),
+            Self::Here(service, within) => Connected::Here(service.clone(), *within),
         })
     }
 }
 
 impl Connected {
-    /// Has a request served, once, and begun by then or never. `sent` is cancelled once all of
-    /// it is known.
+    /// Has a request served, once.
     ///
     /// # Errors
     /// The reason why there is no answer; how far the request ran is unknown.
@@ -129,9 +141,7 @@ impl Connected {
         self,
         session: &Session,
         mut request: Request<Body>,
-        sent: CancellationToken,
-        begin_by: BeginBy,
-        retry: RetryPolicy,
+        terms: Terms,
     ) -> Result<Response<Body>, Reason> {
         let length = request.body().size_hint().exact();
         if !forwarding::is_length_true(request.headers(), length) {
@@ -149,16 +159,17 @@ impl Connected {
         let response = match self {
             Self::Server(server, connection) => {
                 server
-                    .call(connection, session, request, sent, begin_by, retry)
+                    .call(connection, session, request, terms)
                     .instrument(span.clone())
                     .await?
             }
-            Self::Here(_) if websocket::is_carried(request.headers()) => {
+            Self::Here(..) if websocket::is_carried(request.headers()) => {
                 refuse(ProblemType::Upgrade, "WebSocket is passed to servers alone")
             }
-            Self::Here(service) => {
-                let Ok(response) = service.oneshot(request).instrument(span.clone()).await;
-                response
+            Self::Here(service, within) => {
+                here(service, request, within, terms)
+                    .instrument(span.clone())
+                    .await?
             }
         };
         METRICS.upstream(since.elapsed());
@@ -167,6 +178,27 @@ impl Connected {
             Ok(()) => response,
             Err((problem, detail)) => refuse(problem, detail),
         })
+    }
+}
+
+/// Has a request served in this process.
+async fn here(
+    service: Inner,
+    mut request: Request<Body>,
+    within: Duration,
+    mut terms: Terms,
+) -> Result<Response<Body>, Reason> {
+    if request.headers_mut().remove(header::EXPECT).is_some() {
+        // There is nobody else to say so: whoever serves it may read all of it.
+        let go_on = StatusCode::CONTINUE;
+        terms.interims.put(go_on, &HeaderMap::new());
+    }
+    tokio::select! {
+        Ok(response) = service.oneshot(request) => Ok(response),
+        () = terms.turn.over(within) => {
+            tracing::warn!("the service did not answer in time");
+            Err(Reason::TIMEOUT)
+        }
     }
 }
 
@@ -188,16 +220,14 @@ impl Server {
         connection: Connection,
         session: &Session,
         request: Request<Body>,
-        mut sent: CancellationToken,
-        begin_by: BeginBy,
-        retry: RetryPolicy,
+        mut terms: Terms,
     ) -> Result<Response<Body>, Reason> {
         let (mut parts, mut body) = request.into_parts();
         let is_handshake = websocket::is_carried(&parts.headers);
-        if is_handshake && connection.is_http2() {
+        if is_handshake && !connection.takes_websockets() {
             return Ok(refuse(
                 ProblemType::Upgrade,
-                "WebSocket is passed to APIs of HTTP/1.1 alone",
+                "the API speaks HTTP/2 without extended CONNECT (RFC 8441), by which WebSocket is asked for",
             ));
         }
         let Some(uri) = self.locate(&parts.uri) else {
@@ -214,56 +244,86 @@ impl Server {
         }
         let mut handshake = None;
         if is_handshake {
-            let body = std::mem::take(&mut body);
-            handshake = Some(Handshake::new(&mut parts.headers, body));
+            let asked = Handshake::new(&mut parts, &mut body, connection.is_http2());
+            handshake = Some(asked);
             // All of it that the API needs for its answer.
-            sent = CancellationToken::new();
-            sent.cancel();
+            terms.turn = Turn::of_the_api();
         }
         trace::inject(&Span::current(), &mut parts.headers);
         parts.uri = uri;
         let request = Request::from_parts(parts, body);
+        let Terms {
+            mut turn,
+            begin_by,
+            retry,
+            interims,
+        } = terms;
+        let sent = self
+            .connections
+            .send(connection, request, begin_by, retry, interims);
         let answer = tokio::select! {
-            answer = self.connections.send(connection, request, begin_by, retry) => answer,
-            () = async {
-                sent.cancelled().await;
-                tokio::time::sleep(self.timeout).await;
-            } => {
+            answer = sent => answer,
+            () = turn.over(self.timeout) => {
                 tracing::warn!("the upstream did not answer in time");
                 return Err(Reason::TIMEOUT);
             }
         };
-        let answer = match answer {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                let agreed = handshake.and_then(|handshake| handshake.agreed(response));
-                return agreed.ok_or_else(|| {
-                    let error = "the upstream agreed to an upgrade that was not asked for";
-                    tracing::warn!("{error}");
-                    session.note(error.to_owned());
-                    Reason::API
-                });
-            }
-            answer => answer,
+        match answer {
+            Ok(response) => self.answered(session, response, handshake),
+            Err(unanswered) => self.unanswered(session, unanswered),
+        }
+    }
+
+    fn answered(
+        &self,
+        session: &Session,
+        response: Response<Body>,
+        handshake: Option<Handshake>,
+    ) -> Result<Response<Body>, Reason> {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let agrees = match &handshake {
+            Some(handshake) => handshake.is_agreed_by(response.status()),
+            None => switches,
         };
-        answer.or_else(|unanswered| {
-            let Unanswered::Broken(error) = unanswered else {
-                tracing::warn!("the upstream could not be reached again in the call's time");
-                return Err(Reason::LATE);
-            };
-            if error.is_parse_too_large() {
-                let (problem, detail) = forwarding::FIELDS_TOO_LARGE;
-                return Ok(refuse(problem, detail));
-            }
-            // A body that breaks is its sender's doing.
-            let reason = match error.is_user() {
-                true => Reason::CALLER,
-                false => Reason::API,
-            };
-            let error = format!("the upstream failed: {:#}", anyhow::Error::new(error));
+        if !agrees && !switches {
+            return Ok(response);
+        }
+        let agreed = handshake
+            .filter(|_| agrees)
+            .and_then(|handshake| handshake.agreed(response));
+        agreed.ok_or_else(|| {
+            let error = "the upstream agreed to an upgrade that was not asked for";
             tracing::warn!("{error}");
-            session.note(error);
-            Err(reason)
+            session.note(error.to_owned());
+            Reason::API
         })
+    }
+
+    fn unanswered(
+        &self,
+        session: &Session,
+        unanswered: Unanswered,
+    ) -> Result<Response<Body>, Reason> {
+        match unanswered {
+            Unanswered::Late => {
+                tracing::warn!("the upstream could not be reached again in the call's time");
+                Err(Reason::LATE)
+            }
+            Unanswered::TooLarge => {
+                let (problem, detail) = forwarding::FIELDS_TOO_LARGE;
+                Ok(refuse(problem, detail))
+            }
+            Unanswered::Caller => {
+                tracing::debug!("a request was broken off by its caller");
+                Err(Reason::CALLER)
+            }
+            Unanswered::Broken(error) => {
+                let error = format!("the upstream failed: {error:#}");
+                tracing::warn!("{error}");
+                session.note(error);
+                Err(Reason::API)
+            }
+        }
     }
 }
 

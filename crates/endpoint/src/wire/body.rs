@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use armour_api::PaddingPolicy;
+use armour_listener::http2::content::code;
 use armour_protocol::v2::{
     content::{DigestKind, Padding},
     message::Side,
@@ -12,6 +13,7 @@ use armour_protocol::v2::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
+use h2::Reason;
 use http::HeaderMap;
 use http_body_util::BodyStream;
 use tokio::sync::mpsc;
@@ -28,13 +30,20 @@ pub enum Ahead {
     Whole(Content),
     /// The beginning of it.
     More(Content, Rest),
-    /// It has broken.
-    Broken,
+    /// It has broken, and all that came of it; by what code of HTTP/2, if it was by one.
+    Broken(Content, Option<Reason>),
 }
 
 /// What is left of a body; nothing if it is all there and merely too large to be sent
 /// whole.
 pub struct Rest(Option<BodyStream<Body>>);
+
+impl Rest {
+    /// All of a body.
+    pub fn of(body: Body) -> Self {
+        Self(Some(BodyStream::new(body)))
+    }
+}
 
 /// How content is hashed and padded.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +89,7 @@ pub async fn ahead(body: Body, mut content: Content, within: Option<Duration>) -
             },
         };
         match next {
-            Some(Err(_)) => return Ahead::Broken,
+            Some(Err(error)) => return Ahead::Broken(content, code(&error)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => bhttp::put_content(&data, &mut content),
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
@@ -99,14 +108,16 @@ pub async fn ahead(body: Body, mut content: Content, within: Option<Duration>) -
 
 /// Seals the rest of a body as it comes; wire bytes go to `sink`. What is sealed waits for
 /// no more than the body does: whenever that pauses, a checkpoint vouches for what is there.
-/// The stream's last bytes are handed back, so that the lane is told before they are sent.
+/// The stream's last bytes are handed back, so that the lane is told before they are sent. A
+/// body that breaks ends it, too, by its own word that it is broken off: with the code that it
+/// broke by, or this one.
 ///
 /// # Errors
-/// [`Broken`]: the body broke, nobody takes it any more, or the lane is gone. The stream
-/// has no end then.
+/// [`Broken`]: nobody takes it any more, or the lane is gone. The stream has no end then.
 pub async fn pump<S: Side>(
     mut sender: StreamSender<S>,
     rest: Rest,
+    cut: Reason,
     sink: &mpsc::Sender<Bytes>,
 ) -> Result<Bytes, Broken> {
     let mut trailers = HeaderMap::new();
@@ -122,7 +133,11 @@ pub async fn pump<S: Side>(
             };
             match next {
                 None => break,
-                Some(Err(_)) => return Err(Broken),
+                Some(Err(error)) => {
+                    bhttp::put_reset(code(&error).unwrap_or(cut), sender.content());
+                    put(sender.seal_full().await?, sink).await?;
+                    return sender.finish().await;
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         for piece in data.chunks(MAX_PIECE) {
@@ -154,7 +169,7 @@ mod tests {
     use tokio_stream::wrappers::ReceiverStream;
 
     use super::*;
-    use crate::wire::bhttp::{Decoder, Piece};
+    use crate::wire::bhttp::decoder::{Decoder, Piece};
 
     const SOON: Option<Duration> = Some(Duration::from_millis(10));
 
@@ -174,7 +189,7 @@ mod tests {
             match piece {
                 Piece::Content(content) => bytes += content.len(),
                 Piece::End(found) => trailers = found,
-                Piece::Request(_) | Piece::Response(_) => {}
+                _ => {}
             }
         }
         (bytes, trailers, decoder.is_done())
@@ -208,7 +223,7 @@ mod tests {
                     assert!(!whole && rest.0.is_none());
                     assert_eq!(decoded(&content), (length, HeaderMap::new(), true));
                 }
-                Ahead::Broken => panic!("it is not"),
+                Ahead::Broken(..) => panic!("it is not"),
             }
         }
     }
@@ -235,6 +250,7 @@ mod tests {
             Err(std::io::Error::other("cut")),
         ];
         let body = Body::from_stream(futures::stream::iter(broken));
-        assert!(matches!(ahead(body, head(), None).await, Ahead::Broken));
+        let ahead = ahead(body, head(), None).await;
+        assert!(matches!(ahead, Ahead::Broken(_, None)));
     }
 }

@@ -1,19 +1,15 @@
 //! A body that is handed on as it comes, to a caller or to an API. It ends only where its sender
 //! says so: one that merely goes has broken it off.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use h2::Reason;
 use http_body::Frame;
 use http_body_util::StreamBody;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -25,23 +21,34 @@ type BodyFrame = Result<Frame<Bytes>, std::io::Error>;
 /// What brings a body's frames.
 pub struct Sender {
     frames: mpsc::Sender<BodyFrame>,
-    whole: Arc<AtomicBool>,
+    end: Arc<Mutex<End>>,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Whole,
+    /// Broken off, which HTTP/2 says by this code.
+    Cut(Reason),
 }
 
 /// The body is wanted no more.
 #[derive(Debug)]
 pub struct Unwanted;
 
-/// A body and its sender. Where it breaks off it says so in HTTP/2 by CANCEL.
-pub fn body() -> (Sender, Body) {
+/// A body and its sender. Where that merely goes it is broken off, which HTTP/2 says by this
+/// code.
+pub fn body(cut: Reason) -> (Sender, Body) {
     let (frames, receiver) = mpsc::channel(2);
-    let whole = Arc::new(AtomicBool::new(false));
+    let end = Arc::new(Mutex::new(End::Cut(cut)));
     let sender = Sender {
         frames,
-        whole: whole.clone(),
+        end: end.clone(),
     };
-    let end = stream::once(async move { whole.load(Ordering::Acquire) });
-    let end = end.filter_map(async |whole| (!whole).then(|| Err(broken_off())));
+    let end = stream::once(async move { *end.lock() });
+    let end = end.filter_map(async |end| match end {
+        End::Whole => None,
+        End::Cut(reason) => Some(Err(broken_off(reason))),
+    });
     let body = Body::new(StreamBody::new(
         ReceiverStream::new(receiver).chain(Box::pin(end)),
     ));
@@ -64,38 +71,50 @@ impl Sender {
 
     /// That was all of it.
     pub fn finish(self) {
-        self.whole.store(true, Ordering::Release);
+        *self.end.lock() = End::Whole;
+    }
+
+    /// It is broken off, by this code.
+    pub fn reset(self, reason: Reason) {
+        *self.end.lock() = End::Cut(reason);
     }
 }
 
-fn broken_off() -> std::io::Error {
-    std::io::Error::other(h2::Error::from(h2::Reason::CANCEL))
+/// What a body breaks by.
+pub fn broken_off(reason: Reason) -> std::io::Error {
+    std::io::Error::other(h2::Error::from(reason))
 }
 
 #[cfg(test)]
 mod tests {
+    use armour_listener::http2::content::code;
     use http_body_util::BodyExt;
 
     use super::*;
 
     #[tokio::test]
     async fn only_what_is_said_to_be_whole_ends() {
-        for whole in [true, false] {
-            let (sender, body) = body();
+        let ends: [(fn(Sender), _); 3] = [
+            (Sender::finish, None),
+            (drop, Some(Reason::CANCEL)),
+            (
+                |sender| sender.reset(Reason::NO_ERROR),
+                Some(Reason::NO_ERROR),
+            ),
+        ];
+        for (end, broken) in ends {
+            let (sender, body) = body(Reason::CANCEL);
             let data = Frame::data(Bytes::from_static(b"four"));
             sender.send(data).await.unwrap();
-            match whole {
-                true => sender.finish(),
-                false => drop(sender),
-            }
+            end(sender);
             let collected = body.collect().await;
-            assert_eq!(collected.is_ok(), whole);
+            assert_eq!(collected.err().map(|error| code(&error).unwrap()), broken);
         }
     }
 
     #[tokio::test]
     async fn a_sender_learns_that_its_body_is_wanted_no_more() {
-        let (sender, body) = body();
+        let (sender, body) = body(Reason::CANCEL);
         drop(body);
         sender.is_unwanted().await;
         assert!(sender.send(Frame::data(Bytes::new())).await.is_err());

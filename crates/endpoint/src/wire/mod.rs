@@ -6,6 +6,9 @@
 //! * [`idle`]: whether a request still goes on;
 //! * [`content`]: buffers of content in the clear;
 //! * [`bhttp`]: requests and responses as content of messages;
+//! * [`interims`]: informational responses;
+//! * [`length`]: the length that a message tells;
+//! * [`grpc`]: how gRPC says that a call broke off;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
 //! * [`http_client`]: HTTP to the next hop;
 //! * [`websocket`]: connections that have been upgraded.
@@ -13,9 +16,12 @@
 pub mod bhttp;
 pub mod body;
 pub mod content;
+pub mod grpc;
 pub mod handed_on;
 pub mod http_client;
 pub mod idle;
+pub mod interims;
+pub mod length;
 pub mod message;
 pub mod problem;
 pub mod problem_type;

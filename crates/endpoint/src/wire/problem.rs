@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457) of an agent.
 
 use armour_api::Problem;
+use armour_protocol::v2::mode::Reason;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -48,6 +49,20 @@ impl Refusal {
             ran: Some(ran),
             ..self
         }
+    }
+
+    /// The producer began a request, and it broke off.
+    pub fn aborted(reason: Reason) -> Self {
+        let (problem, detail) = match reason {
+            Reason::API => (ProblemType::Upstream, "the producer's upstream broke off"),
+            Reason::TIMEOUT => (
+                ProblemType::UpstreamTimeout,
+                "the producer's upstream did not answer in time",
+            ),
+            Reason::TOO_LARGE => (ProblemType::TooLarge, "the response is too large"),
+            _ => (ProblemType::Aborted, "the request was begun and broke off"),
+        };
+        Self::new(problem, detail).ran(Ran::Unknown)
     }
 
     /// The agent fails closed.

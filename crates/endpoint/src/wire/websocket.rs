@@ -2,6 +2,8 @@
 //! `Upgrade: websocket`; after them the connection's bytes are the two messages' content, as they
 //! are. Frames, extensions and close codes are the caller's and the API's alone.
 
+pub mod closing;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -137,8 +139,8 @@ mod tests {
     #[tokio::test]
     async fn both_directions_pass_and_end_each_by_itself() {
         let (mut peer, connection) = tokio::io::duplex(64);
-        let (up, mut upwards) = handed_on::body();
-        let (downwards, down) = handed_on::body();
+        let (up, mut upwards) = handed_on::body(h2::Reason::CANCEL);
+        let (downwards, down) = handed_on::body(h2::Reason::CANCEL);
         let carried = tokio::spawn(join(connection, up, down));
         peer.write_all(b"ping").await.unwrap();
         let frame = upwards.frame().await.unwrap().unwrap();
@@ -158,8 +160,8 @@ mod tests {
     #[tokio::test]
     async fn what_breaks_off_breaks_the_other_direction_off() {
         let (mut peer, connection) = tokio::io::duplex(64);
-        let (up, upwards) = handed_on::body();
-        let (downwards, down) = handed_on::body();
+        let (up, upwards) = handed_on::body(h2::Reason::CANCEL);
+        let (downwards, down) = handed_on::body(h2::Reason::CANCEL);
         let carried = tokio::spawn(join(connection, up, down));
         drop(downwards);
         assert!(upwards.collect().await.is_err());

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     control_plane::testing::{Answer, ControlPlane},
     producer::{clock::ProducerClock, handshake::Upgraded, testing::RawApi},
-    wire::handed_on,
+    wire::{handed_on, interims},
 };
 
 /// RFC 6455, section 1.3.
@@ -26,11 +26,14 @@ async fn serve(
 ) -> Result<Response<Body>, Reason> {
     let clock = ProducerClock::new(0);
     let soon = clock.begin_by(ProducerTime(clock.now().0 + 60_000));
-    let sent = CancellationToken::new();
-    sent.cancel();
     let connected = api.upstream.connect().await.unwrap();
-    let retry = RetryPolicy::Safe;
-    connected.serve(session, request, sent, soon, retry).await
+    let terms = Terms {
+        turn: Turn::of_the_api(),
+        begin_by: soon,
+        retry: RetryPolicy::Safe,
+        interims: interims::channel().0,
+    };
+    connected.serve(session, request, terms).await
 }
 
 fn get(path: &str, body: Body) -> Request<Body> {
@@ -57,7 +60,7 @@ fn declines(head: &str) -> String {
 #[tokio::test]
 async fn a_declined_handshake_that_told_a_length_leaves_the_next_request_whole() {
     let (mut api, session) = (RawApi::start(declines).await, session().await);
-    let (up, body) = handed_on::body();
+    let (up, body) = handed_on::body(h2::Reason::CANCEL);
     up.send(Frame::data(Bytes::from_static(b"hello")))
         .await
         .unwrap();
@@ -117,7 +120,7 @@ async fn an_api_that_agrees_to_something_else_is_not_passed_on_to() {
     let session = session().await;
     let right = "upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
     let api = RawApi::start(agreeing(right)).await;
-    let (_up, body) = handed_on::body();
+    let (_up, body) = handed_on::body(h2::Reason::CANCEL);
     let response = serve(&api, &session, handshake(body)).await.unwrap();
     assert!(response.extensions().get::<Upgraded>().is_some());
     // Nobody asked for it.
@@ -129,7 +132,7 @@ async fn an_api_that_agrees_to_something_else_is_not_passed_on_to() {
         "upgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
     ] {
         let api = RawApi::start(agreeing(wrong)).await;
-        let (_up, body) = handed_on::body();
+        let (_up, body) = handed_on::body(h2::Reason::CANCEL);
         let answer = serve(&api, &session, handshake(body)).await;
         assert_eq!(answer.err(), Some(Reason::API), "{wrong}");
     }
