@@ -386,7 +386,9 @@ class Body:
             if kind in (ALL, FIRST):
                 done = self.first(Cursor(opened), kind)
             elif kind == DATA:
-                unverified += self.padded(Cursor(opened))
+                data = self.padded(Cursor(opened))
+                assert data, "data has content"
+                unverified += data
             elif kind == SWITCH:
                 assert not unverified
                 self.switch(Cursor(opened))
@@ -405,7 +407,8 @@ class Body:
         return self.aead.decrypt(nonce, sealed, self.head.hash + header), header[0]
 
     def first(self, cursor: Cursor, kind: int) -> bool:
-        assert (kind, self.counter) == (ALL if self.head.mode == WHOLE else FIRST, 1)
+        # Behind the switch, if it was re-keyed before its head was signed.
+        assert (kind, self.counter) == (ALL if self.head.mode == WHOLE else FIRST, 2 if self.k else 1)
         self.blinding = cursor.take(32)
         digest_kind, self.padding = cursor.number(1), cursor.number(1)
         digest = DIGESTS[digest_kind]
@@ -417,6 +420,7 @@ class Body:
         return self.head.mode == WHOLE
 
     def switch(self, cursor: Cursor):
+        assert self.counter > 1 or self.head.kind == RECEIPT, "only a response begins with one"
         k, commitment = cursor.number(4), cursor.take(32)
         cursor.end()
         assert k > self.k

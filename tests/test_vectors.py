@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol import (
-    EMPTY, HEADER, RECEIPT, REFUSED, STREAM, SUB_RECEIPT, SUB_TICKET, TICKET, TRANSIENT, WHOLE, Body,
+    EMPTY, HEADER, RECEIPT, REFUSED, STREAM, SUB_RECEIPT, SUB_TICKET, SWITCH, TICKET, TRANSIENT, WHOLE, Body,
     Bundle, Cursor, Head, Lane, Share, SubHead, WrongKey, fields, hpke_open, raw,
 )
 
@@ -112,8 +112,10 @@ def test_exchanges(vector: Vector):
         if receipt.mode == REFUSED:
             assert receipt.reason == 2
         if lane.epochs:
-            # Each direction ends in the last epoch, to which the response switches at once.
+            # Each direction ends in the last epoch. The response begins with a switch to the
+            # first, since its receipt's key does not depend on it.
             assert [body.k for body in (sent, replied)] == [2, 2] == [len(lane.epochs)] * 2
+            assert bytes.fromhex(response["body"])[0] == SWITCH
         elif ticket.mode == STREAM:
             # Each side names how far it has verified the other.
             assert replied.peers == [sent.marks[1]]

@@ -409,7 +409,7 @@ fn forge(outgoing: &Outgoing<Request>, content: &[u8]) -> Vec<u8> {
     let blinding = bytes[bytes.len() - 32..].try_into().unwrap();
     let commitment = commitment_of(content.claim().to_bytes(), &blinding);
     let mut forged = bytes.to_vec();
-    forged[75..107].copy_from_slice(&commitment);
+    forged[111..143].copy_from_slice(&commitment);
     let mut out = Vec::new();
     let forged = Outgoing::<Request>::from_bytes(&forged).unwrap();
     content.seal(forged, &mut out).unwrap();
@@ -477,7 +477,7 @@ fn p1_a_forged_response_is_not_handed_on() {
     let other = whole(b"balance: 99");
     bytes[0] = 0;
     let blinding: [u8; 32] = bytes[bytes.len() - 32..].try_into().unwrap();
-    bytes[75..107].copy_from_slice(&commitment_of(other.claim().to_bytes(), &blinding));
+    bytes[111..143].copy_from_slice(&commitment_of(other.claim().to_bytes(), &blinding));
     let mut forged = Vec::new();
     let copy = Outgoing::<Request>::from_bytes(&bytes).unwrap();
     other.seal(copy, &mut forged).unwrap();

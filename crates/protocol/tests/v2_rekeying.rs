@@ -13,7 +13,8 @@ use armour_protocol::v2::{
     gate::{FRAME_PREFIX, frame_len},
     message::{Request, Response, Side},
     proxy::{
-        Arrived, Begun, Epoch, Epochs, FirstContent, Pending, Read, StreamReader, StreamWriter,
+        Arrived, Begun, Epoch, Epochs, FirstContent, Incoming, Pending, Read, StreamReader,
+        StreamWriter, Unverified,
     },
     rekey::{SignedSubReceipt, SignedSubTicket, SubFork, sub_fork},
     suite::Suite,
@@ -22,7 +23,7 @@ use proptest::prelude::*;
 
 use crate::{
     recording::Recording,
-    v2_common::{BUDGET, World, door_claim, door_in, proof, received, segments, whole},
+    v2_common::{BUDGET, World, door_claim, door_in, door_out, proof, received, segments, whole},
 };
 
 /// One direction of a stream: its sender and its receiver.
@@ -95,8 +96,7 @@ impl<S: Side> Way<S> {
             return;
         };
         let mut wire = Vec::new();
-        let epoch = Epoch::from_bytes(&epoch.to_bytes()).unwrap();
-        writer.switch(&epoch, &mut wire).unwrap();
+        writer.switch(&again(epoch), &mut wire).unwrap();
         assert!(self.read(&wire, Some(theirs)).is_empty());
     }
 }
@@ -159,7 +159,7 @@ impl Upload {
         epochs
     }
 
-    /// The producer answers with a stream, which goes on in this epoch.
+    /// The producer answers with a stream, which begins in this epoch.
     fn answer(mut self, epoch: Option<&Epoch<Response>>) -> Flow {
         let first = FirstContent::new(b"200", DigestKind::Sha256, Padding::None).unwrap();
         let concluded = self
@@ -167,7 +167,11 @@ impl Upload {
             .conclude(self.answering, self.begun.answer(first.claim()));
         let receipt = concluded.receipt.sign(&self.w.producer);
         let mut wire = Vec::new();
-        let writer = first.seal(concluded.outgoing.unwrap(), &mut wire).unwrap();
+        let mut outgoing = door_out(concluded.outgoing.unwrap());
+        if let Some(epoch) = epoch {
+            outgoing = outgoing.in_epoch(again(epoch)).unwrap();
+        }
+        let writer = first.seal(outgoing, &mut wire).unwrap();
         let After::Streaming(theirs) = concluded.lane else {
             panic!("both directions stream");
         };
@@ -177,20 +181,16 @@ impl Upload {
         else {
             panic!("both directions stream");
         };
-        let (header, sealed) = segments(&wire)[0];
-        let response = door_in(incoming).open(header, sealed).unwrap();
+        let response = opened(door_in(incoming), &wire, epoch);
         let Arrived::Stream(_, reader) = response.verify(&self.w.context).unwrap() else {
             panic!("it is a stream");
         };
-        let mut down = Way {
+        let down = Way {
             writer: Some(writer),
             reader: Some(reader),
             mark: Mark::NONE,
             last: None,
         };
-        if let Some(epoch) = epoch {
-            down.switch(epoch, epoch);
-        }
         Flow {
             w: self.w,
             ours,
@@ -275,6 +275,29 @@ impl Flow {
     }
 }
 
+/// The same keys once more, as they cross the enclave's door.
+fn again<S: Side>(epoch: &Epoch<S>) -> Epoch<S> {
+    Epoch::from_bytes(&epoch.to_bytes()).unwrap()
+}
+
+/// What a response begins with, in an epoch or not.
+fn opened(
+    incoming: Incoming<Response>,
+    wire: &[u8],
+    epoch: Option<&Epoch<Response>>,
+) -> Unverified<Response> {
+    let segments = segments(wire);
+    let (header, sealed) = segments[0];
+    let Some(epoch) = epoch else {
+        return incoming.open(header, sealed).unwrap();
+    };
+    let switch = incoming.switch(header, sealed).unwrap();
+    assert_eq!(switch.k(), epoch.k());
+    let inner = incoming.after(&switch, epoch).unwrap();
+    let (header, sealed) = segments[1];
+    inner.open(header, sealed).unwrap()
+}
+
 /// The sub-ticket as it arrives.
 fn sub_ticket(w: &World, sent: &SignedSubTicket) -> SignedSubTicket {
     let frame = w.gate.frame(Direction::Request, &sent.to_bytes());
@@ -341,7 +364,7 @@ fn a_request_re_keys_before_its_receipt() {
         upload.rekey();
         upload.send(b"two");
         let epochs = upload.rekey();
-        // The response begins under its receipt's key, and goes on in the present epoch.
+        // The response begins in the present epoch.
         let mut flow = upload.answer(Some(&epochs.response));
         assert_eq!(flow.down(b"early", true), b"early");
         flow.rekey();
@@ -745,4 +768,138 @@ fn a_sub_ticket_is_of_its_own_exchange() {
     let refused = next.answering.rekey(&old, Mark::NONE, &mut next.w.rng);
     let elsewhere = NotRekeyed::Stands(SubStanding::Elsewhere);
     assert_eq!(refused.err(), Some(elsewhere));
+}
+
+/// Whoever copied the consumer before the streams were re-keyed derives the receipt's key, which
+/// those did not change. So nothing but a switch is sealed under it.
+#[test]
+fn g2_a_receipts_key_opens_nothing_of_a_response_that_was_re_keyed_before_it() {
+    for suite in Suite::ALL {
+        for stream in [false, true] {
+            let [owner, thief] = [30, 31].map(|seed| {
+                let mut w = World::new(suite);
+                let (idle, ready) = w.opened();
+                let mut upload = Upload::begin(w, idle, ready);
+                upload.w.rng = Recording::new([seed; 32]);
+                upload
+            });
+            let mut owner = owner;
+            let epochs = owner.rekey();
+            let Upload {
+                mut w,
+                waiting,
+                answering,
+                begun,
+                ..
+            } = owner;
+            let secret = b"what nobody else may read";
+            let kind = DigestKind::Sha256;
+            let first = FirstContent::new(secret, kind, Padding::None).unwrap();
+            let whole = whole(secret);
+            let claim = match stream {
+                true => first.claim(),
+                false => whole.claim(),
+            };
+            let concluded = w.conclude(answering, begun.answer(claim));
+            let receipt = concluded.receipt.sign(&w.producer);
+            let outgoing = door_out(concluded.outgoing.unwrap());
+            assert_eq!(outgoing.k(), 1);
+            let outgoing = outgoing.in_epoch(again(&epochs.response)).unwrap();
+            let mut wire = Vec::new();
+            match stream {
+                true => drop(first.seal(outgoing, &mut wire).unwrap()),
+                false => whole.seal(outgoing, &mut wire).unwrap(),
+            }
+            // The copy takes the receipt, which answers the ticket that it copied.
+            let Answered::Content(stolen) = w.received(thief.waiting, &receipt).answer else {
+                panic!("the receipt carries content");
+            };
+            for (header, sealed) in segments(&wire) {
+                assert!(stolen.open(header, sealed).is_err());
+            }
+            let Answered::Content(incoming) = w.received(waiting, &receipt).answer else {
+                panic!("the receipt carries content");
+            };
+            let response = opened(door_in(incoming), &wire, Some(&epochs.response));
+            let content = match response.verify(&w.context).unwrap() {
+                Arrived::Whole(content) | Arrived::Stream(content, _) => content,
+            };
+            assert_eq!(content.content(), secret);
+        }
+    }
+}
+
+/// No proxy seals a response under a key that the re-keyings before it did not change.
+#[test]
+fn g2_a_response_after_a_re_keying_is_not_sealed_without_its_epoch() {
+    let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+    let (idle, ready) = w.opened();
+    let mut upload = Upload::begin(w, idle, ready);
+    let first = upload.rekey();
+    let second = upload.rekey();
+    for epoch in [None, Some(&first.response), Some(&second.response)] {
+        let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+        let (idle, ready) = w.opened();
+        let mut upload = Upload::begin(w, idle, ready);
+        upload.rekey();
+        upload.rekey();
+        let answer = whole(b"an answer");
+        let concluded = upload
+            .w
+            .conclude(upload.answering, upload.begun.answer(answer.claim()));
+        let outgoing = door_out(concluded.outgoing.unwrap());
+        let mut wire = Vec::new();
+        let sealed = match epoch {
+            None => answer.seal(outgoing, &mut wire),
+            Some(epoch) => outgoing
+                .in_epoch(again(epoch))
+                .and_then(|outgoing| answer.seal(outgoing, &mut wire)),
+        };
+        match epoch {
+            Some(epoch) if epoch.k() == 2 => assert_eq!(sealed, Ok(())),
+            _ => {
+                assert_eq!(sealed, Err(ContentError::Switch));
+                assert!(wire.is_empty());
+            }
+        }
+    }
+}
+
+/// A switch at the beginning that whoever holds the receipt's key made, or that another epoch's
+/// keys do not fit, costs nothing: the genuine one is taken afterwards.
+#[test]
+fn g7_a_forged_beginning_leads_nowhere_and_the_genuine_one_is_taken() {
+    let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+    let (idle, ready) = w.opened();
+    let mut upload = Upload::begin(w, idle, ready);
+    let first = upload.rekey();
+    let epochs = upload.rekey();
+    let answer = whole(b"an answer");
+    let concluded = upload
+        .w
+        .conclude(upload.answering, upload.begun.answer(answer.claim()));
+    let outgoing = door_out(concluded.outgoing.unwrap());
+    let outgoing = outgoing.in_epoch(again(&epochs.response)).unwrap();
+    let mut wire = Vec::new();
+    answer.seal(outgoing, &mut wire).unwrap();
+    let receipt = concluded.receipt.sign(&upload.w.producer);
+    let Answered::Content(incoming) = upload.w.received(upload.waiting, &receipt).answer else {
+        panic!("the receipt carries content");
+    };
+    let parts = segments(&wire);
+    let (header, sealed) = parts[0];
+    let mut altered = sealed.to_vec();
+    altered[0] ^= 1;
+    let error = incoming.switch(header, &altered).err();
+    assert_eq!(error, Some(ContentError::Seal));
+    let (data, content) = parts[1];
+    assert!(incoming.switch(data, content).is_err());
+    let switch = incoming.switch(header, sealed).unwrap();
+    let error = incoming.after(&switch, &first.response).err();
+    assert_eq!(error, Some(ContentError::Switch));
+    let inner = incoming.after(&switch, &epochs.response).unwrap();
+    // No second switch, and no content under the receipt's key.
+    assert!(inner.switch(header, sealed).is_err());
+    assert!(incoming.open(data, content).is_err());
+    assert!(inner.open(data, content).is_ok());
 }

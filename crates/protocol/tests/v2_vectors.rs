@@ -260,6 +260,7 @@ fn rekeyed_stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Valu
     let told = rekeyed.receipt.sign(&w.producer);
     let told_drawn = std::mem::take(&mut w.rng.drawn);
     let epochs = waiting.rekeyed(&told).unwrap();
+    let first_epoch = rekeyed.epochs.response;
     let one = rekeying(
         w,
         false,
@@ -280,6 +281,7 @@ fn rekeyed_stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Valu
     let replied = concluded.receipt.sign(&w.producer);
     let response_drawn = drawn(w, true);
     let (key_of_response, mut back) = (key(&outgoing), Vec::new());
+    let outgoing = outgoing.in_epoch(first_epoch).unwrap();
     let mut answer = answer.seal(outgoing, &mut back).unwrap();
     let After::Streaming(mut theirs) = concluded.lane else {
         panic!("both directions stream");

@@ -192,6 +192,11 @@ mod stolen {
 }
 
 impl MessageKey {
+    /// The same key once more, for the proxy alone.
+    pub(crate) fn again(&self) -> Self {
+        Self(Secret::written(|bytes| bytes.copy_from_slice(&*self.0)))
+    }
+
     /// A key from its 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret::from_bytes(bytes))

@@ -16,9 +16,10 @@ use crate::v2::{
 
 use super::{
     buffer::{Verified, Wiped},
-    keys::Incoming,
+    epoch::Epoch,
+    keys::{Incoming, Keys},
     reader::StreamReader,
-    segment::{SegmentCipher, SegmentHeader, SegmentKind, read_preamble},
+    segment::{SegmentCipher, SegmentHeader, SegmentKind, read_preamble, read_switch},
 };
 
 /// An opened first segment that is not known to be its sender's. Nobody can read it.
@@ -31,6 +32,12 @@ pub struct Unverified<S> {
     cipher: SegmentCipher,
     place: Place,
     side: PhantomData<S>,
+}
+
+/// The switch that a response begins with.
+pub struct FirstSwitch {
+    k: u32,
+    commitment: [u8; 32],
 }
 
 /// Verified content: all of a message, or what a stream begins with and the stream.
@@ -81,6 +88,61 @@ impl Incoming<Response> {
         sealed: &[u8],
     ) -> Result<Unverified<Response>, ContentError> {
         self.open_first(header, sealed)
+    }
+
+    /// Opens the switch that the response may begin with: its content follows under the key
+    /// of that epoch. Nobody has signed a switch: what does not lead on may be forged, and the
+    /// genuine beginning comes by another connection.
+    ///
+    /// # Errors
+    /// [`ContentError`]; the bytes are not the ones that were sent.
+    pub fn switch(
+        &self,
+        header: SegmentHeader,
+        sealed: &[u8],
+    ) -> Result<FirstSwitch, ContentError> {
+        if header.kind != SegmentKind::Switch || self.keys.segments != 0 {
+            return Err(ContentError::Malformed);
+        }
+        let opened = self.keys.cipher().open(header, sealed)?;
+        let (k, commitment) = read_switch(&opened)?;
+        match k > 0 {
+            true => Ok(FirstSwitch { k, commitment }),
+            false => Err(ContentError::Malformed),
+        }
+    }
+
+    /// The response behind the switch that it began with, whose epoch's keys these are.
+    ///
+    /// # Errors
+    /// [`ContentError::Switch`] for other keys.
+    pub fn after(
+        &self,
+        switch: &FirstSwitch,
+        epoch: &Epoch<Response>,
+    ) -> Result<Self, ContentError> {
+        let fits = epoch.place.is_beside(&self.keys.place)
+            && epoch.place.k == switch.k
+            && bool::from(epoch.commitment.ct_eq(&switch.commitment));
+        if !fits {
+            return Err(ContentError::Switch);
+        }
+        Ok(Self {
+            keys: Keys {
+                place: epoch.place,
+                segments: 1,
+                key: epoch.key.again(),
+                ..self.keys
+            },
+            begin_by: self.begin_by,
+        })
+    }
+}
+
+impl FirstSwitch {
+    /// The epoch that the response begins in.
+    pub fn k(&self) -> u32 {
+        self.k
     }
 }
 

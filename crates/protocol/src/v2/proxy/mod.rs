@@ -21,7 +21,7 @@ mod spare;
 pub use buffer::Verified;
 pub use decision::{Begun, Conclusion, Pending, Refused, Undecided};
 pub use epoch::{Epoch, Epochs};
-pub use incoming::{Arrived, Unverified};
+pub use incoming::{Arrived, FirstSwitch, Unverified};
 pub use keys::{Incoming, Outgoing};
 pub use limits::{MAX_PIECE, MAX_UNVERIFIED, MAX_WHOLE};
 pub use outgoing::{DueCheckpoint, FirstContent, StreamWriter, WholeContent};

@@ -73,10 +73,12 @@ claimed! {
 }
 
 impl WholeContent<'_> {
-    /// Seals it under the key of the head that committed to it; appends the segment.
+    /// Seals it under the key of the head that committed to it, or behind a switch to the
+    /// epoch that the message begins in; appends the segments.
     ///
     /// # Errors
-    /// [`ContentError::Commitment`] if it was another's head.
+    /// [`ContentError::Commitment`] if it was another's head; [`ContentError::Switch`] if it
+    /// must begin in an epoch ([`Outgoing::in_epoch`]). Nothing was sealed.
     pub fn seal<S: Side>(
         self,
         outgoing: Outgoing<S>,
@@ -91,7 +93,7 @@ impl FirstContent<'_> {
     /// As [`WholeContent::seal`]; the stream goes on with what is returned.
     ///
     /// # Errors
-    /// [`ContentError::Commitment`] if it was another's head.
+    /// As [`WholeContent::seal`].
     pub fn seal<S: Side>(
         self,
         outgoing: Outgoing<S>,
@@ -103,7 +105,9 @@ impl FirstContent<'_> {
         running.update(content);
         Ok(StreamWriter {
             cipher,
-            place: outgoing.keys.place,
+            place: outgoing
+                .epoch
+                .map_or(outgoing.keys.place, |epoch| epoch.place),
             padding: claim.padding,
             running,
             bytes: claim.length,
@@ -154,9 +158,7 @@ impl<S: Side> StreamWriter<S> {
         if !epoch.place.is_beside(&self.place) || epoch.place.k <= self.place.k {
             return Err(ContentError::Switch);
         }
-        let parts: [&[u8]; 2] = [&epoch.place.k.to_be_bytes(), &epoch.commitment];
-        self.cipher.seal(SegmentKind::Switch, &parts, 0, out)?;
-        self.cipher.switch(epoch.suite, &epoch.key);
+        seal_switch(&mut self.cipher, epoch, out)?;
         self.place = epoch.place;
         Ok(())
     }
@@ -237,6 +239,11 @@ impl<'a> Content<'a> {
             return Err(ContentError::Commitment);
         }
         let mut cipher = outgoing.keys.cipher();
+        match &outgoing.epoch {
+            Some(epoch) => seal_switch(&mut cipher, epoch, out)?,
+            None if outgoing.k() > 0 => return Err(ContentError::Switch),
+            None => {}
+        }
         let kinds = [claim.kind as u8, claim.padding as u8];
         // At most `MAX_WHOLE`.
         let length = (content.len() as u32).to_be_bytes();
@@ -249,4 +256,16 @@ impl<'a> Content<'a> {
         )?;
         Ok(cipher)
     }
+}
+
+/// Seals a switch, the last segment under its key.
+fn seal_switch<S: Side>(
+    cipher: &mut SegmentCipher,
+    epoch: &Epoch<S>,
+    out: &mut Vec<u8>,
+) -> Result<(), ContentError> {
+    let parts: [&[u8]; 2] = [&epoch.place.k.to_be_bytes(), &epoch.commitment];
+    cipher.seal(SegmentKind::Switch, &parts, 0, out)?;
+    cipher.switch(epoch.suite, &epoch.key);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::v2::{
     checkpoint::{Checkpoint, CheckpointClaim, Place, SignedCheckpoint, read_tail},
     content::{Padding, Running},
     context::Context,
-    error::{ContentError, HeadError},
+    error::ContentError,
     fields::Reader,
     message::Side,
     proof::{Proof, Signed},
@@ -19,7 +19,7 @@ use super::{
     buffer::{Held, Verified},
     epoch::Epoch,
     limits::MAX_UNVERIFIED,
-    segment::{SegmentCipher, SegmentHeader, SegmentKind, data_range},
+    segment::{SegmentCipher, SegmentHeader, SegmentKind, data_range, read_switch},
 };
 
 /// The rest of a stream. What it holds unverified nobody can read; an error takes it back to
@@ -256,9 +256,7 @@ impl<S: Side> StreamReader<S> {
             return Err(ContentError::CheckpointDue);
         }
         let opened = self.cipher.open(header, sealed)?;
-        let mut reader = Reader::new(&opened);
-        let mut read = || Ok((reader.u32()?, reader.array()?));
-        let (k, commitment) = read().map_err(|_: HeadError| ContentError::Malformed)?;
+        let (k, commitment) = read_switch(&opened)?;
         if k <= self.place.k {
             return Err(ContentError::Malformed);
         }

@@ -8,7 +8,7 @@ use crate::{
         body::BodyHash,
         checkpoint::TAIL_LEN,
         content::{DigestKind, Disclosure, Padding},
-        error::ContentError,
+        error::{ContentError, HeadError},
         fields::Reader,
         proof::Proof,
         schedule::MessageKey,
@@ -84,7 +84,8 @@ impl SegmentHeader {
         let (least, limit) = match kind {
             SegmentKind::Whole => (CONTENT_START, CONTENT_START + MAX_WHOLE),
             SegmentKind::First => (CONTENT_START, CONTENT_START + MAX_PIECE),
-            SegmentKind::Data => (LENGTH_LEN, LENGTH_LEN + MAX_PIECE),
+            // Data has some content.
+            SegmentKind::Data => (LENGTH_LEN + 1, LENGTH_LEN + MAX_PIECE),
             SegmentKind::Checkpoint => (TAIL_LEN + Proof::MIN_LEN, TAIL_LEN + Proof::MAX_LEN),
             SegmentKind::Switch => (SWITCH_LEN, SWITCH_LEN),
         };
@@ -220,9 +221,20 @@ pub(super) fn read_preamble(opened: &[u8]) -> Result<(Disclosure, Range<usize>),
     Ok((preamble, range))
 }
 
-/// Where the content lies in an opened data segment.
+/// Where the content lies in an opened data segment, which has some.
 pub(super) fn data_range(opened: &[u8], padding: Padding) -> Result<Range<usize>, ContentError> {
-    padded_range(opened, 0, padding)
+    let range = padded_range(opened, 0, padding)?;
+    match range.is_empty() {
+        true => Err(ContentError::Malformed),
+        false => Ok(range),
+    }
+}
+
+/// The epoch's number and the commitment to its key, of an opened switch.
+pub(super) fn read_switch(opened: &[u8]) -> Result<(u32, [u8; 32]), ContentError> {
+    let mut reader = Reader::new(opened);
+    let mut read = || Ok((reader.u32()?, reader.array()?));
+    read().map_err(|_: HeadError| ContentError::Malformed)
 }
 
 /// Reads a length at `at`; what follows the content must be its padding exactly.

@@ -78,6 +78,7 @@ impl Waiting {
                     suite: context.suite(),
                     mode,
                     place,
+                    segments: 0,
                     body: body.hash(),
                     commitment: head.commitment,
                     key,

@@ -92,6 +92,7 @@ impl Idle {
             suite: context.suite(),
             mode: claim.mode,
             place,
+            segments: 0,
             body,
             commitment,
             key,
@@ -101,7 +102,12 @@ impl Idle {
             (claim.mode == Mode::Stream).then(|| CheckpointSigner::new(Direction::Request, place));
         let unsigned = Unsigned::new(ticket, context);
         let waiting = Waiting { in_flight, stream };
-        Ok((waiting, unsigned, Outgoing { keys, blinding }))
+        let outgoing = Outgoing {
+            keys,
+            blinding,
+            epoch: None,
+        };
+        Ok((waiting, unsigned, outgoing))
     }
 
     /// Issues a ticket without content, which re-keys the lane and reads the producer's

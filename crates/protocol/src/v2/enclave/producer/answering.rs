@@ -139,13 +139,16 @@ impl Answering {
             keys: Keys {
                 suite: context.suite(),
                 mode,
-                place: first,
+                // Its content is sealed in the epoch that the streams are in by now.
+                place,
+                segments: 0,
                 body: body.hash(),
                 commitment,
                 key,
                 side: PhantomData,
             },
             blinding,
+            epoch: None,
         });
         let own = (mode == Mode::Stream).then(|| CheckpointSigner::new(Direction::Response, place));
         // A receipt without content ends both directions.

@@ -153,6 +153,7 @@ impl Ready {
                 suite: owed.core.context.suite(),
                 mode: head.mode,
                 place: Place::first(head.header.n, hash),
+                segments: 0,
                 body: hash,
                 commitment: head.commitment,
                 key,
