@@ -67,6 +67,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run_streams(plan: &streams::Plan) -> anyhow::Result<ExitCode> {
     let outcome = streams::run(plan).await?;
+    if outcome.figures.found.is_none() {
+        eprintln!("found is null: no copy is taken inside a stream yet");
+    }
     print!("{outcome}");
     println!("{}", serde_json::to_string(&outcome.figures)?);
     Ok(match outcome.figures.is_clean() {
