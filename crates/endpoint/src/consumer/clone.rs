@@ -80,7 +80,9 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
     let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
     let binding = theft.stolen.binding.clone();
     let context = Arc::new(binding.context()?);
-    let lanes: Vec<u16> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
+    let lanes = theft.stolen.lanes.iter();
+    let idle = lanes.filter(|lane| lane.streams.is_none());
+    let lanes: Vec<u16> = idle.map(|lane| lane.lane).collect();
     enclave.import(theft.stolen).await?;
     let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
