@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::{clock::DatabaseClock, error::Result, keyring::Keyring};
+use crate::{clock::DatabaseClock, error::Result, keyring::Keyring, shares::Share};
 
 /// The tenant that stands for the platform itself.
 pub const PLATFORM: Uuid = Uuid::nil();
@@ -20,6 +20,8 @@ pub struct Tx {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
+    /// Of the tenant's connections, until the transaction is over.
+    pub(crate) _share: Option<Share>,
 }
 
 impl Tx {

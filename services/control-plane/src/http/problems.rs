@@ -15,8 +15,8 @@ use utoipa::openapi::{
 };
 
 use ProblemType::{
-    ChangedMeanwhile, IdempotencyKeyPending, IdempotencyKeyReused, Internal, InvalidBody,
-    InvalidRequest, NotFound, RateLimited, SlowBody, TooLarge, Unavailable,
+    ChangedMeanwhile, DatabaseBusy, IdempotencyKeyPending, IdempotencyKeyReused, Internal,
+    InvalidBody, InvalidRequest, NotFound, RateLimited, SlowBody, TooLarge, Unavailable,
 };
 
 /// Where a handler declares its own.
@@ -79,7 +79,14 @@ fn own_problems(operation: &mut Operation) -> BTreeSet<ProblemType> {
 
 /// What the layers and extractors before the handler refuse.
 fn by_layers(method: &str, operation: &Operation) -> Vec<ProblemType> {
-    let mut problems = vec![RateLimited, SlowBody, TooLarge, Internal, Unavailable];
+    let mut problems = vec![
+        RateLimited,
+        SlowBody,
+        TooLarge,
+        Internal,
+        Unavailable,
+        DatabaseBusy,
+    ];
     if method == "POST" {
         problems.extend([InvalidRequest, IdempotencyKeyReused, IdempotencyKeyPending]);
     }
