@@ -246,7 +246,8 @@ async fn a_database_that_cannot_serve_is_named_with_what_to_do() {
 #[tokio::test]
 async fn a_socket_and_an_address_of_version_6_serve() {
     let owner = database().await;
-    let mut session = sqlx::PgConnection::connect(&owner).await.unwrap();
+    let superuser = owner.replacen("//armour@", "//postgres@", 1);
+    let mut session = sqlx::PgConnection::connect(&superuser).await.unwrap();
     let (folder, port): (String, String) = sqlx::query_as(
         "SELECT current_setting('unix_socket_directories'), current_setting('port')",
     )
