@@ -199,22 +199,28 @@ impl Server {
     /// # Errors
     /// If the database does not answer.
     pub async fn is_pooled(&self) -> Result<bool> {
-        let mut first = self.connect("armour start").await?;
-        let mut second = self.connect("armour start").await?;
-        let backend = async |connection: &mut PgConnection| {
-            sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()")
-                .persistent(false)
-                .fetch_one(connection)
-                .await
-        };
-        let mut one = first.begin().await?;
-        let of_first = backend(&mut one).await?;
-        one.commit().await?;
-        let mut other = second.begin().await?;
-        let of_second = backend(&mut other).await?;
-        other.commit().await?;
-        Ok(of_first == of_second)
+        let mut one = self.connect("armour start").await?;
+        let mut other = self.connect("armour start").await?;
+        let known = (backend(&mut one).await?, backend(&mut other).await?);
+        for _ in 0..3 {
+            // A pooler may need a moment before it gives a server to somebody else.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = (backend(&mut one).await?, backend(&mut other).await?);
+            if now != known {
+                return Ok(true);
+            }
+        }
+        Ok(known.0 == known.1)
     }
+}
+
+/// The process that serves a connection's next transaction.
+async fn backend(connection: &mut PgConnection) -> Result<i32> {
+    let mut tx = connection.begin().await?;
+    let process = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").persistent(false);
+    let process = process.fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(process)
 }
 
 /// Where it is and whose, without a password.
@@ -343,7 +349,7 @@ mod tests {
                 "db:5432, database d, role r",
             ),
             (
-                "postgres://r@/d?host=/run/pg",
+                "postgres:///d?host=/run/pg&user=r",
                 "/run/pg/.s.PGSQL.5432, database d, role r",
             ),
         ] {

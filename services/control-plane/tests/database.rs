@@ -256,7 +256,7 @@ async fn a_socket_and_an_address_of_version_6_serve() {
     .unwrap();
     replica(&owner).await;
     let name = owner.rsplit_once('/').unwrap().1;
-    let socket = format!("postgres://armour_service@/{name}?host={folder}&port={port}");
+    let socket = format!("postgres:///{name}?host={folder}&port={port}&user=armour_service");
     let mut urls = vec![socket];
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
         urls.push(format!("postgres://armour_service@[::1]:{port}/{name}"));
