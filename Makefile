@@ -11,7 +11,7 @@ BINARIES := --workspace --bins --all-features
 # since the tests' dependencies turn on features of it.
 EVERYTHING := --workspace --all-targets --all-features
 
-.PHONY: advisories chaos crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos databases crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -32,6 +32,7 @@ test-rust: setup-test
 	$(CARGO) build $(EVERYTHING)
 	ARMOUR_MUST_TRY=$${ARMOUR_MUST_TRY-$$(scripts/must-try)} \
 		scripts/with-postgres $(CARGO) test --workspace --all-features
+	scripts/databases
 
 test-python: setup-test console
 	$(CARGO) build $(EVERYTHING)
@@ -98,6 +99,10 @@ upgrade: setup-test ## Rolling upgrade under traffic from the commit FROM
 scale: setup-test ## What tenants, pairs and exchanges cost in PostgreSQL, by powers of ten
 	$(CARGO) build $(BINARIES)
 	scripts/with-postgres tests/.venv/bin/python tests/scale.py
+
+databases: setup-test ## Install PostgreSQL 16 to 18 for the tests, and try the control plane on each
+	$(CARGO) build $(EVERYTHING)
+	scripts/databases install
 
 clones: setup ## 100 clones of running consumers and 100 of producers: all found
 	$(CARGO) build --release $(BINARIES)

@@ -69,12 +69,20 @@ def new_keys(name: str, address: str | None = None):
 
 
 def new_database() -> str:
-    """URL of a database of its own, for a role that row-level security binds."""
+    """URL of a database of its own, for its owner."""
     postgres = os.environ.get("ARMOUR_TEST_POSTGRES")
     assert postgres, "run by `make test-python`"
     name = f"py_{uuid.uuid4().hex}"
     subprocess.run(["psql", "-q", postgres, "-c", f"CREATE DATABASE {name}"], check=True)
     return postgres.rsplit("/", 1)[0] + "/" + name
+
+
+def database_urls(owner: str) -> dict[str, str]:
+    """How a control plane reaches a database: for the role that serves, and for its owner."""
+    return {
+        "ARMOUR_DATABASE_URL": owner.replace("//armour@", "//armour_service@"),
+        "ARMOUR_DATABASE_OWNER_URL": owner,
+    }
 
 
 @contextlib.contextmanager
@@ -85,7 +93,7 @@ def control_plane(folder: Path, trust: Path | None = None, **more: str):
     environment = {
         **os.environ,
         "ARMOUR_LISTEN": f"127.0.0.1:{port}",
-        "ARMOUR_DATABASE_URL": new_database(),
+        **database_urls(new_database()),
         "ARMOUR_MASTER_KEY_FILE": str(folder / "master"),
         "ARMOUR_PLATFORM_TOKEN_FILE": str(folder / "platform"),
         "ARMOUR_MIGRATE": "true",
@@ -96,7 +104,7 @@ def control_plane(folder: Path, trust: Path | None = None, **more: str):
         [PROGRAM],
         env=environment, stderr=open(folder / "log", "wb"))
     scheme = "https" if trust else "http"
-    plane = ControlPlane(f"{scheme}://127.0.0.1:{port}", environment["ARMOUR_DATABASE_URL"],
+    plane = ControlPlane(f"{scheme}://127.0.0.1:{port}", environment["ARMOUR_DATABASE_OWNER_URL"],
                          server.pid, trust)
     try:
         until("the control plane", lambda: is_ready(plane, server, folder / "log"))

@@ -31,6 +31,7 @@ OPERATORS = ("gateway.networking.k8s.io/", "monitoring.coreos.com/", "postgresql
 BASE = {
     "publicUrl": "https://armour.example.com",
     "database": {"existingSecret": "armour-database"},
+    "migrations": {"existingSecret": "armour-database-owner"},
     "masterKeys": {"existingSecret": "armour-master-keys"},
     "platformToken": {"existingSecret": "armour-platform"},
 }
@@ -120,13 +121,14 @@ MATRIX = {
                 "proxy": "http://proxy.corp.example:3128",
                 "noProxy": ["10.0.0.0/8", ".corp.example"],
             },
+            "database": {"directKey": "direct", "preparedStatements": 0},
             "extraEnv": [{"name": "RUST_BACKTRACE", "value": "1"}],
         },
     ),
     ("armour", "cloudnativepg"): merged(
         BASE,
         {
-            "database": {"existingSecret": ""},
+            "migrations": {"existingSecret": ""},
             "cloudnativepg": {
                 "enabled": True,
                 "storage": {"storageClass": "fast"},
@@ -302,6 +304,20 @@ def test_migrations_come_first():
     assert job("plain")["metadata"]["name"].endswith("-3")
 
 
+@pytest.mark.parametrize("name", ["plain", "cloudnativepg"])
+def test_m9_the_owners_url_is_the_migrations_alone(name: str):
+    owners = {}
+    for kind, template in pods(render("armour", MATRIX["armour", name])):
+        environment = template["spec"]["containers"][0]["env"]
+        secrets = {variable["name"]: variable["valueFrom"]["secretKeyRef"]["name"]
+                   for variable in environment if "valueFrom" in variable
+                   and "secretKeyRef" in variable["valueFrom"]}
+        assert secrets["ARMOUR_DATABASE_URL"] == "armour-database"
+        owners[kind] = secrets.get("ARMOUR_DATABASE_OWNER_URL")
+    assert owners["Deployment"] is None
+    assert owners["Job"] and owners["Job"] != "armour-database"
+
+
 @CASES
 def test_snapshots(chart: str, name: str):
     objects = render(chart, MATRIX[chart, name])
@@ -333,6 +349,7 @@ WRONG = [
     ("armour", {"masterKeys": {"existingSecret": ""}}, "masterKeys"),
     ("armour", {"masterKeys": {"key": "5a5a"}}, "key"),
     ("armour", {"database": {"existingSecret": ""}}, "database.existingSecret"),
+    ("armour", {"migrations": {"existingSecret": ""}}, "migrations.existingSecret"),
     ("armour", {"gateway": {"enabled": True}}, "parentRefs"),
     ("armour", {"resources": {"limits": {"cpu": "1"}}}, None),
     ("armour", {"metrics": {"port": 7100}}, "port"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane import PATIENCE, PLATFORM, ROOT, ControlPlane, free_port, new_database, until
+from control_plane import PATIENCE, PLATFORM, ROOT, ControlPlane, database_urls, free_port, new_database, until
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NOBODY = 65532
@@ -226,7 +226,7 @@ def test_both_run_in_an_empty_root(roots: dict[str, Path], tmp_path: Path):
     log = tmp_path / "migrations.log"
     program = entrypoint("control-plane")
     # As the chart's Job runs it, with no secret but the database's.
-    only = {"ARMOUR_DATABASE_URL": database}
+    only = database_urls(database)
     with contained(roots["control-plane"], [program, "--migrate-only"], log, **only) as process:
         process.wait(60)
     port, metrics = free_port(), free_port()
@@ -238,7 +238,7 @@ def test_both_run_in_an_empty_root(roots: dict[str, Path], tmp_path: Path):
     environment = {
         "ARMOUR_LISTEN": f"127.0.0.1:{port}",
         "ARMOUR_METRICS_LISTEN": f"127.0.0.1:{metrics}",
-        "ARMOUR_DATABASE_URL": database,
+        "ARMOUR_DATABASE_URL": only["ARMOUR_DATABASE_URL"],
         "ARMOUR_MASTER_KEYS_DIR": "/run/secrets/keys",
         "ARMOUR_PLATFORM_TOKEN_FILE": "/run/secrets/platform",
         "ARMOUR_CONSOLE_DIR": "/usr/share/armour/console",

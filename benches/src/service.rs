@@ -7,6 +7,7 @@ use armour_ambient::Ambient;
 use armour_api::{
     AnnounceStart, BundleEnd, BundleGrant, Enrol, LaneReport, LinkOutcome, Role, SendLink,
 };
+use armour_cli::servers::postgres::Urls;
 use armour_client::{
     Client,
     dpop::{self, Claims, ProofError, Prover},
@@ -40,17 +41,21 @@ pub const PLATFORM: &str = "platform-token-of-the-benchmarks";
 ///
 /// # Errors
 /// If it does not come up.
-pub async fn control_plane(at: &Path, name: &str, url: &str) -> anyhow::Result<(Process, String)> {
+pub async fn control_plane(
+    at: &Path,
+    name: &str,
+    urls: &Urls,
+) -> anyhow::Result<(Process, String)> {
     std::fs::write(at.join("master-key"), "5a".repeat(32))?;
     std::fs::write(at.join("platform-token"), PLATFORM)?;
     let port = free_port()?;
     let program = program("armour-control-plane")?;
-    let (folder, url) = (at.to_owned(), url.to_owned());
+    let (folder, urls) = (at.to_owned(), urls.clone());
     let process = Process::start("control plane", at.join(name), move || {
         let mut command = Command::new(&program);
         command
             .env("ARMOUR_LISTEN", format!("127.0.0.1:{port}"))
-            .env("ARMOUR_DATABASE_URL", &url)
+            .envs(urls.environment())
             .env("ARMOUR_MASTER_KEY_FILE", folder.join("master-key"))
             .env("ARMOUR_PLATFORM_TOKEN_FILE", folder.join("platform-token"))
             .env("ARMOUR_MIGRATE", "true")

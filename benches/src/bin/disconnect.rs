@@ -44,8 +44,8 @@ async fn main() -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("armour-bench").tempdir()?;
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
     let postgres = Postgres::start(&dir.path().join("postgres"), free_port()?).await?;
-    let (first, here) = control_plane(dir.path(), "log-1", &postgres.url()).await?;
-    let (second, there) = control_plane(dir.path(), "log-2", &postgres.url()).await?;
+    let (first, here) = control_plane(dir.path(), "log-1", &postgres.urls()).await?;
+    let (second, there) = control_plane(dir.path(), "log-2", &postgres.urls()).await?;
     let operator = Client::new(&here, PLATFORM)?;
     let operator = operator.with_token(operator.create_tenant("bench").await?.token);
     let consumer = operator.create_party(Role::Consumer, "consumer").await?;

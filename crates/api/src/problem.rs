@@ -161,6 +161,9 @@ pub enum ProblemType {
     SignInFailed,
     /// The database cannot be reached.
     Unavailable,
+    /// The database, or what the tenant may use of it at once, is busy: the call waited too long
+    /// and was given up. Nothing of it has happened.
+    DatabaseBusy,
     /// This replica cannot serve now.
     NotReady,
     /// HTTP itself is used wrongly; the status says how.
@@ -228,7 +231,7 @@ impl ProblemType {
             Self::RateLimited | Self::TooManyStreams | Self::RenewedTooSoon => &[429],
             Self::Internal => &[500],
             Self::IssuerUnreachable | Self::SignInFailed => &[502],
-            Self::Unavailable | Self::NotReady => &[503],
+            Self::Unavailable | Self::DatabaseBusy | Self::NotReady => &[503],
         }
     }
 }

@@ -15,21 +15,25 @@ impl Store {
         today: NaiveDate,
         retain_from: Option<NaiveDate>,
     ) -> Result<i32> {
+        let mut tx = self.platform().await?;
         sqlx::query!(
             "SELECT armour_audit_partition(($1::date + make_interval(months => month))::date)
              FROM generate_series(0, 2) AS month",
             today
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *tx.inner)
         .await?;
+        // Each in a transaction of its own: what is made is there though nothing can be dropped.
+        tx.commit().await?;
         let Some(from) = retain_from else {
             return Ok(0);
         };
-        Ok(
-            sqlx::query_scalar!(r#"SELECT armour_audit_retain($1) AS "dropped!""#, from)
-                .fetch_one(&self.pool)
-                .await?,
-        )
+        let mut tx = self.platform().await?;
+        let dropped = sqlx::query_scalar!(r#"SELECT armour_audit_retain($1) AS "dropped!""#, from)
+            .fetch_one(&mut *tx.inner)
+            .await?;
+        tx.commit().await?;
+        Ok(dropped)
     }
 }
 

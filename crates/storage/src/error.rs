@@ -22,10 +22,22 @@ pub enum StorageError {
     /// The database cannot be reached, or does not serve now.
     #[error("database: {0}")]
     Unreachable(sqlx::Error),
+    /// The database's URL.
+    #[error("the database's URL: {0}")]
+    Url(String),
+    /// The first connection failed.
+    #[error("no connection to PostgreSQL at {0}: {1}{advice}", advice = advice(.1))]
+    NotConnected(String, sqlx::Error),
+    /// The database's encoding, version or settings.
+    #[error("{0}")]
+    Unfit(String),
     /// Of transactions that waited for each other the database has ended this one. Nothing of it
     /// has happened; done again, it may.
     #[error("database: {0}")]
     Conflict(sqlx::Error),
+    /// All connections of the tenant's share are in use, for longer than a call waits.
+    #[error("the tenant makes more calls at once than it has connections for")]
+    TenantBusy,
     /// A statement, or the wait for a lock or a connection, took longer than it may.
     #[error("database: {0}")]
     Slow(sqlx::Error),
@@ -62,6 +74,30 @@ pub enum StorageError {
     /// Migrations do not apply.
     #[error("migrations: {0}")]
     Migration(String),
+}
+
+/// What to do about a connection that failed.
+fn advice(error: &sqlx::Error) -> &'static str {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match (error, code.as_deref()) {
+        (_, Some("28P01" | "28000")) => {
+            "; check the URL's role and password, and the server's pg_hba.conf"
+        }
+        (_, Some("3D000")) => "; create the database, or name another one in the URL",
+        (_, Some("53300")) => {
+            "; the server's max_connections, or the role's limit, is less than all replicas' \
+             --database-connections together"
+        }
+        (_, Some("08P01")) => {
+            "; a pooler between refuses a parameter: see docs/kubernetes.md on PgBouncer"
+        }
+        (sqlx::Error::Tls(_), _) => {
+            "; give the server a certificate, or say sslmode=disable in the URL if nobody can \
+             listen between"
+        }
+        (sqlx::Error::Io(_), _) => "; check host and port, and that the server listens there",
+        _ => "",
+    }
 }
 
 impl StorageError {

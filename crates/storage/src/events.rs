@@ -1,8 +1,9 @@
 //! Events for those who watch.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use armour_api::{Event, EventKind};
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::{
@@ -134,13 +135,35 @@ impl Events<'_> {
 }
 
 impl Store {
-    /// Listens for tenants that have new events.
+    /// Listens for tenants that have new events, on a connection of its own.
     ///
     /// # Errors
     /// If no connection is to be had.
     pub async fn listen(&self) -> Result<sqlx::postgres::PgListener> {
-        let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+        let options = self.direct.named("armour events");
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(10))
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(options);
+        let mut listener = sqlx::postgres::PgListener::connect_with(&pool).await?;
+        // Nobody else closes it.
+        listener.ignore_pool_close_event(true);
         listener.listen(EVENTS_CHANNEL).await?;
         Ok(listener)
+    }
+
+    /// Notifies whoever listens for events of something that is no tenant, to see whether they
+    /// are told.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn notify(&self, word: &str) -> Result<()> {
+        let mut tx = self.platform().await?;
+        sqlx::query!("SELECT pg_notify($1, $2)", EVENTS_CHANNEL, word)
+            .execute(&mut *tx.inner)
+            .await?;
+        tx.commit().await
     }
 }

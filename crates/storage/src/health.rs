@@ -14,9 +14,11 @@ impl Store {
     /// # Errors
     /// What is not so.
     pub async fn ready(&self) -> Result<()> {
+        let mut tx = self.platform().await?;
         let reads_only = sqlx::query_scalar!(r#"SELECT pg_is_in_recovery() AS "recovery!""#)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *tx.inner)
             .await?;
+        drop(tx);
         if reads_only {
             return Err(StorageError::ReadOnly);
         }
@@ -31,27 +33,15 @@ impl Store {
         }
     }
 
-    /// Whether the role in use is bound by row-level security.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn is_bound_by_rls(&self) -> Result<bool> {
-        let row = sqlx::query!(
-            r#"SELECT (rolsuper OR rolbypassrls) AS "bypass!" FROM pg_roles WHERE rolname = current_user"#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(!row.bypass)
-    }
-
     /// Asks the database for the time.
     ///
     /// # Errors
     /// If it does not answer.
     pub async fn set_clock(&self) -> Result<()> {
+        let mut tx = self.platform().await?;
         let asked = self.clock.machine_time();
         let time = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "time!""#)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *tx.inner)
             .await?;
         self.clock.set(asked, time, self.clock.machine_time());
         Ok(())
@@ -64,7 +54,9 @@ impl Store {
 
     /// Connections open, and how many of them nobody uses.
     pub fn connections(&self) -> (u32, i64) {
-        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX);
-        (self.pool.size(), idle)
+        let pools = [&self.pool, &self.jobs];
+        let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
+        let open = pools.iter().map(|pool| pool.size()).sum();
+        (open, i64::try_from(idle).unwrap_or(i64::MAX))
     }
 }

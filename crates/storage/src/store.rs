@@ -1,16 +1,19 @@
 //! The database, and how a transaction with it begins.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 use crate::{
     clock::DatabaseClock,
+    connections::{Connections, Server},
     error::Result,
+    fit,
     keyring::Keyring,
+    shares::{Share, Shares},
     tx::{PLATFORM, Tx},
 };
 
@@ -22,31 +25,40 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    /// Of background work, which calls do not wait for.
+    pub(crate) jobs: PgPool,
+    /// Where notices are listened for.
+    pub(crate) direct: Server,
+    settings: Arc<str>,
+    settings_of_jobs: Arc<str>,
+    shares: Shares,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
 }
 
 impl Store {
-    /// Connects; waits up to `wait` for a connection whenever one is needed.
+    /// Connects.
     ///
     /// # Errors
-    /// If the URL is wrong or the database cannot be reached.
+    /// If the database cannot be reached, or is none that can serve.
     pub async fn connect(
-        url: &str,
-        connections: u32,
-        wait: Duration,
+        to: &Connections,
         keyring: Arc<Keyring>,
         ambient: Ambient,
     ) -> Result<Self> {
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(wait)
-            .after_connect(|connection, _| Box::pin(is_primary(connection)))
-            .connect(url)
-            .await?;
+        // Alone first: a pool does not tell why it has none.
+        let mut first = to.server.connect("armour start").await?;
+        fit::check(&mut first, to.most).await?;
+        first.close().await?;
+        let (jobs, calls) = to.shares();
         let store = Self {
-            pool,
+            pool: pool(to, "armour calls", calls),
+            jobs: pool(to, "armour jobs", jobs),
+            direct: to.direct.clone(),
+            settings: to.limits.statements().into(),
+            settings_of_jobs: to.limits.of_jobs().statements().into(),
+            shares: Shares::new(calls, to.wait),
             keyring,
             clock: DatabaseClock::new(ambient.clock.clone()),
             ambient,
@@ -55,14 +67,26 @@ impl Store {
         Ok(store)
     }
 
-    /// Begins a transaction for a tenant.
+    /// The same database for background work: on connections of its own, so that neither waits
+    /// for the other, and with more time for a statement.
+    pub fn for_jobs(&self) -> Self {
+        Self {
+            pool: self.jobs.clone(),
+            settings: self.settings_of_jobs.clone(),
+            shares: Shares::none(),
+            ..self.clone()
+        }
+    }
+
+    /// Begins a transaction for a tenant, within its share of connections.
     ///
     /// # Errors
     /// If no connection is to be had.
     pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
+        let share = self.shares.take(tenant).await?;
         // One message instead of two. A UUID's text cannot end a literal.
         let begin = format!("{BEGIN}; SET LOCAL armour.tenant = '{tenant}'");
-        self.begin(tenant, begin).await
+        self.begin(tenant, begin, share).await
     }
 
     /// Begins a transaction for the platform's administrators, who see that
@@ -74,10 +98,11 @@ impl Store {
         let begin = format!(
             "{BEGIN}; SET LOCAL armour.tenant = '{PLATFORM}'; SET LOCAL armour.platform = 'on'"
         );
-        self.begin(PLATFORM, begin).await
+        self.begin(PLATFORM, begin, None).await
     }
 
-    async fn begin(&self, tenant: Uuid, begin: String) -> Result<Tx> {
+    async fn begin(&self, tenant: Uuid, begin: String, share: Option<Share>) -> Result<Tx> {
+        let begin = begin + &self.settings;
         let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
         Ok(Tx {
             inner,
@@ -86,6 +111,7 @@ impl Store {
             clock: self.clock.clone(),
             ambient: self.ambient.clone(),
             claim: None,
+            _share: share,
         })
     }
 
@@ -112,18 +138,32 @@ impl Store {
     /// Closes all connections once their work is done.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.jobs.close().await;
     }
+}
+
+/// Connections of one kind, made as they are needed.
+fn pool(to: &Connections, name: &str, most: u32) -> PgPool {
+    let options = to.server.named(name);
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(to.wait)
+        .after_connect(|connection, _| Box::pin(is_primary(connection)))
+        .connect_lazy_with(options.statement_cache_capacity(to.prepared))
 }
 
 /// Refuses a server that takes no writes, such as a standby or what was the primary:
 /// the next attempt may reach the new one.
 async fn is_primary(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    // In a transaction: a pooler may give what is not to another server.
+    let mut tx = connection.begin().await?;
     let reads_only = sqlx::query_scalar!(
         r#"SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
            AS "reads_only!""#
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     match reads_only {
         true => Err(sqlx::Error::Io(std::io::Error::new(
             std::io::ErrorKind::ReadOnlyFilesystem,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::DatabaseClock, error::Result, idempotency_keys::IdempotencyClaim, keyring::Keyring,
+    shares::Share,
 };
 
 /// The tenant that stands for the platform itself.
@@ -23,6 +24,8 @@ pub struct Tx {
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
     pub(crate) claim: Option<IdempotencyClaim>,
+    /// Of the tenant's connections, until the transaction is over.
+    pub(crate) _share: Option<Share>,
 }
 
 impl Tx {

@@ -36,14 +36,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{- /* Secret and key of the database's URL: yours, or the operator's. */ -}}
+{{- /* Secret and key of the database's URL for the role that serves. */ -}}
 {{- define "armour.databaseSecret" -}}
+name: {{ required "database.existingSecret: name a Secret with the database's URL for the role that serves" .Values.database.existingSecret }}
+key: {{ .Values.database.key }}
+{{- end }}
+
+{{- /* And for the role that owns it: yours, or the operator's. */ -}}
+{{- define "armour.ownerSecret" -}}
 {{- if .Values.cloudnativepg.enabled -}}
 name: {{ include "armour.name" . }}-db-app
 key: uri
 {{- else -}}
-name: {{ required "database.existingSecret: name a Secret with the database's URL, or enable cloudnativepg" .Values.database.existingSecret }}
-key: {{ .Values.database.key }}
+name: {{ required "migrations.existingSecret: name a Secret with the database's URL for the role that owns it (docs/kubernetes.md, Database roles), or enable cloudnativepg" .Values.migrations.existingSecret }}
+key: {{ .Values.migrations.key }}
 {{- end -}}
 {{- end }}
 

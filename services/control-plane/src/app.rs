@@ -93,7 +93,10 @@ impl App {
         if platform.len() < 32 {
             bail!("the platform token must have at least 32 characters");
         }
-        let store = database::open(&config, keyring, &ambient).await?;
+        if config.migrate {
+            database::migrate(&config.database, &ambient).await?;
+        }
+        let store = database::open(&config.database, keyring, &ambient).await?;
         prepare(&store).await?;
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
@@ -167,7 +170,7 @@ impl App {
     }
 
     fn jobs(&self) -> Vec<Job> {
-        let (store, config) = (&self.store, &self.config);
+        let (store, config) = (&self.store.for_jobs(), &self.config);
         let deliveries = delivery::Deliveries {
             store: store.clone(),
             egresses: self.egresses.clone(),

@@ -10,7 +10,10 @@ use chrono::Duration;
 use clap::Parser;
 use zeroize::Zeroizing;
 
-use crate::{http::rate_limit::ClientHeader, platform::egress::EgressOptions};
+use crate::{
+    database_options::DatabaseOptions, http::rate_limit::ClientHeader,
+    platform::egress::EgressOptions,
+};
 
 /// Armour's control plane.
 #[derive(Debug, Clone, Parser)]
@@ -26,15 +29,8 @@ pub struct Config {
     /// Where Prometheus reads `/metrics`; nowhere if absent.
     #[arg(long, env = "ARMOUR_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
-    /// PostgreSQL, for a role that is bound by row-level security.
-    #[arg(long, env = "ARMOUR_DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
-    /// Most database connections.
-    #[arg(long, env = "ARMOUR_DATABASE_CONNECTIONS", default_value_t = 16)]
-    pub database_connections: u32,
-    /// Seconds to wait at the start for the database and its migrations.
-    #[arg(long, env = "ARMOUR_DATABASE_WAIT", default_value_t = 60)]
-    pub database_wait_s: u32,
+    #[command(flatten)]
+    pub database: DatabaseOptions,
     /// Where people and endpoints reach this service, for example
     /// https://armour.example.com; `http://<listen>` if absent.
     #[arg(long, env = "ARMOUR_PUBLIC_URL")]
@@ -75,7 +71,8 @@ pub struct Config {
     /// Apply missing migrations at the start.
     #[arg(long, env = "ARMOUR_MIGRATE")]
     pub migrate: bool,
-    /// Apply missing migrations and end; needs no secret but the database's.
+    /// Apply missing migrations, let the role of `--database-url` serve, and end; needs no secret
+    /// but the database's.
     #[arg(long)]
     pub migrate_only: bool,
     /// Milliseconds from SIGTERM, when this replica says that it is not ready any

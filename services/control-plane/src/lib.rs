@@ -5,7 +5,7 @@
 
 // Layers, the lowest first: each imports only those before it, none of one row another.
 //
-//   config
+//   database_options, config
 //   platform                               what knows neither HTTP's routes nor domains
 //   http                                   what all routes share
 //   jobs                                   the scheduler
@@ -18,6 +18,7 @@
 pub mod app;
 mod audit;
 pub mod config;
+pub mod database_options;
 mod events;
 mod http;
 pub mod identity;

@@ -10,7 +10,6 @@ use armour_control_plane::{
     platform::database,
 };
 use armour_listener::{Limits, Listener, shutdown};
-use armour_storage::Keyring;
 use clap::Parser;
 use prometheus::Registry;
 
@@ -26,8 +25,7 @@ fn main() -> anyhow::Result<()> {
 async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let ambient = Ambient::system();
     if config.migrate_only {
-        let store = database::open(&config, Keyring::new(), &ambient).await?;
-        store.close().await;
+        database::migrate(&config.database, &ambient).await?;
         tracing::info!("the database is migrated");
         return Ok(());
     }

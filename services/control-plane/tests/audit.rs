@@ -15,7 +15,7 @@ use chrono::NaiveDate;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, replica};
+use crate::common::{MASTER_KEYS, World, bound, connections, database, replica};
 
 #[tokio::test]
 async fn every_entry_and_every_growth_is_proven() {
@@ -147,9 +147,7 @@ async fn proofs_outlive_the_entries_that_retention_drops() {
     let mut keyring = Keyring::new();
     keyring.add(1, MASTER_KEYS[0]).unwrap();
     let store = Store::connect(
-        &database,
-        2,
-        PATIENCE,
+        &connections(&database, 3),
         std::sync::Arc::new(keyring),
         Ambient::system(),
     )

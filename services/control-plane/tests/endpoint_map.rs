@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
-use crate::common::{MASTER_KEYS, PATIENCE, World, bound, database, replica};
+use crate::common::{MASTER_KEYS, World, bound, connections, database, replica};
 
 /// What an agent checks of a grant's ends, once it trusts the head.
 fn check(pin: &mut Pin, grant: &BundleGrant) -> Result<(), StateError> {
@@ -222,7 +222,8 @@ async fn a_log_from_before_there_were_maps_gets_one_of_endpoints_as_they_are() {
     let mut keyring = Keyring::new();
     keyring.add(1, MASTER_KEYS[0]).unwrap();
     let keyring = std::sync::Arc::new(keyring);
-    let store = Store::connect(&database, 2, PATIENCE, keyring, Ambient::system());
+    let to = connections(&database, 3);
+    let store = Store::connect(&to, keyring, Ambient::system());
     let store = store.await.unwrap();
     // As the version before left it: no map, and a head that says nothing of one.
     let last = {

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, until};
+use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, serving, until};
 
 /// Status and what is said.
 async fn ask(url: &str) -> (u16, String) {
@@ -29,7 +29,8 @@ async fn until_ready(base: &str, status: u16, says: &str) {
 
 #[tokio::test]
 async fn a_database_that_is_not_migrated_is_waited_for() {
-    let database = database().await;
+    let owner = database().await;
+    let database = serving(&owner);
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("platform");
     std::fs::write(&token, PLATFORM).unwrap();
@@ -63,13 +64,14 @@ async fn a_database_that_is_not_migrated_is_waited_for() {
         "--migrate-only",
         "--database-url",
         &database,
+        "--database-owner-url",
+        &owner,
     ];
     let only = Config::try_parse_from(only).unwrap();
     let migrate = async {
-        let none = armour_storage::Keyring::new();
-        let store =
-            armour_control_plane::platform::database::open(&only, none, &Ambient::system()).await;
-        store.unwrap().close().await;
+        let ambient = Ambient::system();
+        let migrated = armour_control_plane::platform::database::migrate(&only.database, &ambient);
+        migrated.await.unwrap();
     };
     let (app, ()) = tokio::join!(waiting, migrate);
     let app = app.unwrap();

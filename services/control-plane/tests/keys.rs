@@ -13,8 +13,8 @@ use base64::{
 use serde_json::{Value, json};
 
 use crate::common::{
-    As, MASTER_KEYS, PATIENCE, PLATFORM, World, app_with, bound, call, context, database, replica,
-    replica_with, serve,
+    As, MASTER_KEYS, PLATFORM, World, app_with, bound, call, connections, context, database,
+    replica, replica_with, serve,
 };
 
 fn both_keys() -> String {
@@ -27,15 +27,11 @@ async fn store(database: &str, versions: &[i32]) -> Store {
         let key = MASTER_KEYS[usize::try_from(version - 1).unwrap()];
         keyring.add(*version, key).unwrap();
     }
-    Store::connect(
-        database,
-        8,
-        PATIENCE,
-        std::sync::Arc::new(keyring),
-        Ambient::system(),
-    )
-    .await
-    .unwrap()
+    let keyring = std::sync::Arc::new(keyring);
+    let to = connections(database, 8);
+    Store::connect(&to, keyring, Ambient::system())
+        .await
+        .unwrap()
 }
 
 /// How many secrets are rotated; `make rotation` asks for 100,000.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use armour_api::{AuditEntry, Page, Reporting};
-use armour_cli::servers::postgres::Postgres;
+use armour_cli::servers::postgres::{Postgres, Urls};
 
 use crate::{
     load::{Load, Tally},
@@ -83,14 +83,14 @@ pub async fn rolling_upgrade(plan: &Plan, earlier: std::path::PathBuf) -> anyhow
         ..plan.clone()
     };
     roll(system, &plan, move |system, place| {
-        let url = format!("postgres://armour@{}/armour", system.database.address());
+        let urls = Urls::at(&system.database.address().to_string(), "armour");
         let command = control_plane(
             system.folder(),
             &setup,
             &None,
             place,
             &system.replicas[place],
-            &url,
+            &urls,
         )?;
         system.control_planes[place].replace(command);
         Ok(())

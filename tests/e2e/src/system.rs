@@ -10,7 +10,10 @@ use std::{
 };
 
 use armour_api::{Collision, NewPair, Page, Policy, Role};
-use armour_cli::servers::{nginx::Nginx, postgres::Postgres};
+use armour_cli::servers::{
+    nginx::Nginx,
+    postgres::{Postgres, Urls},
+};
 use armour_client::Client;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -228,14 +231,14 @@ impl System {
         let database = Hop::start_at(root, database).await?;
         let upstream = free_port()?;
         let nginx = Nginx::start(&at.join("upstream"), upstream).await?;
-        let url = format!("postgres://armour@{}/armour", database.address());
+        let urls = Urls::at(&database.address().to_string(), "armour");
         std::fs::write(at.join("master-key"), "5a".repeat(32))?;
         std::fs::write(at.join("platform-token"), PLATFORM)?;
         let (mut control_planes, mut replicas) = (Vec::new(), Vec::new());
         for place in 0..setup.replicas {
             let listen = format!("{}:{}", host(Host::ControlPlane(place)), free_port()?);
             let log = at.join(format!("control-plane-{place}.log"));
-            let command = control_plane(at, &setup, &network, place, &listen, &url)?;
+            let command = control_plane(at, &setup, &network, place, &listen, &urls)?;
             control_planes.push(Process::start("control plane", log, command)?);
             replicas.push(listen);
         }
@@ -457,18 +460,26 @@ pub(crate) fn control_plane(
     network: &Option<Arc<Network>>,
     place: usize,
     listen: &str,
-    url: &str,
+    urls: &Urls,
 ) -> anyhow::Result<impl Fn() -> Command + Send + Sync + 'static + use<>> {
     let program = setup.program("armour-control-plane")?;
+    let mut urls = urls.clone();
+    // A version from before there were two roles serves as the owner.
+    let help = std::process::Command::new(&program)
+        .arg("--help")
+        .output()?;
+    if !String::from_utf8_lossy(&help.stdout).contains("--database-owner-url") {
+        urls.serving.clone_from(&urls.owner);
+    }
     let (at, setup) = (at.to_owned(), setup.clone());
-    let (listen, url) = (listen.to_owned(), url.to_owned());
+    let listen = listen.to_owned();
     let network = network.clone();
     Ok(move || {
         let host = Host::ControlPlane(place);
         let mut command = setup.command(&program, network.as_deref(), host);
         command
             .env("ARMOUR_LISTEN", &listen)
-            .env("ARMOUR_DATABASE_URL", &url)
+            .envs(urls.environment())
             .env("ARMOUR_MASTER_KEY_FILE", at.join("master-key"))
             .env("ARMOUR_PLATFORM_TOKEN_FILE", at.join("platform-token"))
             .env("ARMOUR_DRAIN_DELAY_MS", setup.drain_delay_ms.to_string())

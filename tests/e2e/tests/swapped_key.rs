@@ -80,7 +80,7 @@ async fn set_producers(system: &System, column: &str) {
             "-q",
             "-v",
             "ON_ERROR_STOP=1",
-            &system.postgres.url(),
+            &system.postgres.urls().owner,
             "-c",
             &sql,
         ])

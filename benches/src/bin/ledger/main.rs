@@ -87,7 +87,7 @@ impl Bench {
             postgres.sql(&format!("ALTER SYSTEM SET {setting}")).await?;
         }
         postgres.crash().await?;
-        let (control_plane, base) = control_plane(dir.path(), "log", &postgres.url()).await?;
+        let (control_plane, base) = control_plane(dir.path(), "log", &postgres.urls()).await?;
         let operator = Client::new(&base, PLATFORM)?;
         let operator = operator.with_token(operator.create_tenant("bench").await?.token);
         let mut reporters = Vec::new();
@@ -107,7 +107,7 @@ impl Bench {
     }
 
     async fn rates(&mut self) -> anyhow::Result<()> {
-        let (at, url) = (self.dir.path().to_owned(), self.postgres.url());
+        let (at, url) = (self.dir.path().to_owned(), self.postgres.urls().owner);
         peer::set_up(&url).await?;
         // Not the first time, when the write-ahead log's files are made.
         peer::compare_and_swap(&at, &url).await?;

@@ -31,13 +31,13 @@ impl Dev {
         if console.is_none() {
             say("no web console: build it with `make console`");
         }
-        let (listen, data, url) = (self.listen, data.to_owned(), postgres.url());
+        let (listen, data, urls) = (self.listen, data.to_owned(), postgres.urls());
         let metrics = self.metrics.then(|| beside(listen, 1)).transpose()?;
         Ok(Box::new(move || {
             let mut command = Command::new(&program);
             command
                 .env("ARMOUR_LISTEN", listen.to_string())
-                .env("ARMOUR_DATABASE_URL", &url)
+                .envs(urls.environment())
                 .env("ARMOUR_MASTER_KEYS_DIR", data.join("master-keys"))
                 .env("ARMOUR_PLATFORM_TOKEN_FILE", data.join("platform-token"))
                 .env("ARMOUR_MIGRATE", "true")

@@ -19,6 +19,35 @@ pub struct Postgres {
     port: u16,
 }
 
+/// How a control plane reaches its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls {
+    /// For the role that serves; it owns nothing.
+    pub serving: String,
+    /// For the role that owns the database and applies migrations.
+    pub owner: String,
+}
+
+impl Urls {
+    /// Of a database of such a server, by whatever address that is reached. What is between is
+    /// this machine's own.
+    pub fn at(address: &str, database: &str) -> Self {
+        let url = |role| format!("postgres://{role}@{address}/{database}?sslmode=disable");
+        Self {
+            serving: url("armour_service"),
+            owner: url("armour"),
+        }
+    }
+
+    /// The environment of a control plane.
+    pub fn environment(&self) -> [(&'static str, &str); 2] {
+        [
+            ("ARMOUR_DATABASE_URL", &self.serving),
+            ("ARMOUR_DATABASE_OWNER_URL", &self.owner),
+        ]
+    }
+}
+
 impl Postgres {
     /// Starts the server on `folder`, which is made at the first start.
     ///
@@ -28,7 +57,7 @@ impl Postgres {
         let server = Self::at(folder, port)?;
         if !server.data.exists() {
             server
-                .tool("initdb", &["-A", "trust", "-U", "postgres"])
+                .tool("initdb", &["-A", "trust", "-U", "postgres", "-E", "UTF8"])
                 .await?;
         }
         server.launch().await?;
@@ -113,9 +142,9 @@ impl Postgres {
         self.port
     }
 
-    /// The URL for a role that is bound by row-level security.
-    pub fn url(&self) -> String {
-        format!("postgres://armour@127.0.0.1:{}/armour", self.port)
+    /// The database's URLs.
+    pub fn urls(&self) -> Urls {
+        Urls::at(&format!("127.0.0.1:{}", self.port), "armour")
     }
 
     /// Stops the server once its clients' transactions are rolled back.
@@ -146,12 +175,12 @@ impl Postgres {
     }
 
     async fn create_database(&self) -> anyhow::Result<()> {
-        let known = self
-            .sql("SELECT 1 FROM pg_roles WHERE rolname = 'armour'")
-            .await?;
-        if known.trim().is_empty() {
-            self.sql("CREATE ROLE armour LOGIN NOSUPERUSER NOBYPASSRLS")
-                .await?;
+        for role in ["armour", "armour_service"] {
+            let asked = format!("SELECT 1 FROM pg_roles WHERE rolname = '{role}'");
+            if self.sql(&asked).await?.trim().is_empty() {
+                let create = format!("CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS");
+                self.sql(&create).await?;
+            }
         }
         let known = self
             .sql("SELECT 1 FROM pg_database WHERE datname = 'armour'")

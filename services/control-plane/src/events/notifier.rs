@@ -36,11 +36,31 @@ impl EventNotifier {
 
 async fn listen(store: &Store, sender: &broadcast::Sender<Uuid>) -> anyhow::Result<()> {
     let mut listener = store.listen().await?;
+    // Whether notices come at all: a pooler may lose them without a word.
+    let word = store.new_id().to_string();
+    store.notify(&word).await?;
+    let mut heard = false;
+    let late = tokio::time::sleep(LATE);
+    tokio::pin!(late);
     loop {
-        let notice = listener.recv().await?;
+        let notice = tokio::select! {
+            notice = listener.recv() => notice?,
+            () = &mut late, if !heard => {
+                heard = true;
+                tracing::error!(
+                    "PostgreSQL's notices do not come, so events are late: if a pooler is between, \
+                     give a URL without it by --database-direct-url"
+                );
+                continue;
+            }
+        };
+        heard |= notice.payload() == word;
         if let Ok(tenant) = Uuid::try_parse(notice.payload()) {
             // Nobody listening is no error.
             let _ = sender.send(tenant);
         }
     }
 }
+
+/// After how long a notice that was not heard is missed.
+const LATE: Duration = Duration::from_secs(10);

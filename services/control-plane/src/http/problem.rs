@@ -140,6 +140,11 @@ impl ApiError {
         Self::new(ProblemType::Unavailable, detail)
     }
 
+    /// 503: it would take too long now.
+    fn busy(detail: &str) -> Self {
+        Self::new(ProblemType::DatabaseBusy, detail)
+    }
+
     /// 500: our fault; the cause is logged, not shown.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -165,7 +170,11 @@ impl From<StorageError> for ApiError {
             }
             StorageError::Slow(cause) => {
                 tracing::error!(%cause, "the database takes too long");
-                Self::unavailable("the database takes too long to answer; try again")
+                Self::busy("the database takes too long to answer; nothing has happened, try again")
+            }
+            StorageError::TenantBusy => {
+                tracing::warn!("a tenant makes more calls at once than it has connections for");
+                Self::busy("too many of the tenant's calls wait for the database; try again")
             }
             StorageError::Conflict(cause) => {
                 tracing::warn!(%cause, "transactions waited for each other");

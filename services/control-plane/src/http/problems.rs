@@ -15,8 +15,9 @@ use utoipa::openapi::{
 };
 
 use ProblemType::{
-    ChangedMeanwhile, IdempotencyAnswerLost, IdempotencyKeyPending, IdempotencyKeyReused, Internal,
-    InvalidBody, InvalidRequest, NotFound, RateLimited, SlowBody, TooLarge, Unavailable,
+    ChangedMeanwhile, DatabaseBusy, IdempotencyAnswerLost, IdempotencyKeyPending,
+    IdempotencyKeyReused, Internal, InvalidBody, InvalidRequest, NotFound, RateLimited, SlowBody,
+    TooLarge, Unavailable,
 };
 
 /// Where a handler declares its own.
@@ -79,7 +80,14 @@ fn own_problems(operation: &mut Operation) -> BTreeSet<ProblemType> {
 
 /// What the layers and extractors before the handler refuse.
 fn by_layers(method: &str, operation: &Operation) -> Vec<ProblemType> {
-    let mut problems = vec![RateLimited, SlowBody, TooLarge, Internal, Unavailable];
+    let mut problems = vec![
+        RateLimited,
+        SlowBody,
+        TooLarge,
+        Internal,
+        Unavailable,
+        DatabaseBusy,
+    ];
     if method == "POST" {
         problems.extend([
             InvalidRequest,

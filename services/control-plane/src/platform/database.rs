@@ -4,37 +4,38 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_ambient::{Ambient, Random};
-use armour_storage::{Keyring, StorageError, Store};
+use armour_storage::{Keyring, Server, StorageError, Store};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::database_options::DatabaseOptions;
 
-/// Connects, waiting for a database that is not there or not migrated yet, and
-/// migrates it if asked to.
+/// Connects, waiting for a database that is not there or not migrated yet.
 ///
 /// # Errors
-/// If it does not come up in time, or its role sees through row-level security.
-pub async fn open(config: &Config, keyring: Keyring, ambient: &Ambient) -> anyhow::Result<Store> {
+/// If it does not come up in time, or the tenants are not kept apart there: the role could
+/// change that, or its policies are not the migrations'.
+pub async fn open(
+    options: &DatabaseOptions,
+    keyring: Keyring,
+    ambient: &Ambient,
+) -> anyhow::Result<Store> {
     let keyring = Arc::new(keyring);
-    let deadline = Instant::now() + Duration::from_secs(config.database_wait_s.into());
+    let deadline = Instant::now() + options.wait();
+    let connections = options.connections()?;
     let store = until(deadline, &ambient.random, async || {
-        Store::connect(
-            &config.database_url,
-            config.database_connections,
-            Duration::from_secs(5),
-            keyring.clone(),
-            ambient.clone(),
-        )
-        .await
+        Store::connect(&connections, keyring.clone(), ambient.clone()).await
     })
     .await
     .context("connect to the database")?;
-    if !store.is_bound_by_rls().await? {
-        bail!("the database role must not be a superuser nor bypass row-level security");
-    }
-    if config.migrate || config.migrate_only {
-        store.migrate().await?;
+    let faults = store.role_faults().await?;
+    if !faults.is_empty() {
+        bail!(
+            "{}; the role that serves must not be able to change who sees what: give one that \
+             owns nothing by --database-url, and the owner's by --database-owner-url to migrate \
+             (docs/kubernetes.md, Database roles)",
+            faults.join("; ")
+        );
     }
     until(deadline, &ambient.random, async || {
         let missing = store.missing_migrations().await?;
@@ -44,8 +45,63 @@ pub async fn open(config: &Config, keyring: Keyring, ambient: &Ambient) -> anyho
         }
     })
     .await
-    .context("apply them with --migrate or --migrate-only")?;
+    .with_context(|| {
+        let role = connections.server.role();
+        format!(
+            "apply them with --migrate or --migrate-only, which also let the role {role} read \
+             which there are"
+        )
+    })?;
+    let faults = store.policy_faults().await?;
+    if !faults.is_empty() {
+        bail!(
+            "row-level security is not as the migrations define it: {}; undo what was changed, as \
+             the role that owns the tables",
+            faults.join("; ")
+        );
+    }
+    refuse_pooler(
+        &connections.direct,
+        until_deadline(deadline),
+        "events do not come through a pooler in transaction mode: give a URL without it by \
+         --database-direct-url",
+    )
+    .await?;
     Ok(store)
+}
+
+/// Applies the migrations that are missing, and gives the role that serves its rights.
+///
+/// # Errors
+/// If the database does not come up in time, or it cannot be done.
+pub async fn migrate(options: &DatabaseOptions, ambient: &Ambient) -> anyhow::Result<()> {
+    let deadline = Instant::now() + options.wait();
+    let owner = options.owner()?;
+    let serving = Server::parse(&options.database_url).context("--database-url")?;
+    until(deadline, &ambient.random, async || owner.answers().await)
+        .await
+        .context("connect to the database as its owner")?;
+    refuse_pooler(
+        &owner,
+        until_deadline(deadline),
+        "migrations do not work through a pooler in transaction mode: give a URL without it by \
+         --database-owner-url",
+    )
+    .await?;
+    armour_storage::migrate(&owner, serving.role(), until_deadline(deadline)).await?;
+    Ok(())
+}
+
+async fn refuse_pooler(server: &Server, wait: Duration, why: &str) -> anyhow::Result<()> {
+    let asked = tokio::time::timeout(wait.max(Duration::from_secs(10)), server.is_pooled());
+    match asked.await.context("ask whether a pooler is between")?? {
+        true => bail!("{server}: {why}"),
+        false => Ok(()),
+    }
+}
+
+fn until_deadline(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// Tries until it succeeds or the time is over. The pauses differ from replica to
@@ -58,7 +114,7 @@ async fn until<T>(
     let mut pause = Duration::from_millis(100);
     loop {
         match attempt().await {
-            Err(error) if Instant::now() + pause < deadline => {
+            Err(error) if may_pass(&error) && Instant::now() + pause < deadline => {
                 tracing::warn!(%error, "waiting for the database");
                 let share = random.generator().random_range(0.5..1.0);
                 tokio::time::sleep(pause.mul_f64(share)).await;
@@ -67,4 +123,9 @@ async fn until<T>(
             done => return done,
         }
     }
+}
+
+/// Whether waiting may help.
+fn may_pass(error: &StorageError) -> bool {
+    !matches!(error, StorageError::Url(_) | StorageError::Unfit(_))
 }

@@ -4,6 +4,7 @@ mod endpoint;
 pub mod issuer;
 mod lane;
 mod line;
+pub mod pgbouncer;
 mod problems;
 
 use std::{
@@ -22,6 +23,7 @@ use armour_control_plane::{
     config::Config,
 };
 use armour_protocol::v2::envelope;
+use armour_storage::{Connections, Server};
 use axum::middleware;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Parser;
@@ -35,7 +37,8 @@ pub use line::{Streaming, sub_receipt};
 
 pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
 
-/// A fresh database on the server that `scripts/with-postgres` started.
+/// A fresh database on the server that `scripts/with-postgres` started, for its owner, which
+/// tests look at it as. Replicas serve as [`serving`].
 pub async fn database() -> String {
     let url = std::env::var("ARMOUR_TEST_POSTGRES")
         .expect("ARMOUR_TEST_POSTGRES; run the tests by `make test` or scripts/with-postgres");
@@ -47,6 +50,21 @@ pub async fn database() -> String {
         .expect("create database");
     let (base, _) = url.rsplit_once('/').expect("a database in the URL");
     format!("{base}/{name}")
+}
+
+/// The same database, for the role that serves.
+pub fn serving(database_url: &str) -> String {
+    database_url.replacen("//armour@", "//armour_service@", 1)
+}
+
+/// How the database is reached as the role that serves.
+pub fn connections(database_url: &str, most: u32) -> Connections {
+    let server = Server::parse(&serving(database_url)).expect("a URL");
+    Connections {
+        most,
+        wait: PATIENCE,
+        ..Connections::new(server)
+    }
 }
 
 /// Two master keys of the tests, by version.
@@ -105,7 +123,28 @@ pub async fn app_in(database_url: &str, more: &[&str], ambient: Ambient) -> anyh
     let dir = tempfile::tempdir()?.keep();
     std::fs::write(dir.join("platform"), PLATFORM)?;
     let platform = dir.join("platform").display().to_string();
-    let mut line = vec!["control-plane", "--database-url", database_url, "--migrate"];
+    let mut patient = Vec::new();
+    let serving = serving(database_url);
+    let mut line = vec!["control-plane"];
+    if !more.contains(&"--database-url") {
+        line.extend(["--database-url", &serving]);
+    }
+    if serving != database_url {
+        line.extend(["--migrate", "--database-owner-url", database_url]);
+    }
+    // As patient as the tests.
+    for limit in [
+        "statement-timeout",
+        "lock-timeout",
+        "pool-wait",
+        "idle-timeout",
+    ] {
+        let option = format!("--database-{limit}-ms");
+        if !more.contains(&&*option) {
+            patient.extend([option, PATIENCE.as_millis().to_string()]);
+        }
+    }
+    line.extend(patient.iter().map(String::as_str));
     line.extend(["--platform-token-file", &platform]);
     if !more.contains(&"--rate-limit") {
         line.extend(["--rate-limit", "100000"]);

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use armour_cli::servers::{nginx::Nginx, postgres::Postgres};
+use armour_cli::servers::{
+    nginx::Nginx,
+    postgres::{Postgres, Urls},
+};
 use armour_client::Client;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -58,7 +61,7 @@ impl Stage {
         // The tables are made once, and copied for every control plane that is killed.
         let listen = format!("127.0.0.1:{}", free_port()?);
         let log = at.join("control-plane.log");
-        let command = control_plane(at, &setup, &None, 0, &listen, &postgres.url())?;
+        let command = control_plane(at, &setup, &None, 0, &listen, &postgres.urls())?;
         let mut process = Process::start("control plane", log, command)?;
         let control = format!("http://{listen}");
         until_ready(&Client::new(&control, PLATFORM)?).await?;
@@ -105,13 +108,10 @@ impl Stage {
         let name = name.to_string_lossy().replace('-', "_");
         let statement = format!("CREATE DATABASE {name} TEMPLATE made OWNER armour");
         self.postgres.sql(&statement).await?;
-        let url = format!(
-            "postgres://armour@127.0.0.1:{}/{name}",
-            self.postgres.port()
-        );
+        let urls = Urls::at(&format!("127.0.0.1:{}", self.postgres.port()), &name);
         let listen = format!("127.0.0.1:{}", free_port()?);
         let at = self.dir.path();
-        let command = control_plane(at, &self.setup, &None, 0, &listen, &url)?;
+        let command = control_plane(at, &self.setup, &None, 0, &listen, &urls)?;
         Ok((format!("http://{listen}"), command))
     }
 }

@@ -101,7 +101,7 @@ where
                 "it is not of the key that the token is bound to",
             ));
         }
-        let standing = dpop::consume(authn, claims.tenant, &proof, Some(claims.sub)).await?;
+        // Before the proof is written down: what is over the rate costs the database nothing.
         rate_limit::consume(
             parts,
             &authn.rates,
@@ -110,6 +110,7 @@ where
             Class::Endpoints,
         )
         .await?;
+        let standing = dpop::consume(authn, claims.tenant, &proof, Some(claims.sub)).await?;
         if !route.allows(AccessRole::Endpoint) {
             let why = "the role may not";
             authn.denials.note(&denied, Attempt::Credential, why).await;
