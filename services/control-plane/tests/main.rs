@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod links;
 mod log_keys;
+mod quota_counts;
 mod restored;
 mod retirements;
 mod roles;
