@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(format_args!("armour: {error:#}"));
+            terminal::write_error(format_args!("armour: {error:#}"));
             ExitCode::FAILURE
         }
     }

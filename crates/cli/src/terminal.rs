@@ -42,7 +42,7 @@ pub fn failed(error: io::Error) -> anyhow::Error {
 }
 
 /// Writes a line to standard error. What cannot be said there can be said nowhere.
-pub fn complain(text: fmt::Arguments<'_>) {
+pub fn write_error(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -53,10 +53,10 @@ macro_rules! print_line {
     };
 }
 
-/// Writes a line to standard error; see [`complain`].
+/// Writes a line to standard error; see [`write_error`].
 macro_rules! complain {
     ($($text:tt)*) => {
-        $crate::terminal::complain(format_args!($($text)*))
+        $crate::terminal::write_error(format_args!($($text)*))
     };
 }
 
