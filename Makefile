@@ -36,7 +36,8 @@ test-rust: setup-test
 
 test-python: setup-test console
 	$(CARGO) build $(EVERYTHING)
-	scripts/with-postgres tests/.venv/bin/pytest -q tests
+	# Two files at a time: most tests wait for programs.
+	scripts/with-postgres tests/.venv/bin/pytest -q -n 2 --dist loadfile tests
 
 test-console: setup-test console
 	$(CARGO) build $(EVERYTHING)

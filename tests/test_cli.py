@@ -183,6 +183,53 @@ def test_tables_are_for_people(world):
     assert lines[0].split()[:3] == ["ID", "CONSUMER_NAME", "PRODUCER_NAME"]
 
 
+@pytest.mark.parametrize("command", [
+    ["pairs", "list"], ["--output", "json", "endpoints", "list"], ["doctor"],
+    ["top", "--looks", "1"], ["completions", "bash"]], ids=" ".join)
+def test_a_reader_that_goes_away_is_no_fault_and_a_full_device_is_one(world, command):
+    _, _, _, admin, _ = world
+
+    def run(stdout):
+        return subprocess.run([ARMOUR, *command], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                              timeout=PATIENCE, env=admin.environment)
+
+    # As `| head` once it has seen enough.
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run(writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    with open("/dev/full", "wb") as full:
+        done = run(full)
+    assert done.returncode == 1 and "No space left on device" in done.stderr, done
+    assert "panicked" not in done.stderr, done
+
+
+def test_messages_say_what_to_do(world, tmp_path):
+    _, _, _, admin, _ = world
+    for server in ["nonsense", "armour.example:7100", "ftp://armour.example", "http://"]:
+        told = admin.run("--server", server, "whoami", fails=True)
+        assert "give one such as https://armour.example.com with --server" in told, told
+    told = admin.run("--server", "http://127.0.0.1:9", "whoami", fails=True)
+    assert told.count("127.0.0.1:9") == 1 and "Connection refused" in told, told
+    token = admin.json("api-tokens", "create", "old", "--role", "auditor")
+    (tmp_path / "old").write_text(token["token"])
+    admin.run("api-tokens", "revoke", token["id"])
+    told = admin.run("--token-file", tmp_path / "old", "whoami", fails=True)
+    assert "was revoked or has expired; ask an administrator" in told, told
+
+
+def test_doctor_is_refused_nothing_with_a_tenants_token(world):
+    _, _, _, admin, _ = world
+
+    def denials():
+        return admin.json("audit", "list", "--action", "access.deny")
+
+    before = denials()
+    subprocess.run([ARMOUR, "doctor"], env=admin.environment, capture_output=True)
+    assert denials() == before
+
+
 def test_doctor_finds_what_is_wrong(world, tmp_path):
     plane, _, platform, admin, made = world
     found = {one["check"]: one for one in json.loads(

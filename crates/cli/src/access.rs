@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use armour_client::Client;
 use clap::Args;
 
@@ -56,6 +56,12 @@ impl Access {
                     .control_plane
             }
         };
+        let url = reqwest::Url::parse(&server);
+        ensure!(
+            url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+            "{server:?} is no address of a control plane; give one such as \
+             https://armour.example.com with --server"
+        );
         Ok(server.trim_end_matches('/').to_owned())
     }
 

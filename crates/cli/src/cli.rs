@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::{
     access::Access, commands, data_folder::DataFolder, demo::Demo, dev::Dev, doctor::Doctor,
-    party_keys::PartyKeys, profile::Profiles, top::Top,
+    party_keys::PartyKeys, profile::Profiles, terminal, top::Top,
 };
 
 /// Armour's command line.
@@ -65,8 +65,9 @@ impl Cli {
             Command::PartyKeys(command) => command.run(&data, &self.access, ambient).await,
             Command::Completions { shell } => {
                 let mut command = Self::command();
-                clap_complete::generate(shell, &mut command, "armour", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut command, "armour", &mut script);
+                terminal::write(format_args!("{}", String::from_utf8_lossy(&script)))
             }
             Command::Man { folder } => {
                 std::fs::create_dir_all(&folder)

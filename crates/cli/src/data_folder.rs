@@ -1,6 +1,6 @@
 //! The folder of `armour dev`, which other commands read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -17,11 +17,38 @@ pub struct DataFolder {
 impl DataFolder {
     /// The folder, whether given or by default.
     pub fn path(&self) -> PathBuf {
-        let fallback = if is_root() {
-            "/var/lib/armour"
-        } else {
-            ".armour"
-        };
-        self.data_dir.clone().unwrap_or_else(|| fallback.into())
+        self.data_dir.clone().unwrap_or_else(|| fallback().into())
+    }
+}
+
+/// What other commands need to be told to use the folder, in a shell's words: nothing if it is
+/// what they use by default.
+pub fn option_for(folder: &Path) -> String {
+    if Path::new(fallback())
+        .canonicalize()
+        .is_ok_and(|usual| usual == folder)
+    {
+        return String::new();
+    }
+    let quoted = folder.display().to_string().replace('\'', r"'\''");
+    format!(" --data-dir '{quoted}'")
+}
+
+fn fallback() -> &'static str {
+    if is_root() {
+        "/var/lib/armour"
+    } else {
+        ".armour"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_of_a_folder_that_they_do_not_use_by_default() {
+        let option = option_for(Path::new("/srv/it's here"));
+        assert_eq!(option, r" --data-dir '/srv/it'\''s here'");
     }
 }

@@ -1,5 +1,8 @@
 //! The `armour` command's parts.
 
+// Both panic where nobody reads any more; `terminal` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod access;
 pub mod cli;
 pub mod commands;
@@ -11,4 +14,5 @@ pub mod output;
 pub mod party_keys;
 pub mod profile;
 pub mod servers;
+pub mod terminal;
 mod top;

@@ -6,6 +6,9 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use crate::terminal::{self, print_line};
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -24,8 +27,8 @@ impl Output {
     /// If it cannot be written as JSON.
     pub fn print(self, value: &Value, columns: &[&str]) -> anyhow::Result<()> {
         match self {
-            Self::Json => println!("{}", serde_json::to_string_pretty(value)?),
-            Self::Table => print!("{}", render(value, columns)),
+            Self::Json => print_line!("{}", serde_json::to_string_pretty(value)?)?,
+            Self::Table => terminal::write(format_args!("{}", render(value, columns)))?,
         }
         Ok(())
     }
@@ -43,10 +46,10 @@ fn render(value: &Value, columns: &[&str]) -> String {
         Value::Array(rows) if rows.is_empty() => "none\n".to_owned(),
         Value::Array(rows) => table(rows, columns),
         Value::Object(fields) => {
-            let width = fields.keys().map(String::len).max().unwrap_or(0);
+            let width = fields.keys().map(|name| name.width()).max().unwrap_or(0);
             let lines = fields
                 .iter()
-                .map(|(name, value)| format!("{name:width$}  {}\n", cell(value)));
+                .map(|(name, value)| format!("{}  {}\n", padded(name, width), cell(value)));
             lines.collect()
         }
         other => format!("{}\n", cell(other)),
@@ -61,20 +64,24 @@ fn table(rows: &[Value], columns: &[&str]) -> String {
     }
     let widths: Vec<usize> = (0..columns.len())
         .map(|at| {
-            let lengths = lines.iter().map(|line| line[at].chars().count());
+            let lengths = lines.iter().map(|line| line[at].width());
             lengths.max().unwrap_or(0)
         })
         .collect();
     let mut out = String::new();
     for line in lines {
         let cells = line.iter().zip(&widths);
-        let text: Vec<String> = cells
-            .map(|(cell, &width)| format!("{cell:width$}"))
-            .collect();
+        let text: Vec<String> = cells.map(|(cell, &width)| padded(cell, width)).collect();
         out.push_str(text.join("  ").trim_end());
         out.push('\n');
     }
     out
+}
+
+/// Filled up with blanks to as many columns of a terminal.
+fn padded(text: &str, columns: usize) -> String {
+    let blanks = columns.saturating_sub(text.width());
+    format!("{text}{:blanks$}", "")
 }
 
 /// Without control characters: those of other people's names must not reach a terminal.
@@ -104,5 +111,22 @@ mod tests {
             "ID  NAME\n1   a[31m\n22  -\n"
         );
         assert_eq!(render(&json!([]), &["id"]), "none\n");
+    }
+
+    #[test]
+    fn columns_are_straight_whatever_script_a_name_is_in() {
+        // Wide, combining, an emoji of several code points.
+        for name in ["日本支社", "e\u{301}cole", "👩\u{200d}🔬"] {
+            let rows = json!([{ "name": name, "id": 1 }, { "name": "x", "id": 2 }]);
+            let text = render(&rows, &["name", "id"]);
+            let starts: Vec<usize> = text
+                .lines()
+                .map(|line| {
+                    let (before, _) = line.rsplit_once(' ').unwrap();
+                    before.width() + 1
+                })
+                .collect();
+            assert!(starts.iter().all(|start| *start == starts[0]), "{text}");
+        }
     }
 }

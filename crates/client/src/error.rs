@@ -1,15 +1,16 @@
 //! Why a call failed.
 
+use std::error::Error;
+
 use armour_api::Problem;
 use armour_dpop::ProofError;
 use reqwest::StatusCode;
-use thiserror::Error;
 
 /// A call's result.
 pub type Result<T> = std::result::Result<T, ClientError>;
 
 /// Why a call failed.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The control plane refused and says why.
     #[error("{} ({})", .0.detail, .0.r#type)]
@@ -17,12 +18,35 @@ pub enum ClientError {
     /// An answer that is no problem document.
     #[error("unexpected answer: {0}")]
     Unexpected(StatusCode),
-    /// The control plane cannot be reached, or the connection broke.
-    #[error("cannot reach the control plane: {0}")]
-    Transport(#[from] reqwest::Error),
+    /// The control plane cannot be reached, or the connection broke. The text holds what caused
+    /// it, so no source is told besides.
+    #[error("cannot reach the control plane{}", explain(.0))]
+    Transport(reqwest::Error),
     /// The endpoint's key cannot be used.
     #[error(transparent)]
     Proof(#[from] ProofError),
+}
+
+impl From<reqwest::Error> for ClientError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+/// Where it was, and the innermost cause: those between repeat one another.
+fn explain(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let why = match error.is_timeout() {
+        true => "it took too long".to_owned(),
+        false => cause.to_string(),
+    };
+    match error.url() {
+        Some(url) => format!(" at {url}: {why}"),
+        None => format!(": {why}"),
+    }
 }
 
 impl ClientError {

@@ -141,11 +141,13 @@ impl ApiTokens<'_> {
         Ok(page(tokens, |token| token.id.to_string()))
     }
 
-    pub(crate) async fn count_live(&mut self) -> Result<i64> {
+    pub(crate) async fn count_live(&mut self, now: DateTime<Utc>) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM api_tokens
-               WHERE tenant_id = $1 AND revoked_at IS NULL"#,
-            self.0.tenant
+               WHERE tenant_id = $1 AND revoked_at IS NULL
+                 AND (expires_at IS NULL OR expires_at > $2)"#,
+            self.0.tenant,
+            now
         )
         .fetch_one(&mut *self.0.inner)
         .await?)

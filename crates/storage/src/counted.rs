@@ -7,9 +7,9 @@ pub enum Counted {
     Parties,
     /// Pairs.
     Pairs,
-    /// Endpoints that are not revoked.
+    /// Endpoints that are active and not lost.
     Endpoints,
-    /// API tokens that are not revoked.
+    /// API tokens that are neither revoked nor expired.
     ApiTokens,
     /// Issuers.
     Issuers,

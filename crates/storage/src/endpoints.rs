@@ -134,10 +134,11 @@ impl Endpoints<'_> {
             .collect()
     }
 
+    /// How many are of use: those that were lost are not, unless they are heard of again.
     pub(crate) async fn count_active(&mut self) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM endpoints
-               WHERE tenant_id = $1 AND state = 'active'"#,
+               WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL"#,
             self.0.tenant
         )
         .fetch_one(&mut *self.0.inner)

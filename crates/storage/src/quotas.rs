@@ -41,6 +41,19 @@ impl TenantQuotas<'_> {
     /// # Errors
     /// `OverQuota`.
     pub async fn check(&mut self, counted: Counted) -> Result<()> {
+        self.check_up_to(counted, 1).await
+    }
+
+    /// Makes sure that a token may be replaced while the earlier one works on: those that were
+    /// replaced may be as many again as the quota, so that who is at it can still rotate.
+    ///
+    /// # Errors
+    /// `OverQuota`.
+    pub async fn check_rotation(&mut self) -> Result<()> {
+        self.check_up_to(Counted::ApiTokens, 2).await
+    }
+
+    async fn check_up_to(&mut self, counted: Counted, times: i64) -> Result<()> {
         // The journal's row is what every change locks in the end anyway.
         sqlx::query!(
             "SELECT tenant_id FROM journals WHERE tenant_id = $1 FOR UPDATE",
@@ -48,16 +61,19 @@ impl TenantQuotas<'_> {
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
-        let quotas = self.get().await?;
+        let (quotas, now) = (self.get().await?, self.0.now());
         let (limit, has) = match counted {
             Counted::Parties => (quotas.parties, self.0.parties().count().await?),
             Counted::Pairs => (quotas.pairs, self.0.pairs().count().await?),
             Counted::Endpoints => (quotas.endpoints, self.0.endpoints().count_active().await?),
-            Counted::ApiTokens => (quotas.api_tokens, self.0.api_tokens().count_live().await?),
+            Counted::ApiTokens => (
+                quotas.api_tokens,
+                self.0.api_tokens().count_live(now).await?,
+            ),
             Counted::Issuers => (quotas.issuers, self.0.issuers().count().await?),
             Counted::Webhooks => (quotas.webhooks, self.0.webhooks().count().await?),
         };
-        if has >= i64::from(limit) {
+        if has >= i64::from(limit) * times {
             return Err(StorageError::OverQuota(counted, limit));
         }
         Ok(())

@@ -26,6 +26,7 @@ mod links;
 mod log_keys;
 mod outward;
 mod pgbouncer;
+mod quota_counts;
 mod repeats;
 mod restored;
 mod retirements;

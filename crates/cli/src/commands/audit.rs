@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{operator::Operator, trust::Trust};
 use crate::output::Output;
+use crate::terminal::complain;
 
 /// `armour audit`.
 #[derive(Debug, Subcommand)]
@@ -122,13 +123,13 @@ impl Verify {
         let verified = verifier.finish()?;
         bar.finish_and_clear();
         if trusted.is_none() {
-            eprintln!(
+            complain!(
                 "checked against the keys that the export names itself; give the one you know \
                  with --log-key"
             );
         }
         if !verified.map {
-            eprintln!(
+            complain!(
                 "what the log says of endpoints is not checked: that takes an export from entry 1, of \
                  a log that has always had a map"
             );

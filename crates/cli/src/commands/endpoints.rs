@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use armour_api::StartChoice;
 use clap::Subcommand;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::operator::Operator;
+use crate::output::Output;
 
 /// `armour endpoints`.
 #[derive(Debug, Subcommand)]
@@ -43,7 +45,11 @@ impl Endpoints {
         match self {
             Self::List => {
                 let columns = ["id", "role", "name", "state", "address", "last_seen_at"];
-                operator.pages(client.endpoints(), &columns).await
+                let mut items = client.endpoints().every_raw().await?;
+                if operator.output == Output::Table {
+                    items.iter_mut().for_each(show_lost);
+                }
+                operator.output.print(&Value::Array(items), &columns)
             }
             Self::Get { id } => operator.show(client.endpoint_by_id(id)).await,
             Self::Starts { id } => {
@@ -76,6 +82,31 @@ impl Endpoints {
                     .await
             }
             Self::Revoke { id, reason } => operator.show(client.revoke_endpoint(id, &reason)).await,
+        }
+    }
+}
+
+/// An active endpoint that has fallen silent is lost, which the API tells beside its state.
+fn show_lost(endpoint: &mut Value) {
+    if endpoint["state"] == "active" && !endpoint["lost_at"].is_null() {
+        endpoint["state"] = json!("lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_active_endpoint_that_is_lost_is_listed_as_lost() {
+        for (state, lost_at, shown) in [
+            ("active", json!("2026-01-01T00:00:00Z"), "lost"),
+            ("active", Value::Null, "active"),
+            ("revoked", json!("2026-01-01T00:00:00Z"), "revoked"),
+        ] {
+            let mut endpoint = json!({ "state": state, "lost_at": lost_at });
+            show_lost(&mut endpoint);
+            assert_eq!(endpoint["state"], shown);
         }
     }
 }

@@ -7,7 +7,8 @@ use clap::Args;
 use futures::StreamExt;
 
 use super::operator::Operator;
-use crate::output::Output;
+use crate::output::{Output, plain};
+use crate::terminal::{complain, print_line};
 
 /// What happens, as it happens.
 #[derive(Debug, Args)]
@@ -29,7 +30,7 @@ impl Events {
                 after = Some(event.seq);
                 print(&event, operator.output)?;
             }
-            eprintln!("the stream was cut; going on after event {after:?}");
+            complain!("the stream was cut; going on after event {after:?}");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -37,14 +38,14 @@ impl Events {
 
 fn print(event: &Event, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string(event)?),
-        Output::Table => println!(
+        Output::Json => print_line!("{}", serde_json::to_string(event)?)?,
+        Output::Table => print_line!(
             "{:>6}  {}  {:24} {}",
             event.seq,
             event.created_at.format("%H:%M:%S%.3f"),
             event.kind,
-            event.detail
-        ),
+            plain(&event.detail.to_string())
+        )?,
     }
     Ok(())
 }

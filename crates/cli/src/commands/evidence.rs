@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{operator::Operator, trust::Trust};
 use crate::output::Output;
+use crate::terminal::print_line;
 
 /// `armour evidence`.
 #[derive(Debug, Subcommand)]
@@ -60,17 +61,19 @@ impl Verify {
             return output.print(&said, &[]);
         }
         for checked in &shown.checked {
-            println!("holds     {checked}");
+            print_line!("holds     {checked}")?;
         }
         for word in &shown.rests_on {
-            println!("rests on  {word}");
+            print_line!("rests on  {word}")?;
         }
         match shown.proven {
-            true => println!(
+            true => print_line!(
                 "PROVEN: somebody else held the {}'s state.",
                 evidence.collision.role.into_str()
-            ),
-            false => println!("The evidence holds, but does not prove the collision by itself."),
+            )?,
+            false => {
+                print_line!("The evidence holds, but does not prove the collision by itself.")?
+            }
         }
         Ok(())
     }

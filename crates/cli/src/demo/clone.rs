@@ -15,6 +15,7 @@ use super::{
     summary::{self, Run},
     thief::Thief,
 };
+use crate::terminal::print_line;
 use crate::{
     access::{Access, As},
     dev::DevEnvironment,
@@ -81,7 +82,8 @@ impl Stage {
     async fn play(&self, thief_first: bool, aloud: bool) -> anyhow::Result<Run> {
         let say = |text: String| {
             if aloud {
-                println!("{text}");
+                // The demonstration goes on to its end, whoever reads it.
+                let _ = print_line!("{text}");
             }
         };
         let owner = format!("http://{}", self.environment.consumer);
@@ -157,11 +159,13 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if aloud {
-            println!(
+            let _ = print_line!(
                 "6. An operator enrols the owner anew and re-arms the pair: it is served after {:.1?}.",
                 since.elapsed()
             );
-            println!("   The thief's copy is worth nothing: its keys are nobody's any more.");
+            let _ = print_line!(
+                "   The thief's copy is worth nothing: its keys are nobody's any more."
+            );
         }
         Ok(())
     }

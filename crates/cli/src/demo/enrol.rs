@@ -5,6 +5,7 @@ use std::path::Path;
 use armour_api::Role;
 use armour_client::Client;
 
+use crate::terminal::print_line;
 use crate::{
     access::{Access, As},
     dev::{DevEnvironment, start_afresh},
@@ -15,7 +16,7 @@ pub(super) async fn run(data: &Path, access: &Access) -> anyhow::Result<()> {
     let environment = DevEnvironment::read(data)?;
     let operator = access.client(data, As::Operator)?;
     anew(&operator, data, &environment).await?;
-    println!("The consumer's agent starts in an empty folder, with a new enrolment token.");
+    print_line!("The consumer's agent starts in an empty folder, with a new enrolment token.")?;
     Ok(())
 }
 

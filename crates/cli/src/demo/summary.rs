@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::terminal::print_line;
 use anyhow::bail;
 
 /// What one run showed.
@@ -21,10 +22,15 @@ pub(super) struct Run {
 /// # Errors
 /// If a clone was not caught exactly once.
 pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
-    println!(
+    print_line!(
         "\n{:14} {:>5} {:>7} {:>8}  {:>16} {:>16}",
-        "acts first", "runs", "caught", "refused", "caught p50/max", "refused p50/max"
-    );
+        "acts first",
+        "runs",
+        "caught",
+        "refused",
+        "caught p50/max",
+        "refused p50/max"
+    )?;
     for thief_first in [true, false] {
         let of: Vec<&Run> = runs
             .iter()
@@ -47,7 +53,7 @@ pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
             .filter_map(|run| run.caught)
             .collect();
         let refused: Vec<Duration> = of.iter().filter_map(|run| run.refused).collect();
-        println!(
+        print_line!(
             "{:14} {:>5} {:>7} {:>8}  {:>16} {:>16}",
             if thief_first {
                 "the thief"
@@ -59,7 +65,7 @@ pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
             refused.len(),
             times(caught),
             times(refused)
-        );
+        )?;
     }
     let missed = runs
         .iter()

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::{Dev, DevEnvironment};
+use crate::{data_folder::option_for, terminal::print_line};
 
 impl Dev {
     pub(super) fn explain(&self, data: &Path, base: &str, environment: &DevEnvironment) {
         let token = data.join("operator-token");
         let token = token.display();
-        println!(
+        let _ = print_line!(
             "
 Armour is up, for local use only.
 
@@ -24,16 +25,17 @@ Armour is up, for local use only.
 Try, in another terminal:
   curl http://{consumer}/
   curl -T README.md http://{consumer}/upload/readme && curl http://{consumer}/upload/readme
-  target/debug/armour demo clone
-  target/debug/armour pairs list
-  target/debug/armour doctor
-  target/debug/armour top
+  target/debug/armour{option} demo clone
+  target/debug/armour{option} pairs list
+  target/debug/armour{option} doctor
+  target/debug/armour{option} top
 
 Ctrl-C stops everything.
 ",
             consumer = self.consumer,
             upstream = self.upstream_port,
             pair = environment.pair,
+            option = option_for(data),
         );
     }
 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::environment::{DevEnvironment, start_afresh};
 use self::{secrets::secret, supervise::supervise};
 use crate::servers::{nginx::Nginx, postgres::Postgres};
+use crate::terminal::print_line;
 
 /// Run PostgreSQL, a control plane, an upstream and two agents on this machine.
 #[derive(Debug, Args)]
@@ -128,7 +129,8 @@ impl Dev {
 }
 
 fn say(text: &str) {
-    println!("armour dev: {text}");
+    // It goes on, whether anybody reads that or not.
+    let _ = print_line!("armour dev: {text}");
 }
 
 async fn asked_to_stop() {

@@ -7,6 +7,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::process::signal_group;
+use crate::terminal::complain;
 
 /// How long a process may take to drain.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -20,14 +21,14 @@ pub async fn supervise(name: &'static str, command: impl Fn() -> Command, stop: 
         let mut child = match started {
             Ok(child) => child,
             Err(error) => {
-                eprintln!("armour dev: cannot start the {name}: {error}");
+                complain!("armour dev: cannot start the {name}: {error}");
                 return;
             }
         };
         tokio::select! {
             status = child.wait() => {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                eprintln!("armour dev: the {name} ended ({status}); starting it again");
+                complain!("armour dev: the {name} ended ({status}); starting it again");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             () = stop.cancelled() => {

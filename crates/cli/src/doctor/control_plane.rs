@@ -153,6 +153,12 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
         findings.skipped("service", "migrations and keys need the platform's token");
         return false;
     };
+    // Asked for what is the platform's, a tenant's token would be noted down as refused.
+    let of_a_tenant = client.whoami().await.is_ok();
+    if of_a_tenant {
+        findings.skipped("service", "migrations and keys need the platform's token");
+        return false;
+    }
     let system = match client.system().await {
         Ok(system) => system,
         Err(_) => {

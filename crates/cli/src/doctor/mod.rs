@@ -12,6 +12,7 @@ use armour_ambient::Clock;
 use clap::Args;
 
 use self::findings::{Finding, Findings, State};
+use crate::terminal::print_line;
 use crate::{
     access::Access,
     output::{Output, plain, progress_spinner},
@@ -68,9 +69,9 @@ fn report(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
             State::Broken => "BROKEN ",
             State::Skipped => "skipped",
         };
-        println!("{sign}  {:18} {}", one.check, plain(&one.found));
+        print_line!("{sign}  {:18} {}", one.check, plain(&one.found))?;
         if let Some(mend) = &one.mend {
-            println!("{:28} -> {}", "", plain(mend));
+            print_line!("{:28} -> {}", "", plain(mend))?;
         }
     }
     Ok(())

@@ -39,7 +39,8 @@ pub async fn check(
             findings.broken(
                 "token",
                 error.to_string(),
-                "make another: armour api-tokens create …",
+                "ask an administrator of the tenant for another, and give its file with \
+                 --token-file: armour api-tokens create …",
             );
             return;
         }

@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use crate::terminal::complain;
 use anyhow::{Context as _, bail};
 use armour_ambient::Random;
 use ed25519_dalek::{
@@ -67,7 +68,7 @@ pub(super) fn warn_if_open(path: &Path) {
     let mode = fs::metadata(path).map(|one| one.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o007 != 0) {
         let shown = path.display();
-        eprintln!("armour: warning: every user of this machine may read the key {shown}");
+        complain!("armour: warning: every user of this machine may read the key {shown}");
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     key_file,
 };
 use crate::output::Output;
+use crate::terminal::print_line;
 
 /// Pins a party's key.
 #[derive(Debug, Args)]
@@ -97,7 +98,7 @@ impl PinKey {
         let Some(file) = &self.out else {
             let mut pins = Pins::default();
             pins.add(pinned, false)?;
-            println!("{}", pins.to_text()?);
+            print_line!("{}", pins.to_text()?)?;
             return Ok(());
         };
         let mut pins = Pins::read(file, true)?;

@@ -29,6 +29,7 @@ use super::{
     certify, encoding, encoding::time, endpoint::enrolled, endpoint_keys::EndpointKeys,
     issuer::Issuer, key_file, show, upload::Uploads, validity::Validity,
 };
+use crate::terminal::{complain, print_line};
 use crate::{
     access::{Access, As},
     output::Output,
@@ -157,7 +158,7 @@ impl Signer {
                     tokio::time::sleep(RECONNECT_AFTER).await;
                 }
                 Err(error) if error.is_passing() => {
-                    eprintln!("armour: no events: {error}");
+                    complain!("armour: no events: {error}");
                     ticks.tick().await;
                     self.look_or_say().await?;
                 }
@@ -175,7 +176,7 @@ impl Signer {
         match error.downcast_ref::<ClientError>() {
             Some(refused) if !refused.is_passing() => Err(error),
             _ => {
-                eprintln!("armour: {error:#}");
+                complain!("armour: {error:#}");
                 Ok(())
             }
         }
@@ -266,14 +267,17 @@ impl Signer {
         Ok(certificate)
     }
 
+    /// Says what was certified. It goes on, whether anybody reads that or not.
     fn say(&self, endpoint: Uuid, file: &Path, until: UnixTime) -> anyhow::Result<()> {
         let until = time(until);
         match self.output {
             Output::Json => {
                 let said = json!({ "endpoint": endpoint, "file": file, "not_after": until });
-                println!("{}", serde_json::to_string(&said)?);
+                let _ = print_line!("{}", serde_json::to_string(&said)?);
             }
-            Output::Table => println!("certified  {endpoint}  until {until}"),
+            Output::Table => {
+                let _ = print_line!("certified  {endpoint}  until {until}");
+            }
         }
         Ok(())
     }
@@ -281,7 +285,7 @@ impl Signer {
     fn complain(&mut self, complaints: Vec<String>) {
         for complaint in &complaints {
             if !self.complaints.contains(complaint) {
-                eprintln!("armour: {complaint}");
+                complain!("armour: {complaint}");
             }
         }
         self.complaints = complaints.into_iter().collect();

@@ -17,6 +17,7 @@ use ratatui::{
 
 use self::view::View;
 use crate::access::{Access, As};
+use crate::terminal::print_line;
 
 /// Watch pairs live: exchanges a second, endpoints, events. `q` ends.
 #[derive(Debug, Args)]
@@ -58,10 +59,10 @@ impl Top {
                 view.refresh(client).await?;
             }
             for line in view.summary() {
-                println!("{line}");
+                print_line!("{line}")?;
             }
             for row in &view.rows {
-                println!("{}", row.cells().join("  "));
+                print_line!("{}", row.cells().join("  "))?;
             }
         }
         Ok(())

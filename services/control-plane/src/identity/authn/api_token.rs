@@ -11,7 +11,7 @@ use super::{
     state::Authn,
     verified::{Refusal, Used, Verified},
 };
-use crate::identity::token::Token;
+use crate::{http::problem::ApiError, identity::token::Token};
 
 /// How stale `last_used_at` may be.
 const TOUCH_AFTER: Duration = Duration::seconds(60);
@@ -22,12 +22,20 @@ pub async fn verify(authn: &Authn, tx: &mut Tx, token: &Token) -> Result<Verifie
     let row = tx.api_tokens().find(token.id).await?;
     let right = bool::from(row.hash.ct_eq(&token.hash));
     if !right || !row.is_live(now) {
-        let (attempt, why) = match right {
-            true => (Attempt::Credential, "the token was revoked or has expired"),
-            false => (Attempt::Guess, "a wrong secret"),
+        // Who knows the secret may know what became of the token.
+        let (attempt, why, error) = match right {
+            true => (
+                Attempt::Credential,
+                "the token was revoked or has expired",
+                ApiError::unauthenticated(
+                    "this API token was revoked or has expired; ask an administrator of the tenant \
+                     for another",
+                ),
+            ),
+            false => (Attempt::Guess, "a wrong secret", invalid()),
         };
         return Err(Refusal {
-            error: invalid(),
+            error,
             noted: Some((Actor::Token(token.id), attempt, why)),
         });
     }

@@ -81,6 +81,7 @@ async fn revoke(mut member: Member, Id(id): Id) -> ApiResult<StatusCode> {
 /// for the overlap, so that nothing has to be changed at the same moment.
 #[utoipa::path(post, path = "/v1/api-tokens/{id}/rotate", tag = "api-tokens",
     params(("id" = Uuid, Path)), request_body = RotateApiToken,
+    extensions(("x-problems" = json!([ProblemType::OverQuota]))),
     responses((status = 201, body = CreatedSecret)))]
 async fn rotate(
     mut member: Member,
@@ -97,6 +98,7 @@ async fn rotate(
     }
     let until = now + Duration::seconds(ask.overlap_s.into());
     member.tx.api_tokens().expire(id, until).await?;
+    member.tx.quotas().check_rotation().await?;
     // A rotation by itself does not prolong what was limited.
     let expires_at = end_after(now, ask.expires_in_s)?.or(earlier.expires_at);
     let replaces = Some((id, until));
