@@ -294,7 +294,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn judge_run(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedRun) {
+    fn judge_run(
+        &mut self,
+        lane: &mut Lane,
+        bundle: BundleRow,
+        report: Judged,
+        of: Box<CheckedRun>,
+    ) {
         let receipt = of.before.as_ref().map(|(receipt, _)| receipt);
         let (n, k, found) = match compare(lane.around(&of), receipt, &of.exchanges) {
             Verdict::Known => {
@@ -549,7 +555,7 @@ impl Lane {
     }
 
     /// Takes what is new of a run, from this exchange of it on.
-    fn extend(&mut self, report: Judged, of: CheckedRun, from: usize) {
+    fn extend(&mut self, report: Judged, of: Box<CheckedRun>, from: usize) {
         let Some(first) = of.exchanges.get(from) else {
             return;
         };
