@@ -43,7 +43,7 @@ pub enum Bodies {
     /// Tickets and receipts.
     Run(Box<CheckedRun>),
     /// Sub-tickets and sub-receipts of an exchange.
-    Line(CheckedLine),
+    Line(Box<CheckedLine>),
 }
 
 /// Tickets and receipts.
@@ -141,7 +141,10 @@ pub fn check(at: usize, call: &Call, known: &Known) -> Vec<Checked> {
                 run.lane,
                 Bodies::Run(Box::new(CheckedRun::check(run, &context)?)),
             ),
-            Said::Line(run) => (run.lane, Bodies::Line(CheckedLine::check(run, &context)?)),
+            Said::Line(run) => (
+                run.lane,
+                Bodies::Line(Box::new(CheckedLine::check(run, &context)?)),
+            ),
         };
         Some(Checked {
             at: (at, place),

@@ -338,7 +338,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn judge_line(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedLine) {
+    fn judge_line(
+        &mut self,
+        lane: &mut Lane,
+        bundle: BundleRow,
+        report: Judged,
+        of: Box<CheckedLine>,
+    ) {
         let n = of.run.n;
         let Some(ticket) = lane.ticket(n) else {
             let expected = lane.expected();
