@@ -81,8 +81,8 @@ proptest! {
         let end = recorded.last().map(|_| {
             let record = exchanges(&recorded);
             let last = *record.last().unwrap();
-            let receipts = record.iter().filter_map(|one| one.receipt);
-            LineEnd { ticket: last.ticket, receipt: receipts.last() }
+            let mut receipts = record.iter().filter_map(|one| one.receipt);
+            LineEnd { ticket: last.ticket, receipt: receipts.next_back() }
         });
         let receipts: Vec<SubBody> = recorded.iter().copied()
             .filter(|body| body.kind == SubKind::Receipt).collect();

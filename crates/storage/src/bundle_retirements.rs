@@ -77,23 +77,27 @@ impl BundleRetirements<'_> {
     /// If the database refuses.
     pub async fn record(&mut self, bundle: Uuid, side: Role, lanes: &[LaneMark]) -> Result<()> {
         let (mut numbers, mut ns, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut subs: Vec<(Option<i64>, Option<i64>, Option<Vec<u8>>)> = Vec::new();
+        let mut subs: Vec<Option<&LaneMark>> = Vec::new();
         for mark in lanes {
-            let (n, hash) = (to_i64(mark.n)?, mark.hash.0.to_vec());
             // The second mark of a lane comes directly behind its first.
             match subs.last_mut().filter(|_| mark.k > 0) {
-                Some(sub) => *sub = (Some(n), Some(mark.k.into()), Some(hash)),
+                Some(sub) => *sub = Some(mark),
                 None => {
                     numbers.push(i32::from(mark.lane));
-                    ns.push(n);
-                    hashes.push(hash);
-                    subs.push((None, None, None));
+                    ns.push(to_i64(mark.n)?);
+                    hashes.push(mark.hash.0.to_vec());
+                    subs.push(None);
                 }
             }
         }
-        let sub_ns: Vec<_> = subs.iter().map(|sub| sub.0).collect();
-        let sub_ks: Vec<_> = subs.iter().map(|sub| sub.1).collect();
-        let sub_hashes: Vec<_> = subs.into_iter().map(|sub| sub.2).collect();
+        let sub_ns = subs
+            .iter()
+            .map(|sub| sub.map(|mark| to_i64(mark.n)).transpose());
+        let sub_ns = sub_ns.collect::<Result<Vec<Option<i64>>>>()?;
+        let sub_ks = subs.iter().map(|sub| sub.map(|mark| i64::from(mark.k)));
+        let sub_ks: Vec<Option<i64>> = sub_ks.collect();
+        let sub_hashes = subs.iter().map(|sub| sub.map(|mark| mark.hash.0.to_vec()));
+        let sub_hashes: Vec<Option<Vec<u8>>> = sub_hashes.collect();
         sqlx::query!(
             "INSERT INTO bundle_retirements (tenant_id, bundle_id, side, lane, n, hash, sub_n,
                                              sub_k, sub_hash)

@@ -259,6 +259,7 @@ async fn a_copy_of_a_producer_inside_a_stream_is_found_by_its_two_sub_receipts()
 async fn a_sub_ticket_beside_the_next_ticket_is_a_copy_of_the_consumer() {
     let base = replica(&database().await).await;
     type Reports = fn(&Streaming<'_>) -> Vec<LaneReport>;
+    type Reported = Box<dyn Fn(&Streaming<'_>) -> LaneReport>;
     let short = |it: &Streaming<'_>| it.next(Some(sub_receipt(&it.line(4, 0, 0), 2)), 2, true);
     let none = |it: &Streaming<'_>| it.next(None, 2, false);
     let whole: Reports = |it| vec![it.opening(true), it.report(&it.line(6, 0, 0))];
@@ -273,7 +274,7 @@ async fn a_sub_ticket_beside_the_next_ticket_is_a_copy_of_the_consumer() {
     let plain: Reports = |it| vec![it.opening(true), it.next(None, 2, false)];
     let onward = |it: &Streaming<'_>| it.report(&it.line(6, 0, 0)[4..]);
     let begun = |it: &Streaming<'_>| it.report(&it.line(1, 0, 0));
-    let cases: [(Reports, Box<dyn Fn(&Streaming<'_>) -> LaneReport>, u32); 7] = [
+    let cases: [(Reports, Reported, u32); 7] = [
         (whole, Box::new(short), 3),
         (half, Box::new(short), 3),
         (whole, Box::new(none), 1),

@@ -41,9 +41,9 @@ pub struct Checked {
 /// What is reported, at least one body.
 pub enum Bodies {
     /// Tickets and receipts.
-    Run(CheckedRun),
+    Run(Box<CheckedRun>),
     /// Sub-tickets and sub-receipts of an exchange.
-    Line(CheckedLine),
+    Line(Box<CheckedLine>),
 }
 
 /// Tickets and receipts.
@@ -137,8 +137,14 @@ pub fn check(at: usize, call: &Call, known: &Known) -> Vec<Checked> {
             return None;
         }
         let (lane, bodies) = match report.said.as_ref()? {
-            Said::Run(run) => (run.lane, Bodies::Run(CheckedRun::check(run, &context)?)),
-            Said::Line(run) => (run.lane, Bodies::Line(CheckedLine::check(run, &context)?)),
+            Said::Run(run) => (
+                run.lane,
+                Bodies::Run(Box::new(CheckedRun::check(run, &context)?)),
+            ),
+            Said::Line(run) => (
+                run.lane,
+                Bodies::Line(Box::new(CheckedLine::check(run, &context)?)),
+            ),
         };
         Some(Checked {
             at: (at, place),

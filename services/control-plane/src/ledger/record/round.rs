@@ -294,7 +294,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn judge_run(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedRun) {
+    fn judge_run(
+        &mut self,
+        lane: &mut Lane,
+        bundle: BundleRow,
+        report: Judged,
+        of: Box<CheckedRun>,
+    ) {
         let receipt = of.before.as_ref().map(|(receipt, _)| receipt);
         let (n, k, found) = match compare(lane.around(&of), receipt, &of.exchanges) {
             Verdict::Known => {
@@ -332,7 +338,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn judge_line(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedLine) {
+    fn judge_line(
+        &mut self,
+        lane: &mut Lane,
+        bundle: BundleRow,
+        report: Judged,
+        of: Box<CheckedLine>,
+    ) {
         let n = of.run.n;
         let Some(ticket) = lane.ticket(n) else {
             let expected = lane.expected();
@@ -549,7 +561,7 @@ impl Lane {
     }
 
     /// Takes what is new of a run, from this exchange of it on.
-    fn extend(&mut self, report: Judged, of: CheckedRun, from: usize) {
+    fn extend(&mut self, report: Judged, of: Box<CheckedRun>, from: usize) {
         let Some(first) = of.exchanges.get(from) else {
             return;
         };
