@@ -162,6 +162,7 @@ pub async fn serve(
                         None => {
                             let known = Arc::clone(&**connection);
                             let stream = HalfClose::new(stream, known, reset);
+                            let stream = (stream, Agreed::Nothing);
                             converse(stream, peer, router, http, limits, connection, stop).await;
                         }
                         Some(tls) => {
@@ -175,8 +176,10 @@ pub async fn serve(
                             match stream {
                                 Ok(stream) => {
                                     let known = Arc::clone(&**connection);
+                                    let agreed = Agreed::by(stream.get_ref().1.alpn_protocol());
                                     let stream =
                                         HalfClose::new(stream, known, |tls| reset(tls.get_ref().0));
+                                    let stream = (stream, agreed);
                                     converse(stream, peer, router, http, limits, connection, stop)
                                         .await;
                                 }
@@ -200,9 +203,31 @@ pub async fn serve(
     Ok(())
 }
 
+/// Which version of HTTP was agreed on under TLS (RFC 7301): another one is not spoken then.
+#[derive(Clone, Copy)]
+enum Agreed {
+    Http1,
+    Http2,
+    /// The client tells by how it begins.
+    Nothing,
+}
+
+impl Agreed {
+    fn by(protocol: Option<&[u8]>) -> Self {
+        match protocol {
+            Some(b"h2") => Self::Http2,
+            Some(b"http/1.1") => Self::Http1,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// One connection, to its end.
 async fn converse(
-    stream: HalfClose<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    (stream, agreed): (
+        HalfClose<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+        Agreed,
+    ),
     peer: SocketAddr,
     router: Router,
     http: Http1,
@@ -212,24 +237,37 @@ async fn converse(
 ) {
     let handler = Handler::new(router, peer, connection.clone());
     let served = async {
-        let read = tokio::select! {
-            read = preface::read(stream) => read,
-            () = stop.cancelled() => return,
-        };
-        match read {
-            Ok((true, stream)) => {
-                if let Err(error) = http2::serve(stream, handler, stop).await {
-                    tracing::trace!(%error, "a connection broke");
+        match agreed {
+            Agreed::Http2 => serve_http2(stream, handler, stop).await,
+            Agreed::Http1 => serve_http1(stream, handler, http, stop).await,
+            Agreed::Nothing => {
+                let read = tokio::select! {
+                    read = preface::read(stream) => read,
+                    () = stop.cancelled() => return,
+                };
+                match read {
+                    Ok((true, stream)) => serve_http2(stream, handler, stop).await,
+                    Ok((false, stream)) => serve_http1(stream, handler, http, stop).await,
+                    Err(error) => tracing::trace!(%error, "a connection broke"),
                 }
             }
-            Ok((false, stream)) => serve_http1(stream, handler, http, stop).await,
-            Err(error) => tracing::trace!(%error, "a connection broke"),
         }
     };
     tokio::select! {
         () = served => {}
         () = connection.evicted() => {}
         () = connection.too_quiet(limits.head, limits.idle) => {}
+    }
+}
+
+/// One connection of HTTP/2, to its end.
+async fn serve_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    handler: Arc<Handler>,
+    stop: CancellationToken,
+) {
+    if let Err(error) = http2::serve(stream, handler, stop).await {
+        tracing::trace!(%error, "a connection broke");
     }
 }
 
