@@ -155,11 +155,13 @@ impl Bundles {
     pub(super) fn marks(&self, bundle: &[u8; 16]) -> Result<Vec<Mark>, Failed> {
         let mut marks = self.find(bundle)?.marks();
         marks.sort_unstable_by_key(|mark| mark.lane);
-        let marks = marks.into_iter().map(|LaneMark { lane, n, hash }| Mark {
-            lane,
-            n,
-            hash: hash.0,
-        });
+        let marks = marks
+            .into_iter()
+            .map(|LaneMark { lane, n, hash, .. }| Mark {
+                lane,
+                n,
+                hash: hash.0,
+            });
         Ok(marks.collect())
     }
 
@@ -170,6 +172,7 @@ impl Bundles {
         let head = LaneMark {
             lane: id.lane,
             n,
+            k: 0,
             hash: BodyHash(hash),
         };
         Ok(mark.is_some_and(|mark| mark.owns(&head)))
