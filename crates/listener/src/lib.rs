@@ -162,7 +162,8 @@ pub async fn serve(
                         None => {
                             let known = Arc::clone(&**connection);
                             let stream = HalfClose::new(stream, known, reset);
-                            converse(stream, peer, router, http, limits, connection, stop).await;
+                            let handler = Handler::new(router, peer, connection.clone());
+                            converse(stream, false, handler, http, limits, connection, stop).await;
                         }
                         Some(tls) => {
                             // A handshake is part of the time for the first head.
@@ -175,10 +176,14 @@ pub async fn serve(
                             match stream {
                                 Ok(stream) => {
                                     let known = Arc::clone(&**connection);
+                                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                                     let stream =
                                         HalfClose::new(stream, known, |tls| reset(tls.get_ref().0));
-                                    converse(stream, peer, router, http, limits, connection, stop)
-                                        .await;
+                                    let handler = Handler::new(router, peer, connection.clone());
+                                    converse(
+                                        stream, http2, handler, http, limits, connection, stop,
+                                    )
+                                    .await;
                                 }
                                 Err(error) => tracing::debug!(%error, "no TLS handshake"),
                             }
@@ -200,29 +205,29 @@ pub async fn serve(
     Ok(())
 }
 
-/// One connection, to its end.
+/// One connection, to its end. Whoever has agreed on HTTP/2 (ALPN, RFC 7301) is not answered in
+/// HTTP/1.1, whatever comes.
 async fn converse(
     stream: HalfClose<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-    peer: SocketAddr,
-    router: Router,
+    http2: bool,
+    handler: Arc<Handler>,
     http: Http1,
     limits: Limits,
     connection: Arc<TrackedConnection>,
     stop: CancellationToken,
 ) {
-    let handler = Handler::new(router, peer, connection.clone());
     let served = async {
         let read = tokio::select! {
             read = preface::read(stream) => read,
             () = stop.cancelled() => return,
         };
         match read {
-            Ok((true, stream)) => {
+            Ok((begun, stream)) if begun || http2 => {
                 if let Err(error) = http2::serve(stream, handler, stop).await {
                     tracing::trace!(%error, "a connection broke");
                 }
             }
-            Ok((false, stream)) => serve_http1(stream, handler, http, stop).await,
+            Ok((_, stream)) => serve_http1(stream, handler, http, stop).await,
             Err(error) => tracing::trace!(%error, "a connection broke"),
         }
     };
@@ -319,4 +324,31 @@ fn is_of_the_peer(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// h2spec's http2/3.5/2, where the client has agreed on HTTP/2.
+    #[tokio::test]
+    async fn what_is_no_preface_is_not_answered_in_http_1_where_http_2_was_agreed() {
+        let connection = Arc::new(Arc::new(ConnectionTracker::default()).enter());
+        let (mut client, stream) = tokio::io::duplex(4096);
+        let stream = HalfClose::new(stream, Arc::clone(&**connection), |_| {});
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let handler = Handler::new(Router::new(), peer, connection.clone());
+        let (limits, stop) = (Limits::default(), CancellationToken::new());
+        let http = Http1::new(limits, false);
+        tokio::spawn(converse(
+            stream, true, handler, http, limits, connection, stop,
+        ));
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1"), "{answer:?}");
+    }
 }
