@@ -358,3 +358,35 @@ fn is_of_the_peer(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// h2spec's http2/3.5/2, where the client has agreed on HTTP/2.
+    #[tokio::test]
+    async fn what_is_no_preface_is_not_answered_in_http_1_where_http_2_was_agreed() {
+        let connection = Arc::new(Arc::new(ConnectionTracker::default()).enter());
+        let (mut client, stream) = tokio::io::duplex(4096);
+        let stream = HalfClose::new(stream, Arc::clone(&**connection), |_| {});
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (limits, stop) = (Limits::default(), CancellationToken::new());
+        let http = Http1::new(limits, false);
+        tokio::spawn(converse(
+            (stream, Agreed::Http2),
+            peer,
+            Router::new(),
+            http,
+            limits,
+            connection,
+            stop,
+        ));
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1"), "{answer:?}");
+    }
+}
