@@ -87,6 +87,7 @@ def test_every_route_has_a_command(world, tmp_path):
     assert admin.json("enrolment-tokens", "list")
     assert admin.json("bundles", "lanes", bundle["id"])
     assert admin.json("bundles", "tickets", bundle["id"], "--lane", 0)
+    assert admin.json("bundles", "sub-tickets", bundle["id"], "--lane", 0, "--n", 1) == []
     admin.json("bundles", "obediences", bundle["id"])
     admin.json("bundles", "disconnect", bundle["id"], "--reason", "test")
     admin.json("pairs", "disconnect", pair["id"], "--reason", "test")

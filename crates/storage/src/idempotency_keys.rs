@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Result, StorageError},
+    idempotency_claim::IdempotencyClaim,
     tx::Tx,
 };
 
@@ -27,15 +28,6 @@ pub enum Replay {
         /// Its body.
         response: Zeroizing<Vec<u8>>,
     },
-}
-
-/// A call's hold on a key. Whoever commits the call's change shows it, and it is known from
-/// then on that the change was made.
-#[derive(Debug, Clone)]
-pub struct IdempotencyClaim {
-    tenant: Uuid,
-    key: String,
-    id: Uuid,
 }
 
 impl Tx {
@@ -192,13 +184,6 @@ impl IdempotencyKeys<'_> {
         .await?;
         let names: Vec<String> = keys.iter().map(|key| answer_secret(key)).collect();
         self.0.secrets().erase(&names).await
-    }
-}
-
-impl IdempotencyClaim {
-    /// Whose key it is.
-    pub fn tenant(&self) -> Uuid {
-        self.tenant
     }
 }
 

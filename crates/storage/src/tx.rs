@@ -9,7 +9,7 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    clock::DatabaseClock, error::Result, idempotency_keys::IdempotencyClaim, keyring::Keyring,
+    clock::DatabaseClock, error::Result, idempotency_claim::IdempotencyClaim, keyring::Keyring,
     shares::Share,
 };
 
