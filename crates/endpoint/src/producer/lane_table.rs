@@ -58,6 +58,11 @@ impl LaneTable {
         }
     }
 
+    /// The last exchange of a lane, unless that was replaced.
+    pub fn last(&self, lane: u16) -> Option<Arc<Exchange>> {
+        self.lanes.get(&lane)?.last.clone()
+    }
+
     /// The enclave has accepted the ticket. Of a lane that was replaced before this was noted
     /// it is given up at once.
     pub fn accepted(&mut self, exchange: Arc<Exchange>) {

@@ -131,10 +131,7 @@ fn epoch<S>(
 impl Line {
     pub(super) fn steal(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.root.as_bytes());
-        out.extend_from_slice(&self.place.n.to_be_bytes());
-        out.extend_from_slice(&self.place.ticket.0);
-        out.extend_from_slice(&self.place.k.to_be_bytes());
-        out.extend_from_slice(&self.place.session.0);
+        self.place.steal(out);
         out.extend_from_slice(&self.last.0);
         out.extend_from_slice(&self.own.to_bytes());
     }
@@ -144,12 +141,7 @@ impl Line {
     ) -> Result<Self, HeadError> {
         Ok(Self {
             root: StreamRoot::from_stolen(reader.array()?),
-            place: Place {
-                n: reader.u64()?,
-                ticket: BodyHash(reader.array()?),
-                k: reader.u32()?,
-                session: BodyHash(reader.array()?),
-            },
+            place: Place::from_stolen(reader)?,
             last: BodyHash(reader.array()?),
             own: Mark::read(reader)?,
         })

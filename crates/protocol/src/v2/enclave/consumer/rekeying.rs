@@ -47,6 +47,16 @@ impl Waiting {
         }
         Ok(epochs)
     }
+
+    /// Judges a sub-receipt that nobody awaits.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
+        let flight = &self.in_flight;
+        let asking = flight.asking.as_ref().ok_or(HeadError::Unexpected)?;
+        asking.judge(&flight.core, receipt)
+    }
 }
 
 impl Streaming<Idle> {
@@ -114,5 +124,26 @@ impl Lined for Idle {
             asking: None,
             ..self
         }
+    }
+
+    #[cfg(feature = "state-export")]
+    fn steal_line(&self, out: &mut Vec<u8>) {
+        if let Some(asking) = &self.asking {
+            asking.line.steal(out);
+        }
+    }
+
+    #[cfg(feature = "state-export")]
+    fn with_line(self, stolen: &[u8]) -> Result<Self, HeadError> {
+        if stolen.is_empty() {
+            return Ok(self);
+        }
+        let mut reader = crate::v2::fields::Reader::new(stolen);
+        let line = crate::v2::enclave::line::Line::from_stolen(&mut reader)?;
+        reader.end()?;
+        Ok(Self {
+            asking: Some(Box::new(super::asking::Asking::new(line))),
+            ..self
+        })
     }
 }
