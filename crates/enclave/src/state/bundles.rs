@@ -155,7 +155,7 @@ impl Bundles {
     pub(super) fn marks(&self, bundle: &[u8; 16]) -> Result<Vec<Mark>, Failed> {
         let mut marks = self.find(bundle)?.marks();
         marks.sort_unstable_by_key(|mark| mark.lane);
-        let marks = marks.into_iter().map(|LaneMark { lane, n, hash }| Mark {
+        let marks = marks.into_iter().map(|LaneMark { lane, n, hash, .. }| Mark {
             lane,
             n,
             hash: hash.0,
@@ -170,6 +170,7 @@ impl Bundles {
         let head = LaneMark {
             lane: id.lane,
             n,
+            k: 0,
             hash: BodyHash(hash),
         };
         Ok(mark.is_some_and(|mark| mark.owns(&head)))

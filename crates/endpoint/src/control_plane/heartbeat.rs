@@ -323,6 +323,7 @@ mod tests {
                     .map(|head| LaneHead {
                         lane: head.lane,
                         n: 0,
+                        k: 0,
                         hash: String::new(),
                     })
                     .collect(),

@@ -137,6 +137,7 @@ fn lane_mark(mark: &Mark) -> LaneMark {
     LaneMark {
         lane: mark.lane,
         n: mark.n,
+        k: 0,
         hash: BodyHash(mark.hash),
     }
 }
@@ -146,6 +147,7 @@ fn mark(head: &LaneHead) -> Option<LaneMark> {
     Some(LaneMark {
         lane: head.lane.try_into().ok()?,
         n: head.n,
+        k: head.k,
         hash: BodyHash(hash),
     })
 }

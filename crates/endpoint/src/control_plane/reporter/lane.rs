@@ -270,6 +270,7 @@ mod tests {
             lane: 0,
             first: first.body.header.n,
             previous: first.body.previous,
+            before: None,
             rests: rests.iter().map(|one| one.body.rest).collect(),
             ticket: ticket.proof.clone(),
             receipt: receipt.map(|one| one.proof.clone()),

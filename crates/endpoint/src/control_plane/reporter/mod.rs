@@ -279,7 +279,7 @@ impl Reporter {
             }
             // The report that asked for this one has a verdict of its own.
             ReportVerdict::Gap { .. } if report.again => {}
-            ReportVerdict::Gap { expected } => {
+            ReportVerdict::Gap { expected, .. } => {
                 tracing::warn!(%bundle, lane = id.lane, expected, first = report.run.first,
                     "the ledger has lost exchanges");
                 let kept = may_resend.then(|| self.kept(id, *expected)).flatten();
@@ -294,7 +294,7 @@ impl Reporter {
                     self.is_dead(bundle, false);
                 }
             }
-            ReportVerdict::ShowReceipt { n } => self.show_receipt(&report, *n),
+            ReportVerdict::ShowReceipt { n, .. } => self.show_receipt(&report, *n),
             other => tracing::warn!(verdict = ?other, %bundle, lane = id.lane,
                 first = report.run.first, "a report was not taken"),
         }
@@ -362,6 +362,7 @@ fn wire(report: &Report) -> LaneReport {
         lane,
         first,
         previous,
+        before,
         rests,
         ticket,
         receipt,
@@ -369,8 +370,10 @@ fn wire(report: &Report) -> LaneReport {
     LaneReport {
         bundle_id: Uuid::from_bytes(report.id.bundle),
         lane: *lane,
+        exchange: None,
         first: *first,
         previous: STANDARD.encode(previous.0),
+        before: before.map(|before| STANDARD.encode(before.to_bytes())),
         rests: STANDARD.encode(rests.as_flattened()),
         ticket: STANDARD.encode(ticket.to_bytes()),
         receipt: receipt
@@ -423,7 +426,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_ledger_has_lost_is_sent_again_from_where_it_expects_it() {
         let (reporter, mut dead, control_plane) = reporter(|before, sent| {
-            let gap = ReportVerdict::Gap { expected: 0 };
+            let gap = ReportVerdict::Gap { expected: 0, k: 0 };
             match before {
                 // A standby took over that lacks the first two runs.
                 2 => vec![gap],
@@ -473,12 +476,12 @@ mod tests {
         // It goes on asking for what it was sent again, or for what is nowhere any more.
         for expected in [0, 1] {
             let (reporter, mut dead, _) =
-                reporter(move |_, sent| vec![ReportVerdict::Gap { expected }; sent.reports.len()])
+                reporter(move |_, sent| vec![ReportVerdict::Gap { expected, k: 0 }; sent.reports.len()])
                     .await;
             let [_, _, t1, r1, ..] = exchanges();
             reporter.add(&context(), t1);
             let verdict = reporter.add_now(&context(), r1).await;
-            assert_eq!(verdict, Some(ReportVerdict::Gap { expected }));
+            assert_eq!(verdict, Some(ReportVerdict::Gap { expected, k: 0 }));
             assert_eq!(dead.recv().await, of_no_more_use(false));
             assert_eq!(reporter.waiting(), 0);
         }
@@ -487,7 +490,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_receipt_that_the_ledger_asks_for_is_shown() {
         let (reporter, _, control_plane) = reporter(|before, sent| match before {
-            0 => vec![ReportVerdict::ShowReceipt { n: 0 }],
+            0 => vec![ReportVerdict::ShowReceipt { n: 0, k: 0 }],
             _ => vec![ReportVerdict::Accepted; sent.reports.len()],
         })
         .await;
