@@ -141,7 +141,12 @@ impl Policy {
                 1_000,
                 86_400_000,
             ),
-            ("rekey_interval_ms", self.rekey_interval_ms, 1_000, 3_600_000),
+            (
+                "rekey_interval_ms",
+                self.rekey_interval_ms,
+                1_000,
+                3_600_000,
+            ),
             ("rekey_bytes", self.rekey_bytes, 65_536, 1_073_741_824),
         ];
         for (field, value, min, max) in ranges {

@@ -172,8 +172,8 @@ impl Enclave {
         as Call::Retire { bundle } => Reply::Marks(marks) => marks;
 
         /// Whether the ledger's head of a lane is our own work.
-        owns(lane: LaneId, n: u64, hash: [u8; 32]) -> bool
-        as Call::Owns { lane, n, hash } => Reply::Is(owns) => owns;
+        owns(lane: LaneId, n: u64, k: u32, hash: [u8; 32]) -> bool
+        as Call::Owns { lane, n, k, hash } => Reply::Is(owns) => owns;
     }
 
     calls! {

@@ -61,6 +61,7 @@ pub enum Call {
     Owns {
         lane: LaneId,
         n: u64,
+        k: u32,
         hash: [u8; 32],
     },
     /// Consumer: open a new lane, in place of one that was given up.
@@ -187,14 +188,18 @@ pub struct Installed {
     pub pinned: bool,
 }
 
-/// How far a lane came.
+/// How far a lane came. If streams of its last exchange were re-keyed, another one follows
+/// directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The lane.
     pub lane: u16,
     /// The last exchange.
     pub n: u64,
-    /// H of its ticket's body or, from a producer, of its receipt's.
+    /// The last sub-ticket of it; 0 of the exchange itself.
+    pub k: u32,
+    /// H of its ticket's body or, from a producer, of its receipt's; of the sub-ticket's or
+    /// sub-receipt's if `k` is not 0.
     pub hash: [u8; 32],
 }
 

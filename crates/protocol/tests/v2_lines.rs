@@ -187,22 +187,64 @@ fn a_run_of_a_line_is_read_as_it_was_written_and_stands_only_as_it_is() {
         assert_eq!(read, testimony);
         let shown = read.sub_body(&w.context, 0, SubKind::Receipt, (1, 2));
         assert_eq!(shown, Ok(line[3]));
-        assert!(read.sub_body(&w.context, 1, SubKind::Receipt, (1, 2)).is_err());
-        assert!(read.sub_body(&w.context, 0, SubKind::Receipt, (2, 2)).is_err());
-        assert!(read.sub_body(&w.context, 0, SubKind::Receipt, (1, 3)).is_err());
+        assert!(
+            read.sub_body(&w.context, 1, SubKind::Receipt, (1, 2))
+                .is_err()
+        );
+        assert!(
+            read.sub_body(&w.context, 0, SubKind::Receipt, (2, 2))
+                .is_err()
+        );
+        assert!(
+            read.sub_body(&w.context, 0, SubKind::Receipt, (1, 3))
+                .is_err()
+        );
     }
     let spoilt = [
-        SubRun { lane: 1, ..whole.clone() },
-        SubRun { n: 2, ..whole.clone() },
-        SubRun { n: 0, ..whole.clone() },
-        SubRun { first: 0, ..whole.clone() },
-        SubRun { first: 2, ..whole.clone() },
-        SubRun { first: u32::MAX, ..whole.clone() },
-        SubRun { previous: BodyHash([8; 32]), ..whole.clone() },
-        SubRun { rests: Vec::new(), ..whole.clone() },
-        SubRun { rests: rests[..4].to_vec(), ..whole.clone() },
-        SubRun { receipt: None, ..whole.clone() },
-        SubRun { receipt: Some(whole.ticket.clone()), ..whole.clone() },
+        SubRun {
+            lane: 1,
+            ..whole.clone()
+        },
+        SubRun {
+            n: 2,
+            ..whole.clone()
+        },
+        SubRun {
+            n: 0,
+            ..whole.clone()
+        },
+        SubRun {
+            first: 0,
+            ..whole.clone()
+        },
+        SubRun {
+            first: 2,
+            ..whole.clone()
+        },
+        SubRun {
+            first: u32::MAX,
+            ..whole.clone()
+        },
+        SubRun {
+            previous: BodyHash([8; 32]),
+            ..whole.clone()
+        },
+        SubRun {
+            rests: Vec::new(),
+            ..whole.clone()
+        },
+        SubRun {
+            rests: rests[..4].to_vec(),
+            ..whole.clone()
+        },
+        SubRun {
+            receipt: None,
+            ..whole.clone()
+        },
+        SubRun {
+            receipt: Some(whole.ticket.clone()),
+            ..whole.clone()
+        },
     ];
     for (at, spoilt) in spoilt.iter().enumerate() {
         assert!(spoilt.verified(&w.context).is_err(), "{at}");

@@ -4,7 +4,12 @@
 use chrono::Duration;
 
 use crate::{
-    decode::{corrupt, to_u64}, error::Result, lane_ids::{LaneId, lane_id}, lanes::Dispute, tx::Tx};
+    decode::{corrupt, to_u64},
+    error::Result,
+    lane_ids::{LaneId, lane_id},
+    lanes::Dispute,
+    tx::Tx,
+};
 
 /// A dispute about a receipt that is to be decided.
 #[derive(Debug, Clone)]

@@ -145,7 +145,11 @@ impl SubTickets<'_> {
                 receipt: None,
             };
             let within = |body: &SubBody| (range.low..=range.high).contains(&body.k);
-            bodies.extend(run.bodies(context, range.lane.1)?.into_iter().filter(within));
+            bodies.extend(
+                run.bodies(context, range.lane.1)?
+                    .into_iter()
+                    .filter(within),
+            );
         }
         Ok(bodies.iter().map(|bodies| exchanges(bodies)).collect())
     }
@@ -412,7 +416,8 @@ impl Runs {
         self.previous.push(run.previous.0.to_vec());
         self.rests.push(run.rests.concat());
         self.tickets.push(run.ticket.as_ref().map(Proof::to_bytes));
-        self.receipts.push(run.receipt.as_ref().map(Proof::to_bytes));
+        self.receipts
+            .push(run.receipt.as_ref().map(Proof::to_bytes));
         self.reporters.push(reporter);
         Ok(())
     }

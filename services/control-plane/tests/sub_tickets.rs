@@ -115,9 +115,11 @@ async fn sub_tickets_are_recorded_after_their_ticket_and_before_the_next() {
     let path = format!("/v1/bundles/{}/sub-tickets?lane=0&n=1", bundle.id);
     let listed: armour_api::Page<armour_api::RecordedSubTicket> =
         world.operator.get(&path).await.unwrap();
-    let hashes = listed.items.iter().rev().flat_map(|one| {
-        [Some(one.hash.clone()), one.receipt.clone()]
-    });
+    let hashes = listed
+        .items
+        .iter()
+        .rev()
+        .flat_map(|one| [Some(one.hash.clone()), one.receipt.clone()]);
     let expected = line.iter().map(|body| Some(hex::encode(body.hash().0)));
     assert_eq!(hashes.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
@@ -155,7 +157,9 @@ async fn whatever_order_both_ends_reports_come_in_nobody_is_accused() {
             if waiting.is_empty() {
                 break;
             }
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let at = (random >> 33) as usize % waiting.len();
             let (end, reports) = waiting.swap_remove(at);
             let base = &bases[random as usize >> 40 & 1];
@@ -319,7 +323,10 @@ async fn two_tickets_that_name_more_and_less_of_one_line_are_a_copy_of_the_consu
     .await;
     assert_eq!(verdict, ReportVerdict::Collision);
     let found = only_collision(&world).await;
-    assert_eq!((found.kind, found.n, found.k), (CollisionKind::Fork, 2, None));
+    assert_eq!(
+        (found.kind, found.n, found.k),
+        (CollisionKind::Fork, 2, None)
+    );
     let genuine = world.operator.evidence(found.id).await.unwrap();
     assert!(evidence::check(&genuine, None).unwrap().proven);
 }

@@ -183,9 +183,7 @@ fn expected(mine: &[u8], theirs: &[u8], from: usize, reported: &[Exchange]) -> V
         // Shown by what the first ticket names, if that receipt is recorded; unless it is taken
         // apart, it may name the same receipt and a sub-receipt.
         Some(at) if at < low && mine.len() >= low => {
-            return Verdict::ForeignReceipt {
-                n: from as u64 - 1,
-            };
+            return Verdict::ForeignReceipt { n: from as u64 - 1 };
         }
         Some(at) if (low..high).contains(&at) => {
             let n = at / 2;

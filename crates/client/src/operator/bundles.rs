@@ -37,7 +37,9 @@ impl Client {
         lane: u32,
         n: u64,
     ) -> Call<'_, Page<RecordedSubTicket>> {
-        self.read(format!("/v1/bundles/{bundle}/sub-tickets?lane={lane}&n={n}"))
+        self.read(format!(
+            "/v1/bundles/{bundle}/sub-tickets?lane={lane}&n={n}"
+        ))
     }
 
     /// When endpoints acknowledged a bundle's disconnect.

@@ -176,7 +176,7 @@ impl EnclaveState {
                 Reply::Done
             }
             Call::Retire { bundle } => Reply::Marks(bundles.retire(&bundle)?),
-            Call::Owns { lane, n, hash } => Reply::Is(bundles.owns(lane, n, hash)?),
+            Call::Owns { lane, n, k, hash } => Reply::Is(bundles.owns(lane, n, k, hash)?),
             Call::Open { bundle, replaces } => {
                 let (lane, head) = bundles.open(&bundle, replaces)?;
                 Reply::Opened { lane, head }

@@ -98,9 +98,7 @@ impl Copied for consumer::Lane {
     fn steal(&self) -> Option<Copy> {
         match self {
             Self::Idle(idle) => Some((idle.steal(), None)),
-            Self::Streaming(streaming) => {
-                Some((streaming.lane().steal(), Some(streaming.steal())))
-            }
+            Self::Streaming(streaming) => Some((streaming.lane().steal(), Some(streaming.steal()))),
             _ => None,
         }
     }
@@ -117,7 +115,7 @@ impl Copied for consumer::Lane {
     }
 
     fn came(&self) -> LaneMark {
-        self.mark()
+        self.marks().mark
     }
 }
 
@@ -125,9 +123,7 @@ impl Copied for producer::Lane {
     fn steal(&self) -> Option<Copy> {
         match self {
             Self::Ready(ready) => Some((ready.steal(), None)),
-            Self::Streaming(streaming) => {
-                Some((streaming.lane().steal(), Some(streaming.steal())))
-            }
+            Self::Streaming(streaming) => Some((streaming.lane().steal(), Some(streaming.steal()))),
             Self::Answering(..) => None,
         }
     }
@@ -144,7 +140,7 @@ impl Copied for producer::Lane {
     }
 
     fn came(&self) -> LaneMark {
-        self.mark()
+        self.marks().mark
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use armour_protocol::v2::{
     body::Direction,
     checkpoint::SignedCheckpoint,
+    error::ContentError,
     message::Response as ResponseSide,
     proxy::{Arrived, Incoming, Read, StreamReader},
     retry::Fate,
@@ -204,13 +205,30 @@ impl Stream {
                         () = gone(&self.body, caller) => return None,
                         reason = &mut cut => return self.cut(reason, caller).await,
                     };
-                    self.verified = self.read;
-                    match switching.with(&epoch) {
-                        Ok(reader) => self.reader = Some(reader),
-                        // It is the producer's word, and leads nowhere.
-                        Err(_) => {
-                            self.broken().await;
-                            return None;
+                    let switched = match epoch {
+                        Some(epoch) => switching.with(&epoch),
+                        None => Err((switching, ContentError::Switch)),
+                    };
+                    match switched {
+                        Ok(reader) => {
+                            self.verified = self.read;
+                            self.reader = Some(reader);
+                        }
+                        // Nobody has signed it: the genuine one is asked for.
+                        Err((switching, error)) => {
+                            tracing::debug!(%error, "a switch leads nowhere");
+                            self.reader = Some(switching.back());
+                            self.read = self.verified;
+                            let again = tokio::select! {
+                                again = self.again(exchange, head, &mut progress) => again,
+                                () = gone(&self.body, caller) => return None,
+                                reason = &mut cut => return self.cut(reason, caller).await,
+                            };
+                            let Some(again) = again else {
+                                self.broken().await;
+                                return None;
+                            };
+                            rest = again;
                         }
                     }
                 }

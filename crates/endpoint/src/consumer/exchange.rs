@@ -114,14 +114,7 @@ async fn whole(
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
-    let exchange = Exchange::new(
-        consumer,
-        lane,
-        begun,
-        out.into(),
-        Sealing::none(),
-        deadline,
-    );
+    let exchange = Exchange::new(consumer, lane, begun, out.into(), Sealing::none(), deadline);
     Ok((exchange, None))
 }
 

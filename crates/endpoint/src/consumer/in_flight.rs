@@ -151,7 +151,11 @@ impl Exchange {
             () = lease => CutReason::Lease,
         };
         let why: &'static str = reason.into();
-        tracing::warn!(lane = self.lane.number, why, "a stream is ended before its end");
+        tracing::warn!(
+            lane = self.lane.number,
+            why,
+            "a stream is ended before its end"
+        );
         METRICS.stream_cut(reason);
         reason
     }
@@ -308,7 +312,10 @@ impl Exchange {
         }
         if streamed && !self.rekeying.settle().await {
             let lane = self.lane.number;
-            tracing::warn!(lane, "a lane is given up: its last sub-ticket is not answered");
+            tracing::warn!(
+                lane,
+                "a lane is given up: its last sub-ticket is not answered"
+            );
             return;
         }
         if streamed && let Err(error) = self.consumer.enclave.finish(self.lane.id(), last).await {

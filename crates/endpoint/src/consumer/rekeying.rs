@@ -246,6 +246,7 @@ impl Asking {
             Stop::Broken
         })?;
         if let Ok(ticket) = SignedSubTicket::from_bytes(&head) {
+            self.response.expect(ticket.unverified().body().k);
             self.report(ticket.evidence());
         }
         Ok(head)
@@ -301,6 +302,8 @@ impl Asking {
     }
 
     fn report(&self, evidence: SubEvidence) {
-        self.consumer.reporter.add_sub(&self.bundle.context, evidence);
+        self.consumer
+            .reporter
+            .add_sub(&self.bundle.context, evidence);
     }
 }

@@ -87,7 +87,7 @@ impl Session {
                 bundle,
                 lane: mark.lane,
             };
-            if let Ok(false) = enclave.owns(lane, mark.n, mark.hash.0).await
+            if let Ok(false) = enclave.owns(lane, mark.n, mark.k, mark.hash.0).await
                 && held()
             {
                 tracing::error!(bundle = %status.id, lane = mark.lane, n = mark.n,
@@ -137,7 +137,7 @@ fn lane_mark(mark: &Mark) -> LaneMark {
     LaneMark {
         lane: mark.lane,
         n: mark.n,
-        k: 0,
+        k: mark.k,
         hash: BodyHash(mark.hash),
     }
 }
@@ -162,6 +162,7 @@ mod tests {
         let mark = |lane| Mark {
             lane,
             n: 1,
+            k: 0,
             hash: [1; 32],
         };
         (Uuid::from_u128(number), (0..lanes).map(mark).collect())

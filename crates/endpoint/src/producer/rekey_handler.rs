@@ -24,7 +24,13 @@ pub async fn rekey(
     let frame = head_frame(&mut message).await?;
     let held = match producer.bundles.get(bundle_of(&frame)?).await {
         Some(Known::Held(held)) => held,
-        Some(Known::Gone(_)) | None => return Err(unknown()),
+        Some(Known::Gone(gone)) => {
+            if let Some((context, ticket)) = gone.sub_evidence(&frame) {
+                producer.reporter.add_sub(&context, ticket);
+            }
+            return Err(unknown());
+        }
+        None => return Err(unknown()),
     };
     let head = held
         .gate
@@ -50,19 +56,41 @@ async fn answer(
     };
     let exchange = held.lanes.lock().last(body.lane);
     let exchange = exchange.filter(|exchange| exchange.ticket.header.n == body.n);
-    let exchange = exchange.ok_or_else(elsewhere)?;
-    let answered = exchange.rekeying.answer(&producer, &held, lane, &ticket);
-    answered.await.map_err(|why| match why {
-        Unanswered::Older | Unanswered::Elsewhere => elsewhere(),
-        Unanswered::Conflict => Refusal::new(
-            ProblemType::TicketConflict,
-            "another sub-ticket took this one's place",
-        ),
-        Unanswered::Invalid => {
-            Refusal::new(ProblemType::Malformed, "not a sub-ticket of this lane")
+    let answered = match exchange {
+        Some(exchange) => {
+            let rekeying = &exchange.rekeying;
+            rekeying.answer(&producer, &held, lane, &ticket).await
+        }
+        None => Err(Unanswered::Elsewhere),
+    };
+    answered.map_err(|why| match why {
+        Unanswered::Conflict => {
+            stray(&producer, &held, &ticket);
+            Refusal::new(
+                ProblemType::TicketConflict,
+                "another sub-ticket took this one's place",
+            )
+        }
+        Unanswered::Elsewhere => {
+            stray(&producer, &held, &ticket);
+            elsewhere()
         }
         Unanswered::Gone => Refusal::stopping(),
     })
+}
+
+/// What does not follow, though its consumer signed it, shows that somebody was copied: the
+/// ledger compares it.
+fn stray(producer: &ProducerEndpoint, held: &Held, ticket: &SignedSubTicket) {
+    let evidence = ticket.evidence();
+    let known = held.lanes.lock().is_known_stray(&evidence.body);
+    if known || evidence.verify(&held.context).is_err() {
+        return;
+    }
+    if held.lanes.lock().note_stray(&evidence.body) {
+        producer.reporter.add_sub(&held.context, evidence);
+        producer.session.heartbeat_now();
+    }
 }
 
 fn elsewhere() -> Refusal {

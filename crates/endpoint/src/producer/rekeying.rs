@@ -29,30 +29,18 @@ pub struct Rekeying {
     pub request: Keyring<Request>,
     /// How far the request has been verified.
     pub peer: PeerMark,
-    answered: AsyncMutex<Answered>,
+    answered: AsyncMutex<Option<(SubBody, Bytes)>>,
     /// When they were re-keyed last, or could have been first.
     since: Mutex<Option<Instant>>,
     began: Notify,
 }
 
-/// What was answered last.
-#[derive(Default)]
-struct Answered {
-    last: Option<(SubBody, Bytes)>,
-    /// The last one that did not follow and was reported.
-    reported: Option<SubBody>,
-}
-
 /// Why a sub-ticket is not answered.
 pub enum Unanswered {
-    /// One that was answered before the last.
-    Older,
     /// Another one took its place: the consumer was copied.
     Conflict,
-    /// It does not follow here.
+    /// It does not follow here, or is nobody's.
     Elsewhere,
-    /// The enclave takes it for nobody's.
-    Invalid,
     /// The bundle, its streams or the enclave are gone.
     Gone,
 }
@@ -80,7 +68,7 @@ impl Rekeying {
     #[cfg(test)]
     pub async fn count(&self) -> u32 {
         let answered = self.answered.lock().await;
-        answered.last.as_ref().map_or(0, |(last, _)| last.k)
+        answered.as_ref().map_or(0, |(last, _)| last.k)
     }
 
     /// Waits until its consumer has not re-keyed them for too long.
@@ -114,13 +102,13 @@ impl Rekeying {
         let body = ticket.unverified().body();
         // One at a time, in whatever connections they come.
         let mut answered = self.answered.lock().await;
-        match &answered.last {
+        match &*answered {
             Some((last, frame)) if *last == body => return Ok(frame.clone()),
-            Some((last, _)) if body.k < last.k => return Err(Unanswered::Older),
+            Some((last, _)) if body.k < last.k => return Err(Unanswered::Elsewhere),
             _ => {}
         }
-        if answered.reported == Some(body) {
-            return Err(Unanswered::Elsewhere);
+        if self.request.is_full() {
+            return Err(Unanswered::Gone);
         }
         let peer = self.peer.get().to_bytes().to_vec();
         let ask = async {
@@ -140,7 +128,7 @@ impl Rekeying {
                 }
                 Err(EnclaveError::Refused(code)) => {
                     tracing::debug!(code, lane = lane.lane, "not a sub-ticket of this lane");
-                    (None, Err(Unanswered::Invalid))
+                    (None, Err(Unanswered::Elsewhere))
                 }
                 Err(EnclaveError::Gone) => (None, Err(Unanswered::Gone)),
             }
@@ -151,26 +139,13 @@ impl Rekeying {
                 self.request.add(request);
                 *self.since.lock() = Some(Instant::now());
                 METRICS.rekeyings.add(1, &[]);
-                producer
-                    .reporter
-                    .add_sub(&held.context, ticket.evidence());
+                producer.reporter.add_sub(&held.context, ticket.evidence());
                 if let Ok(receipt) = SignedSubReceipt::from_bytes(&receipt) {
-                    producer
-                        .reporter
-                        .add_sub(&held.context, receipt.evidence());
+                    producer.reporter.add_sub(&held.context, receipt.evidence());
                 }
                 let frame = Bytes::from(held.gate.frame(Direction::Response, &receipt));
-                answered.last = Some((body, frame.clone()));
+                *answered = Some((body, frame.clone()));
                 Ok(frame)
-            }
-            Err(why @ (Unanswered::Conflict | Unanswered::Elsewhere)) => {
-                // The enclave has verified it, and it does not follow: the ledger compares it.
-                answered.reported = Some(body);
-                producer
-                    .reporter
-                    .add_sub(&held.context, ticket.evidence());
-                producer.session.heartbeat_now();
-                Err(why)
             }
             Err(why) => Err(why),
         }

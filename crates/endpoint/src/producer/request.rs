@@ -209,7 +209,7 @@ impl Feed {
                 }
                 // Its consumer has this end's word for the keys: they are here.
                 Ok(Read::Switch(switching)) => {
-                    let epoch = self.keys.take(switching.k()).await;
+                    let epoch = self.keys.take(switching.k()).await?;
                     reader = switching.with(&epoch).ok()?;
                 }
                 Ok(Read::Final {

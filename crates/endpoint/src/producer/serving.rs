@@ -38,7 +38,7 @@ use crate::{
     rekey_times::RekeyTimes,
     wire::{
         bhttp,
-        body::{Ahead, Rest, ahead, pump},
+        body::{Ahead, Piece, Rest, ahead, pump},
         content::Content,
         message::MessageReader,
         problem::refuse,
@@ -220,7 +220,11 @@ impl Call {
             () = lease => (CutReason::Lease, Reason::LEASE),
         };
         let why: &'static str = cut.into();
-        tracing::warn!(lane = self.lane.lane, why, "a stream is ended before its end");
+        tracing::warn!(
+            lane = self.lane.lane,
+            why,
+            "a stream is ended before its end"
+        );
         METRICS.stream_cut(cut);
         reason
     }
@@ -290,7 +294,7 @@ impl Call {
         let sender = StreamSender::new(writer, enclave, self.lane, peer.clone(), content);
         response.begin(sender).await?;
         self.exchange.rekeying.begins();
-        let (sink, mut source) = mpsc::channel(2);
+        let (sink, mut source) = mpsc::channel::<Piece>(2);
         let forward = async {
             while let Some(piece) = source.recv().await {
                 if !log.push(piece.bytes).await {

@@ -16,12 +16,7 @@ use http::HeaderMap;
 use http_body_util::BodyStream;
 use tokio::sync::mpsc;
 
-use super::{
-    bhttp,
-    content::Content,
-    sealing::Sealing,
-    stream::Broken,
-};
+use super::{bhttp, content::Content, sealing::Sealing, stream::Broken};
 
 /// What was read of a body.
 pub enum Ahead {

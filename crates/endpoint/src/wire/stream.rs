@@ -166,10 +166,7 @@ impl<S: Side> StreamSender<S> {
         Ok(())
     }
 
-    async fn sign(
-        &mut self,
-        due: DueCheckpoint<S>,
-    ) -> Result<Option<StreamWriter<S>>, Broken> {
+    async fn sign(&mut self, due: DueCheckpoint<S>) -> Result<Option<StreamWriter<S>>, Broken> {
         let claim = due.claim().to_bytes().to_vec();
         let signed = self.enclave.checkpoint(self.lane, claim).await;
         let signed = signed.map_err(|error| {

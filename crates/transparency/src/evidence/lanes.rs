@@ -127,7 +127,9 @@ fn named(place: &Place, run: &Run) -> Result<BodyHash, String> {
     match next {
         Some(next) if run.lane == place.lane => {
             // Taken apart, it may name the receipt and a sub-receipt.
-            let before = run.before.filter(|_| Some(run.first) == place.n.checked_add(1));
+            let before = run
+                .before
+                .filter(|_| Some(run.first) == place.n.checked_add(1));
             let receipt = before.and_then(|before| {
                 let bodies = before.bodies(&place.context, run.lane, run.first);
                 bodies.ok().map(|(receipt, _)| receipt)

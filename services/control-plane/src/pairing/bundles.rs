@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedSubTicket, RecordedTicket, Role};
+use armour_api::{
+    Bundle, LaneHead, Obedience, Page, Reason, RecordedSubTicket, RecordedTicket, Role,
+};
 use axum::{Json as Answer, extract::FromRef};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};

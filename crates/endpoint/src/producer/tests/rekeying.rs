@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 
@@ -74,7 +75,7 @@ impl Both {
     }
 
     /// The control plane is heard of by these ends until this is dropped.
-    fn heard(&self, consumer: bool, producer: bool) -> impl Drop + use<> {
+    fn heard(&self, consumer: bool, producer: bool) -> AbortOnDropHandle<()> {
         let (ours, theirs) = (self.consumer.clone(), self.producer.clone());
         let hearing = tokio::spawn(async move {
             loop {
@@ -88,7 +89,7 @@ impl Both {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        tokio_util::task::AbortOnDropHandle::new(hearing)
+        AbortOnDropHandle::new(hearing)
     }
 
     /// All that is on its way has ended, and the next call goes on the same lane.
@@ -189,7 +190,11 @@ async fn a_sub_receipt_that_is_lost_comes_again_byte_for_byte() {
     both.goes_on_with_lane_0(2).await;
     let seen = both.door.seen.lock();
     let (asked, answer) = &seen[0];
-    assert!(seen[..3].iter().all(|one| one.0 == asked && one.1 == answer));
+    assert!(
+        seen[..3]
+            .iter()
+            .all(|one| one.0 == asked && one.1 == answer)
+    );
     assert!(answer.len() > 100, "it is an answer");
 }
 
@@ -241,7 +246,10 @@ async fn a_stream_goes_on_without_the_control_plane_for_as_long_as_its_lease() {
     assert_eq!(take(&mut body, 3).await, b"two");
     let ended = tokio::time::timeout(PATIENCE, body.frame()).await;
     assert!(matches!(ended, Ok(Some(Err(_)))), "it is cut, not ended");
-    assert!(away.elapsed() + Duration::from_millis(20) >= LEASE, "it is cut too early");
+    assert!(
+        away.elapsed() + Duration::from_millis(20) >= LEASE,
+        "it is cut too early"
+    );
 }
 
 #[tokio::test]
@@ -268,6 +276,9 @@ async fn a_producer_without_its_control_plane_says_that_it_has_ended_a_request()
     let problem = response.into_body().collect().await.unwrap().to_bytes();
     let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
     let name = "urn:armour:problem:stream-lease-expired";
-    assert_eq!((&problem["type"], &problem["ran"]), (&name.into(), &"unknown".into()));
+    assert_eq!(
+        (&problem["type"], &problem["ran"]),
+        (&name.into(), &"unknown".into())
+    );
     drop(sender);
 }

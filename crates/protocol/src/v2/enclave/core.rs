@@ -27,6 +27,34 @@ pub struct LaneMark {
     pub hash: BodyHash,
 }
 
+/// A lane's marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneMarks {
+    /// That of its last ticket or receipt.
+    pub mark: LaneMark,
+    /// That of the last sub-ticket or sub-receipt, if it is of that exchange or a later one.
+    pub sub: Option<LaneMark>,
+}
+
+impl From<LaneMark> for LaneMarks {
+    fn from(mark: LaneMark) -> Self {
+        Self { mark, sub: None }
+    }
+}
+
+impl LaneMarks {
+    /// One directly behind the other.
+    pub fn iter(self) -> impl Iterator<Item = LaneMark> {
+        std::iter::once(self.mark).chain(self.sub)
+    }
+
+    /// As [`LaneMark::own_among`].
+    pub fn own(self, head: &LaneMark) -> bool {
+        let marks = [self.mark, self.sub.unwrap_or(self.mark)];
+        LaneMark::own_among(&marks, head)
+    }
+}
+
 pub(super) struct Core {
     pub(super) context: Arc<Context>,
     pub(super) lane: u16,

@@ -13,7 +13,7 @@ use crate::v2::{
     suite::Suite,
 };
 
-use super::core::Core;
+use super::core::{Core, LaneMark};
 
 /// Where the line stands.
 pub(super) struct Line {
@@ -38,6 +38,16 @@ impl Line {
     /// The hash of the last sub-receipt, for the next ticket to name.
     pub(super) fn receipt(&self) -> Option<BodyHash> {
         (self.place.k > 0).then_some(self.last)
+    }
+
+    /// Of the last sub-receipt, if there is one.
+    pub(super) fn mark(&self, lane: u16) -> Option<LaneMark> {
+        (self.place.k > 0).then_some(LaneMark {
+            lane,
+            n: self.place.n,
+            k: self.place.k,
+            hash: self.last,
+        })
     }
 
     /// The lane as it goes on after the exchange; none if it was not re-keyed.

@@ -412,11 +412,7 @@ mod tests {
         let twice = retire(vec![mark(1), mark(1)]).checked();
         assert_eq!(twice, Err(IdentityError::TooLarge));
         assert!(retire(vec![mark(2), mark(1)]).checked().is_err());
-        let sub = |lane, n, k| LaneMark {
-            n,
-            k,
-            ..mark(lane)
-        };
+        let sub = |lane, n, k| LaneMark { n, k, ..mark(lane) };
         let seven = mark(1).n;
         let takes = |lanes| retire(lanes).checked().is_ok();
         assert!(takes(vec![mark(0), sub(0, seven, 1), mark(1)]));

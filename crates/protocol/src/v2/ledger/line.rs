@@ -365,7 +365,9 @@ pub fn compare_line(
         // Older than what was handed in as the record: nothing to compare it with.
         Some(_) if last.ticket.k < expected => LineVerdict::Known,
         Some(from) if is_closed => LineVerdict::ConsumerClone {
-            k: reported.get(from).map_or(first.ticket.k, |one| one.ticket.k),
+            k: reported
+                .get(from)
+                .map_or(first.ticket.k, |one| one.ticket.k),
         },
         Some(_) if first.ticket.k > expected => LineVerdict::Gap { expected },
         Some(from) => LineVerdict::Extends { from },
@@ -404,7 +406,9 @@ pub fn compare_end(
     end: Option<&LineEnd>,
     recorded: Option<&SubBody>,
 ) -> LineVerdict {
-    let answered = end.and_then(|end| end.receipt).map_or(0, |receipt| receipt.k);
+    let answered = end
+        .and_then(|end| end.receipt)
+        .map_or(0, |receipt| receipt.k);
     let asked = end.map_or(0, |end| end.ticket.k);
     let k = named.map_or(0, |named| named.k);
     if k > answered {

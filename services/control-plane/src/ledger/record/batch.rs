@@ -37,7 +37,10 @@ impl BatchOperation for Ledger {
     type Answer = ReportOutcome;
 
     fn weight(call: &Call) -> usize {
-        let said = call.reports.iter().filter_map(|report| report.said.as_ref());
+        let said = call
+            .reports
+            .iter()
+            .filter_map(|report| report.said.as_ref());
         let bodies: usize = said.map(Said::bodies).sum();
         bodies + call.reports.len()
     }

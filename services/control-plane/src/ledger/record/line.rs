@@ -77,7 +77,9 @@ impl Lines {
         let known = self.known.range((n, low)..=(n, last));
         let mut recorded: Vec<SubExchange> = known.map(|(_, one)| *one).collect();
         if let Some(state) = self.state.as_ref().filter(|state| state.n() == n)
-            && recorded.last().is_none_or(|one| one.ticket.k < state.ticket.body.k)
+            && recorded
+                .last()
+                .is_none_or(|one| one.ticket.k < state.ticket.body.k)
             && (recorded.is_empty() || state.ticket.body.k <= last)
         {
             recorded.push(last_exchange(state));
@@ -115,8 +117,7 @@ impl Lines {
             .is_some_and(|state| state.ticket.body.k == k);
         let skip = 2 * from + usize::from(has_ticket);
         let new = stored(of, skip);
-        self.runs
-            .extend(new.into_iter().map(|run| (run, reporter)));
+        self.runs.extend(new.into_iter().map(|run| (run, reporter)));
         let last = |kind: SubKind, proof: &Proof| {
             let bodies = in_turn(&of.exchanges).filter(|body| body.kind == kind);
             bodies.last().map(|body| SubEvidence {

@@ -10,9 +10,7 @@ use armour_protocol::v2::{
     body::{Body, BodyHash, Kind},
     context::Context,
     enclave::LaneMark,
-    ledger::{
-        Exchange, LineVerdict, Position, Testimony, Verdict, compare, compare_line, in_turn,
-    },
+    ledger::{Exchange, LineVerdict, Position, Testimony, Verdict, compare, compare_line, in_turn},
     message::Evidence,
     rekey::SubKind,
 };
@@ -383,8 +381,7 @@ impl<'a> Round<'a> {
             let receipt = one.receipt.map(|receipt| (Role::Producer, receipt));
             std::iter::once((Role::Consumer, one.ticket)).chain(receipt)
         });
-        let beyond =
-            signed.find(|(side, body)| self.is_beyond(bundle, *side, &LaneMark::of(body)));
+        let beyond = signed.find(|(side, body)| self.is_beyond(bundle, *side, &LaneMark::of(body)));
         beyond.map(|(side, body)| (side, body.header.n))
     }
 
@@ -406,8 +403,7 @@ impl<'a> Round<'a> {
 
     fn is_beyond(&self, bundle: &BundleRow, side: Role, head: &LaneMark) -> bool {
         let listed = self.retired.get(&(bundle.id, side, head.lane));
-        bundle.is_retired(side)
-            && listed.is_none_or(|marks| !LaneMark::own_among(marks, head))
+        bundle.is_retired(side) && listed.is_none_or(|marks| !LaneMark::own_among(marks, head))
     }
 
     /// Another receipt is named than the recorded one. Its consumer can show whose it is.
@@ -500,10 +496,12 @@ impl Lane {
 
     /// The exchange that is needed next: the last one again while its receipt is missing.
     fn expected(&self) -> u64 {
-        self.state.as_ref().map_or(0, |state| match state.last.kind() {
-            Kind::Receipt => state.last.n().saturating_add(1),
-            _ => state.last.n(),
-        })
+        self.state
+            .as_ref()
+            .map_or(0, |state| match state.last.kind() {
+                Kind::Receipt => state.last.n().saturating_add(1),
+                _ => state.last.n(),
+            })
     }
 
     /// H of ticket n, if it is recorded and was read.

@@ -120,6 +120,7 @@ impl Lined for Idle {
         let line = &asking.line;
         Self {
             core: line.after(&self.core).unwrap_or(self.core),
+            asked: asking.asked,
             sub_receipt: line.receipt(),
             asking: None,
             ..self

@@ -76,6 +76,7 @@ impl Idle {
             receipt,
             sub_receipt: (sub != [0; 32]).then_some(BodyHash(sub)),
             asking: None,
+            asked: None,
         })
     }
 }
