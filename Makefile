@@ -11,7 +11,7 @@ BINARIES := --workspace --bins --all-features
 # since the tests' dependencies turn on features of it.
 EVERYTHING := --workspace --all-targets --all-features
 
-.PHONY: advisories chaos crashes clients newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: advisories chaos crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -84,9 +84,13 @@ fuzz: setup-test ## Fuzz each target for SECONDS, guided by coverage; the corpus
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --version 0.13.2 cargo-fuzz
 	scripts/fuzz $(or $(SECONDS),60)
 
-drills: setup-test ## Rolling restart, failover and restore under traffic; tables
+drills: setup-test ## Rolling restart, failover and restore under traffic, streams; tables
 	$(CARGO) build --release $(BINARIES)
-	for drill in rolling failover restore; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
+	for drill in rolling failover restore streams; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
+
+interop: setup-test ## Other people's clients and servers, Autobahn and h2spec, with agents and without; a table
+	$(CARGO) build $(BINARIES)
+	scripts/interop
 
 upgrade: setup-test ## Rolling upgrade under traffic from the commit FROM
 	scripts/upgrade $(FROM)

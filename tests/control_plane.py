@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = ROOT / "target/debug/armour-control-plane"
 # Seconds that anything may take that is waited for, on a machine that has other things to do.
 PATIENCE = int(os.environ.get("PATIENCE", 180))
 PLATFORM = "platform-token-of-the-python-tests-0123456789"
@@ -92,7 +93,7 @@ def control_plane(folder: Path, trust: Path | None = None, **more: str):
         **more,
     }
     server = subprocess.Popen(
-        [ROOT / "target/debug/armour-control-plane"],
+        [PROGRAM],
         env=environment, stderr=open(folder / "log", "wb"))
     scheme = "https" if trust else "http"
     plane = ControlPlane(f"{scheme}://127.0.0.1:{port}", environment["ARMOUR_DATABASE_URL"],

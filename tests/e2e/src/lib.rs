@@ -16,5 +16,6 @@ pub mod load;
 pub mod network;
 pub mod not_tried;
 pub mod process;
+pub mod streams;
 pub mod system;
 pub mod thief;

@@ -142,13 +142,26 @@ impl Process {
     /// # Errors
     /// If it is gone.
     pub fn memory(&self) -> anyhow::Result<u64> {
+        self.memory_of_all("VmRSS:")
+    }
+
+    /// The most that it has had resident and that its children have, in bytes; at different
+    /// times, perhaps.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn peak_memory_of_all(&self) -> anyhow::Result<u64> {
+        self.memory_of_all("VmHWM:")
+    }
+
+    fn memory_of_all(&self, field: &str) -> anyhow::Result<u64> {
         let pid = self.pid()?.as_raw_nonzero().get();
-        let mut sum = memory_of(pid, "VmRSS:")?;
+        let mut sum = memory_of(pid, field)?;
         // Children of any thread.
         for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
             let children = std::fs::read_to_string(task?.path().join("children"))?;
             for child in children.split_whitespace() {
-                sum += memory_of(child.parse()?, "VmRSS:")?;
+                sum += memory_of(child.parse()?, field)?;
             }
         }
         Ok(sum)

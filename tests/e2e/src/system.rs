@@ -113,6 +113,10 @@ pub struct Setup {
     pub collector: Option<String>,
     /// The folder of the programs to start, if not this workspace's.
     pub programs: Option<PathBuf>,
+    /// An upstream of the run's own in nginx's place; it answers `/echo`, too.
+    pub upstream: Option<SocketAddr>,
+    /// The upstream is spoken to in HTTP/2.
+    pub upstream_http2: bool,
 }
 
 impl Default for Setup {
@@ -131,6 +135,8 @@ impl Default for Setup {
             json_logs: false,
             collector: None,
             programs: None,
+            upstream: None,
+            upstream_http2: false,
         }
     }
 }
@@ -258,7 +264,11 @@ impl System {
             }
         };
         let control = way(control).await?;
-        let upstream_url = way(format!("http://127.0.0.1:{upstream}")).await?;
+        let upstream_url = match setup.upstream {
+            Some(own) => format!("http://{own}"),
+            None => format!("http://127.0.0.1:{upstream}"),
+        };
+        let upstream_url = way(upstream_url).await?;
         let address = host(Host::Producer);
         let producer_address: SocketAddr = format!("{address}:{}", free_port()?).parse()?;
         let mut arguments = vec![
@@ -267,6 +277,9 @@ impl System {
             "--upstream".into(),
             upstream_url,
         ];
+        if setup.upstream_http2 {
+            arguments.push("--upstream-http2".into());
+        }
         if setup.exports {
             arguments.push("--insecure-export".into());
             arguments.push(at.join("producer-export.sock").display().to_string());

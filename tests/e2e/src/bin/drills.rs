@@ -3,7 +3,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use armour_e2e::drills::{Plan, failover, restore, rolling_restart, rolling_upgrade};
+use armour_e2e::{
+    drills::{Plan, failover, restore, rolling_restart, rolling_upgrade},
+    streams,
+};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -36,6 +39,8 @@ enum Drill {
     Failover,
     /// PostgreSQL is restored to an earlier point in time.
     Restore,
+    /// Streams: events, callers that hang up, cuts, long bodies. The last line is JSON.
+    Streams(streams::Plan),
 }
 
 #[tokio::main]
@@ -51,9 +56,20 @@ async fn main() -> anyhow::Result<ExitCode> {
         Drill::Upgrade { earlier } => rolling_upgrade(&plan, earlier).await?,
         Drill::Failover => failover(&plan).await?,
         Drill::Restore => restore(&plan).await?,
+        Drill::Streams(plan) => return run_streams(&plan).await,
     };
     print!("{outcome}");
     Ok(match outcome.tally.is_clean() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+async fn run_streams(plan: &streams::Plan) -> anyhow::Result<ExitCode> {
+    let outcome = streams::run(plan).await?;
+    print!("{outcome}");
+    println!("{}", serde_json::to_string(&outcome.figures)?);
+    Ok(match outcome.figures.is_clean() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
