@@ -370,6 +370,7 @@ fn batches(reports: Vec<Report>) -> Vec<Vec<Report>> {
 #[cfg(test)]
 mod tests {
     use armour_api::{ReportExchanges, ReportedExchanges, ShowReceipt};
+    use base64::{Engine, engine::general_purpose::STANDARD};
 
     use super::*;
     use crate::control_plane::testing::{Answer, Asked, ControlPlane, bundle, context, exchanges};
