@@ -57,7 +57,7 @@ async fn is_proven(world: &World, collision: &Collision) -> bool {
     let shown = evidence::check(&genuine, None).unwrap();
     let json = serde_json::to_value(&genuine).unwrap();
     for (field, value) in [
-        ("k", collision.k.map_or(1, |k| k + 1)),
+        ("k", collision.k.map_or(1, |k| k + 100)),
         ("n", collision.n as u32 + 1),
         ("lane", 1),
     ] {
@@ -131,7 +131,7 @@ type Part<'a> = (&'a TestEndpoint, Vec<LaneReport>);
 async fn whatever_order_both_ends_reports_come_in_nobody_is_accused() {
     let database = database().await;
     let bases = [replica(&database).await, replica(&database).await];
-    for seed in 0..12_u64 {
+    for seed in 0..5_u64 {
         let world = World::new(&bases[0], Policy::default()).await;
         let bundle = world.bundle().await;
         let it = Streaming::new(&bundle, 1);

@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use super::{MAX_RESTS, read_proof, write_proof};
+use super::layout::{MAX_RESTS, read_proof, write_proof};
 use crate::{
     crypto::Sign,
     v2::{

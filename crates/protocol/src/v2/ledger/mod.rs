@@ -2,6 +2,7 @@
 //! sub-tickets and sub-receipts? Bodies are compared, never signatures. Pure, so that the model
 //! and the server share it.
 
+mod layout;
 mod line;
 
 pub use line::{
@@ -9,6 +10,7 @@ pub use line::{
     compare_line, in_turn, sub_bodies,
 };
 
+use self::layout::{MAX_RESTS, read_proof, write_proof};
 use super::{
     body::{Body, BodyHash, Header, Kind},
     context::Context,
@@ -211,9 +213,6 @@ impl Half {
 
 /// Bytes of a half.
 const HALF_LEN: usize = 32 + 32;
-
-/// Most rests of a run that is read from bytes.
-const MAX_RESTS: usize = 1 << 20;
 
 /// One exchange of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -634,20 +633,6 @@ pub(super) fn names(body: &Body) -> BodyHash {
     match body.header.kind {
         Kind::Receipt => BodyHash::after(body),
         _ => body.hash(),
-    }
-}
-
-fn write_proof(out: &mut Vec<u8>, proof: Option<&Proof>) {
-    let bytes = proof.map(Proof::to_bytes).unwrap_or_default();
-    // A proof has less than 300 bytes.
-    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
-    out.extend_from_slice(&bytes);
-}
-
-fn read_proof(reader: &mut Reader<'_>) -> Result<Option<Proof>, HeadError> {
-    match reader.u16()? {
-        0 => Ok(None),
-        length => Proof::from_bytes(reader.bytes(length.into())?).map(Some),
     }
 }
 
