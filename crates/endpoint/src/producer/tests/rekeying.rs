@@ -202,7 +202,11 @@ async fn a_sub_receipt_that_is_lost_comes_again_byte_for_byte() {
 /// believe that the other end has the next one.
 #[tokio::test]
 async fn a_stream_whose_sub_ticket_is_not_answered_is_ended_and_its_lane_replaced() {
-    let both = Both::under(often(), echo()).await;
+    let policy = Policy {
+        rekey_interval_ms: 1_000,
+        ..often()
+    };
+    let both = Both::under(policy, echo()).await;
     both.door.lost.store(usize::MAX, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
