@@ -23,11 +23,10 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use http::{HeaderValue, header};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
+    answers::{bundle_of, head_frame, respond, unknown, unreadable},
     bundles::{Held, Known},
     endpoint::ProducerEndpoint,
     exchange::Exchange,
@@ -44,10 +43,6 @@ use crate::{
     },
 };
 
-/// How long a request's head may take to arrive.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Where a frame names its bundle.
-const BUNDLE: std::ops::Range<usize> = 3..19;
 /// When to come again with a ticket that could not be taken.
 const AGAIN_MS: u32 = 200;
 
@@ -142,14 +137,6 @@ async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<
     };
     attend(&exchange, message).await?;
     Ok(respond(Body::from_stream(exchange.log.read())))
-}
-
-/// The frame that a request begins with.
-pub(super) async fn head_frame(message: &mut MessageReader) -> Result<Bytes, Refusal> {
-    tokio::time::timeout(HEAD_TIME, message.frame())
-        .await
-        .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
-        .map_err(|error| unreadable(&error))
 }
 
 /// Reads the request's content for as long as it is awaited, and waits until its call has
@@ -351,43 +338,9 @@ fn kind(accepted: &Result<ipc::Accepted, EnclaveError>) -> TicketKind {
     }
 }
 
-pub(super) fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
-    let bundle = frame.get(BUNDLE).map(Uuid::from_slice);
-    match bundle {
-        Some(Ok(bundle)) => Ok(bundle),
-        _ => Err(Refusal::new(ProblemType::Malformed, "malformed head")),
-    }
-}
-
-pub(super) fn respond(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    response
-}
-
-pub(super) fn unknown() -> Refusal {
-    Refusal::new(
-        ProblemType::BundleUnknown,
-        "this endpoint holds no lanes of the bundle",
-    )
-}
-
 fn elsewhere() -> Refusal {
     Refusal::new(
         ProblemType::TicketElsewhere,
         "the lane is not at this ticket",
     )
-}
-
-pub(super) fn unreadable(error: &ReadError) -> Refusal {
-    match error {
-        ReadError::Cut | ReadError::Ended => {
-            Refusal::new(ProblemType::Cut, "the message is cut short")
-        }
-        ReadError::Head(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
-        ReadError::Content(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
-    }
 }

@@ -5,6 +5,7 @@
 //! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
+//! * [`answers`]: what handlers have in common;
 //! * [`rekeying`] of its streams, and [`rekey_handler`] which is called for it;
 //! * [`clock`]: by which calls begin or never do;
 //! * [`request`]: a request on its way to the API;
@@ -15,6 +16,7 @@
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
 
+mod answers;
 mod bundles;
 mod clock;
 #[cfg(feature = "clone-demo")]

@@ -8,9 +8,9 @@ use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 
 use super::{
+    answers::{bundle_of, head_frame, respond, unknown, unreadable},
     bundles::{Held, Known},
     endpoint::ProducerEndpoint,
-    exchange_handler::{bundle_of, head_frame, respond, unknown, unreadable},
     rekeying::Unanswered,
 };
 use crate::wire::{message::MessageReader, problem::Refusal, problem_type::ProblemType};
@@ -59,7 +59,10 @@ async fn answer(
     let answered = match exchange {
         Some(exchange) => {
             let rekeying = &exchange.rekeying;
-            rekeying.answer(&producer, &held, lane, &ticket).await
+            let report = |evidence| producer.reporter.add_sub(&held.context, evidence);
+            rekeying
+                .answer(&producer.enclave, &held.gate, lane, &ticket, report)
+                .await
         }
         None => Err(Unanswered::Elsewhere),
     };

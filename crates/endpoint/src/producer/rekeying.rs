@@ -1,11 +1,12 @@
 //! What re-keys an accepted call's streams: its consumer asks, and is answered once.
 
-use armour_enclave::{EnclaveError, binding::LaneId, ipc::SubAccepted};
+use armour_enclave::{Enclave, EnclaveError, binding::LaneId, ipc::SubAccepted};
 use armour_protocol::v2::{
     body::Direction,
+    gate::Gate,
     message::{Request, Response},
     proxy::Epoch,
-    rekey::{SignedSubReceipt, SignedSubTicket, SubBody},
+    rekey::{SignedSubReceipt, SignedSubTicket, SubBody, SubEvidence},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,7 +15,6 @@ use tokio::{
     time::Instant,
 };
 
-use super::{bundles::Held, endpoint::ProducerEndpoint};
 use crate::{
     metrics::METRICS,
     rekey_times::RekeyTimes,
@@ -88,16 +88,17 @@ impl Rekeying {
     }
 
     /// Answers a sub-ticket that passed the gate: one that was answered last, with the same
-    /// bytes.
+    /// bytes. What is said is handed to `report`.
     ///
     /// # Errors
     /// [`Unanswered`].
     pub async fn answer(
         &self,
-        producer: &ProducerEndpoint,
-        held: &Held,
+        enclave: &Enclave,
+        gate: &Gate,
         lane: LaneId,
         ticket: &SignedSubTicket,
+        report: impl Fn(SubEvidence),
     ) -> Result<Bytes, Unanswered> {
         let body = ticket.unverified().body();
         // One at a time, in whatever connections they come.
@@ -112,7 +113,7 @@ impl Rekeying {
         }
         let peer = self.peer.get().to_bytes().to_vec();
         let ask = async {
-            let asked = producer.enclave.answer_sub(lane, ticket.to_bytes(), peer);
+            let asked = enclave.answer_sub(lane, ticket.to_bytes(), peer);
             match asked.await {
                 Ok(SubAccepted::Answered { receipt, epochs }) => {
                     let request = Epoch::<Request>::from_bytes(&epochs.request);
@@ -139,11 +140,11 @@ impl Rekeying {
                 self.request.add(request);
                 *self.since.lock() = Some(Instant::now());
                 METRICS.rekeyings.add(1, &[]);
-                producer.reporter.add_sub(&held.context, ticket.evidence());
+                report(ticket.evidence());
                 if let Ok(receipt) = SignedSubReceipt::from_bytes(&receipt) {
-                    producer.reporter.add_sub(&held.context, receipt.evidence());
+                    report(receipt.evidence());
                 }
-                let frame = Bytes::from(held.gate.frame(Direction::Response, &receipt));
+                let frame = Bytes::from(gate.frame(Direction::Response, &receipt));
                 *answered = Some((body, frame.clone()));
                 Ok(frame)
             }
