@@ -48,10 +48,14 @@ def events(api, connection, head):
 
 
 def sub_tickets(tenant) -> list[dict]:
-    """What the ledger holds of the bundles' lines."""
-    bundles = tenant.get("/v1/bundles")["items"]
-    return [one for bundle in bundles
-            for one in tenant.get(f"/v1/bundles/{bundle['id']}/sub-tickets")["items"]]
+    """What the ledger holds of the lines of the exchanges that its bundles' lanes are at."""
+    found = []
+    for bundle in tenant.get("/v1/bundles")["items"]:
+        path = f"/v1/bundles/{bundle['id']}"
+        for head in tenant.get(f"{path}/lanes")["items"]:
+            at = f"lane={head['lane']}&n={head['n']}"
+            found += tenant.get(f"{path}/sub-tickets?{at}")["items"]
+    return found
 
 
 def test_a_stream_re_keys_both_ways_and_the_ledger_has_it_of_both_ends(plane, tmp_path):
