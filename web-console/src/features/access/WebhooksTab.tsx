@@ -51,9 +51,9 @@ export function WebhooksTab() {
                       <ActionDialog
                         label={t.access.enable}
                         title={`${t.access.enable}: ${webhook.url}`}
-                        onSubmit={() => {
+                        onSubmit={async () => {
                           const path = { id: webhook.id };
-                          return unwrap(
+                          await unwrap(
                             auth.api.POST("/v1/webhooks/{id}/enable", { params: { path } }),
                           );
                         }}
