@@ -25,7 +25,7 @@ struct Shared<S> {
 enum Flow<S> {
     /// It has not begun: once it does, it begins in this epoch.
     Before(Option<Epoch<S>>),
-    Open(StreamSender<S>),
+    Open(Box<StreamSender<S>>),
     /// It has ended, or is no stream.
     Over,
 }
@@ -71,7 +71,7 @@ impl<S: Side> Sealing<S> {
         // Also where it could not be sealed: it has no other beginning.
         *flow = Flow::Over;
         if let Some(sender) = sealed? {
-            *flow = Flow::Open(sender);
+            *flow = Flow::Open(Box::new(sender));
         }
         Ok(())
     }

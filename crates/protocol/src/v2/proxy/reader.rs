@@ -98,7 +98,7 @@ impl<S: Side> Switching<S> {
     /// Goes back to before the switch, which nobody vouches for: whoever holds the key that it
     /// leaves can have made it.
     #[must_use]
-    pub fn back(self: Box<Self>) -> Box<StreamReader<S>> {
+    pub fn back(self) -> Box<StreamReader<S>> {
         let mut reader = self.reader;
         reader.verified.segments = self.before;
         reader.back()
