@@ -45,22 +45,21 @@ impl Interims {
 impl Arriving {
     /// The next one; never, once there is none to come.
     pub async fn next(&mut self) -> Interim {
-        while self.left > 0 {
-            match self.receiver.recv().await {
-                Some(interim) => {
-                    self.left -= 1;
-                    return interim;
-                }
-                None => break,
-            }
+        if self.left > 0
+            && let Some(interim) = self.receiver.recv().await
+        {
+            self.left -= 1;
+            return interim;
         }
         std::future::pending().await
     }
 
     /// The next one, if it is there.
     pub fn try_next(&mut self) -> Option<Interim> {
-        self.left = self.left.checked_sub(1)?;
-        self.receiver.try_recv().ok()
+        let left = self.left.checked_sub(1)?;
+        let interim = self.receiver.try_recv().ok()?;
+        self.left = left;
+        Some(interim)
     }
 }
 
