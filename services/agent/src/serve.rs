@@ -7,6 +7,7 @@ use armour_endpoint::{
     background::Background,
     consumer,
     listening::{self, DRAIN},
+    options::Options,
     producer::{
         self, exchange_handler,
         upstream::{Manner, Server, Upstream},
@@ -33,7 +34,11 @@ use crate::{
 pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::Result<()> {
     let settings = options.settings()?;
     let tls = options.common.tls.open()?;
-    let opened = consumer::open::open(&(&options.common).into()).await?;
+    let opened = consumer::open::open(&Options {
+        rekey_streams: options.rekey_streams,
+        ..(&options.common).into()
+    })
+    .await?;
     let stop = CancellationToken::new();
     if let Some(listen) = options.common.health_listen {
         let session = opened.shared.session.clone();
@@ -126,9 +131,10 @@ pub async fn clone(options: &CloneOptions) -> anyhow::Result<()> {
         data_dir,
         listen,
         upstream,
+        rekey_streams,
     } = options;
     match upstream {
-        None => consumer::clone::run(state, data_dir, *listen).await,
+        None => consumer::clone::run(state, data_dir, *listen, *rekey_streams).await,
         Some(upstream) => producer::clone::run(state, data_dir, *listen, upstream).await,
     }
 }

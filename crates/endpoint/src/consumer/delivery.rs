@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use armour_protocol::v2::{
+    body::Direction,
     checkpoint::SignedCheckpoint,
+    error::ContentError,
     message::Response as ResponseSide,
     mode::Reason,
-    proxy::{Arrived, Incoming, Read, StreamReader},
+    proxy::{Arrived, Incoming, Read, SegmentKind, StreamReader},
     retry::Fate,
 };
 use bytes::Bytes;
@@ -18,17 +20,23 @@ use super::{
     in_flight::{Caller, Exchange, LEFT, Outcome, Progress, left, tell},
     transport::Answer,
 };
-use crate::wire::{
-    bhttp::{
-        Malformed,
-        decoder::{Decoder, Piece},
+use crate::{
+    metrics::CutReason,
+    wire::{
+        bhttp::{
+            Malformed,
+            decoder::{Decoder, Piece},
+        },
+        message::{MessageReader, ReadError},
+        whole_body::{End, WholeBody},
     },
-    message::{MessageReader, ReadError},
-    whole_body::{End, WholeBody},
 };
 
 /// How long a message's first segment may take to come whole.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a response begins with, and in how many segments.
+type First = (Arrived<ResponseSide>, u64);
 
 /// Hands an answer's content over, once its sender's word for it has been verified. Where
 /// the connection breaks, or brings what is not the producer's, the same request brings the
@@ -47,7 +55,7 @@ pub async fn deliver(
     match arrived {
         // It was begun; how far it ran nobody says.
         None => tell(caller, Err(Failure::unanswered(Fate::Unknown))),
-        Some(Arrived::Whole(content)) => {
+        Some((Arrived::Whole(content), _)) => {
             let mut decoder = Decoder::default();
             decoder.push(content.content());
             drop(content);
@@ -61,11 +69,13 @@ pub async fn deliver(
             tell(caller, outcome);
             exchange.finish(None).await;
         }
-        Some(Arrived::Stream(first, reader)) => {
+        Some((Arrived::Stream(first, reader), segments)) => {
+            exchange.streams();
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);
-            let stream = Stream::new(decoder, Some(reader), exchange.recipient.clone());
+            let reader = (Some(reader), segments);
+            let stream = Stream::new(decoder, reader, exchange.recipient.clone());
             if let Some(last) = stream.run(&exchange, &head, rest, caller).await {
                 exchange.finish(Some(last.to_bytes())).await;
             }
@@ -81,7 +91,7 @@ async fn arrival(
     incoming: Incoming<ResponseSide>,
     head: &Bytes,
     rest: &mut MessageReader,
-) -> Option<Arrived<ResponseSide>> {
+) -> Option<First> {
     let mut progress = Progress::now();
     loop {
         let error = match first(exchange, &incoming, rest).await {
@@ -93,16 +103,31 @@ async fn arrival(
     }
 }
 
-/// The first segment's content, verified.
+/// The first segment's content, verified, and how many segments that took.
 async fn first(
     exchange: &Exchange,
     incoming: &Incoming<ResponseSide>,
     rest: &mut MessageReader,
-) -> Result<Arrived<ResponseSide>, ReadError> {
+) -> Result<First, ReadError> {
     let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
     let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
-    let content = incoming.open(header, &sealed)?;
-    Ok(content.verify(&exchange.bundle().context)?)
+    let context = &exchange.bundle().context;
+    if header.kind != SegmentKind::Switch {
+        let arrived = incoming.open(header, &sealed)?.verify(context)?;
+        return Ok((arrived, 1));
+    }
+    // Its streams were re-keyed before it began. Nobody has signed the switch: what it leads to
+    // shows whether it is genuine.
+    let switch = incoming.switch(header, &sealed)?;
+    let (keys, k) = (&exchange.rekeying.response, switch.k());
+    let epoch = tokio::time::timeout(FIRST_TIMEOUT, keys.get(k)).await;
+    let epoch = epoch.map_err(|_| ReadError::Cut)?;
+    let incoming = incoming.after(&switch, &*epoch.ok_or(ContentError::Switch)?)?;
+    let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
+    let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
+    let arrived = incoming.open(header, &sealed)?.verify(context)?;
+    keys.forget_until(k);
+    Ok((arrived, 2))
 }
 
 /// A response that came whole, after interim ones it may be.
@@ -155,7 +180,7 @@ async fn gone(body: &Option<Content>, leaves: Option<Instant>, caller: &mut Call
 impl Stream {
     fn new(
         decoder: Decoder,
-        reader: Option<Box<StreamReader<ResponseSide>>>,
+        (reader, segments): (Option<Box<StreamReader<ResponseSide>>>, u64),
         recipient: Recipient,
     ) -> Self {
         Self {
@@ -165,8 +190,8 @@ impl Stream {
             body: None,
             end: None,
             leaves: None,
-            read: 1,
-            verified: 1,
+            read: segments,
+            verified: segments,
         }
     }
 
@@ -181,6 +206,8 @@ impl Stream {
     ) -> Option<SignedCheckpoint> {
         self.pass_on(exchange, caller).await?;
         let mut progress = Progress::now();
+        let cut = exchange.cut();
+        tokio::pin!(cut);
         loop {
             let segment = tokio::select! {
                 segment = rest.segment() => segment,
@@ -188,12 +215,17 @@ impl Stream {
                     self.has_left(exchange)?;
                     continue;
                 }
+                reason = &mut cut => return self.cut(reason, caller).await,
             };
             let reader = self.reader.take()?;
             let read = match segment {
-                Ok((header, sealed)) => reader
-                    .read(header, &sealed)
-                    .map_err(|(reader, error)| (reader, ReadError::from(error))),
+                Ok((header, sealed)) => {
+                    let traffic = &exchange.rekeying.traffic;
+                    traffic.count(Direction::Response, sealed.len());
+                    reader
+                        .read(header, &sealed)
+                        .map_err(|(reader, error)| (reader, ReadError::from(error)))
+                }
                 Err(error) => Err((reader.back(), error)),
             };
             self.read += 1;
@@ -212,15 +244,48 @@ impl Stream {
                     drop(content);
                     self.pass_on(exchange, caller).await?;
                 }
-                // Agents do not re-key yet: this end has not asked for it.
-                Ok(Read::Switch(_)) => {
-                    self.broken().await;
-                    return None;
+                // The sub-receipt, whose keys these are, comes by another connection.
+                Ok(Read::Switch(switching)) => {
+                    let (keys, k) = (&exchange.rekeying.response, switching.k());
+                    let epoch = tokio::select! {
+                        epoch = keys.get(k) => epoch,
+                        () = gone(&self.body, self.leaves, caller) => return None,
+                        reason = &mut cut => return self.cut(reason, caller).await,
+                    };
+                    let switched = match epoch {
+                        Some(epoch) => switching.with(&epoch),
+                        None => Err((switching, ContentError::Switch)),
+                    };
+                    match switched {
+                        Ok(reader) => {
+                            keys.forget_until(k);
+                            self.verified = self.read;
+                            self.reader = Some(reader);
+                        }
+                        // Nobody has signed it: the genuine one is asked for.
+                        Err((switching, error)) => {
+                            tracing::debug!(%error, "a switch leads nowhere");
+                            self.reader = Some(switching.back());
+                            self.read = self.verified;
+                            let again = tokio::select! {
+                                again = self.again(exchange, head, &mut progress) => again,
+                                () = gone(&self.body, self.leaves, caller) => return None,
+                                reason = &mut cut => return self.cut(reason, caller).await,
+                            };
+                            let Some(again) = again else {
+                                self.broken().await;
+                                return None;
+                            };
+                            rest = again;
+                        }
+                    }
                 }
                 Ok(Read::Final {
                     content,
                     checkpoint,
                 }) => {
+                    exchange.peer.verified(checkpoint.unverified().mark());
+                    exchange.rekeying.response.close();
                     self.decoder.push(content.content());
                     drop(content);
                     if self.pass(caller).await.is_ok() {
@@ -241,6 +306,7 @@ impl Stream {
                     let again = tokio::select! {
                         again = self.again(exchange, head, &mut progress) => again,
                         () = gone(&self.body, self.leaves, caller) => return None,
+                        reason = &mut cut => return self.cut(reason, caller).await,
                     };
                     match again {
                         Some(again) => rest = again,
@@ -271,6 +337,13 @@ impl Stream {
             Ok(()) => Some(()),
             Err(Over) => self.has_left(exchange),
         }
+    }
+
+    /// This end ends it.
+    async fn cut<T>(&mut self, reason: CutReason, caller: &mut Caller) -> Option<T> {
+        tell(caller, Err(Failure::cut(reason)));
+        self.broken().await;
+        None
     }
 
     /// The same answer once more, up to where it was verified.
@@ -361,7 +434,7 @@ mod tests {
         }
         let mut decoder = Decoder::default();
         decoder.push(content.as_slice());
-        Stream::new(decoder, None, Recipient::default())
+        Stream::new(decoder, (None, 1), Recipient::default())
     }
 
     fn caller() -> (Caller, oneshot::Receiver<Outcome>) {

@@ -13,6 +13,7 @@ use crate::{
     background::Background,
     control_plane::{reporter::Reporter, session::Session},
     gauges,
+    metrics::METRICS,
     options::Options,
     start_enclave::start_enclave,
     state::data_dir_lock::DataDirLock,
@@ -41,12 +42,14 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
     let session = Session::open(options, Role::Consumer, None, &enclave).await?;
     let (reporter, dead) = Reporter::new(session.clone());
     gauges::observe(&session, &reporter);
+    METRICS.begin_streams();
     let shared = Arc::new(Shared {
         session: session.clone(),
         enclave,
         reporter: reporter.clone(),
         http: trust.client(HttpVersion::Http1),
         random: options.ambient.random.clone(),
+        rekey_streams: options.rekey_streams,
     });
     let pair_manager = PairManager::new(shared.clone());
     let busy = pair_manager.clone();

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::bundle::Bundle;
 use crate::{
-    control_plane::{reporter::Reporter, session::Session},
+    control_plane::{lease, reporter::Reporter, session::Session},
     wire::{http_client::HttpClient, problem::Refusal, problem_type::ProblemType},
 };
 
@@ -41,6 +41,8 @@ pub struct Shared {
     pub reporter: Arc<Reporter>,
     pub http: HttpClient,
     pub random: Random,
+    /// Whether streams are re-keyed while they flow.
+    pub rekey_streams: bool,
 }
 
 /// One pair's side of the consumer.
@@ -229,11 +231,10 @@ impl ConsumerPair {
 
     /// Fails closed: no contact for longer than the lease, no traffic.
     pub fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
-        let lease = bundle.lease();
-        if self.session.silence() > lease || self.reporter.is_behind(lease) {
-            return Err(Refusal::lease_expired());
+        match lease::is_over(&self.session, &self.reporter, bundle.lease()) {
+            true => Err(Refusal::lease_expired()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The bundle in use, if there is one.

@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// The control plane was heard of, at this time or later.
-    pub(super) fn heard(&self, at: Instant) {
+    pub(crate) fn heard(&self, at: Instant) {
         let mut contact = self.contact.lock();
         *contact = at.max(*contact);
     }

@@ -6,7 +6,7 @@ use armour_protocol::v2::{
     error::ContentError,
     message::Response as ResponseSide,
     mode::Reason,
-    proxy::{Begun, FirstContent, MAX_PIECE, WholeContent},
+    proxy::{Begun, Epoch, FirstContent, MAX_PIECE, Outgoing, WholeContent},
 };
 use axum::{body::Body, response::IntoResponse};
 use bytes::Bytes;
@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use super::{call::Call, handshake::Upgraded, request::RequestEnd};
 use crate::wire::{
     bhttp,
-    body::{Ahead, Rest, ahead, pump},
+    body::{Ahead, Piece, Rest, ahead, pump},
     content::Content,
     interims::{Arriving, Interim},
     problem::Refusal,
-    stream::{Broken, PeerMark, StreamSender},
+    sealing::Sealing,
+    stream::{Broken, StreamSender},
     websocket,
 };
 
@@ -35,18 +36,12 @@ pub struct Answering<'a> {
     call: &'a Call,
     begun: Begun,
     end: Option<RequestEnd>,
-    peer: PeerMark,
 }
 
 impl<'a> Answering<'a> {
     /// One whose request may go on.
-    pub fn new(call: &'a Call, begun: Begun, end: Option<RequestEnd>, peer: PeerMark) -> Self {
-        Self {
-            call,
-            begun,
-            end,
-            peer,
-        }
+    pub fn new(call: &'a Call, begun: Begun, end: Option<RequestEnd>) -> Self {
+        Self { call, begun, end }
     }
 
     /// Waits for the answer. What comes before it is sealed at once.
@@ -90,8 +85,8 @@ impl<'a> Answering<'a> {
             }
             Ahead::Whole(content) => self.whole(&content).await,
             Ahead::More(content, rest) => {
-                let (call, end, sender) = self.begin(content).await?;
-                stream(call, sender, rest, end).await
+                let (call, end) = self.begin(content).await?;
+                stream(call, rest, end).await
             }
         }
     }
@@ -107,28 +102,33 @@ impl<'a> Answering<'a> {
         let mut content = Content::default();
         bhttp::begin_response(&mut content);
         bhttp::put_status(first.0, &first.1, &mut content);
-        let (call, end, mut sender) = self.begin(content).await?;
+        let (call, end) = self.begin(content).await?;
+        let sealing = response_of(call);
         let mut served = pin!(served);
         let answer = loop {
             tokio::select! {
                 biased;
                 (status, fields) = arriving.next() => {
-                    bhttp::put_status(status, &fields, sender.content());
-                    push(call, sender.flush().await?).await?;
+                    let sealed = sealing.add(|content| bhttp::put_status(status, &fields, content));
+                    push(call, sealed.await?).await?;
+                    push(call, sealing.flush().await?).await?;
                 }
+                () = sealing.switched() => push(call, sealing.flush().await?).await?,
                 answer = &mut served => break answer,
             }
         };
         while let Some((status, fields)) = arriving.try_next() {
-            bhttp::put_status(status, &fields, sender.content());
+            let sealed = sealing.add(|content| bhttp::put_status(status, &fields, content));
+            push(call, sealed.await?).await?;
         }
         if let Some(end) = &end {
             end.answer_begins();
         }
         let response = answer.unwrap_or_else(|reason| Refusal::aborted(reason).into_response());
         let (head, body) = head_of(response);
-        bhttp::put_status(head.status, &head.headers, sender.content());
-        stream(call, sender, Rest::of(body), end).await
+        let sealed = sealing.add(|content| bhttp::put_status(head.status, &head.headers, content));
+        push(call, sealed.await?).await?;
+        stream(call, Rest::of(body), end).await
     }
 
     async fn whole(self, content: &Content) -> Result<(), Broken> {
@@ -139,9 +139,13 @@ impl<'a> Answering<'a> {
             return call.bare(self.begun.abort(Reason::API)).await;
         };
         let (mut out, outgoing) = call.conclude(self.begun.answer(whole.claim())).await?;
-        whole
-            .seal(outgoing.ok_or(Broken)?, &mut out)
-            .map_err(cannot)?;
+        let outgoing = outgoing.ok_or(Broken)?;
+        let seal = |epoch| {
+            let outgoing = in_epoch(outgoing, epoch)?;
+            whole.seal(outgoing, &mut out).map_err(cannot)?;
+            Ok(None)
+        };
+        response_of(call).begin(seal).await?;
         call.exchange.log.head(out.into());
         call.exchange.log.finish();
         match self.end {
@@ -151,22 +155,41 @@ impl<'a> Answering<'a> {
     }
 
     /// Begins a stream.
-    async fn begin(
-        self,
-        mut content: Content,
-    ) -> Result<(&'a Call, Option<RequestEnd>, StreamSender<ResponseSide>), Broken> {
+    async fn begin(self, mut content: Content) -> Result<(&'a Call, Option<RequestEnd>), Broken> {
         let call = self.call;
         let first = content.split_to(MAX_PIECE);
         let (kind, padding) = call.held.form.of_stream();
         let first = FirstContent::new(first.as_slice(), kind, padding).map_err(cannot)?;
         let (mut out, outgoing) = call.conclude(self.begun.answer(first.claim())).await?;
-        let writer = first
-            .seal(outgoing.ok_or(Broken)?, &mut out)
-            .map_err(cannot)?;
+        let outgoing = outgoing.ok_or(Broken)?;
+        let rekeying = &call.exchange.rekeying;
+        let seal = |epoch| {
+            let outgoing = in_epoch(outgoing, epoch)?;
+            let writer = first.seal(outgoing, &mut out).map_err(cannot)?;
+            let (enclave, peer) = (call.producer.enclave.clone(), rekeying.peer.clone());
+            let sender = StreamSender::new(writer, enclave, call.lane, peer, content);
+            Ok(Some(sender))
+        };
+        rekeying.response.begin(seal).await?;
         call.exchange.log.head(out.into());
-        let enclave = call.producer.enclave.clone();
-        let sender = StreamSender::new(writer, enclave, call.lane, self.peer, content);
-        Ok((call, self.end, sender))
+        rekeying.begins();
+        Ok((call, self.end))
+    }
+}
+
+/// What seals the response.
+fn response_of(call: &Call) -> &Sealing<ResponseSide> {
+    &call.exchange.rekeying.response
+}
+
+/// The keys of a response, which begins with a switch if the streams were re-keyed before.
+fn in_epoch(
+    outgoing: Outgoing<ResponseSide>,
+    epoch: Option<Epoch<ResponseSide>>,
+) -> Result<Outgoing<ResponseSide>, Broken> {
+    match epoch {
+        Some(epoch) => outgoing.in_epoch(epoch).map_err(cannot),
+        None => Ok(outgoing),
     }
 }
 
@@ -192,17 +215,12 @@ async fn push(call: &Call, sealed: Option<Bytes>) -> Result<(), Broken> {
 }
 
 /// The rest of a response, as it comes.
-async fn stream(
-    call: &Call,
-    sender: StreamSender<ResponseSide>,
-    rest: Rest,
-    mut end: Option<RequestEnd>,
-) -> Result<(), Broken> {
+async fn stream(call: &Call, rest: Rest, mut end: Option<RequestEnd>) -> Result<(), Broken> {
     let log = &call.exchange.log;
-    let (sink, mut source) = mpsc::channel(2);
+    let (sink, mut source) = mpsc::channel::<Piece>(2);
     let forward = async {
-        while let Some(chunk) = source.recv().await {
-            if !log.push(chunk).await {
+        while let Some(piece) = source.recv().await {
+            if !log.push(piece.bytes).await {
                 break;
             }
         }
@@ -210,7 +228,7 @@ async fn stream(
     };
     // A connection of HTTP/1.1 that broke off has no code of its own.
     let cut = h2::Reason::INTERNAL_ERROR;
-    let pumped = async move { pump(sender, rest, cut, &sink).await };
+    let pumped = async move { pump(response_of(call), rest, cut, &sink).await };
     let (last, ()) = tokio::join!(pumped, forward);
     let last: Bytes = last?;
     // The lane's next ticket may come as soon as the last bytes are sent.

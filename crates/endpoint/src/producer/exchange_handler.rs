@@ -1,4 +1,5 @@
-//! What consumers' agents call: `POST /armour/v2/exchange`.
+//! What consumers' agents call: `POST /armour/v2/exchange`, and to re-key what flows there
+//! [`rekey_handler`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,31 +23,27 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use http::{HeaderValue, header};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
+    answers::{bundle_of, head_frame, respond, unknown, unreadable},
     bundles::{Held, Known},
     call::Call,
     endpoint::ProducerEndpoint,
     exchange::Exchange,
+    rekey_handler,
     serving::Recorded,
 };
 use crate::{
-    control_plane::reporter,
+    control_plane::{lease, reporter},
     metrics::{METRICS, TicketKind},
     wire::{
-        message::{EXCHANGE_PATH, MessageReader, ReadError},
+        message::{EXCHANGE_PATH, MessageReader, REKEY_PATH, ReadError},
         problem::Refusal,
         problem_type::ProblemType,
     },
 };
 
-/// How long a request's head may take to arrive.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Where a frame names its bundle.
-const BUNDLE: std::ops::Range<usize> = 3..19;
 /// When to come again with a ticket that could not be taken.
 const AGAIN_MS: u32 = 200;
 
@@ -54,6 +51,7 @@ const AGAIN_MS: u32 = 200;
 pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
     Router::new()
         .route(EXCHANGE_PATH, post(take))
+        .route(REKEY_PATH, post(rekey))
         .fallback(async || {
             Refusal::new(
                 ProblemType::NotFound,
@@ -64,7 +62,15 @@ pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
 }
 
 async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {
-    match exchange(&producer, request).await {
+    answer(exchange(&producer, request).await)
+}
+
+async fn rekey(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {
+    answer(rekey_handler::rekey(&producer, request).await)
+}
+
+fn answer(answered: Result<Response, Refusal>) -> Response {
+    match answered {
         Ok(response) => response,
         Err(refusal) => {
             tracing::debug!(kind = refusal.problem.name(), "refused");
@@ -85,10 +91,7 @@ enum Answer {
 
 async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<Response, Refusal> {
     let mut message = MessageReader::new(request.into_body());
-    let frame = tokio::time::timeout(HEAD_TIME, message.frame())
-        .await
-        .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
-        .map_err(|error| unreadable(&error))?;
+    let frame = head_frame(&mut message).await?;
     let held = match producer.bundles.get(bundle_of(&frame)?).await {
         Some(Known::Held(held)) => held,
         Some(Known::Gone(gone)) => {
@@ -183,8 +186,7 @@ async fn accept(
         }
         (Look::Ask, ahead) => ahead,
     };
-    let silent = producer.session.silence() > held.lease();
-    let behind = silent || producer.reporter.is_behind(held.lease());
+    let behind = lease::is_over(&producer.session, &producer.reporter, held.lease());
     if behind && !ticket.unverified().mode().has_content() {
         return put_off(producer, held, lane, &head, Reason::LEDGER).await;
     }
@@ -337,43 +339,9 @@ fn kind(accepted: &Result<ipc::Accepted, EnclaveError>) -> TicketKind {
     }
 }
 
-fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
-    let bundle = frame.get(BUNDLE).map(Uuid::from_slice);
-    match bundle {
-        Some(Ok(bundle)) => Ok(bundle),
-        _ => Err(Refusal::new(ProblemType::Malformed, "malformed head")),
-    }
-}
-
-fn respond(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    response
-}
-
-fn unknown() -> Refusal {
-    Refusal::new(
-        ProblemType::BundleUnknown,
-        "this endpoint holds no lanes of the bundle",
-    )
-}
-
 fn elsewhere() -> Refusal {
     Refusal::new(
         ProblemType::TicketElsewhere,
         "the lane is not at this ticket",
     )
-}
-
-fn unreadable(error: &ReadError) -> Refusal {
-    match error {
-        ReadError::Cut | ReadError::Ended => {
-            Refusal::new(ProblemType::Cut, "the message is cut short")
-        }
-        ReadError::Head(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
-        ReadError::Content(error) => Refusal::new(ProblemType::Malformed, error.to_string()),
-    }
 }

@@ -5,6 +5,8 @@
 //! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
 //! * [`exchange`]: one accepted ticket, [`serving`] what becomes of its [`call`];
+//! * [`answers`]: what handlers have in common;
+//! * [`rekeying`] of its streams, and [`rekey_handler`] which is called for it;
 //! * [`clock`]: by which calls begin or never do;
 //! * [`request`]: a request on its way to the API, and whose [`turn`] it is;
 //! * [`answer`]: what the API says, on its way back;
@@ -16,6 +18,7 @@
 //! * `clone`: the demonstration of a theft, where that is built.
 
 mod answer;
+mod answers;
 mod bundles;
 mod call;
 mod clock;
@@ -30,6 +33,8 @@ pub mod gone;
 mod handshake;
 mod lane_table;
 pub mod open;
+mod rekey_handler;
+mod rekeying;
 mod replay;
 mod request;
 mod response_log;

@@ -12,12 +12,15 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::feed::{Feed, Pace};
-use super::turn::{self, Turn};
+use super::{
+    rekeying::Rekeying,
+    turn::{self, Turn},
+};
 use crate::wire::{
     bhttp::decoder::{Decoder, Piece},
     handed_on,
     message::MessageReader,
-    stream::{Broken, PeerMark},
+    stream::Broken,
     whole_body::{End, WholeBody, whole as whole_body},
 };
 
@@ -61,7 +64,7 @@ impl RequestEnd {
 
 /// Reads verified content as a request. The rest of a stream is read to its end, whether
 /// the API wants it or not: the lane goes on after it.
-pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark) -> Opened {
+pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, rekeying: &Rekeying) -> Opened {
     let mut decoder = Decoder::default();
     match arrived {
         Arrived::Whole(content) => {
@@ -87,7 +90,8 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark)
             let feed = Feed {
                 decoder,
                 rest,
-                peer: peer.clone(),
+                peer: rekeying.peer.clone(),
+                keys: rekeying.request.clone(),
                 sender: head.is_some().then_some(sender),
                 end: None,
                 pace: pace.clone(),

@@ -10,6 +10,7 @@ use armour_protocol::v2::{
 };
 use armour_telemetry::trace;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
@@ -19,12 +20,14 @@ use super::{
     request::{self, Opened},
     upstream::{Connected, Terms},
 };
-use crate::wire::{
-    interims,
-    message::MessageReader,
-    problem::refuse,
-    problem_type::ProblemType,
-    stream::{Broken, PeerMark},
+use crate::{
+    control_plane::lease,
+    metrics::{CutReason, METRICS},
+    rekey_times::RekeyTimes,
+    wire::{
+        interims, message::MessageReader, problem::refuse, problem_type::ProblemType,
+        stream::Broken,
+    },
 };
 
 /// Whether the ledger has the ticket, where that is policy.
@@ -136,9 +139,13 @@ impl Call {
     ) -> Result<(), Broken> {
         let notice = self.held.gate.begun(&self.exchange.ticket);
         self.exchange.log.begun(notice.into());
-        let peer = PeerMark::default();
-        let Opened { request, turn, end } = request::open(request, rest, &peer);
-        let answering = Answering::new(self, begun, end, peer);
+        let rekeying = &self.exchange.rekeying;
+        let Opened { request, turn, end } = request::open(request, rest, rekeying);
+        let is_stream = end.is_some();
+        let answering = Answering::new(self, begun, end);
+        if is_stream {
+            rekeying.begins();
+        }
         let Some(request) = request else {
             let refusal = refuse(ProblemType::BinaryHttp, "malformed request");
             return answering.answer(Ok(refusal)).await;
@@ -160,9 +167,46 @@ impl Call {
             interims,
         };
         let served = connected.serve(&self.producer.session, request, terms);
-        answering
-            .until_answered(served.instrument(span), arriving)
-            .await
+        // Before the API has answered, its consumer is told why its stream is ended.
+        let has_answered = CancellationToken::new();
+        let served = async {
+            let served = tokio::select! {
+                served = served.instrument(span) => served,
+                reason = self.cut(), if is_stream => return Err(reason),
+            };
+            has_answered.cancel();
+            served
+        };
+        let cut = async {
+            has_answered.cancelled().await;
+            rekeying.begun().await;
+            self.cut().await
+        };
+        tokio::select! {
+            answered = answering.until_answered(served, arriving) => answered,
+            // Its receipt is given: that it has no end is all that its consumer hears.
+            _ = cut => Err(Broken),
+        }
+    }
+
+    /// Waits until its streams must end: they were not re-keyed in their time, or nobody knows
+    /// any more whether their bundle is still good.
+    async fn cut(&self) -> Reason {
+        let Self { producer, held, .. } = self;
+        let overdue = self.exchange.rekeying.overdue(RekeyTimes::of(&held.policy));
+        let lease = lease::over(&producer.session, &producer.reporter, held.lease());
+        let (cut, reason) = tokio::select! {
+            () = overdue => (CutReason::Rekey, Reason::REKEY),
+            () = lease => (CutReason::Lease, Reason::LEASE),
+        };
+        let why: &'static str = cut.into();
+        tracing::warn!(
+            lane = self.lane.lane,
+            why,
+            "a stream is ended before its end"
+        );
+        METRICS.stream_cut(cut);
+        reason
     }
 
     async fn refused(&self, refused: Refused) -> Result<(), Broken> {

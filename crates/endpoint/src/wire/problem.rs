@@ -60,6 +60,15 @@ impl Refusal {
                 "the producer's upstream did not answer in time",
             ),
             Reason::TOO_LARGE => (ProblemType::TooLarge, "the response is too large"),
+            Reason::REKEY => (
+                ProblemType::StreamNotRekeyed,
+                "the producer ended the stream: it was not re-keyed in its time",
+            ),
+            Reason::LEASE => (
+                ProblemType::StreamLeaseExpired,
+                "the producer ended the stream: its control plane has been out of reach for \
+                 longer than the pair's lease",
+            ),
             _ => (ProblemType::Aborted, "the request was begun and broke off"),
         };
         Self::new(problem, detail).ran(Ran::Unknown)

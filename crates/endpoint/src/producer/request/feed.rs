@@ -17,6 +17,7 @@ use crate::{
         bhttp::decoder::{Decoder, Piece},
         handed_on,
         idle::{IdleTimer, REQUEST_IDLE},
+        keyring::Keyring,
         message::MessageReader,
         stream::PeerMark,
         whole_body::End,
@@ -61,6 +62,8 @@ pub(super) struct Feed {
     pub decoder: Decoder,
     pub rest: MessageReader,
     pub peer: PeerMark,
+    /// What the stream may switch to.
+    pub keys: Keyring<RequestSide>,
     /// None once the API wants no more.
     pub sender: Option<handed_on::Sender>,
     /// How it ends, once that has come: it does when its sender's last word is verified.
@@ -85,7 +88,9 @@ impl Feed {
                 }
                 Err(error) => Err(error),
             };
-            self.pace.request.touch();
+            if !matches!(read, Ok(Read::Switch(_))) {
+                self.pace.request.touch();
+            }
             match read {
                 Ok(Read::Held(more)) => reader = more,
                 Ok(Read::Verified {
@@ -97,13 +102,19 @@ impl Feed {
                     self.take(content.content()).await;
                     reader = more;
                 }
-                // Agents do not re-key yet: this end has answered no sub-ticket.
-                Ok(Read::Switch(_)) => return None,
+                // Its consumer has this end's word for the keys: they are here.
+                Ok(Read::Switch(switching)) => {
+                    let k = switching.k();
+                    let epoch = self.keys.get(k).await?;
+                    reader = switching.with(&epoch).ok()?;
+                    self.keys.forget_until(k);
+                }
                 Ok(Read::Final {
                     content,
                     checkpoint,
                 }) => {
                     self.peer.verified(checkpoint.unverified().mark());
+                    self.keys.close();
                     self.take(content.content()).await;
                     self.finish().await;
                     return Some(checkpoint);

@@ -37,7 +37,7 @@ async fn opened_from(call: Accept, mut rest: MessageReader) -> Opened {
     let Ok((_, arrived)) = request.begin(ProducerTime(0)) else {
         panic!("it is in time");
     };
-    open(arrived, rest, &PeerMark::default())
+    open(arrived, rest, &Rekeying::new())
 }
 
 #[tokio::test]
