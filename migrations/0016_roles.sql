@@ -1,4 +1,5 @@
--- Expands: whoever owns the tables calls these functions as before.
+-- Expands: whoever owns the tables calls these functions as before. The partitions that one of them
+-- drops hold entries that are kept no longer.
 --
 -- The role that serves owns nothing. The audit log's partitions it has made and dropped by
 -- functions of the owner's, which do no more than that, whatever their caller's search path.

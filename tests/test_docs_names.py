@@ -20,7 +20,7 @@ SCHEMAS = API["components"]["schemas"]
 # Flags of other programs that pages call.
 FOREIGN = set("""
     --bundles --dry-run --from-file --from-literal --help --http2 --no-default-features --replicas
-    --soak --with-key
+    --soak --type --with-key
 """.split())
 # Numbers that a page may repeat: they are chosen, not measured, or are anybody's round figure.
 CHOSEN = {"1,024", "1,184", "65,535", "65,536", "10,000", "15,000", "20,000"}
@@ -179,6 +179,8 @@ def test_metrics_and_alerts_exist():
     found = {name: pages for name, pages in found.items() if not re.fullmatch(modules, name)}
     # Of a token, a form of which access.md shows.
     found.pop("armour_op_", None)
+    # A role of the database.
+    found.pop("armour_service", None)
     # Instruments are named without what the exporter puts at the end.
     assert not missing(found, listed | {name.removesuffix("_total") for name in listed})
     text = "".join(text for file, text in sources().items() if file.suffix == ".rs")
