@@ -1,7 +1,6 @@
 //! Answers kept for repeated creating calls.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{

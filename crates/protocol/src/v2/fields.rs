@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::error::HeadError;
+use super::{error::HeadError, secret::Secret};
 
 /// The label and the fields, each preceded by its length.
 pub(crate) fn join(label: &[u8], fields: &[&[u8]]) -> Vec<u8> {
@@ -73,6 +73,12 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(HeadError::Malformed)?;
         self.0 = rest;
         Ok(*taken)
+    }
+
+    /// 32 secret bytes, copied to nowhere else.
+    pub(crate) fn secret(&mut self) -> Result<Secret, HeadError> {
+        let bytes = self.bytes(32)?;
+        Ok(Secret::written(|secret| secret.copy_from_slice(bytes)))
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, HeadError> {

@@ -7,7 +7,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{
     body::BodyHash,
     context::Context,
-    fields::{hash, join},
+    error::HeadError,
+    fields::{Reader, hash, join},
     gate::Gate,
     secret::Secret,
 };
@@ -195,6 +196,11 @@ impl MessageKey {
     /// The same key once more, for the proxy alone.
     pub(crate) fn again(&self) -> Self {
         Self(Secret::written(|bytes| bytes.copy_from_slice(&*self.0)))
+    }
+
+    /// Reads a key's 32 bytes.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
+        reader.secret().map(Self)
     }
 
     /// A key from its 32 bytes.

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use crate::{
-    crypto::Signer,
-    v2::{fields::Reader, secret::Secret},
-};
+use crate::{crypto::Signer, v2::fields::Reader};
 
 use super::{
     body::NewKeys,
@@ -71,9 +68,9 @@ impl Incarnation {
 
 impl Keys {
     fn read(reader: &mut Reader<'_>) -> Result<Self, IdentityError> {
-        let seed = Secret::from_bytes(reader.array()?);
+        let seed = reader.secret()?;
         let signing = Box::new(SigningKey::from_bytes(&seed));
-        let hpke = Secret::from_bytes(reader.array()?);
+        let hpke = reader.secret()?;
         Ok(Self {
             public: NewKeys {
                 key: signing.verifying_key(),

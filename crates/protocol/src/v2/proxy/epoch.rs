@@ -70,7 +70,7 @@ impl<S: Side> Epoch<S> {
                 session: BodyHash(reader.array()?),
             },
             commitment: reader.array()?,
-            key: MessageKey::from_bytes(reader.array()?),
+            key: MessageKey::read(&mut reader)?,
             side: PhantomData,
         };
         reader.end()?;

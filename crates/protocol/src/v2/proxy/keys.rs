@@ -86,7 +86,7 @@ impl<S: Side> Keys<S> {
             segments: 0,
             body: BodyHash(reader.array()?),
             commitment: reader.array()?,
-            key: MessageKey::from_bytes(reader.array()?),
+            key: MessageKey::read(reader)?,
             side: PhantomData,
         })
     }
@@ -131,7 +131,7 @@ impl<S: Side> Outgoing<S> {
         let mut reader = Reader::new(bytes);
         let outgoing = Self {
             keys: Keys::read(&mut reader)?,
-            blinding: Secret::from_bytes(reader.array()?),
+            blinding: reader.secret()?,
             epoch: None,
         };
         reader.end()?;
