@@ -7,6 +7,7 @@ use crate::{
         checkpoint::CheckpointSigner,
         enclave::core::Core,
         message::Evidence,
+        rekey::SubEvidence,
         time::ProducerClock,
     },
 };
@@ -29,6 +30,8 @@ pub struct Idle {
     pub(super) receipt: Evidence,
     /// The exchange's last sub-receipt.
     pub(super) sub_receipt: Option<BodyHash>,
+    /// The same, which may have to be shown.
+    pub(super) sub_evidence: Option<SubEvidence>,
     /// While its streams go on.
     pub(super) asking: Option<Box<Asking>>,
 }
