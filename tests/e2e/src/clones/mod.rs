@@ -1,7 +1,7 @@
 //! Copies of a running end's state that act: whether the ledger finds each of them, and after
 //! how many exchanges. Each trial enrols the end anew that its finding ended.
 
-mod trial;
+pub(crate) mod trial;
 
 use std::{
     sync::{Mutex, PoisonError},

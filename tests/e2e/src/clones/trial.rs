@@ -62,18 +62,31 @@ pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Res
         }
     };
     if trial.found.is_some() {
-        until("the end of the victim's bundles", || async {
-            let bundles = system.all::<Bundle>("/v1/bundles?").await;
-            bundles.is_ok_and(|bundles| !bundles.iter().any(|one| lives(one, victim)))
-        })
-        .await?;
-        system.enrol_again(role).await?;
-        if role == Role::Consumer {
-            system.operator.re_arm(system.pair, "a trial's end").await?;
-        }
+        enrol_anew(system, role, victim).await?;
     }
     system.until_served().await?;
     Ok(trial)
+}
+
+/// Once a finding has ended an endpoint: its agent is enrolled as another.
+///
+/// # Errors
+/// If what the finding ends does not end.
+pub(crate) async fn enrol_anew(
+    system: &mut System,
+    role: Role,
+    victim: Uuid,
+) -> anyhow::Result<()> {
+    until("the end of the victim's bundles", || async {
+        let bundles = system.all::<Bundle>("/v1/bundles?").await;
+        bundles.is_ok_and(|bundles| !bundles.iter().any(|one| lives(one, victim)))
+    })
+    .await?;
+    system.enrol_again(role).await?;
+    if role == Role::Consumer {
+        system.operator.re_arm(system.pair, "a trial's end").await?;
+    }
+    Ok(())
 }
 
 /// Makes calls until the ledger has a finding.
@@ -109,7 +122,13 @@ async fn find(
 }
 
 /// The findings since, asked for a while.
-async fn asked(system: &System, before: usize) -> anyhow::Result<Option<Vec<Collision>>> {
+///
+/// # Errors
+/// If the control plane cannot be asked.
+pub(crate) async fn asked(
+    system: &System,
+    before: usize,
+) -> anyhow::Result<Option<Vec<Collision>>> {
     let since = Instant::now();
     while since.elapsed() < ASKED_FOR {
         let mut all = system.all_collisions().await?;
@@ -134,7 +153,10 @@ async fn refused(system: &System, thief: &Thief) -> anyhow::Result<()> {
 }
 
 /// The endpoint that is copied: that of the bundle in use.
-async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> {
+///
+/// # Errors
+/// If there is none.
+pub(crate) async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> {
     let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
     let active = bundles.iter().find(|one| one.state == BundleState::Active);
     let active = active.context("no bundle is in use")?;
