@@ -196,8 +196,10 @@ pub fn report(bundle: Uuid, run: &Run) -> LaneReport {
     LaneReport {
         bundle_id: bundle,
         lane: run.lane,
+        exchange: None,
         first: run.first,
         previous: STANDARD.encode(run.previous.0),
+        before: None,
         rests: STANDARD.encode(run.rests.concat()),
         ticket: STANDARD.encode(run.ticket.to_bytes()),
         receipt: run

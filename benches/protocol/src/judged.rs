@@ -55,7 +55,7 @@ impl Judged {
     /// If the report is not taken.
     pub fn judge(&self) -> anyhow::Result<()> {
         let reported = self.reported.verified(self.bundle.context())?;
-        let verdict = compare(&self.recorded, &reported);
+        let verdict = compare(&self.recorded, None, &reported);
         anyhow::ensure!(verdict == (Verdict::Extends { from: 0 }), "{verdict:?}");
         Ok(())
     }

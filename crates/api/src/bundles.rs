@@ -28,13 +28,18 @@ wire! {
     #[strum(serialize_all = "lowercase", const_into_str)]
     pub enum BundleState { Active, Superseded, Retired, Disconnected }
 
-    /// A lane's head in the ledger.
+    /// A lane's head in the ledger. A lane has one, and behind it another one if the last of it
+    /// that is recorded includes sub-tickets.
     #[derive(Eq)]
     pub struct LaneHead {
         pub lane: u32,
         /// Number of the last recorded exchange.
         pub n: u64,
-        /// H of its ticket's body, or its receipt's, hexadecimal.
+        /// Number of the last recorded sub-ticket of that exchange; 0 of the exchange itself.
+        #[serde(default)]
+        pub k: u32,
+        /// H of its ticket's body, or its receipt's, hexadecimal; of the sub-ticket or
+        /// sub-receipt, if `k` is not 0.
         pub hash: String,
     }
 

@@ -26,6 +26,9 @@ wire! {
         pub lane: Option<u32>,
         /// The exchange or, for links and starts, the number of the link or start.
         pub n: u64,
+        /// The sub-ticket of that exchange, if its streams re-keyed and it is of those.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub k: Option<u32>,
         /// What is recorded, with its proof: a body of a ticket or receipt, a link without
         /// its content, or a start.
         pub recorded: Option<String>,

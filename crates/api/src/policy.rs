@@ -27,6 +27,10 @@ wire! {
         /// People are told if a consumer's tickets are not reported by the producer, too,
         /// for this long.
         pub witness_within_ms: u32,
+        /// A stream is re-keyed before this time is over.
+        pub rekey_interval_ms: u32,
+        /// A stream is re-keyed before it has carried so many bytes, of both directions.
+        pub rekey_bytes: u32,
         /// How the length of content is hidden.
         pub padding: PaddingPolicy,
         /// Which calls may be made a second time when no answer came.
@@ -78,6 +82,8 @@ impl Default for Policy {
             begin_within_ms: 2_000,
             bundle_lifetime_ms: 3_600_000,
             witness_within_ms: 60_000,
+            rekey_interval_ms: 30_000,
+            rekey_bytes: 67_108_864,
             padding: PaddingPolicy::None,
             retry: RetryPolicy::Safe,
         }
@@ -135,6 +141,13 @@ impl Policy {
                 1_000,
                 86_400_000,
             ),
+            (
+                "rekey_interval_ms",
+                self.rekey_interval_ms,
+                1_000,
+                3_600_000,
+            ),
+            ("rekey_bytes", self.rekey_bytes, 65_536, 1_073_741_824),
         ];
         for (field, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
@@ -161,7 +174,8 @@ mod tests {
         let text = concat!(
             r#"{"begin_within_ms":2000,"bundle_lifetime_ms":3600000,"#,
             r#""empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"#,
-            r#""lease_ms":60000,"max_lanes":16,"padding":"none","report_interval_ms":200,"#,
+            r#""lease_ms":60000,"max_lanes":16,"padding":"none","rekey_bytes":67108864,"#,
+            r#""rekey_interval_ms":30000,"report_interval_ms":200,"#,
             r#""reporting":"batched","retry":"safe","suite":1,"supersede_grace_ms":10000,"#,
             r#""witness_within_ms":60000}"#
         );
@@ -169,5 +183,24 @@ mod tests {
         assert_eq!(policy.hash().unwrap(), expected);
         let other = Policy { suite: 3, ..policy };
         assert_ne!(other.hash().unwrap(), expected);
+    }
+
+    #[test]
+    fn streams_are_re_keyed_neither_all_the_time_nor_never() {
+        let policy = |interval, bytes| Policy {
+            rekey_interval_ms: interval,
+            rekey_bytes: bytes,
+            ..Policy::default()
+        };
+        assert_eq!(policy(1_000, 65_536).check(), Ok(()));
+        assert_eq!(policy(3_600_000, 1_073_741_824).check(), Ok(()));
+        for (policy, field) in [
+            (policy(999, 65_536), "policy.rekey_interval_ms"),
+            (policy(3_600_001, 65_536), "policy.rekey_interval_ms"),
+            (policy(1_000, 65_535), "policy.rekey_bytes"),
+            (policy(1_000, 1_073_741_825), "policy.rekey_bytes"),
+        ] {
+            assert!(policy.check().unwrap_err().contains(field));
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     error::EnclaveError,
     ipc::{
         Accepted, Begun, Call, ChainState, Concluded, Hardening, Install, Installed, Mark,
-        Received, Reply,
+        Received, Reply, SubAccepted, SubReceived,
     },
 };
 
@@ -172,8 +172,8 @@ impl Enclave {
         as Call::Retire { bundle } => Reply::Marks(marks) => marks;
 
         /// Whether the ledger's head of a lane is our own work.
-        owns(lane: LaneId, n: u64, hash: [u8; 32]) -> bool
-        as Call::Owns { lane, n, hash } => Reply::Is(owns) => owns;
+        owns(lane: LaneId, n: u64, k: u32, hash: [u8; 32]) -> bool
+        as Call::Owns { lane, n, k, hash } => Reply::Is(owns) => owns;
     }
 
     calls! {
@@ -240,6 +240,24 @@ impl Enclave {
         /// Producer: makes the accepted call's one receipt, of `Conclusion`'s bytes.
         conclude(lane: LaneId, conclusion: Vec<u8>) -> Concluded
         as Call::Conclude { lane, conclusion } => Reply::Concluded(concluded) => concluded;
+    }
+
+    calls! {
+        /// Consumer: signs the next sub-ticket of the streams of a lane's exchange. `peer` is the
+        /// response's last verified checkpoint, `Mark`'s bytes. The signed sub-ticket.
+        sub_ticket(lane: LaneId, peer: Vec<u8>) -> Vec<u8>
+        as Call::SubTicket { lane, peer } => Reply::Bytes(head) => head;
+
+        /// Consumer: takes the sub-receipt that is awaited. Until the request's stream has
+        /// switched no checkpoint may be asked for.
+        sub_receipt(lane: LaneId, head: Vec<u8>) -> SubReceived
+        as Call::SubReceipt { lane, head } => Reply::SubReceived(received) => received;
+
+        /// Producer: judges a sub-ticket and answers it if it is the next. `peer` is the
+        /// request's last verified checkpoint, `Mark`'s bytes. Until the response's stream has
+        /// switched no checkpoint may be asked for.
+        answer_sub(lane: LaneId, head: Vec<u8>, peer: Vec<u8>) -> SubAccepted
+        as Call::AnswerSub { lane, head, peer } => Reply::SubAccepted(accepted) => accepted;
     }
 }
 

@@ -61,6 +61,7 @@ pub enum Call {
     Owns {
         lane: LaneId,
         n: u64,
+        k: u32,
         hash: [u8; 32],
     },
     /// Consumer: open a new lane, in place of one that was given up.
@@ -105,6 +106,19 @@ pub enum Call {
     /// Either end: both directions are final; the other's last checkpoint, where it was a
     /// stream, as `SignedCheckpoint`'s bytes.
     Finish { lane: LaneId, last: Option<Vec<u8>> },
+    /// Consumer: sign the next sub-ticket, by which the streams of a lane's exchange re-key.
+    /// `peer` is `Mark`'s bytes: the response's last verified checkpoint.
+    SubTicket { lane: LaneId, peer: Vec<u8> },
+    /// Consumer: take the sub-receipt that is awaited. Its streams' checkpoints are of its
+    /// epoch from here on.
+    SubReceipt { lane: LaneId, head: Vec<u8> },
+    /// Producer: judge a sub-ticket, and answer it if it is the next. `peer` is `Mark`'s bytes:
+    /// the request's last verified checkpoint. Checkpoints are of its epoch from here on.
+    AnswerSub {
+        lane: LaneId,
+        head: Vec<u8>,
+        peer: Vec<u8>,
+    },
     /// Hand out a bundle's whole state.
     #[cfg(feature = "state-export")]
     Export { bundle: [u8; 16] },
@@ -174,14 +188,18 @@ pub struct Installed {
     pub pinned: bool,
 }
 
-/// How far a lane came.
+/// How far a lane came. If streams of its last exchange were re-keyed, another one follows
+/// directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The lane.
     pub lane: u16,
     /// The last exchange.
     pub n: u64,
-    /// H of its ticket's body or, from a producer, of its receipt's.
+    /// The last sub-ticket of it; 0 of the exchange itself.
+    pub k: u32,
+    /// H of its ticket's body or, from a producer, of its receipt's; of the sub-ticket's or
+    /// sub-receipt's if `k` is not 0.
     pub hash: [u8; 32],
 }
 
@@ -254,6 +272,52 @@ pub enum Accepted {
     Elsewhere,
 }
 
+/// Both directions' keys of an epoch.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Epochs {
+    /// `Epoch<Request>`'s bytes.
+    pub request: Zeroizing<Vec<u8>>,
+    /// `Epoch<Response>`'s bytes.
+    pub response: Zeroizing<Vec<u8>>,
+}
+
+/// What a sub-receipt was.
+#[derive(Serialize, Deserialize)]
+pub enum SubReceived {
+    /// The one that was awaited.
+    Rekeyed(Epochs),
+    /// The one that was taken before, again.
+    Repeat,
+    /// Another one for the sub-ticket that was answered last: the producer was copied. Both,
+    /// `SubEvidence`'s bytes.
+    Clone {
+        /// The one that was taken.
+        taken: Vec<u8>,
+        /// The other.
+        other: Vec<u8>,
+    },
+}
+
+/// What a sub-ticket was.
+#[derive(Serialize, Deserialize)]
+pub enum SubAccepted {
+    /// The next one.
+    Answered {
+        /// The signed sub-receipt.
+        receipt: Vec<u8>,
+        /// For the proxy.
+        epochs: Epochs,
+    },
+    /// The one accepted last, again.
+    Repeat,
+    /// Another one in its place: the consumer was copied.
+    Conflict,
+    /// The next, but it names a sub-receipt that is not ours.
+    Foreign,
+    /// A sub-ticket that only the ledger can judge.
+    Elsewhere,
+}
+
 /// How a call was concluded.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Concluded {
@@ -313,6 +377,10 @@ pub enum Reply {
     Accepted(Accepted),
     /// How a call was concluded.
     Concluded(Concluded),
+    /// What a sub-receipt was.
+    SubReceived(SubReceived),
+    /// What a sub-ticket was.
+    SubAccepted(SubAccepted),
     /// A bundle's whole state.
     #[cfg(feature = "state-export")]
     Stolen(Box<crate::stolen::Stolen>),

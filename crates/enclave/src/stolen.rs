@@ -16,7 +16,8 @@ pub struct Stolen {
     pub incarnation: Zeroizing<Vec<u8>>,
     /// The last link that was answered: number and hash.
     pub last_link: (u64, [u8; 32]),
-    /// Of the consumer those that are idle, of the producer those that await a ticket.
+    /// Of the consumer those that are idle, of the producer those that await a ticket; of both
+    /// those whose streams go on after their exchange's receipt.
     pub lanes: Vec<StolenLane>,
 }
 
@@ -25,7 +26,11 @@ pub struct Stolen {
 pub struct StolenLane {
     /// Its number.
     pub lane: u16,
+    /// Its last exchange.
+    pub n: u64,
     /// All of it: number (2), consumer's root (32), producer's root (32), transcript (32),
     /// and what is known of the peer.
     pub state: Zeroizing<Vec<u8>>,
+    /// What is kept of its streams, if any go on.
+    pub streams: Option<Zeroizing<Vec<u8>>>,
 }

@@ -64,6 +64,7 @@ pub mod listening;
 mod metrics;
 pub mod options;
 pub mod producer;
+mod rekey_times;
 mod settings;
 mod start_enclave;
 mod state;

@@ -35,6 +35,16 @@ pub enum TicketKind {
     Invalid,
 }
 
+/// Why a stream was ended before its end: the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum CutReason {
+    /// It was not re-keyed in its time.
+    Rekey,
+    /// The control plane has been out of reach for longer than the lease.
+    Lease,
+}
+
 /// The instruments.
 pub struct Metrics {
     /// A consumer's calls, by what came of them.
@@ -43,6 +53,10 @@ pub struct Metrics {
     call_durations: Histogram<f64>,
     /// Tickets that a producer was brought, by what they were.
     tickets: Counter<u64>,
+    /// Streams that were re-keyed.
+    pub rekeyings: Counter<u64>,
+    /// Streams that were ended before their end, by why.
+    streams_cut: Counter<u64>,
     /// From a request until its upstream's response began.
     upstream_durations: Histogram<f64>,
     /// Bundles issued to this consumer.
@@ -60,6 +74,8 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         calls: meter.u64_counter("armour_agent_calls").build(),
         call_durations: seconds("armour_agent_call_duration"),
         tickets: meter.u64_counter("armour_agent_tickets").build(),
+        rekeyings: meter.u64_counter("armour_agent_rekeyings").build(),
+        streams_cut: meter.u64_counter("armour_agent_streams_cut").build(),
         upstream_durations: seconds("armour_agent_upstream_duration"),
         bundles_issued: meter.u64_counter("armour_agent_bundles_drawn").build(),
     }
@@ -77,6 +93,14 @@ impl Metrics {
         self.add_tickets(1, kind);
     }
 
+    /// Tells what has not happened yet to streams as 0.
+    pub fn begin_streams(&self) {
+        self.rekeyings.add(0, &[]);
+        for reason in CutReason::iter() {
+            self.add_streams_cut(0, reason);
+        }
+    }
+
     /// Tells what has not happened yet as 0: an alert on a rise needs a beginning.
     pub fn begin_tickets(&self) {
         for kind in TicketKind::iter() {
@@ -87,6 +111,17 @@ impl Metrics {
     fn add_tickets(&self, count: u64, kind: TicketKind) {
         let kind: &'static str = kind.into();
         self.tickets.add(count, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// A stream was ended before its end.
+    pub fn stream_cut(&self, reason: CutReason) {
+        self.add_streams_cut(1, reason);
+    }
+
+    fn add_streams_cut(&self, count: u64, reason: CutReason) {
+        let reason: &'static str = reason.into();
+        let labels = [KeyValue::new("reason", reason)];
+        self.streams_cut.add(count, &labels);
     }
 
     /// An upstream has answered.
@@ -119,6 +154,14 @@ mod tests {
         let listed = between(MANUAL, "tickets that a producer was brought: ", " |");
         let listed: BTreeSet<&str> = listed.split(", ").collect();
         assert_eq!(listed, words());
+    }
+
+    #[test]
+    fn the_manual_lists_each_reason_that_ends_a_stream() {
+        let listed = between(MANUAL, "streams that were ended before their end: ", " |");
+        let listed: BTreeSet<&str> = listed.split(", ").collect();
+        let words: BTreeSet<&str> = CutReason::iter().map(Into::into).collect();
+        assert_eq!(listed, words);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod v2_common;
 mod v2_exchange;
 mod v2_identity;
 mod v2_interleavings;
+mod v2_lines;
 mod v2_parsers;
 mod v2_rekeying;
 #[cfg(feature = "state-export")]

@@ -31,7 +31,7 @@ fn run(w: &World, bodies: &[&Evidence]) -> Run {
 
 fn verdict(w: &World, recorded: &Run, reported: &Run) -> Verdict {
     let verified = |run: &Run| run.verified(&w.context).unwrap();
-    compare(&verified(recorded), &verified(reported))
+    compare(&verified(recorded), None, &verified(reported))
 }
 
 /// Worlds that drew the same random bytes hold the same lanes: one is the other's copy.
@@ -217,7 +217,7 @@ fn honest_reports_agree_however_they_are_cut() {
         for from in (0..10).step_by(2) {
             for to in from + 1..=10 {
                 let reported = run(&w, &bodies[from..to]).verified(&w.context).unwrap();
-                let verdict = compare(&record[..recorded], &reported);
+                let verdict = compare(&record[..recorded], None, &reported);
                 // Exchanges of the record begin with number 1.
                 let (first, last) = (from / 2, (to - 1) / 2);
                 let expected = if last < recorded {
@@ -342,7 +342,7 @@ proptest! {
         let report = &theirs[from..to.min(theirs.len()).max(from + 1)];
         let n = fork as usize;
         let last = from + report.len() - 1;
-        let verdict = compare(record, report);
+        let verdict = compare(record, None, report);
         let found = !matches!(
             verdict,
             Verdict::Known | Verdict::Extends { .. } | Verdict::Gap { .. }

@@ -75,8 +75,8 @@ fn an_exchange_without_content_rekeys_and_the_last_one_ends() {
         assert_eq!((ours.n, theirs.n), (3, 3));
         w.consumer_lanes.ended(ours);
         w.producer_lanes.ended(theirs);
-        assert_eq!(w.consumer_lanes.mark(0), Some(&ours));
-        assert_eq!(w.producer_lanes.mark(0), Some(&theirs));
+        assert_eq!(w.consumer_lanes.mark(0), Some(&ours.into()));
+        assert_eq!(w.producer_lanes.mark(0), Some(&theirs.into()));
     }
 }
 

@@ -9,19 +9,19 @@
 use std::collections::{BTreeSet, HashMap};
 
 use armour_api::Role;
-use armour_protocol::v2::enclave::LaneMark;
+use armour_protocol::v2::{body::BodyHash, enclave::LaneMark};
 use uuid::Uuid;
 
 use crate::{
-    decode::{fixed, to_i64, to_u64, word},
+    decode::{corrupt, fixed, to_i64, to_u64, word},
     error::Result,
     lane_ids::{LaneId, columns, lane_id},
     tx::Tx,
 };
 
-/// The last exchange of a retired bundle's lane and H of its ticket's body or, on the
-/// producer's side, of its receipt's; by bundle, side and lane.
-pub type RetirementMarks = HashMap<(Uuid, Role, u16), (u64, [u8; 32])>;
+/// How far a retired bundle's lane came by the word of either side: its mark and, if there is
+/// one, that of its last sub-ticket or sub-receipt; by bundle, side and lane.
+pub type RetirementMarks = HashMap<(Uuid, Role, u16), Vec<LaneMark>>;
 
 impl Tx {
     /// How far the lanes of the tenant's retired bundles came.
@@ -76,21 +76,41 @@ impl BundleRetirements<'_> {
     /// # Errors
     /// If the database refuses.
     pub async fn record(&mut self, bundle: Uuid, side: Role, lanes: &[LaneMark]) -> Result<()> {
-        let numbers: Vec<i32> = lanes.iter().map(|mark| mark.lane.into()).collect();
-        let ns = lanes.iter().map(|mark| to_i64(mark.n));
-        let ns = ns.collect::<Result<Vec<i64>>>()?;
-        let hashes: Vec<Vec<u8>> = lanes.iter().map(|mark| mark.hash.0.to_vec()).collect();
+        let (mut numbers, mut ns, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut subs: Vec<(Option<i64>, Option<i64>, Option<Vec<u8>>)> = Vec::new();
+        for mark in lanes {
+            let (n, hash) = (to_i64(mark.n)?, mark.hash.0.to_vec());
+            // The second mark of a lane comes directly behind its first.
+            match subs.last_mut().filter(|_| mark.k > 0) {
+                Some(sub) => *sub = (Some(n), Some(mark.k.into()), Some(hash)),
+                None => {
+                    numbers.push(i32::from(mark.lane));
+                    ns.push(n);
+                    hashes.push(hash);
+                    subs.push((None, None, None));
+                }
+            }
+        }
+        let sub_ns: Vec<_> = subs.iter().map(|sub| sub.0).collect();
+        let sub_ks: Vec<_> = subs.iter().map(|sub| sub.1).collect();
+        let sub_hashes: Vec<_> = subs.into_iter().map(|sub| sub.2).collect();
         sqlx::query!(
-            "INSERT INTO bundle_retirements (tenant_id, bundle_id, side, lane, n, hash)
-             SELECT $1, $2, $3, lane, n, hash
-             FROM unnest($4::integer[], $5::bigint[], $6::bytea[]) AS m(lane, n, hash)
+            "INSERT INTO bundle_retirements (tenant_id, bundle_id, side, lane, n, hash, sub_n,
+                                             sub_k, sub_hash)
+             SELECT $1, $2, $3, lane, n, hash, sub_n, sub_k, sub_hash
+             FROM unnest($4::integer[], $5::bigint[], $6::bytea[], $7::bigint[], $8::bigint[],
+                         $9::bytea[])
+                  AS m(lane, n, hash, sub_n, sub_k, sub_hash)
              ON CONFLICT DO NOTHING",
             self.0.tenant,
             bundle,
             side.into_str(),
             &numbers,
             &ns,
-            &hashes
+            &hashes,
+            &sub_ns as &[Option<i64>],
+            &sub_ks as &[Option<i64>],
+            &sub_hashes as &[Option<Vec<u8>>]
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -105,7 +125,8 @@ impl BundleRetirements<'_> {
         let (bundles, numbers) = columns(lanes);
         let rows = sqlx::query!(
             r#"SELECT i.bundle AS "bundle!", i.lane AS "lane!", side AS "side!", n AS "n!",
-                      hash AS "hash!"
+                      hash AS "hash!", sub_n AS "sub_n?", sub_k AS "sub_k?",
+                      sub_hash AS "sub_hash?"
              FROM unnest($2::uuid[], $3::integer[]) AS i(bundle, lane)
              CROSS JOIN unnest(ARRAY['consumer', 'producer']) AS s(of_side)
              JOIN bundle_retirements r ON r.tenant_id = $1 AND r.bundle_id = i.bundle
@@ -119,8 +140,22 @@ impl BundleRetirements<'_> {
         rows.into_iter()
             .map(|row| {
                 let (bundle, lane) = lane_id(row.bundle, row.lane)?;
-                let mark = (to_u64(row.n)?, fixed(row.hash)?);
-                Ok(((bundle, word(&row.side)?, lane), mark))
+                let mark = LaneMark {
+                    lane,
+                    n: to_u64(row.n)?,
+                    k: 0,
+                    hash: BodyHash(fixed(row.hash)?),
+                };
+                let mut marks = vec![mark];
+                if let (Some(n), Some(k), Some(hash)) = (row.sub_n, row.sub_k, row.sub_hash) {
+                    marks.push(LaneMark {
+                        lane,
+                        n: to_u64(n)?,
+                        k: u32::try_from(k).map_err(corrupt)?,
+                        hash: BodyHash(fixed(hash)?),
+                    });
+                }
+                Ok(((bundle, word(&row.side)?, lane), marks))
             })
             .collect()
     }

@@ -29,6 +29,8 @@ pub struct NewCollision<'a> {
     pub place: Option<(Uuid, Uuid, u16)>,
     /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
+    /// The sub-ticket of the exchange, for those of a line.
+    pub k: Option<u32>,
     /// What is recorded, with its proof.
     pub recorded: Option<&'a [u8]>,
     /// What contradicts it.
@@ -55,8 +57,9 @@ impl Collisions<'_> {
     pub async fn record(&mut self, new: &NewCollision<'_>) -> Result<bool> {
         let done = sqlx::query!(
             "INSERT INTO collisions (tenant_id, collision_id, endpoint_id, role, start_hash, kind,
-                                     pair_id, bundle_id, lane, n, recorded, reported, reporter_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                     pair_id, bundle_id, lane, n, recorded, reported, reporter_id,
+                                     k)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT (tenant_id, endpoint_id) DO NOTHING",
             self.0.tenant,
             new.id,
@@ -70,7 +73,8 @@ impl Collisions<'_> {
             i64::try_from(new.n).unwrap_or(i64::MAX),
             new.recorded,
             new.reported,
-            new.reporter
+            new.reporter,
+            new.k.map(i64::from)
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -116,6 +120,7 @@ impl Collisions<'_> {
             .map(|row| {
                 let process = row.process.map(u32::try_from).transpose();
                 let lane = row.lane.map(u32::try_from).transpose();
+                let k = row.k.map(u32::try_from).transpose();
                 Ok(Collision {
                     id: row.collision_id,
                     endpoint_id: row.endpoint_id,
@@ -129,6 +134,7 @@ impl Collisions<'_> {
                     bundle_id: row.bundle_id,
                     lane: lane.map_err(corrupt)?,
                     n: to_u64(row.n)?,
+                    k: k.map_err(corrupt)?,
                     recorded: row.recorded.map(|bytes| STANDARD.encode(bytes)),
                     reported: row.reported.map(|bytes| STANDARD.encode(bytes)),
                     reporter_id: row.reporter_id,

@@ -4,7 +4,13 @@
 use std::collections::{HashMap, HashSet};
 
 use armour_api::{LaneHead, Role};
-use armour_protocol::v2::{body::Kind, enclave::LaneMark, ledger::Position, message::Evidence};
+use armour_protocol::v2::{
+    body::Kind,
+    enclave::LaneMark,
+    ledger::{Position, Testimony},
+    message::Evidence,
+    rekey::SubEvidence,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -49,6 +55,24 @@ pub struct LaneState {
     pub ticket: Evidence,
     /// The last receipt.
     pub receipt: Option<Evidence>,
+    /// The last line of sub-tickets, whichever exchange's.
+    pub line: Option<LineState>,
+}
+
+/// How far the line of an exchange's sub-tickets came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineState {
+    /// The last sub-ticket.
+    pub ticket: SubEvidence,
+    /// The last sub-receipt.
+    pub receipt: Option<SubEvidence>,
+}
+
+impl LineState {
+    /// The exchange.
+    pub fn n(&self) -> u64 {
+        self.ticket.body.n
+    }
 }
 
 /// A lane's step from one state to another.
@@ -72,7 +96,9 @@ pub struct Dispute {
     pub lane: LaneId,
     /// The exchange.
     pub n: u64,
-    /// The run that names it, in bytes.
+    /// The sub-receipt of it; 0 if it is the receipt.
+    pub k: u32,
+    /// What names it, as a testimony's bytes.
     pub run: Vec<u8>,
     /// The endpoint that reported it.
     pub by: Uuid,
@@ -90,7 +116,8 @@ pub struct Lanes<'a>(&'a mut Tx);
 
 impl Lanes<'_> {
     /// How far the lanes of these bundles came, in their order: to a bundle's consumer's
-    /// endpoint their last tickets, to its producer's their last receipts. Of the first bundle
+    /// endpoint their last tickets, to its producer's their last receipts; and behind each the
+    /// last sub-ticket or sub-receipt of the lane's last exchange, if there is one. Of the first bundle
     /// only lanes above `after`. At most `limit` lanes are looked at, however many there are;
     /// if it is as many, the last of them comes with the heads.
     ///
@@ -113,11 +140,13 @@ impl Lanes<'_> {
         // is read beyond the limit.
         let rows = sqlx::query!(
             r#"SELECT i.bundle AS "bundle!", l.lane AS "lane!",
-                      CASE WHEN i.consumer THEN l.ticket ELSE l.receipt END AS head
+                      CASE WHEN i.consumer THEN l.ticket ELSE l.receipt END AS head,
+                      CASE WHEN l.sub_n IS DISTINCT FROM l.head_n THEN NULL
+                           WHEN i.consumer THEN l.sub_ticket ELSE l.sub_receipt END AS sub_head
              FROM unnest($2::uuid[], $3::boolean[], $4::integer[])
                   WITH ORDINALITY AS i(bundle, consumer, low, place)
              CROSS JOIN LATERAL (
-                 SELECT lane, ticket, receipt FROM lanes
+                 SELECT lane, ticket, receipt, head_n, sub_n, sub_ticket, sub_receipt FROM lanes
                  WHERE tenant_id = $1 AND bundle_id = i.bundle AND lanes.lane > i.low
                  ORDER BY lane LIMIT $5) l
              ORDER BY i.place LIMIT $5"#,
@@ -135,38 +164,59 @@ impl Lanes<'_> {
         for row in rows {
             let Some(head) = row.head else { continue };
             let body = evidence(&head)?.body;
-            found.entry(row.bundle).or_default().push(LaneHead {
-                lane: u32::try_from(row.lane).map_err(corrupt)?,
+            let lane = u32::try_from(row.lane).map_err(corrupt)?;
+            let heads = found.entry(row.bundle).or_default();
+            heads.push(LaneHead {
+                lane,
                 n: body.header.n,
+                k: 0,
                 hash: hex::encode(body.hash().0),
             });
+            if let Some(head) = row.sub_head {
+                let body = sub_evidence(&head)?.body;
+                heads.push(LaneHead {
+                    lane,
+                    n: body.n,
+                    k: body.k,
+                    hash: hex::encode(body.hash().0),
+                });
+            }
         }
         Ok((found, last))
     }
 
-    /// What is recorded last of each of a bundle's lanes, with its proof: tickets of a
-    /// consumer's, receipts of a producer's.
+    /// What is recorded last of each of a bundle's lanes, with its proof: tickets and
+    /// sub-tickets of a consumer's, receipts and sub-receipts of a producer's.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
-    pub async fn last_signed(&mut self, bundle: Uuid, side: Role) -> Result<Vec<Evidence>> {
+    pub async fn last_signed(&mut self, bundle: Uuid, side: Role) -> Result<Vec<Testimony>> {
         let rows = sqlx::query!(
-            "SELECT ticket, receipt FROM lanes
-             WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane",
+            r#"SELECT CASE WHEN $3 THEN ticket ELSE receipt END AS head,
+                      CASE WHEN sub_n IS DISTINCT FROM head_n THEN NULL
+                           WHEN $3 THEN sub_ticket ELSE sub_receipt END AS sub_head
+               FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 ORDER BY lane"#,
             self.0.tenant,
-            bundle
+            bundle,
+            side == Role::Consumer
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
-        let heads = rows.into_iter().filter_map(|row| match side {
-            Role::Consumer => Some(row.ticket),
-            Role::Producer => row.receipt,
-        });
-        heads.map(|head| evidence(&head)).collect()
+        let mut signed = Vec::new();
+        for row in rows {
+            if let Some(head) = row.head {
+                signed.push(Testimony::Alone(evidence(&head)?));
+            }
+            if let Some(head) = row.sub_head {
+                signed.push(Testimony::SubAlone(sub_evidence(&head)?));
+            }
+        }
+        Ok(signed)
     }
 
-    /// The last ticket or receipt of a lane, with its proof, if it is the one of this mark: of
-    /// tickets for a consumer's, of receipts for a producer's.
+    /// The last ticket or receipt of a lane, or sub-ticket or sub-receipt, with its proof, if it
+    /// is the one of this mark: the consumer's halves for a consumer's, the producer's for a
+    /// producer's.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
@@ -177,22 +227,25 @@ impl Lanes<'_> {
         mark: &LaneMark,
     ) -> Result<Option<Vec<u8>>> {
         let row = sqlx::query!(
-            "SELECT ticket, receipt FROM lanes
-             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+            r#"SELECT CASE WHEN $5 THEN CASE WHEN $4 THEN sub_ticket ELSE sub_receipt END
+                           WHEN $4 THEN ticket ELSE receipt END AS head
+               FROM lanes WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3"#,
             self.0.tenant,
             bundle,
-            i32::from(mark.lane)
+            i32::from(mark.lane),
+            side == Role::Consumer,
+            mark.k > 0
         )
         .fetch_optional(&mut *self.0.inner)
         .await?;
-        let head = row.and_then(|row| match side {
-            Role::Consumer => Some(row.ticket),
-            Role::Producer => row.receipt,
-        });
-        let Some(head) = head else { return Ok(None) };
-        let body = evidence(&head)?.body;
-        let is_it = (body.header.n, body.hash()) == (mark.n, mark.hash);
-        Ok(is_it.then_some(head))
+        let Some(head) = row.and_then(|row| row.head) else {
+            return Ok(None);
+        };
+        let recorded = match mark.k > 0 {
+            true => LaneMark::of_sub(&sub_evidence(&head)?.body),
+            false => LaneMark::of(&evidence(&head)?.body),
+        };
+        Ok((recorded == *mark).then_some(head))
     }
 
     /// The states of those of these lanes that have one. They stay locked until the
@@ -204,7 +257,7 @@ impl Lanes<'_> {
     pub async fn lock(&mut self, lanes: &[LaneId]) -> Result<HashMap<LaneId, LaneState>> {
         let (bundles, numbers) = columns(lanes);
         let rows = sqlx::query!(
-            "SELECT bundle_id, lane, last_at, ticket, receipt FROM lanes
+            "SELECT bundle_id, lane, last_at, ticket, receipt, sub_ticket, sub_receipt FROM lanes
              WHERE tenant_id = $1
                AND (bundle_id, lane) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))
              ORDER BY bundle_id, lane FOR UPDATE OF lanes",
@@ -220,6 +273,13 @@ impl Lanes<'_> {
                     last: Position(to_u64(row.last_at)?),
                     ticket: evidence(&row.ticket)?,
                     receipt: row.receipt.as_deref().map(evidence).transpose()?,
+                    line: match row.sub_ticket {
+                        None => None,
+                        Some(ticket) => Some(LineState {
+                            ticket: sub_evidence(&ticket)?,
+                            receipt: row.sub_receipt.as_deref().map(sub_evidence).transpose()?,
+                        }),
+                    },
                 };
                 Ok((lane_id(row.bundle_id, row.lane)?, state))
             })
@@ -361,15 +421,16 @@ impl Lanes<'_> {
     /// If the database refuses.
     pub async fn dispute(&mut self, dispute: &Dispute) -> Result<()> {
         sqlx::query!(
-            "UPDATE lanes SET disputed_n = $4, disputed_run = $5, disputed_by = $6,
-                              disputed_since = now()
+            "UPDATE lanes SET disputed_n = $4, disputed_k = $7, disputed_run = $5,
+                              disputed_by = $6, disputed_since = now()
              WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3 AND disputed_n IS NULL",
             self.0.tenant,
             dispute.lane.0,
             i32::from(dispute.lane.1),
             to_i64(dispute.n)?,
             dispute.run,
-            dispute.by
+            dispute.by,
+            i64::from(dispute.k)
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -418,6 +479,10 @@ impl Runs {
         self.reporters.push(reporter);
         Ok(())
     }
+}
+
+fn sub_evidence(bytes: &[u8]) -> Result<SubEvidence> {
+    SubEvidence::from_bytes(bytes).map_err(corrupt)
 }
 
 fn evidence(bytes: &[u8]) -> Result<Evidence> {

@@ -57,6 +57,7 @@ mod sessions;
 mod signing_keys;
 mod starts;
 mod store;
+mod sub_tickets;
 mod sweep;
 mod system;
 mod tenants;
@@ -95,7 +96,7 @@ pub use job_leases::JobLeases;
 pub use key_versions::KeyVersions;
 pub use keyring::{Keyring, KeyringError, TenantKey};
 pub use lane_ids::LaneId;
-pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, Witnessed};
+pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, LineState, Witnessed};
 pub use log_keys::LogKeys;
 pub use new_event::{
     CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals, StartSummary,
@@ -120,6 +121,7 @@ pub use starts::{
     standing::{LivingStart, Standing},
 };
 pub use store::Store;
+pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets};
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use tx::{PLATFORM, Tx};

@@ -99,6 +99,9 @@ pub struct CollisionSummary {
     pub lane: Option<u16>,
     /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
+    /// The sub-ticket of that exchange, for those of streams that re-key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<u32>,
     /// The endpoint whose report showed it.
     pub reporter_id: Uuid,
 }
@@ -376,6 +379,7 @@ mod tests {
                     role: Role::Consumer,
                     lane: Some(5),
                     n: 6,
+                    k: None,
                     reporter_id: ENDPOINT,
                 },
             },

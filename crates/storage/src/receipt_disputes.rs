@@ -3,7 +3,13 @@
 
 use chrono::Duration;
 
-use crate::{decode::to_u64, error::Result, lane_ids::lane_id, lanes::Dispute, tx::Tx};
+use crate::{
+    decode::{corrupt, to_u64},
+    error::Result,
+    lane_ids::{LaneId, lane_id},
+    lanes::Dispute,
+    tx::Tx,
+};
 
 /// A dispute about a receipt that is to be decided.
 #[derive(Debug, Clone)]
@@ -33,7 +39,7 @@ impl ReceiptDisputes<'_> {
     pub async fn due(&mut self, patience: Duration, limit: i64) -> Result<Vec<DueDispute>> {
         let seconds = patience.num_milliseconds() as f64 / 1000.0;
         let rows = sqlx::query!(
-            r#"SELECT l.bundle_id, l.lane, l.disputed_n AS "n!", l.disputed_run AS "run!",
+            r#"SELECT l.bundle_id, l.lane, l.disputed_n AS "n!", l.disputed_k AS "k", l.disputed_run AS "run!",
                       l.disputed_by AS "by!", s.hash IS NULL AS "has_ended!"
              FROM lanes l
              JOIN bundles b ON b.tenant_id = $1 AND b.bundle_id = l.bundle_id
@@ -57,6 +63,7 @@ impl ReceiptDisputes<'_> {
                     dispute: Dispute {
                         lane: lane_id(row.bundle_id, row.lane)?,
                         n: to_u64(row.n)?,
+                        k: u32::try_from(row.k).map_err(corrupt)?,
                         run: row.run,
                         by: row.by,
                     },
@@ -64,6 +71,24 @@ impl ReceiptDisputes<'_> {
                 })
             })
             .collect()
+    }
+
+    /// Closes a lane's dispute, which was unfounded.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn close(&mut self, (bundle, lane): LaneId) -> Result<()> {
+        sqlx::query!(
+            "UPDATE lanes SET disputed_n = NULL, disputed_k = 0, disputed_run = NULL,
+                              disputed_by = NULL, disputed_since = NULL
+             WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
+            self.0.tenant,
+            bundle,
+            i32::from(lane)
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
     }
 
     /// Closes disputes of disconnected bundles, at most so many: they were decided.

@@ -49,7 +49,7 @@ impl RunRow {
 /// have to be hashed.
 pub const MAX_STORED: usize = 64;
 /// Most runs that are looked at for a proof: a report adds at most 10,000 tickets and receipts.
-const MAX_ROWS: i64 = 320;
+pub(crate) const MAX_ROWS: i64 = 320;
 
 /// Exchanges of one lane, from a number to another, both included.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +115,7 @@ impl Tickets<'_> {
     ) -> Result<Vec<RecordedTicket>> {
         let bundle = Uuid::from_bytes(context.binding().bundle);
         let ends = sqlx::query!(
-            "SELECT consumer_n, producer_n, consumer_endpoint_id, producer_endpoint_id
+            "SELECT consumer_n, producer_n, consumer_endpoint_id, producer_endpoint_id, sub_n
              FROM lanes JOIN bundles USING (tenant_id, bundle_id)
              WHERE tenant_id = $1 AND bundle_id = $2 AND lane = $3",
             self.0.tenant,
@@ -127,7 +127,8 @@ impl Tickets<'_> {
         let Some(ends) = ends else {
             return Ok(Vec::new());
         };
-        let end = before.and_then(|n| n.checked_mul(2));
+        // The ticket of that number, too, for what it names.
+        let end = before.and_then(|n| n.checked_mul(2)?.checked_add(1));
         // Each holds at least one place, and two are an exchange.
         let rows = sqlx::query!(
             "SELECT first_at, previous, rests, reporter_id, recorded_at FROM ticket_runs
@@ -138,7 +139,7 @@ impl Tickets<'_> {
             bundle,
             i32::from(lane),
             end,
-            2 * limit as i64
+            2 * limit as i64 + 1
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
@@ -146,6 +147,8 @@ impl Tickets<'_> {
         let before = before.unwrap_or(u64::MAX);
         let mut tickets: Vec<RecordedTicket> = Vec::new();
         let mut receipts: HashMap<u64, Body> = HashMap::new();
+        // What the ticket after the one at hand names, which may include a sub-receipt.
+        let mut named: Option<BodyHash> = None;
         for row in rows {
             let run = RunRow {
                 first: Position(to_u64(row.first_at)?),
@@ -157,6 +160,9 @@ impl Tickets<'_> {
             for body in run.bodies(context, lane)?.into_iter().rev() {
                 let n = body.header.n;
                 if n >= before {
+                    if body.header.kind == Kind::Ticket {
+                        named = (n == before).then_some(body.previous);
+                    }
                     continue;
                 }
                 if body.header.kind == Kind::Receipt {
@@ -165,9 +171,13 @@ impl Tickets<'_> {
                 }
                 let number = to_i64(n)?;
                 let by = |end: Uuid, to: i64| number <= to || row.reporter_id == end;
+                let receipt = receipts.remove(&n);
+                let follows = named.replace(body.previous);
+                let plain = receipt.filter(|_| ends.sub_n != Some(number));
                 tickets.push(recorded(
                     &body,
-                    receipts.remove(&n),
+                    receipt,
+                    follows.or_else(|| plain.as_ref().map(BodyHash::after)),
                     row.reporter_id,
                     by(ends.consumer_endpoint_id, ends.consumer_n),
                     by(ends.producer_endpoint_id, ends.producer_n),
@@ -314,6 +324,7 @@ impl Tickets<'_> {
             lane,
             first: n,
             previous,
+            before: None,
             rests,
             ticket,
             receipt,
@@ -324,6 +335,7 @@ impl Tickets<'_> {
 fn recorded(
     ticket: &Body,
     receipt: Option<Body>,
+    next: Option<BodyHash>,
     reporter: Uuid,
     consumer: bool,
     producer: bool,
@@ -335,7 +347,7 @@ fn recorded(
         hash: hex::encode(ticket.hash().0),
         previous: hex::encode(ticket.previous.0),
         receipt: receipt.map(|body| hex::encode(body.hash().0)),
-        next: receipt.map(|body| hex::encode(BodyHash::after(&body).0)),
+        next: next.map(|next| hex::encode(next.0)),
         reporter_id: reporter,
         consumer_reported: consumer,
         producer_reported: producer,
@@ -363,7 +375,7 @@ fn exchanges(bodies: &[Body]) -> Vec<Exchange> {
     exchanges
 }
 
-fn rests(bytes: &[u8]) -> Result<Vec<[u8; 32]>> {
+pub(crate) fn rests(bytes: &[u8]) -> Result<Vec<[u8; 32]>> {
     let (rests, left) = bytes.as_chunks::<32>();
     match left.is_empty() && !rests.is_empty() {
         true => Ok(rests.to_vec()),
@@ -371,7 +383,7 @@ fn rests(bytes: &[u8]) -> Result<Vec<[u8; 32]>> {
     }
 }
 
-fn proof(bytes: Option<Vec<u8>>) -> Result<Option<Proof>> {
+pub(crate) fn proof(bytes: Option<Vec<u8>>) -> Result<Option<Proof>> {
     let read = bytes.map(|bytes| Proof::from_bytes(&bytes));
     read.transpose().map_err(corrupt)
 }

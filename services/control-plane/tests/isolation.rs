@@ -395,6 +395,7 @@ fn fill(path: &str, theirs: &Theirs) -> String {
         "/v1/audit" => format!("?target={}", theirs.id),
         "/v1/audit/consistency" => "?first=1".into(),
         "/v1/bundles/{id}/tickets" => "?lane=0".into(),
+        "/v1/bundles/{id}/sub-tickets" => "?lane=0&n=1".into(),
         "/v1/auth/choices" => format!("?tenant={}", theirs.id),
         "/v1/auth/login" => format!("?tenant={0}&issuer={0}", theirs.id),
         _ => String::new(),

@@ -107,7 +107,7 @@ async fn reports_extend_repeat_leave_gaps_and_collide() {
         }
     }
     let gap = say(&world, consumer, &bundle, &honest[14..]).await;
-    assert_eq!(gap, ReportVerdict::Gap { expected: 5 });
+    assert_eq!(gap, ReportVerdict::Gap { expected: 5, k: 0 });
     // Not signed by the bundle's ends: it proves nothing and ends nothing.
     let mut fork = bundle.history(0, &[(0, 0), (1, 1), (12, 2)]);
     let genuine = fork[4].proof.clone();
@@ -233,7 +233,7 @@ async fn disputed(world: &World) -> Disputed<'_> {
     let verdict = say(world, &world.producer, &bundle, &named[4..5]).await;
     assert_eq!(verdict, ReportVerdict::Accepted);
     let verdict = say(world, &world.consumer, &bundle, &named[4..5]).await;
-    assert_eq!(verdict, ReportVerdict::ShowReceipt { n: 1 });
+    assert_eq!(verdict, ReportVerdict::ShowReceipt { n: 1, k: 0 });
     assert_eq!(bundle_state(world, bundle.id).await, BundleState::Active);
     Disputed {
         bundle,
@@ -476,7 +476,7 @@ async fn reports_of_many_lanes_in_one_call_each_get_their_own_verdict() {
     let verdicts = consumer.report(reports).await.unwrap();
     for (lane, verdict) in verdicts.iter().enumerate() {
         let expected = match lane {
-            3 => *verdict == ReportVerdict::Gap { expected: 0 },
+            3 => *verdict == ReportVerdict::Gap { expected: 0, k: 0 },
             5 | 7 => matches!(verdict, ReportVerdict::Refused { .. }),
             _ => *verdict == ReportVerdict::Accepted,
         };

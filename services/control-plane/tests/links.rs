@@ -398,6 +398,7 @@ async fn a_retired_bundle_keeps_its_marks_and_the_other_end_is_told() {
         vec![LaneMark {
             lane: 3,
             n,
+            k: 0,
             hash: BodyHash([4; 32]),
         }]
     };
@@ -481,6 +482,7 @@ async fn what_is_disowned_but_not_recorded_accuses_nobody() {
     let mark = LaneMark {
         lane: 0,
         n: 1,
+        k: 0,
         hash: BodyHash([1; 32]),
     };
     let bundle = *grant.bundle.id.as_bytes();
@@ -690,6 +692,7 @@ async fn a_link_that_retires_every_lane_a_bundle_can_have_is_taken() {
     let marks = (0..=u16::MAX).map(|lane| LaneMark {
         lane,
         n: 0,
+        k: 0,
         hash: BodyHash([1; 32]),
     });
     let marks: Vec<LaneMark> = marks.collect();

@@ -27,5 +27,6 @@ mod roles;
 mod sign_in;
 mod signed_calls;
 mod starts;
+mod sub_tickets;
 mod watching;
 mod webhooks;

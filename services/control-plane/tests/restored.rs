@@ -83,7 +83,7 @@ async fn endpoints_that_saw_more_have_a_restored_ledger_fenced() {
     let (consumer, producer) = (world.consumer.client(&base), world.producer.client(&base));
     // What both ends did is not known here; that alone is no collision.
     let verdict = say(&base, &world.consumer, &bundle, &tickets[20..]).await;
-    assert_eq!(verdict, ReportVerdict::Gap { expected: 5 });
+    assert_eq!(verdict, ReportVerdict::Gap { expected: 5, k: 0 });
     let verdict = say(&base, &world.consumer, &later, &later.plain(0, 1)).await;
     assert!(matches!(verdict, ReportVerdict::Refused { .. }));
     // A sign of life of an endpoint whose links are all here shows that the log is behind.

@@ -41,6 +41,7 @@ static GENUINE: LazyLock<Genuine> = LazyLock::new(|| {
     let mark = |lane| LaneMark {
         lane,
         n: 7,
+        k: 0,
         hash: BodyHash([8; 32]),
     };
     let bundle = [3; 16];

@@ -85,8 +85,8 @@ fn signed(data: &[u8]) {
         };
         assert_eq!(run, genuine.run, "a changed run was taken for their word");
         assert_eq!(exchanges.len(), run.rests.len().div_ceil(2));
-        assert_eq!(compare(&exchanges, &exchanges), Verdict::Known);
-        assert_eq!(compare(&[], &exchanges), Verdict::Extends { from: 0 });
+        assert_eq!(compare(&exchanges, None, &exchanges), Verdict::Known);
+        assert_eq!(compare(&[], None, &exchanges), Verdict::Extends { from: 0 });
         // What was read is what comes of pushing its bodies one by one.
         let bodies = exchanges
             .iter()
@@ -129,6 +129,7 @@ fn read(bytes: &[u8]) -> Option<Run> {
         lane: u16::from_be_bytes(*lane),
         first: u64::from_be_bytes(*first),
         previous: BodyHash(*previous),
+        before: None,
         rests: rests.as_chunks().0.to_vec(),
         ticket: Proof::from_bytes(ticket).ok()?,
         receipt: match receipt {
@@ -163,7 +164,7 @@ fn compared(data: &[u8]) {
     {
         last.receipt = None;
     }
-    let verdict = compare(&recorded, &reported);
+    let verdict = compare(&recorded, None, &reported);
     assert_eq!(verdict, expected(mine, theirs, from, &reported));
 }
 
@@ -179,8 +180,11 @@ fn expected(mine: &[u8], theirs: &[u8], from: usize, reported: &[Exchange]) -> V
     };
     let fork = mine.iter().zip(theirs).position(|(a, b)| a != b);
     match fork {
-        // Shown by the receipt that the first ticket names, if that is recorded.
-        Some(at) if at < low && mine.len() >= low => return dispute(from - 1),
+        // Shown by what the first ticket names, if that receipt is recorded; unless it is taken
+        // apart, it may name the same receipt and a sub-receipt.
+        Some(at) if at < low && mine.len() >= low => {
+            return Verdict::ForeignReceipt { n: from as u64 - 1 };
+        }
         Some(at) if (low..high).contains(&at) => {
             let n = at / 2;
             return match at % 2 {

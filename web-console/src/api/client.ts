@@ -25,6 +25,7 @@ export type Policy = components["schemas"]["Policy"];
 export type Problem = components["schemas"]["Problem"];
 export type Quotas = components["schemas"]["Quotas"];
 export type RecordedTicket = components["schemas"]["RecordedTicket"];
+export type LaneHead = components["schemas"]["LaneHead"];
 export type Role = components["schemas"]["Role"];
 export type Session = components["schemas"]["Session"];
 export type SignInChoice = components["schemas"]["SignInChoice"];

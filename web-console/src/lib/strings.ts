@@ -118,6 +118,8 @@ export const t = {
     begin_within_ms: "Begin within (ms)",
     bundle_lifetime_ms: "Bundle lifetime (ms)",
     witness_within_ms: "Missing witness alarm (ms)",
+    rekey_interval_ms: "Streams re-key within (ms)",
+    rekey_bytes: "Streams re-key within (bytes)",
   },
   bundle: {
     title: "Bundle",
@@ -138,6 +140,11 @@ export const t = {
     legend:
       "Filled: reported by both ends. Ring: by the consumer only. Dashed ring: by the producer only.",
     fork: "The lane forks here: two different tickets with this number were signed.",
+    forkInStream:
+      "The lane forks inside this exchange: two messages of its streams’ re-keying contradict each other.",
+    rekeyed: (n: number, k: number) =>
+      `The streams of exchange ${n} have re-keyed; the last sub-ticket is number ${k}.`,
+    subTicket: "sub-ticket",
     earlier: "Earlier tickets",
     evidence: "Evidence",
     exchange: "exchange",

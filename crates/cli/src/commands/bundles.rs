@@ -25,6 +25,15 @@ pub enum Bundles {
         #[arg(long)]
         lane: u32,
     },
+    /// The latest sub-tickets by which the streams of an exchange re-keyed, latest first.
+    SubTickets {
+        id: Uuid,
+        #[arg(long)]
+        lane: u32,
+        /// The exchange's number.
+        #[arg(long)]
+        n: u64,
+    },
     /// When endpoints obeyed its disconnect.
     Obediences { id: Uuid },
     /// Disconnect a bundle.
@@ -45,7 +54,7 @@ impl Bundles {
             }
             Self::Get { id } => operator.show(client.bundle(id)).await,
             Self::Lanes { id } => {
-                let columns = ["lane", "n", "hash"];
+                let columns = ["lane", "n", "k", "hash"];
                 operator.list(client.lanes(id), &columns).await
             }
             Self::Tickets { id, lane } => {
@@ -57,6 +66,11 @@ impl Bundles {
                     "producer_reported",
                     "hash",
                 ];
+                operator.output.print(&Value::Array(latest.items), &columns)
+            }
+            Self::SubTickets { id, lane, n } => {
+                let latest = client.sub_tickets(id, lane, n).page_raw().await?;
+                let columns = ["k", "recorded_at", "hash", "receipt"];
                 operator.output.print(&Value::Array(latest.items), &columns)
             }
             Self::Obediences { id } => {

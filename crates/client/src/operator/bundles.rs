@@ -1,6 +1,6 @@
 //! Bundles: all tickets under one minted secret.
 
-use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket};
+use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedSubTicket, RecordedTicket};
 use uuid::Uuid;
 
 use super::because;
@@ -28,6 +28,18 @@ impl Client {
     /// A lane's tickets, latest first.
     pub fn tickets(&self, bundle: Uuid, lane: u32) -> Call<'_, Page<RecordedTicket>> {
         self.read(format!("/v1/bundles/{bundle}/tickets?lane={lane}"))
+    }
+
+    /// The sub-tickets by which the streams of exchange `n` re-keyed, latest first.
+    pub fn sub_tickets(
+        &self,
+        bundle: Uuid,
+        lane: u32,
+        n: u64,
+    ) -> Call<'_, Page<RecordedSubTicket>> {
+        self.read(format!(
+            "/v1/bundles/{bundle}/sub-tickets?lane={lane}&n={n}"
+        ))
     }
 
     /// When endpoints acknowledged a bundle's disconnect.

@@ -7,7 +7,7 @@ use std::{
 
 use armour_protocol::v2::{
     body::BodyHash,
-    enclave::{LaneMark, consumer, producer},
+    enclave::{LaneMark, LaneMarks, consumer, producer},
     envelope,
     identity::certificate::{Role, UnixTime},
     message::MAX_LOG_HEAD,
@@ -39,7 +39,7 @@ pub(super) enum Bundle {
     Consumer(Consumer),
     Producer(Producer),
     /// It has ended; how far each of its lanes came.
-    Ended(BTreeMap<u16, LaneMark>),
+    Ended(BTreeMap<u16, LaneMarks>),
 }
 
 impl Bundles {
@@ -131,7 +131,10 @@ impl Bundles {
     /// Nothing opens or seals in the bundle any more; how far its lanes came is kept.
     pub(super) fn end(&mut self, bundle: &[u8; 16]) -> Result<(), Failed> {
         let bundle = found(self.installed.get_mut(bundle))?;
-        let marks = bundle.marks().into_iter().map(|mark| (mark.lane, mark));
+        let marks = bundle
+            .marks()
+            .into_iter()
+            .map(|marks| (marks.mark.lane, marks));
         *bundle = Bundle::Ended(marks.collect());
         Ok(())
     }
@@ -151,13 +154,15 @@ impl Bundles {
         self.marks(bundle)
     }
 
-    /// How far each lane came, ascending.
+    /// How far each lane came, ascending; those of one lane one directly behind the other.
     pub(super) fn marks(&self, bundle: &[u8; 16]) -> Result<Vec<Mark>, Failed> {
         let mut marks = self.find(bundle)?.marks();
-        marks.sort_unstable_by_key(|mark| mark.lane);
-        let marks = marks.into_iter().map(|LaneMark { lane, n, hash }| Mark {
+        marks.sort_unstable_by_key(|marks| marks.mark.lane);
+        let marks = marks.into_iter().flat_map(LaneMarks::iter);
+        let marks = marks.map(|LaneMark { lane, n, k, hash }| Mark {
             lane,
             n,
+            k,
             hash: hash.0,
         });
         Ok(marks.collect())
@@ -165,14 +170,15 @@ impl Bundles {
 
     /// Whether the ledger's head of a lane is this end's own work. A lane that was never
     /// opened here has none.
-    pub(super) fn owns(&self, id: LaneId, n: u64, hash: [u8; 32]) -> Result<bool, Failed> {
-        let mark = self.find(&id.bundle)?.mark(id.lane);
+    pub(super) fn owns(&self, id: LaneId, n: u64, k: u32, hash: [u8; 32]) -> Result<bool, Failed> {
+        let marks = self.find(&id.bundle)?.marks_of(id.lane);
         let head = LaneMark {
             lane: id.lane,
             n,
+            k,
             hash: BodyHash(hash),
         };
-        Ok(mark.is_some_and(|mark| mark.owns(&head)))
+        Ok(marks.is_some_and(|marks| marks.own(&head)))
     }
 
     pub(super) fn open(
@@ -253,7 +259,7 @@ impl Bundles {
 
 impl Bundle {
     /// How far each lane came, in no order.
-    fn marks(&self) -> Vec<LaneMark> {
+    fn marks(&self) -> Vec<LaneMarks> {
         match self {
             Self::Consumer(consumer) => consumer.marks(),
             Self::Producer(producer) => producer.marks(),
@@ -261,10 +267,10 @@ impl Bundle {
         }
     }
 
-    fn mark(&self, lane: u16) -> Option<LaneMark> {
+    fn marks_of(&self, lane: u16) -> Option<LaneMarks> {
         match self {
-            Self::Consumer(consumer) => consumer.mark(lane),
-            Self::Producer(producer) => producer.mark(lane),
+            Self::Consumer(consumer) => consumer.marks_of(lane),
+            Self::Producer(producer) => producer.marks_of(lane),
             Self::Ended(marks) => marks.get(&lane).copied(),
         }
     }

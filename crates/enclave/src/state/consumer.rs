@@ -6,7 +6,7 @@ use armour_protocol::v2::{
     checkpoint::CheckpointClaim,
     content::ContentClaim,
     enclave::{
-        After, LaneMark, Streaming,
+        After, LaneMarks, Streaming,
         consumer::{Answered, Closing, Idle, Lanes, Opening, ReceiptStanding, Refreshing, Waiting},
     },
     error::{HeadError, LaneError},
@@ -111,7 +111,7 @@ impl Consumer {
             Answer::Transient(transient) => self.find(number)?.put_off(&transient),
             Answer::Receipt(receipt) => {
                 let lane = self.take(number)?;
-                let mark = lane.mark();
+                let mark = lane.marks();
                 let (lane, received) = lane.receive(&receipt, now);
                 match lane {
                     Some(lane) => drop(self.open.insert(number, lane)),
@@ -136,7 +136,7 @@ impl Consumer {
 
     pub(super) fn give_up(&mut self, lane: u16) -> Result<(), Failed> {
         let lane = self.take(lane)?;
-        self.lanes.ended(lane.mark());
+        self.lanes.ended(lane.marks());
         Ok(())
     }
 
@@ -178,13 +178,13 @@ impl Consumer {
     }
 
     /// How far each lane came, in no order.
-    pub(super) fn marks(&self) -> Vec<LaneMark> {
-        let open = self.open.values().map(Lane::mark);
+    pub(super) fn marks(&self) -> Vec<LaneMarks> {
+        let open = self.open.values().map(Lane::marks);
         open.chain(self.lanes.ended_marks().copied()).collect()
     }
 
-    pub(super) fn mark(&self, lane: u16) -> Option<LaneMark> {
-        let open = self.open.get(&lane).map(Lane::mark);
+    pub(super) fn marks_of(&self, lane: u16) -> Option<LaneMarks> {
+        let open = self.open.get(&lane).map(Lane::marks);
         open.or_else(|| self.lanes.mark(lane).copied())
     }
 
@@ -201,7 +201,7 @@ impl Consumer {
                 return Err(Failed("lane-busy"));
             }
         };
-        let mark = idle.mark();
+        let mark = idle.marks();
         match issue(idle) {
             Ok((lane, issued)) => {
                 self.open.insert(number, lane);
@@ -307,14 +307,14 @@ impl Lane {
         })
     }
 
-    pub(super) fn mark(&self) -> LaneMark {
+    pub(super) fn marks(&self) -> LaneMarks {
         match self {
-            Self::Opening(lane) => lane.mark(),
-            Self::Idle(lane) => lane.mark(),
-            Self::Waiting(lane) => lane.mark(),
-            Self::Refreshing(lane) => lane.mark(),
-            Self::Closing(lane) => lane.mark(),
-            Self::Streaming(streaming) => streaming.lane().mark(),
+            Self::Opening(lane) => lane.mark().into(),
+            Self::Idle(lane) => lane.marks(),
+            Self::Waiting(lane) => lane.marks(),
+            Self::Refreshing(lane) => lane.mark().into(),
+            Self::Closing(lane) => lane.mark().into(),
+            Self::Streaming(streaming) => streaming.lane().marks(),
         }
     }
 

@@ -9,6 +9,7 @@ mod identity;
 mod peers;
 mod producer;
 mod random;
+mod rekeying;
 #[cfg(feature = "state-export")]
 mod stolen;
 #[cfg(test)]
@@ -175,7 +176,7 @@ impl EnclaveState {
                 Reply::Done
             }
             Call::Retire { bundle } => Reply::Marks(bundles.retire(&bundle)?),
-            Call::Owns { lane, n, hash } => Reply::Is(bundles.owns(lane, n, hash)?),
+            Call::Owns { lane, n, k, hash } => Reply::Is(bundles.owns(lane, n, k, hash)?),
             Call::Open { bundle, replaces } => {
                 let (lane, head) = bundles.open(&bundle, replaces)?;
                 Reply::Opened { lane, head }
@@ -223,6 +224,18 @@ impl EnclaveState {
             }
             Call::Checkpoint { lane, claim } => Reply::Bytes(bundles.checkpoint(lane, &claim)?),
             Call::Finish { lane, last } => done(bundles.finish(lane, last.as_deref())?),
+            Call::SubTicket { lane, peer } => {
+                let consumer = bundles.consumer(&lane.bundle)?;
+                Reply::Bytes(consumer.sub_ticket(lane.lane, &peer)?)
+            }
+            Call::SubReceipt { lane, head } => {
+                let consumer = bundles.consumer(&lane.bundle)?;
+                Reply::SubReceived(consumer.sub_receipt(lane.lane, &head)?)
+            }
+            Call::AnswerSub { lane, head, peer } => {
+                let producer = bundles.producer(&lane.bundle)?;
+                Reply::SubAccepted(producer.answer_sub(lane.lane, &head, &peer)?)
+            }
             #[cfg(feature = "state-export")]
             Call::Export { bundle } => {
                 Reply::Stolen(Box::new(stolen::export(identity, bundles, &bundle)?))

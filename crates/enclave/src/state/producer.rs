@@ -7,7 +7,7 @@ use armour_protocol::{
     v2::{
         checkpoint::CheckpointClaim,
         enclave::{
-            After, LaneMark, Streaming,
+            After, LaneMarks, Streaming,
             producer::{
                 Accepted as Taken, Answering, BareAfter, Lanes, NotAccepted, OpeningError, Ready,
                 Standing,
@@ -35,7 +35,7 @@ pub(super) struct Producer {
 pub(super) enum Lane {
     Ready(Ready),
     /// And how far it came before.
-    Answering(Answering, LaneMark),
+    Answering(Answering, LaneMarks),
     Streaming(Streaming<Ready>),
 }
 
@@ -62,7 +62,7 @@ impl Producer {
         let (ready, error) = match self.open.remove(&number) {
             None => return self.accept_first(&ticket, log_head, now, &signer),
             Some(Lane::Ready(ready)) => {
-                let mark = ready.mark();
+                let mark = ready.marks();
                 match ready.accept(&ticket) {
                     Ok(taken) => return self.taken(taken, mark, now, &signer),
                     Err((ready, error)) => (ready, error),
@@ -146,7 +146,7 @@ impl Producer {
 
     pub(super) fn give_up(&mut self, lane: u16) -> Result<(), Failed> {
         let lane = self.take(lane)?;
-        self.lanes.ended(lane.mark());
+        self.lanes.ended(lane.marks());
         Ok(())
     }
 
@@ -185,13 +185,13 @@ impl Producer {
     }
 
     /// How far each lane came, in no order.
-    pub(super) fn marks(&self) -> Vec<LaneMark> {
-        let open = self.open.values().map(Lane::mark);
+    pub(super) fn marks(&self) -> Vec<LaneMarks> {
+        let open = self.open.values().map(Lane::marks);
         open.chain(self.lanes.ended_marks().copied()).collect()
     }
 
-    pub(super) fn mark(&self, lane: u16) -> Option<LaneMark> {
-        let open = self.open.get(&lane).map(Lane::mark);
+    pub(super) fn marks_of(&self, lane: u16) -> Option<LaneMarks> {
+        let open = self.open.get(&lane).map(Lane::marks);
         open.or_else(|| self.lanes.mark(lane).copied())
     }
 
@@ -228,7 +228,7 @@ impl Producer {
             Err(error) => return Err(error.into()),
         };
         if let Some(lane) = replaced.and_then(|replaced| self.open.remove(&replaced)) {
-            self.lanes.ended(lane.mark());
+            self.lanes.ended(lane.marks());
         }
         self.open.insert(number, Lane::Ready(ready));
         Ok(Accepted::Answered {
@@ -240,11 +240,11 @@ impl Producer {
     fn taken(
         &mut self,
         taken: Taken,
-        mark: LaneMark,
+        mark: LaneMarks,
         now: ProducerTime,
         signer: &Signer,
     ) -> Result<Accepted, Failed> {
-        let number = mark.lane;
+        let number = mark.mark.lane;
         let bare = match taken {
             Taken::Call(answering, incoming) => {
                 self.open.insert(number, Lane::Answering(answering, mark));
@@ -292,11 +292,11 @@ impl Lane {
         }
     }
 
-    pub(super) fn mark(&self) -> LaneMark {
+    pub(super) fn marks(&self) -> LaneMarks {
         match self {
-            Self::Ready(ready) => ready.mark(),
-            Self::Answering(_, mark) => *mark,
-            Self::Streaming(streaming) => streaming.lane().mark(),
+            Self::Ready(ready) => ready.marks(),
+            Self::Answering(answering, before) => answering.marks(*before),
+            Self::Streaming(streaming) => streaming.lane().marks(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Copies of a bundle's state, for the demonstration of a theft: of the lanes on which nothing
-//! is under way.
+//! is under way, and of those whose streams go on.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use armour_protocol::v2::{
     context::{Context, End},
     enclave::{
+        LaneMark, Streaming,
         consumer::{Idle, Lanes as ConsumerLanes},
         producer::{Lanes as ProducerLanes, Ready},
     },
@@ -80,54 +81,78 @@ pub(super) fn import(
     Ok(())
 }
 
+/// A lane's state, and what is kept of its streams.
+type Copy = (Zeroizing<Vec<u8>>, Option<Zeroizing<Vec<u8>>>);
+
 /// A lane that can be copied.
 trait Copied: Sized {
-    /// Its state, if nothing is under way on it.
-    fn steal(&self) -> Option<Zeroizing<Vec<u8>>>;
+    /// Its state, unless it awaits a receipt or owes one.
+    fn steal(&self) -> Option<Copy>;
     /// The lane of a state.
-    fn from_stolen(context: Arc<Context>, state: &[u8]) -> Result<Self, HeadError>;
-    /// Its number.
-    fn number(&self) -> u16;
+    fn from_stolen(context: Arc<Context>, stolen: &StolenLane) -> Result<Self, HeadError>;
+    /// How far it came.
+    fn came(&self) -> LaneMark;
 }
 
 impl Copied for consumer::Lane {
-    fn steal(&self) -> Option<Zeroizing<Vec<u8>>> {
+    fn steal(&self) -> Option<Copy> {
         match self {
-            Self::Idle(idle) => Some(idle.steal()),
+            Self::Idle(idle) => Some((idle.steal(), None)),
+            Self::Streaming(streaming) => Some((streaming.lane().steal(), Some(streaming.steal()))),
             _ => None,
         }
     }
 
-    fn from_stolen(context: Arc<Context>, state: &[u8]) -> Result<Self, HeadError> {
-        Ok(Self::Idle(Idle::from_stolen(context, state)?))
+    fn from_stolen(context: Arc<Context>, stolen: &StolenLane) -> Result<Self, HeadError> {
+        let idle = Idle::from_stolen(context.clone(), &stolen.state)?;
+        match &stolen.streams {
+            None => Ok(Self::Idle(idle)),
+            Some(streams) => {
+                let streaming = Streaming::from_stolen(idle, context, streams)?;
+                Ok(Self::Streaming(streaming))
+            }
+        }
     }
 
-    fn number(&self) -> u16 {
-        self.mark().lane
+    fn came(&self) -> LaneMark {
+        self.marks().mark
     }
 }
 
 impl Copied for producer::Lane {
-    fn steal(&self) -> Option<Zeroizing<Vec<u8>>> {
+    fn steal(&self) -> Option<Copy> {
         match self {
-            Self::Ready(ready) => Some(ready.steal()),
-            _ => None,
+            Self::Ready(ready) => Some((ready.steal(), None)),
+            Self::Streaming(streaming) => Some((streaming.lane().steal(), Some(streaming.steal()))),
+            Self::Answering(..) => None,
         }
     }
 
-    fn from_stolen(context: Arc<Context>, state: &[u8]) -> Result<Self, HeadError> {
-        Ok(Self::Ready(Ready::from_stolen(context, state)?))
+    fn from_stolen(context: Arc<Context>, stolen: &StolenLane) -> Result<Self, HeadError> {
+        let ready = Ready::from_stolen(context.clone(), &stolen.state)?;
+        match &stolen.streams {
+            None => Ok(Self::Ready(ready)),
+            Some(streams) => {
+                let streaming = Streaming::from_stolen(ready, context, streams)?;
+                Ok(Self::Streaming(streaming))
+            }
+        }
     }
 
-    fn number(&self) -> u16 {
-        self.mark().lane
+    fn came(&self) -> LaneMark {
+        self.marks().mark
     }
 }
 
 fn steal<L: Copied>(open: &BTreeMap<u16, L>) -> Vec<StolenLane> {
     let copies = open.iter().filter_map(|(lane, open)| {
-        let (lane, state) = (*lane, open.steal()?);
-        Some(StolenLane { lane, state })
+        let (state, streams) = open.steal()?;
+        Some(StolenLane {
+            lane: *lane,
+            n: open.came().n,
+            state,
+            streams,
+        })
     });
     copies.collect()
 }
@@ -138,8 +163,8 @@ fn taken<L: Copied>(
 ) -> Result<BTreeMap<u16, L>, Failed> {
     let mut open = BTreeMap::new();
     for one in stolen {
-        let lane = L::from_stolen(context.clone(), &one.state)?;
-        open.insert(lane.number(), lane);
+        let lane = L::from_stolen(context.clone(), one)?;
+        open.insert(lane.came().lane, lane);
     }
     Ok(open)
 }

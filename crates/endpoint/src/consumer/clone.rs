@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use armour_api::{Pair, PairState, Policy};
-use armour_enclave::{Enclave, stolen::Stolen};
+use armour_enclave::{
+    Enclave,
+    stolen::{Stolen, StolenLane},
+};
 use armour_listener::Limits;
 use armour_protocol::v2::gate::Gate;
 use chrono::DateTime;
@@ -19,10 +22,15 @@ use super::{
     ingress,
     pair::{ConsumerPair, Current, Shared},
     pair_manager::PairManager,
+    rekeying::Rekeying,
 };
 use crate::{
     control_plane::{reporter::Reporter, session::Session},
-    wire::http_client::{HttpVersion, Trust},
+    wire::{
+        http_client::{HttpVersion, Trust},
+        sealing::Sealing,
+        stream::PeerMark,
+    },
 };
 
 /// Seconds that the thief's caller waits.
@@ -80,7 +88,10 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
     let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
     let binding = theft.stolen.binding.clone();
     let context = Arc::new(binding.context()?);
-    let lanes: Vec<u16> = theft.stolen.lanes.iter().map(|lane| lane.lane).collect();
+    let lanes = theft.stolen.lanes.iter();
+    let (streaming, idle): (Vec<_>, Vec<_>) = lanes.partition(|lane| lane.streams.is_some());
+    let numbers = |lanes: Vec<&StolenLane>| lanes.iter().map(|lane| lane.lane).collect();
+    let (streaming, idle): (Vec<u16>, Vec<u16>) = (numbers(streaming), numbers(idle));
     enclave.import(theft.stolen).await?;
     let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
@@ -97,7 +108,7 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
     };
     let gate = Gate::from_bytes(theft.gate);
     let bundle = Bundle::new(theft.policy, context, gate, theft.producer);
-    bundle.adopt(&lanes);
+    bundle.adopt(&idle);
     let shared = Arc::new(Shared {
         session,
         enclave,
@@ -105,8 +116,18 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
         http: Trust::new(None)?.client(HttpVersion::Http1),
         random: armour_ambient::Random::system(),
     });
-    let current = Current::Bundle(bundle);
+    let current = Current::Bundle(bundle.clone());
     let consumer = Arc::new(ConsumerPair::new(shared, pair, None, RETRY_FOR, current));
+    // Streams that it was copied inside of it re-keys as their owner does.
+    let _rekeyings: Vec<Rekeying> = streaming
+        .into_iter()
+        .map(|lane| {
+            let mut rekeying = Rekeying::new(Sealing::none(), &bundle);
+            let peer = PeerMark::default();
+            rekeying.begin(&consumer, &bundle, bundle.lane_id(lane), &peer);
+            rekeying
+        })
+        .collect();
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tokio::select! {
         served = armour_listener::serve(

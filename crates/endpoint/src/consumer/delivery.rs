@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use armour_protocol::v2::{
+    body::Direction,
     checkpoint::SignedCheckpoint,
+    error::ContentError,
     message::Response as ResponseSide,
     proxy::{Arrived, Incoming, Read, StreamReader},
     retry::Fate,
@@ -18,11 +20,14 @@ use super::{
     in_flight::{Caller, Exchange, Progress, left, tell},
     transport::Answer,
 };
-use crate::wire::{
-    bhttp::{Decoder, Malformed, Piece},
-    handed_on::{self, READER_WAIT},
-    message::{MessageReader, ReadError},
-    whole_body::whole_body,
+use crate::{
+    metrics::CutReason,
+    wire::{
+        bhttp::{Decoder, Malformed, Piece},
+        handed_on::{self, READER_WAIT},
+        message::{MessageReader, ReadError},
+        whole_body::whole_body,
+    },
 };
 
 /// How long a message's first segment may take to come whole.
@@ -62,6 +67,7 @@ pub async fn deliver(
             exchange.finish(None).await;
         }
         Some(Arrived::Stream(first, reader)) => {
+            exchange.streams();
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);
@@ -157,16 +163,23 @@ impl Stream {
     ) -> Option<SignedCheckpoint> {
         self.pass(caller).await.ok()?;
         let mut progress = Progress::now();
+        let cut = exchange.cut();
+        tokio::pin!(cut);
         loop {
             let segment = tokio::select! {
                 segment = rest.segment() => segment,
                 () = gone(&self.body, caller) => return None,
+                reason = &mut cut => return self.cut(reason, caller).await,
             };
             let reader = self.reader.take()?;
             let read = match segment {
-                Ok((header, sealed)) => reader
-                    .read(header, &sealed)
-                    .map_err(|(reader, error)| (reader, ReadError::from(error))),
+                Ok((header, sealed)) => {
+                    let traffic = &exchange.rekeying.traffic;
+                    traffic.count(Direction::Response, sealed.len());
+                    reader
+                        .read(header, &sealed)
+                        .map_err(|(reader, error)| (reader, ReadError::from(error)))
+                }
                 Err(error) => Err((reader.back(), error)),
             };
             self.read += 1;
@@ -185,15 +198,46 @@ impl Stream {
                     drop(content);
                     self.pass(caller).await.ok()?;
                 }
-                // Agents do not re-key yet: this end has not asked for it.
-                Ok(Read::Switch(_)) => {
-                    self.broken().await;
-                    return None;
+                // The sub-receipt, whose keys these are, comes by another connection.
+                Ok(Read::Switch(switching)) => {
+                    let epoch = tokio::select! {
+                        epoch = exchange.rekeying.response.take(switching.k()) => epoch,
+                        () = gone(&self.body, caller) => return None,
+                        reason = &mut cut => return self.cut(reason, caller).await,
+                    };
+                    let switched = match epoch {
+                        Some(epoch) => switching.with(&epoch),
+                        None => Err((switching, ContentError::Switch)),
+                    };
+                    match switched {
+                        Ok(reader) => {
+                            self.verified = self.read;
+                            self.reader = Some(reader);
+                        }
+                        // Nobody has signed it: the genuine one is asked for.
+                        Err((switching, error)) => {
+                            tracing::debug!(%error, "a switch leads nowhere");
+                            self.reader = Some(switching.back());
+                            self.read = self.verified;
+                            let again = tokio::select! {
+                                again = self.again(exchange, head, &mut progress) => again,
+                                () = gone(&self.body, caller) => return None,
+                                reason = &mut cut => return self.cut(reason, caller).await,
+                            };
+                            let Some(again) = again else {
+                                self.broken().await;
+                                return None;
+                            };
+                            rest = again;
+                        }
+                    }
                 }
                 Ok(Read::Final {
                     content,
                     checkpoint,
                 }) => {
+                    exchange.peer.verified(checkpoint.unverified().mark());
+                    exchange.rekeying.response.close();
                     self.decoder.push(content.content());
                     drop(content);
                     if self.pass(caller).await.is_ok() {
@@ -214,6 +258,7 @@ impl Stream {
                     let again = tokio::select! {
                         again = self.again(exchange, head, &mut progress) => again,
                         () = gone(&self.body, caller) => return None,
+                        reason = &mut cut => return self.cut(reason, caller).await,
                     };
                     match again {
                         Some(again) => rest = again,
@@ -225,6 +270,13 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// This end ends it.
+    async fn cut<T>(&mut self, reason: CutReason, caller: &mut Caller) -> Option<T> {
+        tell(caller, Err(Failure::cut(reason)));
+        self.broken().await;
+        None
     }
 
     /// The same answer once more, up to where it was verified.

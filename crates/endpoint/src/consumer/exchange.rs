@@ -32,8 +32,9 @@ use super::{
     transport::{Answer, Begun},
 };
 use crate::wire::{
-    body::{Rest, pump},
+    body::{Piece, Rest, pump},
     content::Content,
+    sealing::Sealing,
     stream::{Broken, StreamSender},
 };
 
@@ -113,7 +114,7 @@ async fn whole(
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
-    let exchange = Exchange::new(consumer, lane, begun, out.into(), deadline);
+    let exchange = Exchange::new(consumer, lane, begun, out.into(), Sealing::none(), deadline);
     Ok((exchange, None))
 }
 
@@ -132,19 +133,31 @@ async fn stream(
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
     let request = begun.request.clone();
-    let mut exchange = Exchange::new(consumer, lane, begun, frame, deadline);
+    let sealing = Sealing::later();
+    let mut exchange = Exchange::new(consumer, lane, begun, frame, sealing.clone(), deadline);
     let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
     let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
+    sealing.begin(sender).await?;
     let (sink, source) = mpsc::channel(2);
     let upload = tokio::spawn(async move {
-        let last = pump(sender, rest, &sink).await?;
+        let bytes = pump(&sealing, rest, &sink).await?;
+        let has_content = true;
+        let last = Piece { bytes, has_content };
         sink.send(last).await.map_err(|_| Broken)
     });
     exchange.upload = Some(AbortOnDropHandle::new(upload));
+    exchange.streams();
+    let traffic = exchange.rekeying.traffic.clone();
     // Where the caller's body breaks, this one merely ends. That looks whole to HTTP; the
     // missing last checkpoint shows the producer that it is not.
     let head = futures::stream::once(std::future::ready(Bytes::from(out)));
-    let source = ReceiverStream::new(source).inspect(move |_| request.touch());
+    let source = ReceiverStream::new(source).map(move |piece: Piece| {
+        if piece.has_content {
+            request.touch();
+        }
+        traffic.count(Direction::Request, piece.bytes.len());
+        piece.bytes
+    });
     let body = head.chain(source);
     let body = Body::from_stream(body.map(Ok::<_, std::convert::Infallible>));
     Ok((exchange, Some(body)))

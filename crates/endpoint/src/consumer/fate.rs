@@ -8,9 +8,12 @@ use armour_protocol::v2::{
 };
 use http::Method;
 
-use crate::wire::{
-    problem::{Ran, Refusal},
-    problem_type::ProblemType,
+use crate::{
+    metrics::CutReason,
+    wire::{
+        problem::{Ran, Refusal},
+        problem_type::ProblemType,
+    },
 };
 
 /// A call that has no answer.
@@ -84,9 +87,34 @@ impl Failure {
                 "the producer's upstream did not answer in time",
             ),
             Reason::TOO_LARGE => (ProblemType::TooLarge, "the response is too large"),
+            Reason::REKEY => (
+                ProblemType::StreamNotRekeyed,
+                "the producer ended the stream: it was not re-keyed in its time",
+            ),
+            Reason::LEASE => (
+                ProblemType::StreamLeaseExpired,
+                "the producer ended the stream: its control plane has been out of reach for \
+                 longer than the pair's lease",
+            ),
             _ => (ProblemType::Aborted, "the request was begun and broke off"),
         };
         Self::of(Fate::Aborted, Refusal::new(problem, detail), false)
+    }
+
+    /// This end has ended its streams.
+    pub fn cut(reason: CutReason) -> Self {
+        let (problem, detail) = match reason {
+            CutReason::Rekey => (
+                ProblemType::StreamNotRekeyed,
+                "the stream was ended: it was not re-keyed in its time",
+            ),
+            CutReason::Lease => (
+                ProblemType::StreamLeaseExpired,
+                "the stream was ended: the control plane has been out of reach for longer than \
+                 the pair's lease",
+            ),
+        };
+        Self::of(Fate::Unknown, Refusal::new(problem, detail), false)
     }
 
     fn of(fate: Fate, refusal: Refusal, passing: bool) -> Self {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use armour_enclave::ipc::Received;
-use armour_protocol::v2::retry::Fate;
+use armour_protocol::v2::{message::Request, retry::Fate};
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
@@ -20,13 +20,17 @@ use super::{
     bundle::{Bundle, Lane},
     fate::Failure,
     pair::ConsumerPair,
+    rekeying::Rekeying,
     transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
 };
 use crate::{
     backoff::Backoff,
+    control_plane::lease,
+    metrics::{CutReason, METRICS},
     wire::{
         idle::REQUEST_IDLE,
         message::MessageReader,
+        sealing::Sealing,
         stream::{Broken, PeerMark},
     },
 };
@@ -48,6 +52,8 @@ pub struct Exchange {
     message: Bytes,
     /// How far the answer has been verified.
     pub peer: PeerMark,
+    /// How its streams are re-keyed.
+    pub rekeying: Rekeying,
     /// The rest of a request that is a stream.
     pub upload: Option<Upload>,
     /// When its caller is told at the latest.
@@ -107,9 +113,11 @@ impl Exchange {
         lane: Lane,
         begun: Begun,
         message: Bytes,
+        request: Sealing<Request>,
         deadline: Instant,
     ) -> Self {
         Self {
+            rekeying: Rekeying::new(request, &lane.bundle),
             consumer,
             lane,
             message,
@@ -124,6 +132,32 @@ impl Exchange {
     /// The bundle.
     pub fn bundle(&self) -> &Arc<Bundle> {
         &self.lane.bundle
+    }
+
+    /// Its streams flow: they are re-keyed from here on.
+    pub fn streams(&mut self) {
+        let lane = self.lane.id();
+        self.rekeying
+            .begin(&self.consumer, &self.lane.bundle, lane, &self.peer);
+    }
+
+    /// Waits until its streams must end: they were not re-keyed in their time, or nobody knows
+    /// any more whether their bundle is still good.
+    pub async fn cut(&self) -> CutReason {
+        let consumer = &self.consumer;
+        let lease = lease::over(&consumer.session, &consumer.reporter, self.bundle().lease());
+        let reason = tokio::select! {
+            () = self.rekeying.late.cancelled() => CutReason::Rekey,
+            () = lease => CutReason::Lease,
+        };
+        let why: &'static str = reason.into();
+        tracing::warn!(
+            lane = self.lane.number,
+            why,
+            "a stream is ended before its end"
+        );
+        METRICS.stream_cut(reason);
+        reason
     }
 
     /// Sends until a valid answer's head is there, or the caller has left. When the caller's
@@ -155,6 +189,10 @@ impl Exchange {
                         }
                     }
                     () = self.bundle().dead.cancelled() => return None,
+                    reason = self.cut(), if self.upload.is_some() => {
+                        tell(caller, Err(Failure::cut(reason)));
+                        return None;
+                    }
                 }
             };
             self.begun.forget();
@@ -266,10 +304,19 @@ impl Exchange {
             let ended = tokio::select! {
                 ended = upload => matches!(ended, Ok(Ok(()))),
                 () = self.begun.request.idle_for(REQUEST_IDLE) => false,
+                _ = self.cut() => false,
             };
             if !ended {
                 return;
             }
+        }
+        if streamed && !self.rekeying.settle().await {
+            let lane = self.lane.number;
+            tracing::warn!(
+                lane,
+                "a lane is given up: its last sub-ticket is not answered"
+            );
+            return;
         }
         if streamed && let Err(error) = self.consumer.enclave.finish(self.lane.id(), last).await {
             tracing::warn!(%error, lane = self.lane.number, "a stream is not final");

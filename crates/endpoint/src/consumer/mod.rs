@@ -8,6 +8,7 @@
 //! * [`lanes`]: a lane for a request;
 //! * [`exchange`]: one exchange, [`in_flight`] until it is answered, [`transport`] of its
 //!   messages, and [`delivery`] of what came back;
+//! * [`rekeying`]: of its streams;
 //! * [`fate`]: what is known of a call that has no answer;
 //! * [`settings`]: how pairs are served;
 //! * [`bundle`]: a bundle's lanes.
@@ -27,6 +28,7 @@ mod lanes;
 pub mod open;
 pub mod pair;
 pub mod pair_manager;
+mod rekeying;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod testing;

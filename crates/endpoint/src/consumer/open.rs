@@ -13,6 +13,7 @@ use crate::{
     background::Background,
     control_plane::{reporter::Reporter, session::Session},
     gauges,
+    metrics::METRICS,
     options::Options,
     start_enclave::start_enclave,
     state::data_dir_lock::DataDirLock,
@@ -41,6 +42,7 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
     let session = Session::open(options, Role::Consumer, None, &enclave).await?;
     let (reporter, dead) = Reporter::new(session.clone());
     gauges::observe(&session, &reporter);
+    METRICS.begin_streams();
     let shared = Arc::new(Shared {
         session: session.clone(),
         enclave,

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::bundle::Bundle;
 use crate::{
-    control_plane::{reporter::Reporter, session::Session},
+    control_plane::{lease, reporter::Reporter, session::Session},
     wire::{http_client::HttpClient, problem::Refusal, problem_type::ProblemType},
 };
 
@@ -229,11 +229,10 @@ impl ConsumerPair {
 
     /// Fails closed: no contact for longer than the lease, no traffic.
     pub fn check_lease(&self, bundle: &Bundle) -> Result<(), Refusal> {
-        let lease = bundle.lease();
-        if self.session.silence() > lease || self.reporter.is_behind(lease) {
-            return Err(Refusal::lease_expired());
+        match lease::is_over(&self.session, &self.reporter, bundle.lease()) {
+            true => Err(Refusal::lease_expired()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The bundle in use, if there is one.

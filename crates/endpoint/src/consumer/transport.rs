@@ -127,7 +127,7 @@ pub async fn ask(
         }
     };
     let asked = async {
-        let posted = post(shared, bundle, body).await?;
+        let posted = post(shared, bundle, EXCHANGE_PATH, body).await?;
         head(bundle, posted, begun).await
     };
     tokio::pin!(asked);
@@ -141,11 +141,20 @@ pub async fn ask(
     answer.inspect_err(|_| silent())
 }
 
-async fn post(shared: &Shared, bundle: &Bundle, body: Body) -> Result<MessageReader, Unanswered> {
+/// Sends a message to the producer, and reads what it answers.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn post(
+    shared: &Shared,
+    bundle: &Bundle,
+    path: &str,
+    body: Body,
+) -> Result<MessageReader, Unanswered> {
     let lost = |why: String| Unanswered { why, sent: true };
     let request = Request::builder()
         .method(Method::POST)
-        .uri(format!("{}{EXCHANGE_PATH}", bundle.producer))
+        .uri(format!("{}{path}", bundle.producer))
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .body(body)
         .map_err(|error| Unanswered {
@@ -286,7 +295,7 @@ pub async fn conclude(
 /// Sends the last ticket of a lane that was replaced to a producer that may not have it. It
 /// refuses that, but reports it: else the ledger would have the consumer's word for it alone.
 pub async fn show(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>, frame: Bytes) {
-    let posted = post(&consumer, &bundle, Body::from(frame));
+    let posted = post(&consumer, &bundle, EXCHANGE_PATH, Body::from(frame));
     if tokio::time::timeout(BARE_TIMEOUT, posted).await.is_err() {
         tracing::debug!(bundle = %bundle.id, "a lost ticket could not be shown to the producer");
     }

@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// The control plane was heard of, at this time or later.
-    pub(super) fn heard(&self, at: Instant) {
+    pub(crate) fn heard(&self, at: Instant) {
         let mut contact = self.contact.lock();
         *contact = at.max(*contact);
     }
@@ -323,6 +323,7 @@ mod tests {
                     .map(|head| LaneHead {
                         lane: head.lane,
                         n: 0,
+                        k: 0,
                         hash: String::new(),
                     })
                     .collect(),

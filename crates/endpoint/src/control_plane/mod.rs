@@ -11,6 +11,7 @@
 //! * [`retirement`]: bundles that it gives up, and heads of lanes that are not its own;
 //! * [`heartbeat`] and [`events`]: signs of life, either way, and the [`watcher`] that acts
 //!   on them;
+//! * [`lease`]: how long it serves without hearing from it;
 //! * [`presence`]: the answer when another start asks;
 //! * [`renewal`] of its keys;
 //! * [`audit_log`]: what is remembered of the tenant's audit log, with how late it is by that,
@@ -32,6 +33,7 @@ pub mod expected_tenant;
 pub mod grant;
 pub mod heartbeat;
 pub mod installation;
+pub mod lease;
 mod log_time;
 pub mod peer_heads;
 pub mod presence;

@@ -87,7 +87,7 @@ impl Session {
                 bundle,
                 lane: mark.lane,
             };
-            if let Ok(false) = enclave.owns(lane, mark.n, mark.hash.0).await
+            if let Ok(false) = enclave.owns(lane, mark.n, mark.k, mark.hash.0).await
                 && held()
             {
                 tracing::error!(bundle = %status.id, lane = mark.lane, n = mark.n,
@@ -137,6 +137,7 @@ fn lane_mark(mark: &Mark) -> LaneMark {
     LaneMark {
         lane: mark.lane,
         n: mark.n,
+        k: mark.k,
         hash: BodyHash(mark.hash),
     }
 }
@@ -146,6 +147,7 @@ fn mark(head: &LaneHead) -> Option<LaneMark> {
     Some(LaneMark {
         lane: head.lane.try_into().ok()?,
         n: head.n,
+        k: head.k,
         hash: BodyHash(hash),
     })
 }
@@ -160,6 +162,7 @@ mod tests {
         let mark = |lane| Mark {
             lane,
             n: 1,
+            k: 0,
             hash: [1; 32],
         };
         (Uuid::from_u128(number), (0..lanes).map(mark).collect())

@@ -4,11 +4,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use armour_api::{BundleState, Policy};
 use armour_enclave::Enclave;
+#[cfg(feature = "clone-demo")]
+use armour_protocol::v2::body::{Body, BodyHash, Header, Kind};
 use armour_protocol::v2::{context::Context, gate::Gate};
+#[cfg(feature = "clone-demo")]
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use uuid::Uuid;
 
+#[cfg(feature = "clone-demo")]
+use super::exchange::Exchange;
 use super::{gone::Gone, lane_table::LaneTable, shared_question::SharedQuestion};
 use crate::{
     control_plane::{installation::Taken, session::Session},
@@ -66,6 +72,26 @@ impl Held {
     #[cfg(any(test, feature = "clone-demo"))]
     pub fn stolen(policy: Policy, context: Arc<Context>, gate: Gate) -> Self {
         Self::of(policy, context, gate)
+    }
+
+    /// Makes exchanges known that are under way: their lanes and numbers.
+    #[cfg(feature = "clone-demo")]
+    pub fn adopt(&self, streaming: &[(u16, u64)]) {
+        for &(lane, n) in streaming {
+            let ticket = Body {
+                header: Header {
+                    suite: self.context.suite(),
+                    kind: Kind::Ticket,
+                    bundle: self.context.binding().bundle,
+                    lane,
+                    n,
+                },
+                previous: BodyHash([0; 32]),
+                rest: [0; 32],
+            };
+            let exchange = Exchange::answered(ticket, Bytes::new());
+            self.lanes.lock().accepted(exchange);
+        }
     }
 
     fn of(policy: Policy, context: Arc<Context>, gate: Gate) -> Self {

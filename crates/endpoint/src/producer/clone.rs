@@ -81,15 +81,19 @@ pub async fn run(
     let program = std::env::current_exe()?;
     let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
     let context = Arc::new(theft.stolen.binding.context()?);
+    // Streams that it was copied inside of it re-keys as their owner does.
+    let lanes = theft.stolen.lanes.iter();
+    let streaming: Vec<(u16, u64)> = lanes
+        .filter(|lane| lane.streams.is_some())
+        .map(|lane| (lane.lane, lane.n))
+        .collect();
     enclave.import(theft.stolen).await?;
     let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
     let bundles = Arc::new(Bundles::new(session.clone(), enclave.clone()));
-    bundles.adopt(Held::stolen(
-        theft.policy,
-        context,
-        Gate::from_bytes(theft.gate),
-    ));
+    let held = Held::stolen(theft.policy, context, Gate::from_bytes(theft.gate));
+    held.adopt(&streaming);
+    bundles.adopt(held);
     let trust = Trust::new(None)?;
     let manner = Manner {
         http2: false,

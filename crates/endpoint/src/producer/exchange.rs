@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::response_log::ResponseLog;
+use super::{rekeying::Rekeying, response_log::ResponseLog};
 use crate::wire::message::MessageReader;
 
 /// An accepted ticket and what became of it.
@@ -22,6 +22,8 @@ pub struct Exchange {
     pub ticket: Body,
     /// Its answer, sealed: what is kept of it is on the network anyway.
     pub log: Arc<ResponseLog>,
+    /// How its streams are re-keyed.
+    pub rekeying: Rekeying,
     /// Cancelled once its consumer has given it up: its caller has left.
     pub given_up: CancellationToken,
     /// Cancelled once both its directions have ended, or it was given up.
@@ -54,6 +56,7 @@ impl Exchange {
         Arc::new(Self {
             ticket,
             log,
+            rekeying: Rekeying::new(),
             given_up: CancellationToken::new(),
             ended,
             intake: Mutex::new(None),
@@ -66,6 +69,7 @@ impl Exchange {
         let exchange = Self {
             ticket,
             log: Arc::default(),
+            rekeying: Rekeying::new(),
             given_up: CancellationToken::new(),
             ended: CancellationToken::new(),
             intake: Mutex::new(Some(Intake { pending, arrived })),

@@ -1,4 +1,5 @@
-//! What consumers' agents call: `POST /armour/v2/exchange`.
+//! What consumers' agents call: `POST /armour/v2/exchange`, and to re-key what flows there
+//! [`rekey_handler`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,13 +31,14 @@ use super::{
     bundles::{Held, Known},
     endpoint::ProducerEndpoint,
     exchange::Exchange,
+    rekey_handler,
     serving::{self, Recorded},
 };
 use crate::{
-    control_plane::reporter,
+    control_plane::{lease, reporter},
     metrics::{METRICS, TicketKind},
     wire::{
-        message::{EXCHANGE_PATH, MessageReader, ReadError},
+        message::{EXCHANGE_PATH, MessageReader, REKEY_PATH, ReadError},
         problem::Refusal,
         problem_type::ProblemType,
     },
@@ -53,6 +55,7 @@ const AGAIN_MS: u32 = 200;
 pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
     Router::new()
         .route(EXCHANGE_PATH, post(take))
+        .route(REKEY_PATH, post(rekey))
         .fallback(async || {
             Refusal::new(
                 ProblemType::NotFound,
@@ -63,7 +66,15 @@ pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
 }
 
 async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {
-    match exchange(&producer, request).await {
+    answer(exchange(&producer, request).await)
+}
+
+async fn rekey(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {
+    answer(rekey_handler::rekey(&producer, request).await)
+}
+
+fn answer(answered: Result<Response, Refusal>) -> Response {
+    match answered {
         Ok(response) => response,
         Err(refusal) => {
             tracing::debug!(kind = refusal.problem.name(), "refused");
@@ -84,10 +95,7 @@ enum Answer {
 
 async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<Response, Refusal> {
     let mut message = MessageReader::new(request.into_body());
-    let frame = tokio::time::timeout(HEAD_TIME, message.frame())
-        .await
-        .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
-        .map_err(|error| unreadable(&error))?;
+    let frame = head_frame(&mut message).await?;
     let held = match producer.bundles.get(bundle_of(&frame)?).await {
         Some(Known::Held(held)) => held,
         Some(Known::Gone(gone)) => {
@@ -136,6 +144,14 @@ async fn exchange(producer: &Arc<ProducerEndpoint>, request: Request) -> Result<
     Ok(respond(Body::from_stream(exchange.log.read())))
 }
 
+/// The frame that a request begins with.
+pub(super) async fn head_frame(message: &mut MessageReader) -> Result<Bytes, Refusal> {
+    tokio::time::timeout(HEAD_TIME, message.frame())
+        .await
+        .map_err(|_| Refusal::new(ProblemType::HeadTimeout, "the request's head took too long"))?
+        .map_err(|error| unreadable(&error))
+}
+
 /// Reads the request's content for as long as it is awaited, and waits until its call has
 /// begun or is answered: then HTTP's response begins, and the consumer is patient.
 async fn attend(exchange: &Arc<Exchange>, mut message: MessageReader) -> Result<(), Refusal> {
@@ -182,8 +198,7 @@ async fn accept(
         }
         (Look::Ask, ahead) => ahead,
     };
-    let silent = producer.session.silence() > held.lease();
-    let behind = silent || producer.reporter.is_behind(held.lease());
+    let behind = lease::is_over(&producer.session, &producer.reporter, held.lease());
     if behind && !ticket.unverified().mode().has_content() {
         return put_off(producer, held, lane, &head, Reason::LEDGER).await;
     }
@@ -336,7 +351,7 @@ fn kind(accepted: &Result<ipc::Accepted, EnclaveError>) -> TicketKind {
     }
 }
 
-fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
+pub(super) fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
     let bundle = frame.get(BUNDLE).map(Uuid::from_slice);
     match bundle {
         Some(Ok(bundle)) => Ok(bundle),
@@ -344,7 +359,7 @@ fn bundle_of(frame: &[u8]) -> Result<Uuid, Refusal> {
     }
 }
 
-fn respond(body: Body) -> Response {
+pub(super) fn respond(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -353,7 +368,7 @@ fn respond(body: Body) -> Response {
     response
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(
         ProblemType::BundleUnknown,
         "this endpoint holds no lanes of the bundle",
@@ -367,7 +382,7 @@ fn elsewhere() -> Refusal {
     )
 }
 
-fn unreadable(error: &ReadError) -> Refusal {
+pub(super) fn unreadable(error: &ReadError) -> Refusal {
     match error {
         ReadError::Cut | ReadError::Ended => {
             Refusal::new(ProblemType::Cut, "the message is cut short")

@@ -9,6 +9,7 @@ use armour_protocol::v2::{
     context::Context,
     gate::Gate,
     message::{Evidence, SignedTicket},
+    rekey::{SignedSubTicket, SubEvidence},
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ pub struct Gone {
     gate: Arc<Gate>,
     /// Lanes whose use was reported.
     reported: Mutex<BTreeSet<u16>>,
+    sub_reported: Mutex<BTreeSet<u16>>,
     comparison: Mutex<Comparison>,
 }
 
@@ -41,6 +43,7 @@ impl Gone {
             context,
             gate,
             reported: Mutex::default(),
+            sub_reported: Mutex::default(),
             comparison: Mutex::new(Comparison::Due(compared_from)),
         }
     }
@@ -54,6 +57,18 @@ impl Gone {
             return None;
         }
         let news = self.reported.lock().insert(lane);
+        news.then(|| (self.context.clone(), ticket))
+    }
+
+    /// The same of the frame of a sub-ticket.
+    pub fn sub_evidence(&self, frame: &[u8]) -> Option<(Arc<Context>, SubEvidence)> {
+        let head = self.gate.check(Direction::Request, frame).ok()?;
+        let ticket = SignedSubTicket::from_bytes(head).ok()?.evidence();
+        let lane = ticket.body.lane;
+        if self.sub_reported.lock().contains(&lane) || ticket.verify(&self.context).is_err() {
+            return None;
+        }
+        let news = self.sub_reported.lock().insert(lane);
         news.then(|| (self.context.clone(), ticket))
     }
 

@@ -10,6 +10,7 @@ use std::{
 use armour_protocol::v2::{
     body::{Body, BodyHash},
     proxy::{Look, Screen},
+    rekey::SubBody,
 };
 
 use super::exchange::Exchange;
@@ -26,7 +27,12 @@ pub struct LaneTable {
     ended: HashMap<u16, (u64, BodyHash)>,
     /// Lanes without state that were reported.
     strays: BTreeSet<u16>,
+    /// Sub-tickets that did not follow and were reported, the last few of each lane.
+    sub_strays: HashMap<u16, VecDeque<BodyHash>>,
 }
+
+/// So many sub-tickets of a lane that did not follow are remembered.
+const MAX_SUB_STRAYS: usize = 16;
 
 #[derive(Default)]
 struct Lane {
@@ -45,6 +51,7 @@ impl LaneTable {
             kept_closed,
             ended: HashMap::new(),
             strays: BTreeSet::new(),
+            sub_strays: HashMap::new(),
         }
     }
 
@@ -56,6 +63,11 @@ impl LaneTable {
             (None, Some((n, hash))) if is_seen(ticket, *n, hash) => (Look::Older, None),
             (None, _) => (Look::Ask, None),
         }
+    }
+
+    /// The last exchange of a lane, unless that was replaced.
+    pub fn last(&self, lane: u16) -> Option<Arc<Exchange>> {
+        self.lanes.get(&lane)?.last.clone()
     }
 
     /// The enclave has accepted the ticket. Of a lane that was replaced before this was noted
@@ -96,6 +108,26 @@ impl LaneTable {
             }
             Some(_) => false,
         }
+    }
+
+    /// Whether this sub-ticket, which did not follow, was reported.
+    pub fn is_known_stray(&self, ticket: &SubBody) -> bool {
+        let known = self.sub_strays.get(&ticket.lane);
+        known.is_some_and(|known| known.contains(&ticket.hash()))
+    }
+
+    /// The consumer has signed a sub-ticket that does not follow. Whether that is to be
+    /// reported: once.
+    pub fn note_stray(&mut self, ticket: &SubBody) -> bool {
+        let known = self.sub_strays.entry(ticket.lane).or_default();
+        if known.contains(&ticket.hash()) {
+            return false;
+        }
+        known.push_back(ticket.hash());
+        if known.len() > MAX_SUB_STRAYS {
+            known.pop_front();
+        }
+        true
     }
 
     /// The lane has ended with its last exchange, whose answer is kept for a while, unless it

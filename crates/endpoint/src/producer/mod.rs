@@ -5,6 +5,7 @@
 //! * [`exchange_handler`]: what consumers' agents call;
 //! * [`bundles`]: which bundles are held, and [`lane_table`] what is known of their lanes;
 //! * [`exchange`]: one accepted ticket, and [`serving`] what becomes of it;
+//! * [`rekeying`] of its streams, and [`rekey_handler`] which is called for it;
 //! * [`clock`]: by which calls begin or never do;
 //! * [`request`]: a request on its way to the API;
 //! * [`forwarding`]: what the API is given of a request's fields;
@@ -27,6 +28,8 @@ pub mod gone;
 mod handshake;
 mod lane_table;
 pub mod open;
+mod rekey_handler;
+mod rekeying;
 mod replay;
 mod request;
 mod response_log;

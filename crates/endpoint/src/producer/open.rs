@@ -57,6 +57,7 @@ pub async fn open(
     let (reporter, dead) = Reporter::new(session.clone());
     gauges::observe(&session, &reporter);
     METRICS.begin_tickets();
+    METRICS.begin_streams();
     let producer = Arc::new(ProducerEndpoint {
         bundles: Arc::new(Bundles::new(session.clone(), enclave.clone())),
         session: session.clone(),

@@ -14,10 +14,12 @@ use http_body::Frame;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+use super::rekeying::Rekeying;
 use crate::wire::{
     bhttp::{Decoder, Piece},
     handed_on,
     idle::{IdleTimer, REQUEST_IDLE},
+    keyring::Keyring,
     message::MessageReader,
     stream::{Broken, PeerMark},
     whole_body::whole_body,
@@ -96,7 +98,7 @@ const UNWANTED: Duration = Duration::from_secs(10);
 
 /// Reads verified content as a request. The rest of a stream is read to its end, whether
 /// the API wants it or not: the lane goes on after it.
-pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark) -> Opened {
+pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, rekeying: &Rekeying) -> Opened {
     let sent = CancellationToken::new();
     let mut decoder = Decoder::default();
     match arrived {
@@ -123,7 +125,8 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, peer: &PeerMark)
             let feed = Feed {
                 decoder,
                 rest,
-                peer: peer.clone(),
+                peer: rekeying.peer.clone(),
+                keys: rekeying.request.clone(),
                 sender: head.is_some().then_some(sender),
                 end: None,
                 pace: pace.clone(),
@@ -169,6 +172,7 @@ struct Feed {
     decoder: Decoder,
     rest: MessageReader,
     peer: PeerMark,
+    keys: Keyring<RequestSide>,
     /// None once the API wants no more.
     sender: Option<handed_on::Sender>,
     /// Its trailers, once they have come: it ends when its sender's last word is verified.
@@ -189,7 +193,9 @@ impl Feed {
                 }
                 Err(error) => Err(error),
             };
-            self.pace.request.touch();
+            if !matches!(read, Ok(Read::Switch(_))) {
+                self.pace.request.touch();
+            }
             match read {
                 Ok(Read::Held(more)) => reader = more,
                 Ok(Read::Verified {
@@ -201,13 +207,17 @@ impl Feed {
                     self.take(content.content()).await;
                     reader = more;
                 }
-                // Agents do not re-key yet: this end has answered no sub-ticket.
-                Ok(Read::Switch(_)) => return None,
+                // Its consumer has this end's word for the keys: they are here.
+                Ok(Read::Switch(switching)) => {
+                    let epoch = self.keys.take(switching.k()).await?;
+                    reader = switching.with(&epoch).ok()?;
+                }
                 Ok(Read::Final {
                     content,
                     checkpoint,
                 }) => {
                     self.peer.verified(checkpoint.unverified().mark());
+                    self.keys.close();
                     self.take(content.content()).await;
                     self.finish().await;
                     return Some(checkpoint);
@@ -318,7 +328,7 @@ mod tests {
         let Ok((_, arrived)) = request.begin(ProducerTime(0)) else {
             panic!("it is in time");
         };
-        open(arrived, rest, &PeerMark::default())
+        open(arrived, rest, &Rekeying::new())
     }
 
     #[tokio::test]

@@ -28,18 +28,24 @@ use super::{
     endpoint::ProducerEndpoint,
     exchange::{Arrival, Exchange},
     handshake::Upgraded,
+    rekeying::Rekeying,
     request::{self, Opened, RequestEnd},
     upstream::Connected,
 };
-use crate::wire::{
-    bhttp,
-    body::{Ahead, Rest, ahead, pump},
-    content::Content,
-    message::MessageReader,
-    problem::refuse,
-    problem_type::ProblemType,
-    stream::{Broken, PeerMark, StreamSender},
-    websocket,
+use crate::{
+    control_plane::lease,
+    metrics::{CutReason, METRICS},
+    rekey_times::RekeyTimes,
+    wire::{
+        bhttp,
+        body::{Ahead, Piece, Rest, ahead, pump},
+        content::Content,
+        message::MessageReader,
+        problem::refuse,
+        problem_type::ProblemType,
+        stream::{Broken, StreamSender},
+        websocket,
+    },
 };
 
 /// How long a response may take to be complete so that it is sent whole.
@@ -163,12 +169,15 @@ impl Call {
     ) -> Result<(), Broken> {
         let notice = self.held.gate.begun(&self.exchange.ticket);
         self.exchange.log.begun(notice.into());
-        let peer = PeerMark::default();
-        let Opened { request, sent, end } = request::open(request, rest, &peer);
+        let rekeying = &self.exchange.rekeying;
+        let Opened { request, sent, end } = request::open(request, rest, rekeying);
         let Some(request) = request else {
             let refusal = refuse(ProblemType::BinaryHttp, "malformed request");
-            return self.answer(begun, refusal, end, peer).await;
+            return self.answer(begun, refusal, end).await;
         };
+        if end.is_some() {
+            rekeying.begins();
+        }
         let span = tracing::info_span!(
             "armour.serve",
             otel.kind = "server",
@@ -180,10 +189,44 @@ impl Call {
         let begin_by = self.producer.clock.begin_by(self.begin_by);
         let (session, retry) = (&self.producer.session, self.held.policy.retry);
         let served = connected.serve(session, request, sent, begin_by, retry);
-        match served.instrument(span).await {
-            Ok(response) => self.answer(begun, response, end, peer).await,
-            Err(reason) => self.bare(begun.abort(reason)).await,
+        let served = tokio::select! {
+            served = served.instrument(span) => served,
+            reason = self.cut(), if end.is_some() => Err(reason),
+        };
+        match served {
+            Ok(response) => {
+                let answered = self.answer(begun, response, end);
+                tokio::select! {
+                    answered = answered => answered,
+                    // Its receipt is given: that it has no end is all that its consumer hears.
+                    _ = self.cut() => Err(Broken),
+                }
+            }
+            Err(reason) => {
+                drop(end);
+                self.bare(begun.abort(reason)).await
+            }
         }
+    }
+
+    /// Waits until its streams must end: they were not re-keyed in their time, or nobody knows
+    /// any more whether their bundle is still good.
+    async fn cut(&self) -> Reason {
+        let Self { producer, held, .. } = self;
+        let overdue = self.exchange.rekeying.overdue(RekeyTimes::of(&held.policy));
+        let lease = lease::over(&producer.session, &producer.reporter, held.lease());
+        let (cut, reason) = tokio::select! {
+            () = overdue => (CutReason::Rekey, Reason::REKEY),
+            () = lease => (CutReason::Lease, Reason::LEASE),
+        };
+        let why: &'static str = cut.into();
+        tracing::warn!(
+            lane = self.lane.lane,
+            why,
+            "a stream is ended before its end"
+        );
+        METRICS.stream_cut(cut);
+        reason
     }
 
     async fn answer(
@@ -191,7 +234,6 @@ impl Call {
         begun: Begun,
         response: Response<Body>,
         end: Option<RequestEnd>,
-        peer: PeerMark,
     ) -> Result<(), Broken> {
         if let Some(end) = &end {
             end.answer_begins();
@@ -207,7 +249,7 @@ impl Call {
         match ahead(body, content, Some(WHOLE_WITHIN)).await {
             Ahead::Broken => self.bare(begun.abort(Reason::API)).await,
             Ahead::Whole(content) => self.whole(begun, &content, end).await,
-            Ahead::More(content, rest) => self.stream(begun, content, rest, end, peer).await,
+            Ahead::More(content, rest) => self.stream(begun, content, rest, end).await,
         }
     }
 
@@ -237,7 +279,6 @@ impl Call {
         mut content: Content,
         rest: Rest,
         mut end: Option<RequestEnd>,
-        peer: PeerMark,
     ) -> Result<(), Broken> {
         let first = content.split_to(MAX_PIECE);
         let (kind, padding) = self.held.form.of_stream();
@@ -248,18 +289,21 @@ impl Call {
             .map_err(cannot)?;
         let log = &self.exchange.log;
         log.head(out.into());
+        let Rekeying { response, peer, .. } = &self.exchange.rekeying;
         let enclave = self.producer.enclave.clone();
-        let sender = StreamSender::new(writer, enclave, self.lane, peer, content);
-        let (sink, mut source) = mpsc::channel(2);
+        let sender = StreamSender::new(writer, enclave, self.lane, peer.clone(), content);
+        response.begin(sender).await?;
+        self.exchange.rekeying.begins();
+        let (sink, mut source) = mpsc::channel::<Piece>(2);
         let forward = async {
-            while let Some(chunk) = source.recv().await {
-                if !log.push(chunk).await {
+            while let Some(piece) = source.recv().await {
+                if !log.push(piece.bytes).await {
                     break;
                 }
             }
             source.close();
         };
-        let pumped = async move { pump(sender, rest, &sink).await };
+        let pumped = async move { pump(response, rest, &sink).await };
         let (last, ()) = tokio::join!(pumped, forward);
         let last: Bytes = last?;
         // The lane's next ticket may come as soon as the last bytes are sent.

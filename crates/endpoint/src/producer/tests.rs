@@ -1,9 +1,11 @@
 //! A producer with its consumer, both in this process.
 
+mod rekeying;
+
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +21,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Notify,
@@ -27,6 +30,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::{
     bundles::Held,
+    endpoint::ProducerEndpoint,
     exchange_handler::router,
     testing::{RawApi, producer},
     upstream::Upstream,
@@ -35,6 +39,7 @@ use crate::{
     consumer::{ingress, pair::ConsumerPair, testing::consumer},
     control_plane::testing::{Answer, ControlPlane},
     testing::ends::Ends,
+    wire::message::REKEY_PATH,
 };
 
 const MAX_LANES: u32 = 2;
@@ -43,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A consumer with its producer.
 struct Both {
     consumer: Arc<ConsumerPair>,
+    producer: Arc<ProducerEndpoint>,
     held: Arc<Held>,
     /// What the producer reports.
     ledger: ControlPlane,
@@ -50,6 +56,17 @@ struct Both {
     away: Arc<AtomicBool>,
     /// Whether the last bytes of what it is sent come late.
     late: Arc<AtomicBool>,
+    /// What passes its door.
+    door: Arc<Door>,
+}
+
+/// Sub-tickets and sub-receipts on their way.
+#[derive(Default)]
+struct Door {
+    /// So many answers are lost.
+    lost: AtomicUsize,
+    /// Each sub-ticket, and its answer.
+    seen: Mutex<Vec<(Bytes, Bytes)>>,
 }
 
 impl Both {
@@ -58,32 +75,41 @@ impl Both {
     }
 
     async fn before(upstream: Upstream) -> Self {
+        Self::under(Policy::default(), upstream).await
+    }
+
+    async fn under(policy: Policy, upstream: Upstream) -> Self {
         let (ours, ledger) = (taking().await, taking().await);
         let ends = Ends::installed(4).await;
         let policy = Policy {
             max_lanes: MAX_LANES,
             // The machine may be busy.
             begin_within_ms: 10_000,
-            ..Policy::default()
+            ..policy
         };
         let (producer, held) = producer(&ends, policy.clone(), upstream, &ledger).await;
         let reporter = producer.reporter.clone();
+        let endpoint = producer.clone();
         tokio::spawn(reporter.run(|| Duration::from_millis(20)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let away = Arc::new(AtomicBool::new(false));
         let late = Arc::new(AtomicBool::new(false));
-        let (door, held_up) = (away.clone(), late.clone());
+        let (gone, held_up) = (away.clone(), late.clone());
+        let door = Arc::new(Door::default());
+        let watched = door.clone();
         let reached = from_fn(move |request: Request<Body>, next: Next| {
-            let away = door.load(Ordering::Relaxed);
+            let away = gone.load(Ordering::Relaxed);
             let request = match held_up.load(Ordering::Relaxed) {
                 true => request.map(ending_late),
                 false => request,
             };
+            let door = watched.clone();
             async move {
-                match away {
-                    true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-                    false => next.run(request).await,
+                match (away, request.uri().path()) {
+                    (true, _) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                    (false, REKEY_PATH) => door.pass(request, next).await,
+                    (false, _) => next.run(request).await,
                 }
             }
         });
@@ -93,10 +119,12 @@ impl Both {
         consumer.be_patient_for(PATIENCE.as_secs());
         Self {
             consumer,
+            producer: endpoint,
             held,
             ledger,
             away,
             late,
+            door,
         }
     }
 
@@ -141,6 +169,23 @@ impl Both {
             report.first + (rests as u64 - 1) / 2
         });
         last.max()
+    }
+}
+
+impl Door {
+    async fn pass(&self, request: Request<Body>, next: Next) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let asked = body.collect().await.unwrap().to_bytes();
+        let request = Request::from_parts(parts, Body::from(asked.clone()));
+        let (parts, body) = next.run(request).await.into_parts();
+        let answer = body.collect().await.unwrap().to_bytes();
+        self.seen.lock().push((asked, answer.clone()));
+        let lose = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        match self.lost.fetch_update(order, order, lose) {
+            Ok(_) => StatusCode::BAD_GATEWAY.into_response(),
+            Err(_) => Response::from_parts(parts, Body::from(answer)),
+        }
     }
 }
 

@@ -16,11 +16,7 @@ use http::HeaderMap;
 use http_body_util::BodyStream;
 use tokio::sync::mpsc;
 
-use super::{
-    bhttp,
-    content::Content,
-    stream::{Broken, StreamSender},
-};
+use super::{bhttp, content::Content, sealing::Sealing, stream::Broken};
 
 /// What was read of a body.
 pub enum Ahead {
@@ -97,6 +93,14 @@ pub async fn ahead(body: Body, mut content: Content, within: Option<Duration>) -
     Ahead::More(content, Rest(Some(body)))
 }
 
+/// What has been sealed of a body.
+pub struct Piece {
+    /// The segments.
+    pub bytes: Bytes,
+    /// Whether they hold any of it, or merely go on under another key.
+    pub has_content: bool,
+}
+
 /// Seals the rest of a body as it comes; wire bytes go to `sink`. What is sealed waits for
 /// no more than the body does: whenever that pauses, a checkpoint vouches for what is there.
 /// The stream's last bytes are handed back, so that the lane is told before they are sent.
@@ -105,9 +109,9 @@ pub async fn ahead(body: Body, mut content: Content, within: Option<Duration>) -
 /// [`Broken`]: the body broke, nobody takes it any more, or the lane is gone. The stream
 /// has no end then.
 pub async fn pump<S: Side>(
-    mut sender: StreamSender<S>,
+    sealing: &Sealing<S>,
     rest: Rest,
-    sink: &mpsc::Sender<Bytes>,
+    sink: &mpsc::Sender<Piece>,
 ) -> Result<Bytes, Broken> {
     let mut trailers = HeaderMap::new();
     if let Some(mut body) = rest.0 {
@@ -116,8 +120,8 @@ pub async fn pump<S: Side>(
                 Some(next) => next,
                 None => {
                     // Nothing more for now: what is there must not wait.
-                    put(sender.flush().await?, sink).await?;
-                    body.next().await
+                    put(sealing.flush().await?, true, sink).await?;
+                    idle(&mut body, sealing, sink).await?
                 }
             };
             match next {
@@ -126,23 +130,47 @@ pub async fn pump<S: Side>(
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         for piece in data.chunks(MAX_PIECE) {
-                            bhttp::put_content(piece, sender.content());
-                            put(sender.seal_full().await?, sink).await?;
+                            let sealed = sealing.add(|content| bhttp::put_content(piece, content));
+                            put(sealed.await?, true, sink).await?;
                         }
                     }
                     Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
                 },
             }
         }
-        bhttp::put_end(&trailers, sender.content());
+        let sealed = sealing.add(|content| bhttp::put_end(&trailers, content));
+        put(sealed.await?, true, sink).await?;
     }
-    put(sender.seal_full().await?, sink).await?;
-    sender.finish().await
+    put(sealing.add(|_| {}).await?, true, sink).await?;
+    sealing.finish().await
 }
 
-async fn put(bytes: Option<Bytes>, sink: &mpsc::Sender<Bytes>) -> Result<(), Broken> {
+type BodyFrame = Result<http_body::Frame<Bytes>, axum::Error>;
+
+/// The body's next frame. Meanwhile the stream may be re-keyed, which its receiver learns.
+async fn idle<S: Side>(
+    body: &mut BodyStream<Body>,
+    sealing: &Sealing<S>,
+    sink: &mpsc::Sender<Piece>,
+) -> Result<Option<BodyFrame>, Broken> {
+    loop {
+        tokio::select! {
+            next = body.next() => return Ok(next),
+            () = sealing.switched() => put(sealing.flush().await?, false, sink).await?,
+        }
+    }
+}
+
+async fn put(
+    bytes: Option<Bytes>,
+    has_content: bool,
+    sink: &mpsc::Sender<Piece>,
+) -> Result<(), Broken> {
     match bytes {
-        Some(bytes) => sink.send(bytes).await.map_err(|_| Broken),
+        Some(bytes) => {
+            let piece = Piece { bytes, has_content };
+            sink.send(piece).await.map_err(|_| Broken)
+        }
         None => Ok(()),
     }
 }

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// The path that a producer's agent serves.
 pub const EXCHANGE_PATH: &str = "/armour/v2/exchange";
 
+/// The path at which it answers sub-tickets.
+pub const REKEY_PATH: &str = "/armour/v2/rekey";
+
 /// Why a message cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {

@@ -2,6 +2,7 @@
 //!
 //! * [`message`]: frames and segments, as they are read;
 //! * [`body`] and [`stream`]: content on its way out, whole or as it comes;
+//! * [`sealing`] and [`keyring`]: the same, while it is re-keyed;
 //! * [`handed_on`]: a body on its way to a caller or an API;
 //! * [`idle`]: whether a request still goes on;
 //! * [`content`]: buffers of content in the clear;
@@ -16,9 +17,11 @@ pub mod content;
 pub mod handed_on;
 pub mod http_client;
 pub mod idle;
+pub mod keyring;
 pub mod message;
 pub mod problem;
 pub mod problem_type;
+pub mod sealing;
 pub mod stream;
 pub mod websocket;
 pub mod whole_body;

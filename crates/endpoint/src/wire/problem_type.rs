@@ -52,6 +52,11 @@ pub enum ProblemType {
     Refused,
     /// The agent is stopping.
     Stopping,
+    /// The control plane has been out of reach for longer than the pair's lease, and the stream
+    /// was ended.
+    StreamLeaseExpired,
+    /// The stream was ended: it was not re-keyed in its time.
+    StreamNotRekeyed,
     /// The request's target cannot be read.
     Target,
     /// Another ticket took this one's place.
@@ -96,6 +101,8 @@ impl ProblemType {
             | Self::OutcomeUnknown
             | Self::ProducerUnreachable
             | Self::Refused
+            | Self::StreamLeaseExpired
+            | Self::StreamNotRekeyed
             | Self::Upstream
             | Self::UpstreamResponse => StatusCode::BAD_GATEWAY,
             Self::Busy

@@ -9,7 +9,7 @@ use armour_protocol::v2::{
     error::ContentError,
     message::Side,
     proof::Proof,
-    proxy::{DueCheckpoint, MAX_PIECE, StreamWriter},
+    proxy::{DueCheckpoint, Epoch, MAX_PIECE, StreamWriter},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -41,7 +41,8 @@ impl PeerMark {
         *self.0.lock() = mark;
     }
 
-    fn get(&self) -> Mark {
+    /// Up to where it has been.
+    pub fn get(&self) -> Mark {
         *self.0.lock()
     }
 }
@@ -56,6 +57,8 @@ pub struct StreamSender<S> {
     content: Content,
     /// Bytes since the last checkpoint.
     unsigned: usize,
+    /// What has been sealed and not been handed out yet.
+    out: Vec<u8>,
 }
 
 impl<S: Side> StreamSender<S> {
@@ -74,6 +77,7 @@ impl<S: Side> StreamSender<S> {
             peer,
             content,
             unsigned: 0,
+            out: Vec::new(),
         }
     }
 
@@ -87,11 +91,10 @@ impl<S: Side> StreamSender<S> {
     /// # Errors
     /// [`Broken`] if the enclave is gone, or the lane, or its numbers are used up.
     pub async fn seal_full(&mut self) -> Result<Option<Bytes>, Broken> {
-        let mut out = Vec::new();
         while self.content.len() >= MAX_PIECE {
-            self.push(&mut out).await?;
+            self.push().await?;
         }
-        Ok((!out.is_empty()).then(|| out.into()))
+        Ok(self.sealed())
     }
 
     /// Seals all that is there, and a checkpoint if anything waits for one.
@@ -99,14 +102,8 @@ impl<S: Side> StreamSender<S> {
     /// # Errors
     /// As above.
     pub async fn flush(&mut self) -> Result<Option<Bytes>, Broken> {
-        let mut out = Vec::new();
-        while !self.content.is_empty() {
-            self.push(&mut out).await?;
-        }
-        if self.unsigned > 0 {
-            self.checkpoint(&mut out).await?;
-        }
-        Ok((!out.is_empty()).then(|| out.into()))
+        self.vouch().await?;
+        Ok(self.sealed())
     }
 
     /// Seals the rest, and the checkpoint that ends the stream.
@@ -114,38 +111,62 @@ impl<S: Side> StreamSender<S> {
     /// # Errors
     /// As above.
     pub async fn finish(mut self) -> Result<Bytes, Broken> {
-        let mut out = Vec::new();
         while !self.content.is_empty() {
-            self.push(&mut out).await?;
+            self.push().await?;
         }
         let writer = self.writer.take().ok_or(Broken)?;
-        self.sign(writer.finish(self.peer.get()), &mut out).await?;
-        Ok(out.into())
+        self.sign(writer.finish(self.peer.get())).await?;
+        Ok(self.out.into())
     }
 
-    async fn push(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
+    /// Vouches for all that is there: from here on the stream may be re-keyed.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn vouch(&mut self) -> Result<(), Broken> {
+        while !self.content.is_empty() {
+            self.push().await?;
+        }
+        match self.unsigned {
+            0 => Ok(()),
+            _ => self.checkpoint().await,
+        }
+    }
+
+    /// Goes on under the keys of another epoch, directly behind what was vouched for.
+    ///
+    /// # Errors
+    /// [`Broken`] if they are another stream's.
+    pub fn switch(&mut self, epoch: &Epoch<S>) -> Result<(), Broken> {
+        let writer = self.writer.as_mut().ok_or(Broken)?;
+        writer.switch(epoch, &mut self.out).map_err(broken)
+    }
+
+    fn sealed(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| std::mem::take(&mut self.out).into())
+    }
+
+    async fn push(&mut self) -> Result<(), Broken> {
         let piece = self.content.split_to(MAX_PIECE);
         let writer = self.writer.as_mut().ok_or(Broken)?;
-        writer.push(piece.as_slice(), out).map_err(broken)?;
+        writer
+            .push(piece.as_slice(), &mut self.out)
+            .map_err(broken)?;
         self.unsigned += piece.len();
-        if self.unsigned >= CHECKPOINT_EVERY {
-            self.checkpoint(out).await?;
+        match self.unsigned >= CHECKPOINT_EVERY {
+            true => self.checkpoint().await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    async fn checkpoint(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
+    async fn checkpoint(&mut self) -> Result<(), Broken> {
         let writer = self.writer.take().ok_or(Broken)?;
-        self.writer = self.sign(writer.checkpoint(self.peer.get()), out).await?;
+        self.writer = self.sign(writer.checkpoint(self.peer.get())).await?;
         self.unsigned = 0;
         Ok(())
     }
 
-    async fn sign(
-        &self,
-        due: DueCheckpoint<S>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<StreamWriter<S>>, Broken> {
+    async fn sign(&mut self, due: DueCheckpoint<S>) -> Result<Option<StreamWriter<S>>, Broken> {
         let claim = due.claim().to_bytes().to_vec();
         let signed = self.enclave.checkpoint(self.lane, claim).await;
         let signed = signed.map_err(|error| {
@@ -153,7 +174,7 @@ impl<S: Side> StreamSender<S> {
             Broken
         })?;
         let proof = Proof::from_bytes(&signed).map_err(|_| Broken)?;
-        due.seal(&proof, out).map_err(broken)
+        due.seal(&proof, &mut self.out).map_err(broken)
     }
 }
 

@@ -139,7 +139,7 @@ impl BodyHash {
     }
 
     /// The same, of an exchange whose last sub-receipt has this hash.
-    pub(crate) fn after_rekeyed(receipt: &Body, last: Option<Self>) -> Self {
+    pub fn after_rekeyed(receipt: &Body, last: Option<Self>) -> Self {
         let last = last.map_or([0; 32], |last| last.0);
         Self(hash(LABEL_LINK, &[&receipt.to_bytes(), &last]))
     }

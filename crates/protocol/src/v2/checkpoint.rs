@@ -93,13 +93,25 @@ impl Mark {
         digest: [0; 32],
     };
     /// Bytes of a mark.
-    pub(crate) const LEN: usize = 8 + 32;
+    pub const LEN: usize = 8 + 32;
 
-    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+    /// The mark's bytes: sequence, digest.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[..8].copy_from_slice(&self.sequence.to_be_bytes());
         out[8..].copy_from_slice(&self.digest);
         out
+    }
+
+    /// Reads what [`Mark::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
+        let mut reader = Reader::new(bytes);
+        let mark = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(mark)
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
@@ -274,6 +286,59 @@ impl CheckpointSigner {
         };
         (self.sequence, self.bytes, self.done) = (sequence, claim.bytes, claim.last);
         Ok(Unsigned::new(checkpoint, context))
+    }
+}
+
+/// Copies for the demonstration of a theft.
+#[cfg(feature = "state-export")]
+pub(crate) mod stolen {
+    use super::*;
+
+    /// The direction that `as u8` wrote.
+    pub(crate) fn direction(reader: &mut Reader<'_>) -> Result<Direction, HeadError> {
+        match reader.u8()? {
+            0 => Ok(Direction::Request),
+            1 => Ok(Direction::Response),
+            _ => Err(HeadError::Malformed),
+        }
+    }
+
+    impl Place {
+        pub(crate) fn steal(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.n.to_be_bytes());
+            out.extend_from_slice(&self.ticket.0);
+            out.extend_from_slice(&self.k.to_be_bytes());
+            out.extend_from_slice(&self.session.0);
+        }
+
+        pub(crate) fn from_stolen(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
+            Ok(Self {
+                n: reader.u64()?,
+                ticket: BodyHash(reader.array()?),
+                k: reader.u32()?,
+                session: BodyHash(reader.array()?),
+            })
+        }
+    }
+
+    impl CheckpointSigner {
+        pub(crate) fn steal(&self, out: &mut Vec<u8>) {
+            out.push(self.direction as u8);
+            self.place.steal(out);
+            out.extend_from_slice(&self.sequence.to_be_bytes());
+            out.extend_from_slice(&self.bytes.to_be_bytes());
+            out.push(u8::from(self.done));
+        }
+
+        pub(crate) fn from_stolen(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
+            Ok(Self {
+                direction: direction(reader)?,
+                place: Place::from_stolen(reader)?,
+                sequence: reader.u64()?,
+                bytes: reader.u64()?,
+                done: reader.u8()? != 0,
+            })
+        }
     }
 }
 

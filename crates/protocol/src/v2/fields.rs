@@ -92,7 +92,6 @@ impl<'a> Reader<'a> {
     }
 
     /// What is left.
-    #[cfg(feature = "state-export")]
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }

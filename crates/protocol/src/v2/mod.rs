@@ -12,7 +12,7 @@
 //! * [`enclave`]: the state machines that hold roots;
 //! * [`proxy`]: what holds one-time keys and content;
 //! * [`identity`]: parties' keys, starts of an endpoint, and links to the control plane;
-//! * [`ledger`]: whether two runs of a lane's tickets and receipts agree;
+//! * [`ledger`]: whether two runs of a lane's tickets and receipts, or of a line's, agree;
 //! * [`retry`]: whether a call may go elsewhere.
 //!
 //! # A call, and who holds what

@@ -83,6 +83,10 @@ impl Reason {
     pub const LEDGER: Self = Self(9);
     /// The content could not be taken.
     pub const CONTENT: Self = Self(10);
+    /// The streams were not re-keyed in their time.
+    pub const REKEY: Self = Self(11);
+    /// The control plane has been out of reach for longer than a stream's lease.
+    pub const LEASE: Self = Self(12);
 
     /// The reason with this number; none for 0.
     pub fn from_u8(number: u8) -> Option<Self> {

@@ -3,7 +3,7 @@
 use crate::v2::{
     body::{Body, BodyHash, Kind},
     context::Context,
-    ledger::{Run, names},
+    ledger::{Before, Run, names},
     message::Evidence,
 };
 
@@ -22,6 +22,13 @@ impl RunBuilder {
             run: Run::of(ticket),
             last: ticket.body,
         }
+    }
+
+    /// A run of one ticket, that takes apart what the ticket names.
+    pub fn after(ticket: &Evidence, before: Before) -> Self {
+        let mut builder = Self::of(ticket);
+        builder.run.before = Some(before);
+        builder
     }
 
     /// Appends the body that follows the run's last; returns whether it does.

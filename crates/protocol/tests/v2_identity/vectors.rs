@@ -81,6 +81,7 @@ fn bodies() -> Vec<Option<LinkBody>> {
     let mark = |lane| LaneMark {
         lane,
         n: 7,
+        k: 0,
         hash: BodyHash([0x17; 32]),
     };
     let link = LinkMark {

@@ -118,13 +118,15 @@ mod tests {
                     role: Role::Producer,
                     lane: Some(3),
                     n: 4,
+                    k: Some(7),
                     reporter_id: Uuid::from_u128(5),
                 },
             },
             "collision.detect",
             ID_TEXT,
             concat!(
-                r#"{"collision_id":"00000000-0000-0000-0000-000000000002","kind":"disowned","#,
+                r#"{"collision_id":"00000000-0000-0000-0000-000000000002","k":7,"#,
+                r#""kind":"disowned","#,
                 r#""lane":3,"n":4,"reporter_id":"00000000-0000-0000-0000-000000000005","#,
                 r#""role":"producer"}"#
             ),

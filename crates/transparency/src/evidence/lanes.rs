@@ -11,6 +11,7 @@ use armour_protocol::v2::{
 
 use super::{
     identity::{Identity, decode},
+    line::{self, Line, Place},
     shown::{Said, Shown, both},
 };
 use crate::head;
@@ -30,6 +31,9 @@ pub fn check(
         n: collision.n,
     };
     shown.checked("the bundle names a key of this start");
+    if let Some(k) = collision.k {
+        return line::check(collision, &Line { place, k }, said, shown);
+    }
     match collision.kind {
         CollisionKind::Fork => two(&place, said, Kind::Ticket, shown),
         CollisionKind::ProducerClone => two(&place, said, Kind::Receipt, shown),
@@ -65,12 +69,13 @@ fn signed_by(role: Role) -> Kind {
 /// Two bodies in one place that name the same one before them.
 fn two(place: &Place, said: Said<'_>, kind: Kind, shown: &mut Shown) -> Result<(), String> {
     let (recorded, reported) = both(said)?;
+    let testimonies = (recorded, reported);
     let recorded = place.body("recorded", recorded, kind, shown)?;
     let reported = place.body("reported", reported, kind, shown)?;
     if recorded == reported {
         return Err("the two messages are the same one: they contradict nothing".into());
     }
-    if recorded.previous != reported.previous {
+    if recorded.previous != reported.previous && !place.follow_one(testimonies) {
         return Err("the two messages do not follow the same one".into());
     }
     shown.proves(match kind {
@@ -120,19 +125,35 @@ fn named(place: &Place, run: &Run) -> Result<BodyHash, String> {
         .iter()
         .find(|one| Some(one.ticket.header.n) == next);
     match next {
-        Some(next) if run.lane == place.lane => Ok(next.ticket.previous),
+        Some(next) if run.lane == place.lane => {
+            // Taken apart, it may name the receipt and a sub-receipt.
+            let before = run
+                .before
+                .filter(|_| Some(run.first) == place.n.checked_add(1));
+            let receipt = before.and_then(|before| {
+                let bodies = before.bodies(&place.context, run.lane, run.first);
+                bodies.ok().map(|(receipt, _)| receipt)
+            });
+            Ok(receipt.map_or(next.ticket.previous, |receipt| BodyHash::after(&receipt)))
+        }
         _ => Err("the reported run holds no ticket that names the receipt".into()),
     }
 }
 
-/// An exchange of a lane.
-struct Place {
-    context: Context,
-    lane: u16,
-    n: u64,
-}
-
 impl Place {
+    /// Whether two tickets of this place name one receipt, of whose streams they name more or
+    /// fewer sub-receipts.
+    fn follow_one(&self, (recorded, reported): (&[u8], &[u8])) -> bool {
+        let receipt = |bytes| match Testimony::from_bytes(bytes) {
+            Ok(Testimony::Within(run)) if run.first == self.n => {
+                let bodies = run.before?.bodies(&self.context, run.lane, run.first);
+                Some(bodies.ok()?.0)
+            }
+            _ => None,
+        };
+        receipt(recorded).is_some() && receipt(recorded) == receipt(reported)
+    }
+
     /// The ticket or receipt of this place, whose sender signed it.
     fn body(
         &self,

@@ -2,6 +2,7 @@
 
 mod identity;
 mod lanes;
+mod line;
 mod links;
 mod shown;
 mod starts;

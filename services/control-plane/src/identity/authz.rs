@@ -122,6 +122,7 @@ pub const TABLE: &[(&str, &str, Allowed)] = &[
     ("GET", "/v1/bundles", READERS),
     ("GET", "/v1/bundles/{id}", READERS),
     ("GET", "/v1/bundles/{id}/lanes", READERS),
+    ("GET", "/v1/bundles/{id}/sub-tickets", READERS),
     ("GET", "/v1/bundles/{id}/tickets", READERS),
     ("GET", "/v1/bundles/{id}/obediences", READERS),
     ("POST", "/v1/bundles/{id}/disconnect", OPERATORS),

@@ -26,6 +26,8 @@ pub struct Found {
     pub place: Option<(BundleRow, u16)>,
     /// The exchange or, for links and starts, the number of the link or start.
     pub n: u64,
+    /// The sub-ticket of the exchange, for those of its line.
+    pub k: Option<u32>,
     /// What is recorded, with its proof.
     pub recorded: Option<Vec<u8>>,
     /// What contradicts it.
@@ -68,6 +70,7 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
             kind: found.kind,
             place,
             n: found.n,
+            k: found.k,
             recorded: found.recorded.as_deref(),
             reported: found.reported.as_deref(),
             reporter: found.reporter,
@@ -90,6 +93,7 @@ async fn tell(tx: &mut Tx, found: &Found, id: Uuid) -> ApiResult<()> {
         role: found.role,
         lane: place.map(|(_, lane)| *lane),
         n: found.n,
+        k: found.k,
         reporter_id: found.reporter,
     };
     tx.events()

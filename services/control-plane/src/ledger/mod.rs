@@ -10,6 +10,7 @@ mod fences;
 mod receipts;
 pub mod record;
 mod reports;
+pub mod testimony;
 pub mod unwitnessed;
 
 use std::sync::Arc;

@@ -3,7 +3,14 @@
 use std::sync::Arc;
 
 use armour_api::{CollisionKind, ProblemType, Role, ShowReceipt};
-use armour_protocol::v2::{body::Kind, ledger::Testimony, message::Evidence};
+use armour_protocol::v2::{
+    body::Kind,
+    context::Context,
+    ledger::Testimony,
+    message::Evidence,
+    rekey::{SubBody, SubEvidence, SubKind},
+};
+use armour_storage::Tx;
 use axum::{extract::FromRef, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,8 +33,8 @@ where
     OpenApiRouter::new().routes(routes!(show))
 }
 
-/// Shows the receipt that the ledger asked for. If the producer signed another one for the same
-/// ticket, its state was copied.
+/// Shows the receipt or sub-receipt that the ledger asked for. If the producer signed another one
+/// for the same ticket, its state was copied.
 #[utoipa::path(post, path = "/v1/endpoint/receipts", tag = "endpoint", request_body = ShowReceipt,
     extensions(("x-problems" = json!([ProblemType::NotFound, ProblemType::NotRecorded]))),
     responses((status = 204)))]
@@ -41,42 +48,76 @@ async fn show(mut caller: EndpointAuth, Json(ask): Json<ShowReceipt>) -> ApiResu
     }
     let context = tx.context(bundle.id).await?;
     let bytes = STANDARD.decode(&ask.receipt).ok();
-    let evidence = bytes.and_then(|bytes| Evidence::from_bytes(&bytes).ok());
-    let evidence = evidence.ok_or_else(|| ApiError::invalid("this is no receipt"))?;
-    let header = evidence.body.header;
-    let shown = Testimony::Alone(evidence);
-    let receipt = shown
-        .body(&context, header.lane, Kind::Receipt, header.n)
-        .map_err(|_| ApiError::invalid("the bundle's producer did not sign this receipt"))?;
-    let recorded = tx
-        .tickets()
-        .proven_from(&context, header.lane, header.n, Kind::Receipt)
-        .await?
-        .map(Testimony::Within);
-    let other = recorded
-        .as_ref()
-        .and_then(|it| it.body(&context, header.lane, Kind::Receipt, header.n).ok());
-    let other = other.ok_or_else(|| {
-        ApiError::new(
-            ProblemType::NotRecorded,
-            "the ledger holds no receipt of this exchange",
-        )
-    })?;
-    // Of another ticket it says nothing about the producer.
-    if other != receipt && other.previous == receipt.previous {
+    let shown = bytes.and_then(|bytes| {
+        let receipt = Evidence::from_bytes(&bytes).map(Testimony::Alone);
+        let sub = |_| SubEvidence::from_bytes(&bytes).map(Testimony::SubAlone);
+        receipt.or_else(sub).ok()
+    });
+    let shown = shown.ok_or_else(|| ApiError::invalid("this is no receipt"))?;
+    if let Some((lane, n, k, recorded)) = contradicted(tx, &context, &shown).await? {
         let found = Found {
             endpoint: bundle.producer,
             role: Role::Producer,
             start: bundle.producer_start,
             kind: CollisionKind::ProducerClone,
-            n: header.n,
-            recorded: recorded.map(|it| it.to_bytes()),
+            n,
+            k,
+            recorded: Some(recorded.to_bytes()),
             reported: Some(shown.to_bytes()),
             reporter: consumer.id,
-            place: Some((bundle.clone(), header.lane)),
+            place: Some((bundle.clone(), lane)),
         };
         record_collision(tx, &found).await?;
     }
     caller.tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lane, exchange and sub-ticket of what is shown, and what is recorded there, if the producer
+/// signed both and they answer the same.
+async fn contradicted(
+    tx: &mut Tx,
+    context: &Context,
+    shown: &Testimony,
+) -> ApiResult<Option<(u16, u64, Option<u32>, Testimony)>> {
+    let nobodys = |_| ApiError::invalid("the bundle's producer did not sign this receipt");
+    let unknown = || {
+        ApiError::new(
+            ProblemType::NotRecorded,
+            "the ledger holds no receipt of this exchange",
+        )
+    };
+    let (at, recorded, contradicts) = match shown {
+        Testimony::Alone(evidence) => {
+            let header = evidence.body.header;
+            let (lane, n) = (header.lane, header.n);
+            let of = |said: &Testimony| said.body(context, lane, Kind::Receipt, n);
+            let receipt = of(shown).map_err(nobodys)?;
+            let run = tx
+                .tickets()
+                .proven_from(context, lane, n, Kind::Receipt)
+                .await?;
+            let recorded = run.map(Testimony::Within).ok_or_else(unknown)?;
+            let other = of(&recorded).map_err(|_| unknown())?;
+            // Of another ticket it says nothing about the producer.
+            let contradicts = other != receipt && other.previous == receipt.previous;
+            ((lane, n, None), recorded, contradicts)
+        }
+        Testimony::SubAlone(evidence) => {
+            let SubBody { lane, n, k, .. } = evidence.body;
+            let of = |said: &Testimony| said.sub_body(context, lane, SubKind::Receipt, (n, k));
+            let receipt = of(shown).map_err(nobodys)?;
+            let run = tx
+                .sub_tickets()
+                .proven_from(context, (lane, n, k), SubKind::Receipt)
+                .await?;
+            let recorded = run.map(Testimony::SubWithin).ok_or_else(unknown)?;
+            let other = of(&recorded).map_err(|_| unknown())?;
+            let contradicts = other != receipt && other.previous == receipt.previous;
+            ((lane, n, Some(k)), recorded, contradicts)
+        }
+        Testimony::Within(_) | Testimony::SubWithin(_) => return Err(unknown()),
+    };
+    let (lane, n, k) = at;
+    Ok(contradicts.then_some((lane, n, k, recorded)))
 }

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use armour_api::{LaneReport, ProblemType, ReportExchanges, ReportVerdict, ReportedExchanges};
-use armour_protocol::v2::{body::BodyHash, ledger::Run, proof::Proof};
+use armour_protocol::v2::{
+    body::BodyHash,
+    ledger::{Before, Run, SubRun},
+    proof::Proof,
+};
 use axum::{
     Json as Answer,
     extract::{FromRef, State},
@@ -19,7 +23,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{self, Authn, EndpointToken},
-    ledger::record::{Call, Ledger, Report, ReportOutcome},
+    ledger::record::{Call, Ledger, Report, ReportOutcome, Said},
     platform::{group_commit::GroupCommit, instruments::METRICS},
 };
 
@@ -79,31 +83,69 @@ async fn report(
 }
 
 fn read(report: &LaneReport) -> Report {
+    let said = match report.exchange {
+        None => run(report).map(Said::Run),
+        Some(n) => line(report, n).map(Said::Line),
+    };
     Report {
         bundle: report.bundle_id,
-        run: run(report),
+        said,
     }
 }
 
 fn run(report: &LaneReport) -> Option<Run> {
-    let bytes = |text: &str| STANDARD.decode(text).ok();
-    let proof = |text: &str| Proof::from_bytes(&bytes(text)?).ok();
-    let rests = bytes(&report.rests)?;
-    let (rests, []) = rests.as_chunks::<32>() else {
-        return None;
-    };
-    let receipt = match &report.receipt {
+    let before = match &report.before {
         None => None,
-        Some(text) => Some(proof(text)?),
+        Some(text) => Some(Before::from_bytes(&bytes(text)?).ok()?),
     };
     Some(Run {
         lane: report.lane,
         first: report.first,
         previous: BodyHash(bytes(&report.previous)?.try_into().ok()?),
-        rests: rests.to_vec(),
+        before,
+        rests: rests(report)?,
         ticket: proof(&report.ticket)?,
-        receipt,
+        receipt: receipt(report)?,
     })
+}
+
+fn line(report: &LaneReport, n: u64) -> Option<SubRun> {
+    if report.before.is_some() {
+        return None;
+    }
+    Some(SubRun {
+        lane: report.lane,
+        n,
+        first: report.first.try_into().ok()?,
+        previous: BodyHash(bytes(&report.previous)?.try_into().ok()?),
+        rests: rests(report)?,
+        ticket: proof(&report.ticket)?,
+        receipt: receipt(report)?,
+    })
+}
+
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+fn proof(text: &str) -> Option<Proof> {
+    Proof::from_bytes(&bytes(text)?).ok()
+}
+
+/// The last receipt's proof, if there is one; `None` if it is none.
+fn receipt(report: &LaneReport) -> Option<Option<Proof>> {
+    match &report.receipt {
+        None => Some(None),
+        Some(text) => proof(text).map(Some),
+    }
+}
+
+fn rests(report: &LaneReport) -> Option<Vec<[u8; 32]>> {
+    let rests = bytes(&report.rests)?;
+    match rests.as_chunks::<32>() {
+        (rests, []) => Some(rests.to_vec()),
+        _ => None,
+    }
 }
 
 fn name(verdict: &ReportVerdict) -> &'static str {

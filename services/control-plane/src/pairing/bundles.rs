@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use armour_api::{Bundle, LaneHead, Obedience, Page, Reason, RecordedTicket, Role};
+use armour_api::{
+    Bundle, LaneHead, Obedience, Page, Reason, RecordedSubTicket, RecordedTicket, Role,
+};
 use axum::{Json as Answer, extract::FromRef};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     http::{
         extract::{Id, Json, Params, check_text},
-        problem::ApiResult,
+        problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, Member},
     ledger::disconnect::{self, Scope},
@@ -27,6 +29,7 @@ where
         .routes(routes!(get))
         .routes(routes!(lanes))
         .routes(routes!(tickets))
+        .routes(routes!(sub_tickets))
         .routes(routes!(obediences))
         .routes(routes!(disconnect))
 }
@@ -103,6 +106,42 @@ async fn tickets(
     let more = items.len() > MAX;
     items.truncate(MAX);
     let next = items.last().filter(|_| more).map(|last| last.n.to_string());
+    Ok(Answer(Page { items, next }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfExchange {
+    /// The lane.
+    lane: u16,
+    /// The exchange.
+    n: u64,
+    /// `next` of the page before.
+    cursor: Option<u32>,
+}
+
+/// Sub-tickets by which the streams of one exchange re-keyed, latest first.
+#[utoipa::path(get, path = "/v1/bundles/{id}/sub-tickets", tag = "bundles",
+    params(("id" = Uuid, Path), OfExchange),
+    responses((status = 200, body = Page<RecordedSubTicket>)))]
+async fn sub_tickets(
+    mut member: Member,
+    Id(id): Id,
+    Params(of): Params<OfExchange>,
+) -> ApiResult<Answer<Page<RecordedSubTicket>>> {
+    const MAX: usize = 200;
+    if i64::try_from(of.n).is_err() {
+        return Err(ApiError::invalid("n is larger than any exchange's number"));
+    }
+    let context = member.tx.context(id).await?;
+    let mut items = member
+        .tx
+        .sub_tickets()
+        .list(&context, (of.lane, of.n), of.cursor, MAX + 1)
+        .await?;
+    let more = items.len() > MAX;
+    items.truncate(MAX);
+    let next = items.last().filter(|_| more).map(|last| last.k.to_string());
     Ok(Answer(Page { items, next }))
 }
 

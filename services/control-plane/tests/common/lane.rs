@@ -131,6 +131,11 @@ impl<'a> TestBundle<'a> {
         Run::signed(&self.context, lane, first, previous, rests.collect(), keys).expect("a run")
     }
 
+    /// Who signs tickets, and who receipts.
+    pub(super) fn keys(&self) -> (By<'_>, By<'_>) {
+        (By(self.consumer), By(self.producer))
+    }
+
     /// A report of a run.
     pub fn report_of(&self, run: &Run) -> LaneReport {
         wire(self.id, run)
@@ -152,8 +157,10 @@ fn wire(bundle: Uuid, run: &Run) -> LaneReport {
     LaneReport {
         bundle_id: bundle,
         lane: run.lane,
+        exchange: None,
         first: run.first,
         previous: STANDARD.encode(run.previous.0),
+        before: run.before.map(|before| STANDARD.encode(before.to_bytes())),
         rests: STANDARD.encode(run.rests.concat()),
         ticket: STANDARD.encode(run.ticket.to_bytes()),
         receipt: run
@@ -173,11 +180,12 @@ pub fn mark(history: &[Evidence], kind: Kind) -> LaneMark {
     LaneMark {
         lane: body.header.lane,
         n: body.header.n,
+        k: 0,
         hash: body.hash(),
     }
 }
 
-struct By<'a>(&'a (dyn Sign + Sync));
+pub(super) struct By<'a>(&'a (dyn Sign + Sync));
 
 impl Sign for By<'_> {
     fn signature(&self, message: &[u8]) -> [u8; 64] {

@@ -3,6 +3,7 @@
 mod endpoint;
 pub mod issuer;
 mod lane;
+mod line;
 mod problems;
 
 use std::{
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 pub use endpoint::{TestEndpoint, context};
 pub use lane::{TestBundle, mark};
+pub use line::{Streaming, sub_receipt};
 
 pub const PLATFORM: &str = "platform-token-of-the-tests-0123456789";
 

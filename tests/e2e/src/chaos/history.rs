@@ -231,6 +231,7 @@ mod tests {
             head: LaneHead {
                 lane: 3,
                 n: last,
+                k: 0,
                 hash: format!("hash {last}"),
             },
             tickets: (0..=last).rev().map(ticket).collect(),

@@ -118,6 +118,7 @@ impl Lanes {
         let head_mark = LaneMark {
             lane: body.header.lane,
             n: body.header.n,
+            k: 0,
             hash: body.hash(),
         };
         let mark = lane.and_then(|lane| self.mark(&inner, lane));
@@ -199,7 +200,7 @@ impl Lanes {
         };
         let verdict = ours
             .zip(inner.exchanges(reported))
-            .map(|(ours, theirs)| compare(&ours, &theirs));
+            .map(|(ours, theirs)| compare(&ours, None, &theirs));
         inner.verdicts.insert(key, verdict);
         verdict
     }

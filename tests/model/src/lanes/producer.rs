@@ -35,7 +35,12 @@ impl Taking<'_> {
                 if let Some(lane) = replaced {
                     // What it came to is read from the model's own state of it.
                     let hash = ticket.unverified().body().hash();
-                    lanes.ended(LaneMark { lane, n: 0, hash });
+                    lanes.ended(LaneMark {
+                        lane,
+                        n: 0,
+                        k: 0,
+                        hash,
+                    });
                 }
                 Some((Real::Lanes(lanes), Effect::Replaces(replaced.is_some())))
             }

@@ -17,7 +17,7 @@ export function BundlePage() {
   const query = useBundle(id);
   return (
     <QueryState query={query}>
-      {({ bundle, pair, etag, lanes, collision, acknowledgements }) => (
+      {({ bundle, pair, etag, lanes, subHeads, collision, acknowledgements }) => (
         <Stack>
           <PageHeader title={`${t.bundle.title}: ${pair.consumer_name} → ${pair.producer_name}`}>
             <StateBadge state={bundle.state} />
@@ -44,7 +44,13 @@ export function BundlePage() {
                   {t.bundle.legend}
                 </Text>
                 {lanes.map(({ lane }) => (
-                  <LaneChart key={lane} bundle={bundle} lane={lane} collision={collision} />
+                  <LaneChart
+                    key={lane}
+                    bundle={bundle}
+                    lane={lane}
+                    rekeyed={subHeads.find((head) => head.lane === lane)}
+                    collision={collision}
+                  />
                 ))}
               </Stack>
             )}

@@ -40,6 +40,7 @@ export function CollisionEvidence(props: { collision: Collision }) {
           {collision.host && ` (${t.collisions.process(collision.host, collision.process)})`}
           {collision.lane != null &&
             ` · ${t.bundle.lane(collision.lane)}, ${t.bundle.exchange} ${collision.n}`}
+          {collision.k != null && `, ${t.bundle.subTicket} ${collision.k}`}
         </Text>
         <SimpleGrid cols={{ base: 1, md: 2 }}>
           {messages.map(

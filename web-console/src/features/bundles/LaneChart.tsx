@@ -1,7 +1,7 @@
 import { Group, Text, Tooltip } from "@mantine/core";
 
 import { useAuth } from "../../api/AuthContext";
-import type { Bundle, Collision, RecordedTicket } from "../../api/client";
+import type { Bundle, Collision, LaneHead, RecordedTicket } from "../../api/client";
 import { useCursorQuery } from "../../api/useCursorQuery";
 import { LoadMoreButton } from "../../components/LoadMoreButton";
 import { QueryState } from "../../components/QueryState";
@@ -18,9 +18,11 @@ const FORK_Y = 48;
 export function LaneChart(props: {
   bundle: Bundle;
   lane: number;
+  /** How often the streams of its last exchange re-keyed, of that exchange. */
+  rekeyed: LaneHead | undefined;
   collision: Collision | undefined;
 }) {
-  const { bundle, lane, collision } = props;
+  const { bundle, lane, rekeyed, collision } = props;
   const fork = collision?.kind === "fork" && collision.lane === lane ? collision : undefined;
   const query = useTickets(bundle, lane);
   return (
@@ -34,9 +36,14 @@ export function LaneChart(props: {
           <div className="lane" tabIndex={0} role="group" aria-label={t.bundle.lane(lane)}>
             <Chain tickets={newestFirst.toReversed()} forkAt={fork?.n} />
           </div>
+          {rekeyed?.k && (
+            <Text size="sm" c="dimmed">
+              {t.bundle.rekeyed(rekeyed.n, rekeyed.k)}
+            </Text>
+          )}
           {fork && (
             <Text className="bad" size="sm">
-              {t.bundle.fork}
+              {fork.k != null ? t.bundle.forkInStream : t.bundle.fork}
             </Text>
           )}
         </section>

@@ -9,14 +9,19 @@ import { concat, fromBase64, isSigned, sameBytes, sha256 } from "../../lib/crypt
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const VERSION = 2;
-const KINDS = {
-  fork: { kind: 1, label: "armour/2 ticket" },
-  "producer-clone": { kind: 2, label: "armour/2 receipt" },
-} as const;
+/** Of bodies' kinds, from 1. */
+const LABELS = [
+  "armour/2 ticket",
+  "armour/2 receipt",
+  "armour/2 sub-ticket",
+  "armour/2 sub-receipt",
+] as const;
+/** Of batches, whose numbers have others between them. */
+const BATCHES = [1, 2, 5, 6] as const;
 
 /** Both messages of a collision, and whether both are signed and contradict each other. */
 export async function isContradiction(evidence: Evidence): Promise<boolean | undefined> {
-  const { kind, recorded, reported, lane, n } = evidence.collision;
+  const { kind, recorded, reported, lane, n, k } = evidence.collision;
   const { bundle } = evidence;
   if (!(kind === "fork" || kind === "producer-clone") || !bundle || !recorded || !reported) {
     return undefined;
@@ -24,19 +29,20 @@ export async function isContradiction(evidence: Evidence): Promise<boolean | und
   try {
     const context = await contextHash(bundle);
     const keys = [bundle.consumer.incarnation_key, bundle.producer.incarnation_key];
-    const [a, b] = await Promise.all(
-      [recorded, reported].map(async (text) =>
-        bodyAt(await readTestimony(fromBase64(text), bundle, context, keys), KINDS[kind].kind, n),
-      ),
+    const wanted = (kind === "fork" ? 1 : 2) + (k ? 2 : 0);
+    const said = await Promise.all(
+      [recorded, reported].map((text) => readTestimony(fromBase64(text), bundle, context, keys)),
     );
-    return (
-      a !== undefined &&
-      b !== undefined &&
-      [a, b].every((body) => readNumber(body.subarray(19, 21)) === lane) &&
-      !sameBytes(a, b) &&
-      // Both name the same message before them.
-      sameBytes(a.subarray(33, 65), b.subarray(33, 65))
-    );
+    const [a, b] = said.map((bodies) => bodyAt(bodies, wanted, n, k ?? 0));
+    if (a === undefined || b === undefined) {
+      // A sub-ticket beside a ticket; or it is not what it is said to be.
+      return k && kind === "fork" ? undefined : false;
+    }
+    const isOther =
+      [a, b].every((body) => readNumber(body.subarray(19, 21)) === lane) && !sameBytes(a, b);
+    const followOne = sameBytes(a.subarray(33, 65), b.subarray(33, 65));
+    // Two tickets after one receipt may name more and less of the sub-receipts beside it.
+    return isOther && !followOne && wanted === 1 ? undefined : isOther && followOne;
   } catch {
     return false;
   }
@@ -50,35 +56,40 @@ async function readTestimony(
   keys: string[],
 ): Promise<Bytes[]> {
   const reader = new Reader(bytes);
-  if (reader.number(1) === 1) {
+  const form = reader.number(1);
+  if (form === 1 || form === 3) {
     const body = reader.take(97);
     await verify(body, reader.rest(), context, keys);
     return [body];
   }
+  const isLine = form === 4;
+  const firstKind = isLine ? 3 : 1;
   const lane = reader.take(2);
   let n = reader.number(8);
+  let k = isLine ? reader.number(4) : 0;
   let previous = reader.take(32);
   const count = reader.number(4);
   const bodies: Bytes[] = [];
   for (let at = 0; at < count; at++) {
-    const kind = 1 + (at % 2);
+    const kind = firstKind + (at % 2);
     const body = concat(
       Uint8Array.of(VERSION, bundle.suite, kind),
       uuid(bundle.bundle_id),
       lane,
       number(n, 8),
-      number(0, 4),
+      number(k, 4),
       previous,
       reader.take(32),
     );
     bodies.push(body);
     previous =
-      kind === 1
-        ? await hash("armour/2 body", body)
-        : await hash("armour/2 link", body, new Uint8Array(32));
-    n += kind - 1;
+      kind === 2
+        ? await hash("armour/2 link", body, new Uint8Array(32))
+        : await hash("armour/2 body", body);
+    n += kind === 2 ? 1 : 0;
+    k += kind === 4 ? 1 : 0;
   }
-  for (const kind of [1, 2]) {
+  for (const kind of [firstKind, firstKind + 1]) {
     const proof = reader.take(reader.number(2));
     const last = bodies.findLast((body) => body[2] === kind);
     if (last) {
@@ -91,7 +102,10 @@ async function readTestimony(
 /** Throws unless the end that says such bodies signed this one. */
 async function verify(body: Bytes, proof: Bytes, context: Bytes, keys: string[]): Promise<void> {
   const kind = body[2] ?? 0;
-  const { label } = kind === 1 ? KINDS.fork : KINDS["producer-clone"];
+  const [label, batch] = [LABELS[kind - 1], BATCHES[kind - 1]];
+  if (label === undefined || batch === undefined) {
+    throw new Error("of no known kind");
+  }
   const statement = join(label, context, body);
   const reader = new Reader(proof);
   const count = reader.number(1);
@@ -104,10 +118,10 @@ async function verify(body: Bytes, proof: Bytes, context: Bytes, keys: string[])
       path.push(reader.take(32));
     }
     const root = await merkleRoot(await sha256(concat(Uint8Array.of(0), salt, statement)), index, count, path);
-    signed = join("armour/2 batch", Uint8Array.of(kind), Uint8Array.of(count), root);
+    signed = join("armour/2 batch", Uint8Array.of(batch), Uint8Array.of(count), root);
   }
   const signature = reader.take(64);
-  if (reader.left !== 0 || !(await isSigned(keys[kind - 1] ?? "", signed, signature))) {
+  if (reader.left !== 0 || !(await isSigned(keys[(kind - 1) % 2] ?? "", signed, signature))) {
     throw new Error("not signed");
   }
 }
@@ -160,8 +174,13 @@ function contextHash(bundle: NonNullable<Evidence["bundle"]>): Promise<Bytes> {
   );
 }
 
-function bodyAt(bodies: Bytes[], kind: number, n: number): Bytes | undefined {
-  return bodies.find((body) => body[2] === kind && readNumber(body.subarray(21, 29)) === n);
+function bodyAt(bodies: Bytes[], kind: number, n: number, k: number): Bytes | undefined {
+  return bodies.find(
+    (body) =>
+      body[2] === kind &&
+      readNumber(body.subarray(21, 29)) === n &&
+      readNumber(body.subarray(29, 33)) === k,
+  );
 }
 
 /** Fields, each after its length. */

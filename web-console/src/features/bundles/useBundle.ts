@@ -23,7 +23,16 @@ export function useBundle(id: string) {
         unwrap(api.GET("/v1/bundles/{id}/obediences", path)),
       ]);
       const collision = collisions.items.find((one) => one.bundle_id === id);
-      return { bundle, pair: pair.data, etag: pair.etag, lanes, collision, acknowledgements };
+      return {
+        bundle,
+        pair: pair.data,
+        etag: pair.etag,
+        // A lane whose last streams re-keyed has a second head, which its chart shows.
+        lanes: lanes.filter((head) => !head.k),
+        subHeads: lanes.filter((head) => head.k),
+        collision,
+        acknowledgements,
+      };
     },
   });
 }

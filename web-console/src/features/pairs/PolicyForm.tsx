@@ -18,6 +18,8 @@ const NUMBER_FIELDS = [
   "begin_within_ms",
   "bundle_lifetime_ms",
   "witness_within_ms",
+  "rekey_interval_ms",
+  "rekey_bytes",
 ] as const;
 
 /**

@@ -290,7 +290,12 @@ fn the_ledgers_head_is_our_own_work_or_it_is_not() {
     w.exchange(lane);
     for end in [&mut w.consumer, &mut w.producer] {
         let mark = end.state.bundles.marks(&BUNDLE).unwrap()[0];
-        let mut owns = |lane, n, hash| match end.call(Call::Owns { lane, n, hash }) {
+        let mut owns = |lane, n, hash| match end.call(Call::Owns {
+            lane,
+            n,
+            k: 0,
+            hash,
+        }) {
             Reply::Is(owns) => owns,
             _ => panic!("another reply"),
         };
@@ -300,7 +305,12 @@ fn the_ledgers_head_is_our_own_work_or_it_is_not() {
         assert!(!owns(id(lane), mark.n + 1, mark.hash));
         assert!(!owns(id(lane + 1), 0, mark.hash));
         end.done(Call::GiveUp { lane: id(lane) });
-        let mut owns = |lane, n, hash| match end.call(Call::Owns { lane, n, hash }) {
+        let mut owns = |lane, n, hash| match end.call(Call::Owns {
+            lane,
+            n,
+            k: 0,
+            hash,
+        }) {
             Reply::Is(owns) => owns,
             _ => panic!("another reply"),
         };
@@ -310,6 +320,7 @@ fn the_ledgers_head_is_our_own_work_or_it_is_not() {
         let gone = Call::Owns {
             lane: id(lane),
             n: mark.n,
+            k: 0,
             hash: mark.hash,
         };
         assert_eq!(end.failed(gone), "bundle-unknown");

@@ -4,5 +4,6 @@ mod common;
 mod identity;
 mod install;
 mod lanes;
+mod rekeying;
 mod retirement;
 mod streams;

@@ -10,7 +10,7 @@ use armour_protocol::v2::{
 use super::common::*;
 
 /// Has a checkpoint signed, and seals it.
-fn sealed<S: Side>(
+pub(super) fn sealed<S: Side>(
     end: &mut End,
     lane: u16,
     due: DueCheckpoint<S>,
@@ -26,7 +26,7 @@ fn sealed<S: Side>(
 }
 
 /// Reads the stream to its end: the last checkpoint, for the enclave.
-fn last<S: Side>(mut reader: Box<StreamReader<S>>, wire: &[u8]) -> Vec<u8> {
+pub(super) fn last<S: Side>(mut reader: Box<StreamReader<S>>, wire: &[u8]) -> Vec<u8> {
     for (header, sealed) in segments(wire) {
         reader = match reader.read(header, sealed) {
             Ok(Read::Held(reader)) => reader,
@@ -39,7 +39,7 @@ fn last<S: Side>(mut reader: Box<StreamReader<S>>, wire: &[u8]) -> Vec<u8> {
     panic!("it does not end");
 }
 
-fn finish(lane: u16, last: Option<Vec<u8>>) -> Call {
+pub(super) fn finish(lane: u16, last: Option<Vec<u8>>) -> Call {
     Call::Finish {
         lane: id(lane),
         last,
@@ -48,17 +48,17 @@ fn finish(lane: u16, last: Option<Vec<u8>>) -> Call {
 
 /// Both directions stream: writers, readers and what is on the wire after the first
 /// segments.
-struct Streams {
-    w: World,
-    lane: u16,
-    request: StreamWriter<Request>,
-    response: StreamWriter<Response>,
-    asked: Box<StreamReader<Request>>,
-    answer: Box<StreamReader<Response>>,
+pub(super) struct Streams {
+    pub(super) w: World,
+    pub(super) lane: u16,
+    pub(super) request: StreamWriter<Request>,
+    pub(super) response: StreamWriter<Response>,
+    pub(super) asked: Box<StreamReader<Request>>,
+    pub(super) answer: Box<StreamReader<Response>>,
 }
 
 impl Streams {
-    fn begun() -> Self {
+    pub(super) fn begun() -> Self {
         let mut w = World::installed(Suite::X25519ChaCha20Poly1305);
         let lane = w.opened(None);
         let content = first(b"ask");

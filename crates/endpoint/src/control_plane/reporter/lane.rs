@@ -4,13 +4,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use armour_api::ReportVerdict;
 use armour_enclave::binding::LaneId;
-use armour_protocol::v2::{
-    body::{Body, BodyHash, Kind},
-    ledger::Run,
-    message::Evidence,
-};
+use armour_protocol::v2::{body::BodyHash, ledger::Before, message::Evidence, rekey::SubEvidence};
 use opentelemetry::trace::SpanContext;
 use tokio::{sync::oneshot, time::Instant};
+
+use super::part::{Part, Said};
 
 /// Most tickets and receipts of a run and of a call.
 pub(super) const MAX_BODIES: usize = 4000;
@@ -25,7 +23,7 @@ const LIFETIME: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// A ticket or receipt that is to be reported.
 pub(super) struct Entry {
-    pub evidence: Evidence,
+    pub said: Said,
     /// The span that brought it forth, if it is recorded.
     pub span: Option<SpanContext>,
     pub outcome: Option<oneshot::Sender<ReportVerdict>>,
@@ -34,7 +32,7 @@ pub(super) struct Entry {
 /// A run to be reported.
 pub(super) struct Report {
     pub id: LaneId,
-    pub run: Run,
+    pub run: Part,
     pub entries: Vec<Entry>,
     /// The ledger had taken it before.
     pub again: bool,
@@ -45,12 +43,15 @@ pub(super) struct Lane {
     id: LaneId,
     /// In the order in which they were handed in; with a receipt its ticket, unless that is
     /// the one before.
-    waiting: Vec<(Option<Evidence>, Entry)>,
+    waiting: Vec<(Option<Said>, Entry)>,
     /// The last tickets: a receipt is reported with its ticket.
     tickets: VecDeque<Evidence>,
     /// The last receipts: the ledger may ask for one.
     receipts: VecDeque<Evidence>,
-    kept: VecDeque<(Instant, Run)>,
+    /// The same of the lines of sub-tickets.
+    sub_tickets: VecDeque<SubEvidence>,
+    sub_receipts: VecDeque<SubEvidence>,
+    kept: VecDeque<(Instant, Part)>,
     touched: Instant,
     given_up: bool,
 }
@@ -62,6 +63,8 @@ impl Lane {
             waiting: Vec::new(),
             tickets: VecDeque::new(),
             receipts: VecDeque::new(),
+            sub_tickets: VecDeque::new(),
+            sub_receipts: VecDeque::new(),
             kept: VecDeque::new(),
             touched: Instant::now(),
             given_up: false,
@@ -71,24 +74,21 @@ impl Lane {
     /// Adds what is to be reported. A receipt whose ticket is not known comes back.
     pub fn add(&mut self, entry: Box<Entry>) -> Result<(), Box<Entry>> {
         self.touched = Instant::now();
-        let body = &entry.evidence.body;
         let mut ticket = None;
-        let recent = match body.header.kind {
-            Kind::Receipt => {
-                let before = self.waiting.last().map(|(_, before)| &before.evidence.body);
-                if !before.is_some_and(|before| follows(before, body)) {
-                    ticket = self.ticket_of(body).cloned();
-                    if ticket.is_none() {
-                        return Err(entry);
-                    }
+        if !entry.said.is_ticket() {
+            let before = self.waiting.last().map(|(_, before)| &before.said);
+            if !before.is_some_and(|before| before.is_before(&entry.said)) {
+                ticket = self.ticket_of(&entry.said);
+                if ticket.is_none() {
+                    return Err(entry);
                 }
-                &mut self.receipts
             }
-            _ => &mut self.tickets,
-        };
-        recent.push_back(entry.evidence.clone());
-        if recent.len() > MAX_RECENT {
-            recent.pop_front();
+        }
+        match (&entry.said, entry.said.is_ticket()) {
+            (Said::Lane(one), true) => note(&mut self.tickets, one),
+            (Said::Lane(one), false) => note(&mut self.receipts, one),
+            (Said::Line(one), true) => note(&mut self.sub_tickets, one),
+            (Said::Line(one), false) => note(&mut self.sub_receipts, one),
         }
         self.waiting.push((ticket, *entry));
         Ok(())
@@ -106,8 +106,9 @@ impl Lane {
 
     /// Has a report that still waits go on with a span's trace.
     pub fn trace(&mut self, evidence: &Evidence, span: SpanContext) {
+        let is = |said: &Said| matches!(said, Said::Lane(one) if one == evidence);
         let mut waiting = self.waiting.iter_mut();
-        if let Some((_, entry)) = waiting.rfind(|(_, entry)| entry.evidence == *evidence) {
+        if let Some((_, entry)) = waiting.rfind(|(_, entry)| is(&entry.said)) {
             entry.span = Some(span);
         }
     }
@@ -117,47 +118,88 @@ impl Lane {
     /// follows the one before that.
     pub fn take(&mut self) -> Vec<Report> {
         let mut reports: Vec<Report> = Vec::new();
-        let mut last: Option<Body> = None;
+        let mut last: Option<Said> = None;
         for (ticket, entry) in std::mem::take(&mut self.waiting) {
-            let next = &entry.evidence;
-            let is_ticket = next.body.header.kind == Kind::Ticket;
-            let goes_on = last.is_some_and(|last: Body| follows(&last, &next.body));
-            last = Some(next.body);
+            let next = &entry.said;
+            let goes_on = last.is_some_and(|last: Said| last.is_before(next));
+            last = Some(next.clone());
             match reports.last_mut() {
-                Some(report) if goes_on && (report.run.rests.len() < MAX_BODIES || !is_ticket) => {
-                    append(&mut report.run, next);
+                Some(report) if goes_on && (report.run.len() < MAX_BODIES || !next.is_ticket()) => {
+                    report.run.append(next);
                     report.entries.push(entry);
                 }
-                _ => reports.push(begin(self.id, ticket.as_ref(), entry)),
+                _ => reports.push(self.begin(ticket, entry)),
             }
         }
         reports
     }
 
-    fn ticket_of(&self, receipt: &Body) -> Option<&Evidence> {
-        let mut tickets = self.tickets.iter();
-        tickets.rfind(|ticket| ticket.body.hash() == receipt.previous)
-    }
-
-    /// Keeps what the ledger has taken, for a while.
-    pub fn keep(&mut self, run: Run) {
-        let now = Instant::now();
-        self.kept.push_back((now, run));
-        self.forget(now);
-        let mut bodies: usize = self.kept.iter().map(|(_, run)| run.rests.len()).sum();
-        while bodies > MAX_KEPT
-            && let Some((_, oldest)) = self.kept.pop_front()
-        {
-            bodies -= oldest.rests.len();
+    /// A report that begins with this; if it is a receipt, with its ticket.
+    fn begin(&self, ticket: Option<Said>, first: Entry) -> Report {
+        let mut run = Part::of(ticket.as_ref().unwrap_or(&first.said));
+        if let Part::Run(run) = &mut run {
+            run.before = self.before(run.first, run.previous);
+        }
+        if ticket.is_some() {
+            run.append(&first.said);
+        }
+        Report {
+            id: self.id,
+            run,
+            entries: vec![first],
+            again: false,
         }
     }
 
-    /// What is kept from an exchange on; none if something of it is not kept.
-    pub fn kept_from(&self, expected: u64) -> Option<Vec<Report>> {
+    /// What a ticket names, if the streams of the exchange before it were re-keyed.
+    fn before(&self, n: u64, named: BodyHash) -> Option<Before> {
+        let n = n.checked_sub(1)?;
+        let mut receipts = self.receipts.iter().filter(|one| one.body.header.n == n);
+        receipts.find_map(|receipt| {
+            let mut subs = self.sub_receipts.iter().rev();
+            let last = subs.find(|sub| {
+                let hash = Some(sub.body.hash());
+                sub.body.n == n && BodyHash::after_rekeyed(&receipt.body, hash) == named
+            })?;
+            Some(Before::of(&receipt.body, Some(&last.body)))
+        })
+    }
+
+    fn ticket_of(&self, receipt: &Said) -> Option<Said> {
+        match receipt {
+            Said::Lane(receipt) => {
+                let named = |ticket: &&Evidence| ticket.body.hash() == receipt.body.previous;
+                let ticket = self.tickets.iter().rfind(named);
+                ticket.cloned().map(Said::Lane)
+            }
+            Said::Line(receipt) => {
+                let named = |ticket: &&SubEvidence| ticket.body.hash() == receipt.body.previous;
+                let ticket = self.sub_tickets.iter().rfind(named);
+                ticket.cloned().map(Said::Line)
+            }
+        }
+    }
+
+    /// Keeps what the ledger has taken, for a while.
+    pub fn keep(&mut self, run: Part) {
+        let now = Instant::now();
+        self.kept.push_back((now, run));
+        self.forget(now);
+        let mut bodies: usize = self.kept.iter().map(|(_, run)| run.len()).sum();
+        while bodies > MAX_KEPT
+            && let Some((_, oldest)) = self.kept.pop_front()
+        {
+            bodies -= oldest.len();
+        }
+    }
+
+    /// What is kept from an exchange on, or from a sub-ticket of it; none if something of it is
+    /// not kept.
+    pub fn kept_from(&self, expected: u64, k: u32) -> Option<Vec<Report>> {
         let from = self
             .kept
             .iter()
-            .rposition(|(_, run)| run.first <= expected)?;
+            .rposition(|(_, run)| run.reaches_back_to(expected, k))?;
         let kept = self.kept.iter().skip(from).map(|(_, run)| Report {
             id: self.id,
             run: run.clone(),
@@ -171,6 +213,12 @@ impl Lane {
     pub fn receipt(&self, n: u64) -> Option<&Evidence> {
         let mut receipts = self.receipts.iter();
         receipts.find(|receipt| receipt.body.header.n == n)
+    }
+
+    /// The sub-receipt of an exchange that was handed in of late.
+    pub fn sub_receipt(&self, n: u64, k: u32) -> Option<&SubEvidence> {
+        let mut receipts = self.sub_receipts.iter();
+        receipts.find(|receipt| (receipt.body.n, receipt.body.k) == (n, k))
     }
 
     /// Whether nothing would be lost with it.
@@ -198,50 +246,24 @@ impl Lane {
     }
 }
 
-/// A report that begins with this; if it is a receipt, with its ticket.
-fn begin(id: LaneId, ticket: Option<&Evidence>, first: Entry) -> Report {
-    let mut run = Run::of(ticket.unwrap_or(&first.evidence));
-    if ticket.is_some() {
-        append(&mut run, &first.evidence);
+/// Keeps what was handed in of late.
+fn note<T: Clone>(recent: &mut VecDeque<T>, one: &T) {
+    recent.push_back(one.clone());
+    if recent.len() > MAX_RECENT {
+        recent.pop_front();
     }
-    Report {
-        id,
-        run,
-        entries: vec![first],
-        again: false,
-    }
-}
-
-/// Goes on with what follows, as was checked.
-fn append(run: &mut Run, next: &Evidence) {
-    run.rests.push(next.body.rest);
-    match next.body.header.kind {
-        Kind::Receipt => run.receipt = Some(next.proof.clone()),
-        _ => run.ticket = next.proof.clone(),
-    }
-}
-
-/// Whether one follows the other in a lane's chain.
-fn follows(last: &Body, next: &Body) -> bool {
-    let (kind, n, previous) = match last.header.kind {
-        Kind::Ticket => (Kind::Receipt, Some(last.header.n), last.hash()),
-        _ => (
-            Kind::Ticket,
-            last.header.n.checked_add(1),
-            BodyHash::after(last),
-        ),
-    };
-    (next.header.kind, Some(next.header.n), next.previous) == (kind, n, previous)
 }
 
 #[cfg(test)]
 mod tests {
+    use armour_protocol::v2::{body::Kind, ledger::Run};
+
     use super::*;
     use crate::control_plane::testing::{bundle, exchanges, receipt_for, ticket_after};
 
     fn entry(evidence: &Evidence) -> Box<Entry> {
         Box::new(Entry {
-            evidence: evidence.clone(),
+            said: Said::Lane(evidence.clone()),
             span: None,
             outcome: None,
         })
@@ -262,18 +284,19 @@ mod tests {
         all.into_iter().for_each(|one| add(lane, one));
     }
 
-    fn run(first: &Evidence, rests: &[&Evidence], ticket: &Evidence) -> Run {
+    fn run(first: &Evidence, rests: &[&Evidence], ticket: &Evidence) -> Part {
         let receipt = rests
             .iter()
             .rfind(|one| one.body.header.kind == Kind::Receipt);
-        Run {
+        Part::Run(Run {
             lane: 0,
             first: first.body.header.n,
             previous: first.body.previous,
+            before: None,
             rests: rests.iter().map(|one| one.body.rest).collect(),
             ticket: ticket.proof.clone(),
             receipt: receipt.map(|one| one.proof.clone()),
-        }
+        })
     }
 
     #[test]
@@ -343,10 +366,7 @@ mod tests {
             add_all(&mut lane, [&ticket, &receipt]);
         }
         let [all] = lane.take().try_into().ok().unwrap();
-        assert_eq!(
-            (all.run.first, all.run.rests.len()),
-            (0, 2 + 4 * MAX_RECENT)
-        );
+        assert_eq!((all.run.first(), all.run.len()), (0, 2 + 4 * MAX_RECENT));
         assert_eq!(all.entries.len(), 1 + 4 * MAX_RECENT);
     }
 
@@ -363,10 +383,7 @@ mod tests {
         let reports = lane.take();
         assert_eq!(reports.len(), 2);
         for (report, first) in reports.iter().zip([0, MAX_BODIES as u64 / 2]) {
-            assert_eq!(
-                (report.run.first, report.run.rests.len()),
-                (first, MAX_BODIES)
-            );
+            assert_eq!((report.run.first(), report.run.len()), (first, MAX_BODIES));
         }
     }
 
@@ -379,7 +396,7 @@ mod tests {
         tokio::time::advance(KEPT / 2).await;
         lane.keep(second.clone());
         let kept = |lane: &Lane, from| {
-            let reports = lane.kept_from(from)?.into_iter();
+            let reports = lane.kept_from(from, 0)?.into_iter();
             Some(reports.map(|report| report.run).collect::<Vec<_>>())
         };
         assert_eq!(kept(&lane, 0), Some(vec![first, second.clone()]));
@@ -390,9 +407,11 @@ mod tests {
         assert_eq!(kept(&lane, 1), Some(vec![second]));
         tokio::time::advance(KEPT).await;
         assert!(lane.is_over());
-        let mut long = run(&t0, &[&t0, &r0], &t0);
+        let Part::Run(mut long) = run(&t0, &[&t0, &r0], &t0) else {
+            panic!("it is of the lane's chain");
+        };
         long.rests = vec![[0; 32]; MAX_KEPT];
-        lane.keep(long.clone());
+        lane.keep(Part::Run(long));
         lane.keep(run(&t1, &[&t1, &r1], &t1));
         assert_eq!(lane.kept.len(), 1, "the oldest made room");
     }

@@ -108,7 +108,7 @@ mod tests {
 
     fn add(lanes: &mut Lanes, lane: u16, evidence: &Evidence) {
         let entry = Box::new(Entry {
-            evidence: evidence.clone(),
+            said: crate::control_plane::reporter::part::Said::Lane(evidence.clone()),
             span: None,
             outcome: None,
         });

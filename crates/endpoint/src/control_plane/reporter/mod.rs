@@ -3,6 +3,7 @@
 
 mod lane;
 mod lanes;
+mod part;
 mod shown;
 
 use std::{
@@ -13,12 +14,11 @@ use std::{
     time::Duration,
 };
 
-use armour_api::{LaneReport, ReportVerdict};
+use armour_api::ReportVerdict;
 use armour_client::ClientError;
 use armour_enclave::binding::LaneId;
-use armour_protocol::v2::{context::Context, ledger::Run, message::Evidence};
+use armour_protocol::v2::{context::Context, message::Evidence, rekey::SubEvidence};
 use armour_telemetry::trace;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -30,6 +30,7 @@ use uuid::Uuid;
 use self::{
     lane::{Entry, MAX_BODIES, Report},
     lanes::Lanes,
+    part::Said,
 };
 use super::{dead::Dead, ended::Ended, session::Session};
 use crate::backoff::Backoff;
@@ -83,7 +84,13 @@ impl Reporter {
     /// follow each other: ticket n, receipt n, ticket n + 1. What does not follow, such as
     /// a stranger's, is reported by itself.
     pub fn add(&self, context: &Arc<Context>, evidence: Evidence) {
-        self.push(context, evidence, None);
+        self.push(context, Said::Lane(evidence), None);
+    }
+
+    /// The same of a sub-ticket or sub-receipt. They are handed in after their exchange's
+    /// ticket, as they follow each other, and before the next ticket.
+    pub fn add_sub(&self, context: &Arc<Context>, evidence: SubEvidence) {
+        self.push(context, Said::Line(evidence), None);
     }
 
     /// Reports now and waits for the verdict; `None` if the agent stops.
@@ -93,7 +100,7 @@ impl Reporter {
         evidence: Evidence,
     ) -> Option<ReportVerdict> {
         let (outcome, verdict) = oneshot::channel();
-        self.push(context, evidence, Some(outcome));
+        self.push(context, Said::Lane(evidence), Some(outcome));
         self.wake.notify_one();
         verdict.await.ok()
     }
@@ -179,12 +186,12 @@ impl Reporter {
     fn push(
         &self,
         context: &Arc<Context>,
-        evidence: Evidence,
+        said: Said,
         outcome: Option<oneshot::Sender<ReportVerdict>>,
     ) {
-        let id = lane_of(&evidence);
+        let id = said.lane();
         let entry = Box::new(Entry {
-            evidence,
+            said,
             span: trace::current(),
             outcome,
         });
@@ -201,7 +208,7 @@ impl Reporter {
             }
             Err((entry, why)) => {
                 tracing::error!(bundle = %Uuid::from_bytes(id.bundle), lane = id.lane,
-                    n = entry.evidence.body.header.n, why, "an exchange cannot be reported");
+                    n = entry.said.n(), why, "an exchange cannot be reported");
                 let detail = why.to_owned();
                 answer([*entry], &ReportVerdict::Refused { detail });
             }
@@ -234,7 +241,10 @@ impl Reporter {
         let entries = batch.iter().flat_map(|report| &report.entries);
         trace::serve_all(&span, entries.filter_map(|entry| entry.span.clone()));
         loop {
-            let reports = batch.iter().map(wire).collect();
+            let reports = batch
+                .iter()
+                .map(|one| one.run.wire(one.id.bundle))
+                .collect();
             let call = self.session.client().report(reports);
             match call.instrument(span.clone()).await {
                 Ok(verdicts) if verdicts.len() == batch.len() => {
@@ -279,10 +289,10 @@ impl Reporter {
             }
             // The report that asked for this one has a verdict of its own.
             ReportVerdict::Gap { .. } if report.again => {}
-            ReportVerdict::Gap { expected } => {
-                tracing::warn!(%bundle, lane = id.lane, expected, first = report.run.first,
+            ReportVerdict::Gap { expected, k } => {
+                tracing::warn!(%bundle, lane = id.lane, expected, k, first = report.run.first(),
                     "the ledger has lost exchanges");
-                let kept = may_resend.then(|| self.kept(id, *expected)).flatten();
+                let kept = may_resend.then(|| self.kept(id, *expected, *k)).flatten();
                 if let Some(mut again) = kept {
                     again.push(report);
                     return again;
@@ -290,13 +300,13 @@ impl Reporter {
                 tracing::error!(%bundle, lane = id.lane, expected,
                     "the ledger has lost exchanges that are not kept any more");
                 // A ticket alone may be a stranger's; an own one is followed by its receipt.
-                if report.run.receipt.is_some() {
+                if report.run.has_receipt() {
                     self.is_dead(bundle, false);
                 }
             }
-            ReportVerdict::ShowReceipt { n } => self.show_receipt(&report, *n),
+            ReportVerdict::ShowReceipt { n, k } => self.show_receipt(&report, *n, *k),
             other => tracing::warn!(verdict = ?other, %bundle, lane = id.lane,
-                first = report.run.first, "a report was not taken"),
+                first = report.run.first(), "a report was not taken"),
         }
         self.count
             .fetch_sub(report.entries.len(), Ordering::Relaxed);
@@ -319,8 +329,8 @@ impl Reporter {
     }
 
     /// Reports that the ledger has taken, from an exchange on.
-    fn kept(&self, id: LaneId, expected: u64) -> Option<Vec<Report>> {
-        self.lanes.lock().get(id)?.kept_from(expected)
+    fn kept(&self, id: LaneId, expected: u64, k: u32) -> Option<Vec<Report>> {
+        self.lanes.lock().get(id)?.kept_from(expected, k)
     }
 }
 
@@ -345,38 +355,16 @@ fn batches(reports: Vec<Report>) -> Vec<Vec<Report>> {
     let mut batches: Vec<Vec<Report>> = Vec::new();
     let mut bodies = 0;
     for report in reports {
-        bodies += report.run.rests.len();
+        bodies += report.run.len();
         match batches.last_mut() {
             Some(batch) if bodies <= MAX_BODIES && batch.len() < MAX_REPORTS => batch.push(report),
             _ => {
-                bodies = report.run.rests.len();
+                bodies = report.run.len();
                 batches.push(vec![report]);
             }
         }
     }
     batches
-}
-
-fn wire(report: &Report) -> LaneReport {
-    let Run {
-        lane,
-        first,
-        previous,
-        rests,
-        ticket,
-        receipt,
-    } = &report.run;
-    LaneReport {
-        bundle_id: Uuid::from_bytes(report.id.bundle),
-        lane: *lane,
-        first: *first,
-        previous: STANDARD.encode(previous.0),
-        rests: STANDARD.encode(rests.as_flattened()),
-        ticket: STANDARD.encode(ticket.to_bytes()),
-        receipt: receipt
-            .as_ref()
-            .map(|proof| STANDARD.encode(proof.to_bytes())),
-    }
 }
 
 #[cfg(test)]
@@ -423,7 +411,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_ledger_has_lost_is_sent_again_from_where_it_expects_it() {
         let (reporter, mut dead, control_plane) = reporter(|before, sent| {
-            let gap = ReportVerdict::Gap { expected: 0 };
+            let gap = ReportVerdict::Gap { expected: 0, k: 0 };
             match before {
                 // A standby took over that lacks the first two runs.
                 2 => vec![gap],
@@ -472,13 +460,14 @@ mod tests {
      {
         // It goes on asking for what it was sent again, or for what is nowhere any more.
         for expected in [0, 1] {
-            let (reporter, mut dead, _) =
-                reporter(move |_, sent| vec![ReportVerdict::Gap { expected }; sent.reports.len()])
-                    .await;
+            let (reporter, mut dead, _) = reporter(move |_, sent| {
+                vec![ReportVerdict::Gap { expected, k: 0 }; sent.reports.len()]
+            })
+            .await;
             let [_, _, t1, r1, ..] = exchanges();
             reporter.add(&context(), t1);
             let verdict = reporter.add_now(&context(), r1).await;
-            assert_eq!(verdict, Some(ReportVerdict::Gap { expected }));
+            assert_eq!(verdict, Some(ReportVerdict::Gap { expected, k: 0 }));
             assert_eq!(dead.recv().await, of_no_more_use(false));
             assert_eq!(reporter.waiting(), 0);
         }
@@ -487,7 +476,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_receipt_that_the_ledger_asks_for_is_shown() {
         let (reporter, _, control_plane) = reporter(|before, sent| match before {
-            0 => vec![ReportVerdict::ShowReceipt { n: 0 }],
+            0 => vec![ReportVerdict::ShowReceipt { n: 0, k: 0 }],
             _ => vec![ReportVerdict::Accepted; sent.reports.len()],
         })
         .await;

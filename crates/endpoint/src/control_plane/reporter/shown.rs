@@ -1,4 +1,4 @@
-//! A receipt that the ledger asks to be shown: with the producer's signature on it, it
+//! A receipt, or sub-receipt, that the ledger asks to be shown: with the producer's signature on it, it
 //! shows that the producer was copied; without, the finding is this endpoint's.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use armour_api::ShowReceipt;
 use armour_client::ClientError;
 use armour_enclave::binding::LaneId;
-use armour_protocol::v2::{body::Kind, message::Evidence};
+use armour_protocol::v2::{body::Kind, message::Evidence, rekey::SubEvidence};
 use backon::Retryable as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
@@ -16,39 +16,44 @@ use crate::{backoff, control_plane::session::Session};
 
 impl Reporter {
     /// Shows receipt `n` of a report's lane, in a task of its own.
-    pub(super) fn show_receipt(&self, report: &Report, n: u64) {
+    pub(super) fn show_receipt(&self, report: &Report, n: u64, k: u32) {
         let id = report.id;
         let lanes = self.lanes.lock();
-        let kept = lanes.get(id).and_then(|lane| lane.receipt(n)).cloned();
+        let lane = lanes.get(id);
+        let kept = lane.and_then(|lane| match k {
+            0 => lane.receipt(n).map(Evidence::to_bytes),
+            _ => lane.sub_receipt(n, k).map(SubEvidence::to_bytes),
+        });
         drop(lanes);
         let session = self.session.clone();
         tokio::spawn(async move {
-            let receipt = match kept {
-                Some(receipt) => Some(receipt),
-                None => last_receipt(&session, id, n).await,
+            let receipt = match (kept, k) {
+                (None, 0) => last_receipt(&session, id, n).await,
+                (kept, _) => kept,
             };
             match receipt {
-                Some(receipt) => show(&session, id, receipt).await,
-                None => tracing::error!(bundle = %Uuid::from_bytes(id.bundle), lane = id.lane, n,
-                    "the ledger asks for a receipt that is not here any more"),
+                Some(receipt) => show(&session, id, n, &receipt).await,
+                None => {
+                    tracing::error!(bundle = %Uuid::from_bytes(id.bundle), lane = id.lane, n, k,
+                    "the ledger asks for a receipt that is not here any more")
+                }
             }
         });
     }
 }
 
 /// The receipt of this number, if the enclave's last one of the lane is it.
-async fn last_receipt(session: &Arc<Session>, id: LaneId, n: u64) -> Option<Evidence> {
+async fn last_receipt(session: &Arc<Session>, id: LaneId, n: u64) -> Option<Vec<u8>> {
     let bytes = session.last_receipt(id).await.ok()?;
     let receipt = Evidence::from_bytes(&bytes).ok()?;
     let header = &receipt.body.header;
-    (header.kind == Kind::Receipt && header.n == n).then_some(receipt)
+    (header.kind == Kind::Receipt && header.n == n).then_some(bytes)
 }
 
-async fn show(session: &Session, id: LaneId, receipt: Evidence) {
-    let n = receipt.body.header.n;
+async fn show(session: &Session, id: LaneId, n: u64, receipt: &[u8]) {
     let shown = ShowReceipt {
         bundle_id: Uuid::from_bytes(id.bundle),
-        receipt: STANDARD.encode(receipt.to_bytes()),
+        receipt: STANDARD.encode(receipt),
     };
     let done = (|| session.client().show_receipt(&shown))
         .retry(backoff::retries())

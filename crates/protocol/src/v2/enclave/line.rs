@@ -13,7 +13,7 @@ use crate::v2::{
     suite::Suite,
 };
 
-use super::core::Core;
+use super::core::{Core, LaneMark};
 
 /// Where the line stands.
 pub(super) struct Line {
@@ -38,6 +38,16 @@ impl Line {
     /// The hash of the last sub-receipt, for the next ticket to name.
     pub(super) fn receipt(&self) -> Option<BodyHash> {
         (self.place.k > 0).then_some(self.last)
+    }
+
+    /// Of the last sub-receipt, if there is one.
+    pub(super) fn mark(&self, lane: u16) -> Option<LaneMark> {
+        (self.place.k > 0).then_some(LaneMark {
+            lane,
+            n: self.place.n,
+            k: self.place.k,
+            hash: self.last,
+        })
     }
 
     /// The lane as it goes on after the exchange; none if it was not re-keyed.
@@ -131,10 +141,7 @@ fn epoch<S>(
 impl Line {
     pub(super) fn steal(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.root.as_bytes());
-        out.extend_from_slice(&self.place.n.to_be_bytes());
-        out.extend_from_slice(&self.place.ticket.0);
-        out.extend_from_slice(&self.place.k.to_be_bytes());
-        out.extend_from_slice(&self.place.session.0);
+        self.place.steal(out);
         out.extend_from_slice(&self.last.0);
         out.extend_from_slice(&self.own.to_bytes());
     }
@@ -144,12 +151,7 @@ impl Line {
     ) -> Result<Self, HeadError> {
         Ok(Self {
             root: StreamRoot::from_stolen(reader.array()?),
-            place: Place {
-                n: reader.u64()?,
-                ticket: BodyHash(reader.array()?),
-                k: reader.u32()?,
-                session: BodyHash(reader.array()?),
-            },
+            place: Place::from_stolen(reader)?,
             last: BodyHash(reader.array()?),
             own: Mark::read(reader)?,
         })

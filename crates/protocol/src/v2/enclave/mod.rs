@@ -45,5 +45,5 @@ mod line;
 pub mod producer;
 mod streams;
 
-pub use core::LaneMark;
+pub use core::{LaneMark, LaneMarks};
 pub use streams::{After, Streaming};

@@ -35,6 +35,16 @@ pub trait Lined: Sized {
     /// The lane after the exchange.
     #[must_use]
     fn settled(self) -> Self;
+    /// What is kept of its streams' sub-tickets, unless that is stolen with the lane. One that
+    /// waits is not copied: its thief signs another in its place.
+    #[cfg(feature = "state-export")]
+    fn steal_line(&self, out: &mut Vec<u8>);
+    /// The same from a stolen state.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    #[cfg(feature = "state-export")]
+    fn with_line(self, stolen: &[u8]) -> Result<Self, HeadError>;
 }
 
 impl<L: Lined> Streaming<L> {
@@ -118,5 +128,50 @@ impl<L: Lined> Streaming<L> {
         if let Some(own) = &mut self.own {
             own.rekeyed(place);
         }
+    }
+}
+
+/// Copies for the demonstration of a theft.
+#[cfg(feature = "state-export")]
+impl<L: Lined> Streaming<L> {
+    /// What is kept of the streams beside their lane: what a thief takes besides.
+    pub fn steal(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        let mut out = zeroize::Zeroizing::new(Vec::with_capacity(256));
+        out.push(u8::from(self.own.is_some()));
+        if let Some(own) = &self.own {
+            own.steal(&mut out);
+        }
+        out.push(u8::from(self.peer.is_some()));
+        if let Some((direction, place)) = &self.peer {
+            out.push(*direction as u8);
+            place.steal(&mut out);
+        }
+        self.lane.steal_line(&mut out);
+        out
+    }
+
+    /// A second one from a stolen state, around the lane of another.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_stolen(lane: L, context: Arc<Context>, stolen: &[u8]) -> Result<Self, HeadError> {
+        let mut reader = crate::v2::fields::Reader::new(stolen);
+        let own = match reader.u8()? {
+            0 => None,
+            _ => Some(CheckpointSigner::from_stolen(&mut reader)?),
+        };
+        let peer = match reader.u8()? {
+            0 => None,
+            _ => {
+                let direction = crate::v2::checkpoint::stolen::direction(&mut reader)?;
+                Some((direction, Place::from_stolen(&mut reader)?))
+            }
+        };
+        Ok(Self {
+            lane: lane.with_line(reader.rest())?,
+            context,
+            own,
+            peer,
+        })
     }
 }

@@ -107,7 +107,9 @@ pub struct Retirement {
 pub struct RetiredBundle {
     /// The bundle.
     pub bundle: [u8; 16],
-    /// All of its lanes, ascending, each with its last ticket or, from a producer, receipt.
+    /// All of its lanes, ascending, each with its last ticket or, from a producer, receipt; and
+    /// directly behind it, if the streams of that exchange re-keyed, or from a producer those of
+    /// the next one, with its last sub-ticket or sub-receipt.
     pub lanes: Vec<LaneMark>,
 }
 
@@ -309,13 +311,14 @@ impl RetiredBundle {
     fn read(reader: &mut Reader<'_>) -> Result<Self, IdentityError> {
         let bundle = reader.array()?;
         let count = reader.u32()? as usize;
-        if count > MAX_LANES {
+        // A lane has two marks at most.
+        if count > 2 * MAX_LANES {
             return Err(IdentityError::Malformed);
         }
         let mut lanes: Vec<LaneMark> = Vec::new();
         for _ in 0..count {
             let mark = read_mark(reader)?;
-            if lanes.last().is_some_and(|last| last.lane >= mark.lane) {
+            if !follows(lanes.last(), &mark) {
                 return Err(IdentityError::Malformed);
             }
             lanes.push(mark);
@@ -344,24 +347,34 @@ fn read_list<T>(
     }
 }
 
-/// lane, n, and zeros where sub-tickets will have their number; hash.
+/// Whether a list of lanes may go on with this mark.
+fn follows(last: Option<&LaneMark>, mark: &LaneMark) -> bool {
+    match last {
+        _ if mark.k == 0 => last.is_none_or(|last| last.lane < mark.lane),
+        Some(last) => {
+            let next = last.n.checked_add(1);
+            let is_beside = mark.n == last.n || Some(mark.n) == next;
+            last.lane == mark.lane && last.k == 0 && is_beside && mark.n > 0
+        }
+        None => false,
+    }
+}
+
+/// lane, n, k, hash.
 fn write_mark(out: &mut Vec<u8>, mark: &LaneMark) {
     out.extend_from_slice(&mark.lane.to_be_bytes());
     out.extend_from_slice(&mark.n.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&mark.k.to_be_bytes());
     out.extend_from_slice(&mark.hash.0);
 }
 
 fn read_mark(reader: &mut Reader<'_>) -> Result<LaneMark, IdentityError> {
-    let (lane, n) = (reader.u16()?, reader.u64()?);
-    match reader.u32()? {
-        0 => Ok(LaneMark {
-            lane,
-            n,
-            hash: BodyHash(reader.array()?),
-        }),
-        _ => Err(IdentityError::Malformed),
-    }
+    Ok(LaneMark {
+        lane: reader.u16()?,
+        n: reader.u64()?,
+        k: reader.u32()?,
+        hash: BodyHash(reader.array()?),
+    })
 }
 
 #[cfg(test)]
@@ -399,6 +412,17 @@ mod tests {
         let twice = retire(vec![mark(1), mark(1)]).checked();
         assert_eq!(twice, Err(IdentityError::TooLarge));
         assert!(retire(vec![mark(2), mark(1)]).checked().is_err());
+        let sub = |lane, n, k| LaneMark { n, k, ..mark(lane) };
+        let seven = mark(1).n;
+        let takes = |lanes| retire(lanes).checked().is_ok();
+        assert!(takes(vec![mark(0), sub(0, seven, 1), mark(1)]));
+        assert!(takes(vec![mark(1), sub(1, seven + 1, 9)]));
+        assert!(!takes(vec![sub(1, seven, 1)]));
+        assert!(!takes(vec![mark(0), sub(1, seven, 1)]));
+        assert!(!takes(vec![mark(1), sub(1, seven - 1, 1)]));
+        assert!(!takes(vec![mark(1), sub(1, seven + 2, 1)]));
+        assert!(!takes(vec![mark(1), sub(1, seven, 1), sub(1, seven, 2)]));
+        assert!(!takes(vec![mark(1), mark(1)]));
         let all = retire((0..=u16::MAX).map(mark).collect());
         assert!(all.checked().is_ok());
     }

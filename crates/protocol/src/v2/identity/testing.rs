@@ -52,6 +52,7 @@ pub fn mark(lane: u16) -> LaneMark {
     LaneMark {
         lane,
         n: 7,
+        k: 0,
         hash: BodyHash([8; 32]),
     }
 }

@@ -74,18 +74,34 @@ pub struct Switching<S> {
     reader: Box<StreamReader<S>>,
     k: u32,
     commitment: [u8; 32],
+    /// Segments up to the last that was verified, which stands before the switch.
+    before: u64,
 }
 
 impl<S> ZeroizeOnDrop for StreamReader<S> {}
 impl<S> ZeroizeOnDrop for Switching<S> {}
 
 impl<S: Side> Switching<S> {
-    fn new(reader: Box<StreamReader<S>>, k: u32, commitment: [u8; 32]) -> Box<Self> {
+    fn new(
+        reader: Box<StreamReader<S>>,
+        before: u64,
+        (k, commitment): (u32, [u8; 32]),
+    ) -> Box<Self> {
         Box::new(Self {
             reader,
             k,
             commitment,
+            before,
         })
+    }
+
+    /// Goes back to before the switch, which nobody vouches for: whoever holds the key that it
+    /// leaves can have made it.
+    #[must_use]
+    pub fn back(self: Box<Self>) -> Box<StreamReader<S>> {
+        let mut reader = self.reader;
+        reader.verified.segments = self.before;
+        reader.back()
     }
 
     /// The epoch that it goes on in.
@@ -151,8 +167,9 @@ impl<S: Side> StreamReader<S> {
         sealed: &[u8],
     ) -> Result<Read<S>, (Box<Self>, ContentError)> {
         if header.kind == SegmentKind::Switch {
+            let before = self.verified.segments;
             return match self.switch(header, sealed) {
-                Ok((k, commitment)) => Ok(Read::Switch(Switching::new(self, k, commitment))),
+                Ok(to) => Ok(Read::Switch(Switching::new(self, before, to))),
                 Err(error) => Err((self.back(), error)),
             };
         }

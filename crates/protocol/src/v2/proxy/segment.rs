@@ -29,7 +29,7 @@ pub const MAX_SEGMENT: usize = CONTENT_START + MAX_WHOLE + TAG_LEN;
 /// padding, length.
 pub(super) const CONTENT_START: usize = 32 + 1 + 1 + LENGTH_LEN;
 
-/// What a segment holds. 6 is kept for control frames.
+/// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum SegmentKind {

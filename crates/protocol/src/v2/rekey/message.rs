@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use ed25519_dalek::VerifyingKey;
 
+use crate::crypto::Sign;
 use crate::v2::{
     VERSION,
     body::{BODY_LEN, BodyHash, Direction, HEADER_LEN, KIND_AT, LABEL_BODY},
@@ -301,6 +302,14 @@ impl<S: Side> Signed<SubHead<S>> {
 }
 
 impl SubEvidence {
+    /// Signs a body by itself, for [`SubRun::signed`](crate::v2::ledger::SubRun::signed).
+    pub(crate) fn sign(body: &SubBody, context: &Context, key: &impl Sign) -> Self {
+        Self {
+            body: *body,
+            proof: Proof::alone(&statement(body, context), key),
+        }
+    }
+
     /// Checks that the end whose kind of body this is said it.
     ///
     /// # Errors

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use armour_api::{EndpointState, Role};
-use armour_protocol::v2::{body::Kind, ledger::Testimony};
 use armour_storage::{Store, Tx};
 use uuid::Uuid;
 
 use super::{
     check::{Known, check, refuse},
-    report::{Call, ReportOutcome},
+    report::{Call, ReportOutcome, Said},
     round::{Finding, Recorded, Round},
 };
 use crate::{
     http::problem::{ApiError, ApiResult},
-    ledger::collision::{Found, record_collision},
+    ledger::{
+        collision::{Found, record_collision},
+        testimony as evidence,
+    },
     platform::group_commit::BatchOperation,
 };
 
@@ -35,8 +37,11 @@ impl BatchOperation for Ledger {
     type Answer = ReportOutcome;
 
     fn weight(call: &Call) -> usize {
-        let runs = call.reports.iter().filter_map(|report| report.run.as_ref());
-        let bodies: usize = runs.map(|run| run.rests.len()).sum();
+        let said = call
+            .reports
+            .iter()
+            .filter_map(|report| report.said.as_ref());
+        let bodies: usize = said.map(Said::bodies).sum();
         bodies + call.reports.len()
     }
 
@@ -133,14 +138,15 @@ async fn with_record(tx: &mut Tx, finding: Finding) -> ApiResult<Found> {
         context,
         lane,
         n,
+        k,
         reported,
         reporter,
     } = finding;
-    let body = match role {
-        Role::Consumer => Kind::Ticket,
-        Role::Producer => Kind::Receipt,
+    let recorded = match k {
+        0 => evidence::of_exchange(tx, &context, (lane, n), role).await?,
+        k => evidence::of_line(tx, &context, (lane, n, k), role, &reported).await?,
     };
-    let recorded = tx.tickets().proven_from(&context, lane, n, body).await?;
+    let reported = evidence::taken_apart(tx, &context, reported).await?;
     Ok(Found {
         endpoint: match role {
             Role::Consumer => bundle.consumer,
@@ -150,7 +156,8 @@ async fn with_record(tx: &mut Tx, finding: Finding) -> ApiResult<Found> {
         start: bundle.start(role),
         kind,
         n,
-        recorded: recorded.map(|run| Testimony::Within(run).to_bytes()),
+        k: (k > 0).then_some(k),
+        recorded: recorded.map(|testimony| testimony.to_bytes()),
         reported: Some(reported.to_bytes()),
         reporter,
         place: Some((bundle, lane)),

@@ -4,13 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use armour_api::{BundleState, ReportVerdict, Role};
 use armour_protocol::v2::{
+    body::Body,
     context::Context,
-    ledger::{Exchange, Position, Run},
+    ledger::{Exchange, Position, Run, SubExchange, SubRun},
+    rekey::SubBody,
 };
 use armour_storage::{BundleRow, LaneId};
 use uuid::Uuid;
 
-use super::report::{Call, MALFORMED, Report, refused};
+use super::report::{Call, MALFORMED, Report, Said, refused};
 
 /// The bundles that are reported of.
 pub struct Known {
@@ -20,7 +22,7 @@ pub struct Known {
     pub contexts: HashMap<Uuid, Arc<Context>>,
 }
 
-/// A report whose run the bundle's ends have signed.
+/// A report whose bodies the bundle's ends have signed.
 pub struct Checked {
     /// Which call's, and which of its reports.
     pub at: (usize, usize),
@@ -33,17 +35,84 @@ pub struct Checked {
     /// What the bundle is bound to.
     pub context: Arc<Context>,
     /// What is reported.
+    pub bodies: Bodies,
+}
+
+/// What is reported, at least one body.
+pub enum Bodies {
+    /// Tickets and receipts.
+    Run(CheckedRun),
+    /// Sub-tickets and sub-receipts of an exchange.
+    Line(CheckedLine),
+}
+
+/// Tickets and receipts.
+pub struct CheckedRun {
+    /// As they came.
     pub run: Run,
-    /// Its exchanges, at least one.
+    /// The exchanges.
     pub exchanges: Vec<Exchange>,
+    /// What the first ticket names, if it is taken apart.
+    pub before: Option<(Body, Option<SubBody>)>,
+}
+
+/// Sub-tickets and sub-receipts.
+pub struct CheckedLine {
+    /// As they came.
+    pub run: SubRun,
+    /// The same.
+    pub exchanges: Vec<SubExchange>,
 }
 
 impl Checked {
+    /// By what a lane's reports are sorted: a line comes behind its ticket, and before the
+    /// ticket after it.
+    pub fn key(&self) -> (LaneId, u64, u32, (usize, usize)) {
+        let (n, k) = match &self.bodies {
+            Bodies::Run(of) => (of.run.first, 0),
+            Bodies::Line(of) => (of.run.n, of.run.first),
+        };
+        (self.lane, n, k, self.at)
+    }
+}
+
+impl CheckedRun {
     /// The last exchange's number.
     pub fn last(&self) -> u64 {
         self.exchanges
             .last()
             .map_or(self.run.first, |last| last.ticket.header.n)
+    }
+
+    fn check(run: &Run, context: &Context) -> Option<Self> {
+        let exchanges = run.verified(context).ok()?;
+        // As many as the database can count.
+        let last = Position::of_ticket(exchanges.last()?.ticket.header.n)?;
+        i64::try_from(last.0.checked_add(2)?).ok()?;
+        let before = run
+            .before
+            .map(|before| before.bodies(context, run.lane, run.first));
+        Some(Self {
+            run: run.clone(),
+            exchanges,
+            before: before.transpose().ok()?,
+        })
+    }
+}
+
+impl CheckedLine {
+    /// The last sub-ticket's number.
+    pub fn last(&self) -> u32 {
+        let last = self.exchanges.last();
+        last.map_or(self.run.first, |last| last.ticket.k)
+    }
+
+    fn check(run: &SubRun, context: &Context) -> Option<Self> {
+        i64::try_from(run.n.checked_mul(2)?.checked_add(2)?).ok()?;
+        Some(Self {
+            exchanges: run.verified(context).ok()?,
+            run: run.clone(),
+        })
     }
 }
 
@@ -67,19 +136,17 @@ pub fn check(at: usize, call: &Call, known: &Known) -> Vec<Checked> {
         if bundle.state == BundleState::Disconnected {
             return None;
         }
-        let run = report.run.clone()?;
-        let exchanges = run.verified(&context).ok()?;
-        // As many as the database can count.
-        let last = Position::of_ticket(exchanges.last()?.ticket.header.n)?;
-        i64::try_from(last.0.checked_add(2)?).ok()?;
+        let (lane, bodies) = match report.said.as_ref()? {
+            Said::Run(run) => (run.lane, Bodies::Run(CheckedRun::check(run, &context)?)),
+            Said::Line(run) => (run.lane, Bodies::Line(CheckedLine::check(run, &context)?)),
+        };
         Some(Checked {
             at: (at, place),
             reporter: call.endpoint,
             side,
-            lane: (report.bundle, run.lane),
+            lane: (report.bundle, lane),
             context,
-            run,
-            exchanges,
+            bodies,
         })
     });
     checked.collect()

@@ -3,8 +3,9 @@
 
 mod batch;
 mod check;
+mod line;
 mod report;
 mod round;
 
 pub use batch::Ledger;
-pub use report::{Call, Report, ReportOutcome};
+pub use report::{Call, Report, ReportOutcome, Said};

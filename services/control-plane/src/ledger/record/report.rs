@@ -1,7 +1,7 @@
 //! What endpoints report, and what they are told.
 
 use armour_api::ReportVerdict;
-use armour_protocol::v2::ledger::Run;
+use armour_protocol::v2::ledger::{Run, SubRun};
 use uuid::Uuid;
 
 /// One call: what an endpoint reports.
@@ -16,8 +16,27 @@ pub struct Call {
 pub struct Report {
     /// Names the bundle.
     pub bundle: Uuid,
-    /// The run; none if it is malformed.
-    pub run: Option<Run>,
+    /// What is said; none if it is malformed.
+    pub said: Option<Said>,
+}
+
+/// What a report says.
+#[derive(Clone)]
+pub enum Said {
+    /// Tickets and receipts.
+    Run(Run),
+    /// Sub-tickets and sub-receipts.
+    Line(SubRun),
+}
+
+impl Said {
+    /// How many of them there are.
+    pub fn bodies(&self) -> usize {
+        match self {
+            Self::Run(run) => run.rests.len(),
+            Self::Line(run) => run.rests.len(),
+        }
+    }
 }
 
 /// What became of a call.

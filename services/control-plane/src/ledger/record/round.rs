@@ -1,24 +1,30 @@
 //! Judging reports against the lanes as they are, and advancing these.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use armour_api::{BundleState, CollisionKind, ReportVerdict, Role};
 use armour_protocol::v2::{
-    body::{Body, Kind},
+    body::{Body, BodyHash, Kind},
     context::Context,
-    ledger::{Exchange, Position, Testimony, Verdict, compare},
+    enclave::LaneMark,
+    ledger::{Exchange, LineVerdict, Position, Testimony, Verdict, compare, compare_line, in_turn},
     message::Evidence,
+    rekey::SubKind,
 };
 use armour_storage::{
-    BundleRow, Dispute, LaneAdvance, LaneId, LaneState, MAX_STORED, RetirementMarks, RunRow,
-    StorageError, StoredRuns, TicketRange, Tx, Witnessed,
+    BundleRow, Dispute, LaneAdvance, LaneId, LaneState, LineAdvance, MAX_STORED, RetirementMarks,
+    RunRow, StorageError, StoredRuns, SubRange, TicketRange, Tx, Witnessed,
 };
 use uuid::Uuid;
 
-use super::{check::Checked, report::refused};
+use super::{
+    check::{Bodies, Checked, CheckedLine, CheckedRun},
+    line::{self, Lines},
+    report::refused,
+};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// Another replica may open a lane at the same time, or a bundle be disconnected;
@@ -63,6 +69,8 @@ pub struct Finding {
     pub lane: u16,
     /// The exchange.
     pub n: u64,
+    /// The sub-ticket of it; 0 if it is of the exchange itself.
+    pub k: u32,
     /// What was reported.
     pub reported: Testimony,
     /// Who reported it.
@@ -112,7 +120,7 @@ impl<'a> Round<'a> {
     /// Judges reports and records what is new; returns those whose lanes others have
     /// changed meanwhile.
     async fn attempt(&mut self, mut pending: Vec<Checked>) -> ApiResult<Vec<Checked>> {
-        pending.sort_by_key(|report| (report.lane, report.run.first, report.at));
+        pending.sort_by_key(Checked::key);
         let mut lanes = self.read(&pending).await?;
         for report in pending {
             let id = report.lane;
@@ -150,8 +158,25 @@ impl<'a> Round<'a> {
                 }
             }
         }
+        // The lines of those that others have changed are judged again with them.
+        let lost: HashSet<LaneId> = again.iter().map(|report| report.lane).collect();
+        let lines = lanes.iter_mut().filter(|(id, _)| !lost.contains(id));
+        let lines: Vec<LineAdvance> = lines
+            .filter_map(|(id, lane)| lane.lines.advance(*id))
+            .collect();
+        if !lines.is_empty() {
+            let advanced = self.tx.sub_tickets().advance(&lines).await?;
+            self.recorded.advanced_any |= !advanced.is_empty();
+            for step in &lines {
+                if !advanced.contains(&step.lane)
+                    && let Some(lane) = lanes.get_mut(&step.lane)
+                {
+                    again.append(&mut lane.accepted);
+                }
+            }
+        }
         for report in lanes.into_values().flat_map(|lane| lane.accepted) {
-            self.say(&report, ReportVerdict::Accepted);
+            self.say(report.at, ReportVerdict::Accepted);
         }
         Ok(again)
     }
@@ -175,6 +200,7 @@ impl<'a> Round<'a> {
         // in order. Reports far apart on one lane do not have read what is between them.
         let mut ranges: Vec<TicketRange> = Vec::new();
         let mut contexts: Vec<Arc<Context>> = Vec::new();
+        let mut of_lines: Vec<(SubRange, Arc<Context>)> = Vec::new();
         for report in pending {
             let Some(state) = states.get(&report.lane) else {
                 continue;
@@ -183,15 +209,23 @@ impl<'a> Round<'a> {
             lanes.entry(report.lane).or_insert_with(|| Lane {
                 stored: Some(state.last),
                 recorded: vec![last_exchange(state)],
+                lines: Lines::of(state.line.as_ref()),
                 state: Some(state.clone()),
                 ..Lane::default()
             });
+            let of_line = line::needed(report, head, state.line.as_ref());
+            of_lines.extend(of_line.map(|range| (range, report.context.clone())));
+            let (first, last) = match &report.bodies {
+                Bodies::Run(of) => (of.run.first, of.last()),
+                // Its ticket alone.
+                Bodies::Line(of) => (of.run.n.saturating_add(1), of.run.n),
+            };
             // What follows the head needs no more than the head to compare with.
-            if report.run.first > head {
+            if first > head {
                 continue;
             }
-            let low = report.run.first.saturating_sub(1);
-            let high = report.last().min(head);
+            let low = first.saturating_sub(1);
+            let high = last.min(head);
             match ranges.last_mut() {
                 Some(before) if before.lane == report.lane && low <= before.high => {
                     before.high = before.high.max(high);
@@ -217,39 +251,120 @@ impl<'a> Round<'a> {
                 lane.recorded.dedup_by_key(|one| one.ticket.header.n);
             }
         }
+        if !of_lines.is_empty() {
+            let ranges: Vec<(SubRange, &Context)> = of_lines
+                .iter()
+                .map(|(range, context)| (*range, &**context))
+                .collect();
+            let found = self.tx.sub_tickets().find_ranges(&ranges).await?;
+            for ((range, _), exchanges) in of_lines.iter().zip(found) {
+                lanes.entry(range.lane).or_default().lines.know(exchanges);
+            }
+        }
         Ok(lanes)
     }
 
     fn judge(&mut self, lane: &mut Lane, report: Checked) {
         let Some(bundle) = self.bundles.get(&report.lane.0).cloned() else {
-            self.say(&report, refused("no such bundle"));
+            self.say(report.at, refused("no such bundle"));
             return;
         };
         if bundle.state == BundleState::Disconnected {
-            self.say(&report, ReportVerdict::Disconnected);
+            self.say(report.at, ReportVerdict::Disconnected);
             return;
         }
-        match compare(lane.around(&report), &report.exchanges) {
+        let Checked {
+            at,
+            reporter,
+            side,
+            lane: id,
+            context,
+            bodies,
+        } = report;
+        let report = Judged {
+            at,
+            reporter,
+            side,
+            lane: id,
+            context,
+        };
+        match bodies {
+            Bodies::Run(run) => self.judge_run(lane, bundle, report, run),
+            Bodies::Line(line) => self.judge_line(lane, bundle, report, line),
+        }
+    }
+
+    fn judge_run(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedRun) {
+        let receipt = of.before.as_ref().map(|(receipt, _)| receipt);
+        let (n, k, found) = match compare(lane.around(&of), receipt, &of.exchanges) {
             Verdict::Known => {
-                lane.witnessed.record(report.side, report.last());
-                lane.accepted.push(report);
+                lane.witnessed.record(report.side, of.last());
+                return lane.accepted.push(report.again(Bodies::Run(of)));
             }
-            Verdict::Gap { expected } => self.say(&report, ReportVerdict::Gap { expected }),
-            Verdict::ConsumerClone { n } => {
-                self.find(bundle, report, CollisionKind::Fork, Role::Consumer, n);
+            Verdict::Gap { expected } => {
+                return self.say(report.at, ReportVerdict::Gap { expected, k: 0 });
             }
+            Verdict::ConsumerClone { n } => (n, 0, Some((CollisionKind::Fork, Role::Consumer))),
             Verdict::ProducerClone { n } => {
-                let kind = CollisionKind::ProducerClone;
-                self.find(bundle, report, kind, Role::Producer, n);
+                (n, 0, Some((CollisionKind::ProducerClone, Role::Producer)))
             }
-            Verdict::ForeignReceipt { n } => self.ask(report, n),
-            Verdict::Extends { from } => match self.beyond_retirement(&bundle, &report, from) {
-                Some((side, n)) => {
-                    let kind = CollisionKind::AfterRetirement;
-                    self.find(bundle, report, kind, side, n);
+            Verdict::ForeignReceipt { n } => (n, 0, None),
+            Verdict::Extends { from } => match lane.end_of_line(&of) {
+                LineVerdict::Gap { expected: k } => {
+                    let expected = lane.head();
+                    return self.say(report.at, ReportVerdict::Gap { expected, k });
                 }
-                None => lane.extend(report, from),
+                LineVerdict::ConsumerClone { k } => {
+                    (lane.head(), k, Some((CollisionKind::Fork, Role::Consumer)))
+                }
+                LineVerdict::ForeignReceipt { k } => (lane.head(), k, None),
+                _ => match self.beyond_retirement(&bundle, &of, from) {
+                    Some((side, n)) => (n, 0, Some((CollisionKind::AfterRetirement, side))),
+                    None => return lane.extend(report, of, from),
+                },
             },
+        };
+        let cut = of.run.from_exchange(&report.context, n);
+        let reported = Testimony::Within(cut.unwrap_or_else(|| of.run.clone()));
+        match found {
+            Some((kind, role)) => self.find(bundle, report, (kind, role), (n, k), reported),
+            None => self.ask(report, (n, k), Testimony::Within(of.run)),
+        }
+    }
+
+    fn judge_line(&mut self, lane: &mut Lane, bundle: BundleRow, report: Judged, of: CheckedLine) {
+        let n = of.run.n;
+        let Some(ticket) = lane.ticket(n) else {
+            let expected = lane.expected();
+            return self.say(report.at, ReportVerdict::Gap { expected, k: 0 });
+        };
+        let is_closed = lane.head() > n;
+        let recorded = lane.lines.around(n, of.run.first, of.last());
+        let (k, found) = match compare_line(ticket, &recorded, is_closed, &of.exchanges) {
+            LineVerdict::Known => {
+                return lane.accepted.push(report.again(Bodies::Line(of)));
+            }
+            LineVerdict::Gap { expected: k } => {
+                return self.say(report.at, ReportVerdict::Gap { expected: n, k });
+            }
+            LineVerdict::ConsumerClone { k } => (k, Some((CollisionKind::Fork, Role::Consumer))),
+            LineVerdict::ProducerClone { k } => {
+                (k, Some((CollisionKind::ProducerClone, Role::Producer)))
+            }
+            LineVerdict::ForeignReceipt { k } => (k, None),
+            LineVerdict::Extends { from } => match self.line_beyond(&bundle, &of, from) {
+                Some((side, k)) => (k, Some((CollisionKind::AfterRetirement, side))),
+                None => {
+                    lane.lines.extend(report.reporter, &of, from);
+                    return lane.accepted.push(report.again(Bodies::Line(of)));
+                }
+            },
+        };
+        let cut = of.run.from_sub_ticket(&report.context, k);
+        let reported = Testimony::SubWithin(cut.unwrap_or_else(|| of.run.clone()));
+        match found {
+            Some((kind, role)) => self.find(bundle, report, (kind, role), (n, k), reported),
+            None => self.ask(report, (n, k), Testimony::SubWithin(of.run)),
         }
     }
 
@@ -258,51 +373,65 @@ impl<'a> Round<'a> {
     fn beyond_retirement(
         &self,
         bundle: &BundleRow,
-        report: &Checked,
+        of: &CheckedRun,
         from: usize,
     ) -> Option<(Role, u64)> {
-        let new = report.exchanges.get(from..)?.iter();
+        let new = of.exchanges.get(from..)?.iter();
         let mut signed = new.flat_map(|one| {
             let receipt = one.receipt.map(|receipt| (Role::Producer, receipt));
             std::iter::once((Role::Consumer, one.ticket)).chain(receipt)
         });
-        let beyond = signed.find(|(side, body)| self.is_beyond(bundle, *side, body));
+        let beyond = signed.find(|(side, body)| self.is_beyond(bundle, *side, &LaneMark::of(body)));
         beyond.map(|(side, body)| (side, body.header.n))
     }
 
-    fn is_beyond(&self, bundle: &BundleRow, side: Role, body: &Body) -> bool {
-        let n = body.header.n;
-        let last = self.retired.get(&(bundle.id, side, body.header.lane));
-        bundle.is_retired(side)
-            && last.is_none_or(|(last, hash)| n > *last || (n == *last && body.hash().0 != *hash))
+    /// The same of sub-tickets and sub-receipts.
+    fn line_beyond(
+        &self,
+        bundle: &BundleRow,
+        of: &CheckedLine,
+        from: usize,
+    ) -> Option<(Role, u32)> {
+        let mut signed = in_turn(of.exchanges.get(from..)?).map(|body| match body.kind {
+            SubKind::Ticket => (Role::Consumer, body),
+            SubKind::Receipt => (Role::Producer, body),
+        });
+        let beyond =
+            signed.find(|(side, body)| self.is_beyond(bundle, *side, &LaneMark::of_sub(body)));
+        beyond.map(|(side, body)| (side, body.k))
+    }
+
+    fn is_beyond(&self, bundle: &BundleRow, side: Role, head: &LaneMark) -> bool {
+        let listed = self.retired.get(&(bundle.id, side, head.lane));
+        bundle.is_retired(side) && listed.is_none_or(|marks| !LaneMark::own_among(marks, head))
     }
 
     /// Another receipt is named than the recorded one. Its consumer can show whose it is.
-    fn ask(&mut self, report: Checked, n: u64) {
+    fn ask(&mut self, report: Judged, (n, k): (u64, u32), said: Testimony) {
         self.recorded.disputes.push(Dispute {
             lane: report.lane,
             n,
-            run: report.run.to_bytes(),
+            k,
+            run: said.to_bytes(),
             by: report.reporter,
         });
         let verdict = match report.side {
-            Role::Consumer => ReportVerdict::ShowReceipt { n },
+            Role::Consumer => ReportVerdict::ShowReceipt { n, k },
             // It has said what it knows.
             Role::Producer => ReportVerdict::Accepted,
         };
-        self.say(&report, verdict);
+        self.say(report.at, verdict);
     }
 
     fn find(
         &mut self,
         bundle: BundleRow,
-        report: Checked,
-        kind: CollisionKind,
-        role: Role,
-        n: u64,
+        report: Judged,
+        (kind, role): (CollisionKind, Role),
+        (n, k): (u64, u32),
+        reported: Testimony,
     ) {
-        self.say(&report, ReportVerdict::Collision);
-        let cut = report.run.from_exchange(&report.context, n);
+        self.say(report.at, ReportVerdict::Collision);
         self.recorded.found.push(Finding {
             bundle,
             kind,
@@ -310,15 +439,37 @@ impl<'a> Round<'a> {
             context: report.context,
             lane: report.lane.1,
             n,
-            reported: Testimony::Within(cut.unwrap_or(report.run)),
+            k,
+            reported,
             reporter: report.reporter,
         });
     }
 
-    fn say(&mut self, report: &Checked, verdict: ReportVerdict) {
-        self.recorded
-            .judged
-            .push((report.at.0, report.at.1, verdict));
+    fn say(&mut self, (call, place): (usize, usize), verdict: ReportVerdict) {
+        self.recorded.judged.push((call, place, verdict));
+    }
+}
+
+/// A report that is being judged, without what it reports.
+struct Judged {
+    at: (usize, usize),
+    reporter: Uuid,
+    side: Role,
+    lane: LaneId,
+    context: Arc<Context>,
+}
+
+impl Judged {
+    /// The report as it came.
+    fn again(self, bodies: Bodies) -> Checked {
+        Checked {
+            at: self.at,
+            reporter: self.reporter,
+            side: self.side,
+            lane: self.lane,
+            context: self.context,
+            bodies,
+        }
     }
 }
 
@@ -330,6 +481,7 @@ struct Lane {
     /// Around what is reported, in order of their numbers; what is between is left out.
     recorded: Vec<Exchange>,
     state: Option<LaneState>,
+    lines: Lines,
     witnessed: Witnessed,
     runs: Vec<(RunRow, Uuid)>,
     /// Reports that were accepted on condition that the lane advances.
@@ -337,9 +489,48 @@ struct Lane {
 }
 
 impl Lane {
+    /// The last recorded exchange's number; 0 if there is none.
+    fn head(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.last.n())
+    }
+
+    /// The exchange that is needed next: the last one again while its receipt is missing.
+    fn expected(&self) -> u64 {
+        self.state
+            .as_ref()
+            .map_or(0, |state| match state.last.kind() {
+                Kind::Receipt => state.last.n().saturating_add(1),
+                _ => state.last.n(),
+            })
+    }
+
+    /// H of ticket n, if it is recorded and was read.
+    fn ticket(&self, n: u64) -> Option<BodyHash> {
+        let at = self
+            .recorded
+            .binary_search_by_key(&n, |one| one.ticket.header.n);
+        let one = self.recorded.get(at.ok()?)?;
+        Some(one.ticket.hash())
+    }
+
+    /// What the ticket after the last recorded exchange names of that exchange's line, if it is
+    /// among the new.
+    fn end_of_line(&self, of: &CheckedRun) -> LineVerdict {
+        let Some(state) = &self.state else {
+            return LineVerdict::Known;
+        };
+        let head = state.last.n();
+        let Some(next) = head.checked_add(1).filter(|next| of.last() >= *next) else {
+            return LineVerdict::Known;
+        };
+        let named = of.before.as_ref().filter(|_| of.run.first == next);
+        let named = named.and_then(|(_, last)| last.as_ref());
+        self.lines.ends_with(head, named)
+    }
+
     /// What [`compare`] needs for a report: from the exchange before its first on as far as
     /// there is no hole, or the last.
-    fn around(&self, report: &Checked) -> &[Exchange] {
+    fn around(&self, report: &CheckedRun) -> &[Exchange] {
         let low = report.run.first.saturating_sub(1);
         let n = |one: &Exchange| one.ticket.header.n;
         let from = self.recorded.partition_point(|one| n(one) < low);
@@ -358,30 +549,30 @@ impl Lane {
     }
 
     /// Takes what is new of a run, from this exchange of it on.
-    fn extend(&mut self, report: Checked, from: usize) {
-        let Some(first) = report.exchanges.get(from) else {
+    fn extend(&mut self, report: Judged, of: CheckedRun, from: usize) {
+        let Some(first) = of.exchanges.get(from) else {
             return;
         };
         let has_ticket = self.place(first).is_ok();
         // Of the first one the ticket may be recorded, and the receipt be new.
         let skip = 2 * from + usize::from(has_ticket);
-        let Some(new) = stored(&report, skip) else {
+        let Some(new) = stored(&of, skip) else {
             return;
         };
         let (Some(first), Some(last)) = (new.first(), new.last()) else {
             return;
         };
-        self.advance(&report, first.first, last.last());
+        self.advance(&of, first.first, last.last());
         let by = report.reporter;
         self.runs.extend(new.into_iter().map(|run| (run, by)));
-        for new in &report.exchanges[from..] {
+        for new in &of.exchanges[from..] {
             match self.place(new) {
                 Ok(at) => self.recorded[at].receipt = new.receipt,
                 Err(at) => self.recorded.insert(at, *new),
             }
         }
-        self.witnessed.record(report.side, report.last());
-        self.accepted.push(report);
+        self.witnessed.record(report.side, of.last());
+        self.accepted.push(report.again(Bodies::Run(of)));
     }
 
     /// Where an exchange of this number is, or would be.
@@ -391,7 +582,7 @@ impl Lane {
             .binary_search_by_key(&n, |one| one.ticket.header.n)
     }
 
-    fn advance(&mut self, report: &Checked, first: Position, last: Position) {
+    fn advance(&mut self, report: &CheckedRun, first: Position, last: Position) {
         let places = || (first.0..=last.0).map(Position);
         let has = |kind: Kind| places().any(|place| place.kind() == kind);
         let ticket = report.exchanges.last().map(|last| Evidence {
@@ -401,9 +592,9 @@ impl Lane {
         let mut receipts = report.exchanges.iter().rev().filter_map(|one| one.receipt);
         let receipt = receipts.next().zip(report.run.receipt.clone());
         let receipt = receipt.map(|(body, proof)| Evidence { body, proof });
-        let (before_ticket, before_receipt) = match self.state.take() {
-            Some(state) => (Some(state.ticket), state.receipt),
-            None => (None, None),
+        let (before_ticket, before_receipt, line) = match self.state.take() {
+            Some(state) => (Some(state.ticket), state.receipt, state.line),
+            None => (None, None, None),
         };
         let ticket = match has(Kind::Ticket) {
             true => ticket,
@@ -417,13 +608,14 @@ impl Lane {
             last,
             ticket,
             receipt,
+            line,
         });
     }
 }
 
 /// The tickets and receipts of a report from this one on, as they are stored: in parts, each of
 /// which can be read without the others. Its two proofs are kept with the bodies that they are of.
-fn stored(report: &Checked, skip: usize) -> Option<Vec<RunRow>> {
+fn stored(report: &CheckedRun, skip: usize) -> Option<Vec<RunRow>> {
     let (run, start) = (&report.run, Position::of_ticket(report.run.first)?);
     let bodies = report.exchanges.iter();
     let bodies = bodies.flat_map(|one| [Some(one.ticket), one.receipt]);

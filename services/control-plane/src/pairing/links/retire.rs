@@ -2,7 +2,6 @@
 
 use armour_api::{CollisionKind, LinkOutcome, Role};
 use armour_protocol::v2::{
-    body::Body,
     enclave::LaneMark,
     identity::body::{RetiredBundle, Retirement},
     ledger::Testimony,
@@ -84,7 +83,7 @@ async fn record<'a>(
     Ok(Some(News {
         bundle,
         side,
-        lanes: retired.lanes.len(),
+        lanes: retired.lanes.iter().filter(|mark| mark.k == 0).count(),
         of_use: tx.bundles().retire(bundle.id, side).await?,
     }))
 }
@@ -125,35 +124,39 @@ async fn beyond(
     if bundle.is_retired(side) {
         return Ok(None);
     }
+    let lanes = &retired.lanes;
     let recorded = tx.lanes().last_signed(bundle.id, side).await?;
     let beyond = recorded
         .into_iter()
-        .find(|last| !is_listed(&retired.lanes, &last.body));
-    Ok(beyond.map(|beyond| {
-        let header = beyond.body.header;
-        Found {
-            endpoint: told.endpoint.id,
-            role: side,
-            start: told.start,
-            kind: CollisionKind::AfterRetirement,
-            place: Some((bundle.clone(), header.lane)),
-            n: header.n,
-            recorded: None,
-            reported: Some(Testimony::Alone(beyond).to_bytes()),
-            reporter: told.endpoint.id,
-        }
+        .find_map(|last| Some((head(&last)?, last)).filter(|(head, _)| !is_listed(lanes, head)));
+    Ok(beyond.map(|(head, beyond)| Found {
+        endpoint: told.endpoint.id,
+        role: side,
+        start: told.start,
+        kind: CollisionKind::AfterRetirement,
+        place: Some((bundle.clone(), head.lane)),
+        n: head.n,
+        k: (head.k > 0).then_some(head.k),
+        recorded: None,
+        reported: Some(beyond.to_bytes()),
+        reporter: told.endpoint.id,
     }))
 }
 
-/// Whether a recorded ticket or receipt is in this list of lanes.
-fn is_listed(lanes: &[LaneMark], recorded: &Body) -> bool {
-    let head = LaneMark {
-        lane: recorded.header.lane,
-        n: recorded.header.n,
-        hash: recorded.hash(),
-    };
+/// How far a lane came by a body that is recorded alone.
+fn head(recorded: &Testimony) -> Option<LaneMark> {
+    match recorded {
+        Testimony::Alone(evidence) => Some(LaneMark::of(&evidence.body)),
+        Testimony::SubAlone(evidence) => Some(LaneMark::of_sub(&evidence.body)),
+        Testimony::Within(_) | Testimony::SubWithin(_) => None,
+    }
+}
+
+/// Whether what is recorded is in this list of lanes.
+fn is_listed(lanes: &[LaneMark], head: &LaneMark) -> bool {
     // They ascend, and there may be 65,536 of either.
-    let place = lanes.binary_search_by_key(&head.lane, |mark| mark.lane);
-    let listed = place.ok().and_then(|place| lanes.get(place));
-    listed.is_some_and(|mark| mark.owns(&head))
+    let from = lanes.partition_point(|mark| mark.lane < head.lane);
+    let listed = lanes.get(from..).unwrap_or_default();
+    let of_lane = listed.partition_point(|mark| mark.lane == head.lane);
+    LaneMark::own_among(listed.get(..of_lane).unwrap_or_default(), head)
 }

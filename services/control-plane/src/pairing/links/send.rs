@@ -299,6 +299,7 @@ async fn collide(tx: &mut Tx, chain: &Chain, link: &SignedLink) -> ApiResult<()>
             kind,
             place: None,
             n: mark.k,
+            k: None,
             recorded,
             reported: Some(link.evidence().to_bytes()),
             reporter: chain.endpoint.id,

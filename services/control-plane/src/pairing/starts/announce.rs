@@ -250,6 +250,7 @@ async fn collide(
             kind: CollisionKind::Start,
             place: None,
             n: said.counter(),
+            k: None,
             recorded: recorded.map(SignedStart::to_bytes),
             reported: Some(start.to_bytes()),
             reporter: endpoint.id,

@@ -6,7 +6,7 @@ use crate::v2::{
     body::Direction,
     checkpoint::{Checkpoint, CheckpointClaim, Place},
     enclave::{
-        core::LaneMark,
+        core::{LaneMark, LaneMarks},
         streams::{After, Streaming},
     },
     error::{HeadError, LaneError},
@@ -140,6 +140,15 @@ impl Waiting {
     /// How far the lane has come. It is given up by dropping it.
     pub fn mark(&self) -> LaneMark {
         self.in_flight.mark()
+    }
+
+    /// And the line of sub-tickets of this exchange.
+    pub fn marks(&self) -> LaneMarks {
+        let asking = self.in_flight.asking.as_ref();
+        LaneMarks {
+            mark: self.mark(),
+            sub: asking.and_then(|asking| asking.asked),
+        }
     }
 }
 

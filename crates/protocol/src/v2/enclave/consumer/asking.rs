@@ -7,7 +7,10 @@ use crate::{
     agreement::{self, ShareSecret},
     v2::{
         checkpoint::Mark,
-        enclave::{core::Core, line::Line},
+        enclave::{
+            core::{Core, LaneMark},
+            line::Line,
+        },
         error::{HeadError, LaneError},
         proof::Unsigned,
         proxy::Epochs,
@@ -22,6 +25,8 @@ pub(super) struct Asking {
     /// The last sub-receipt.
     taken: Option<SubEvidence>,
     waits: Option<Waits>,
+    /// Of the last sub-ticket.
+    pub(super) asked: Option<LaneMark>,
 }
 
 struct Waits {
@@ -51,6 +56,7 @@ impl Asking {
             line,
             taken: None,
             waits: None,
+            asked: None,
         }
     }
 
@@ -77,6 +83,7 @@ impl Asking {
         let marks = (self.line.own, peer);
         let ticket: SubTicket = self.line.head(core, k, self.line.last, marks, share);
         let unsigned = Unsigned::new(ticket.clone(), &core.context);
+        self.asked = Some(LaneMark::of_sub(&ticket.body()));
         self.waits = Some(Waits { ticket, secret });
         Ok(unsigned)
     }

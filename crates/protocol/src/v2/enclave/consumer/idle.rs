@@ -8,7 +8,7 @@ use crate::v2::{
     body::{BodyHash, Direction},
     checkpoint::{CheckpointSigner, Place},
     content::ContentClaim,
-    enclave::core::{LaneMark, checked_log_head},
+    enclave::core::{LaneMark, LaneMarks, checked_log_head},
     error::{HeadError, LaneError},
     message::{Evidence, OpeningPart, Request, SignedReceipt, Ticket},
     mode::Mode,
@@ -65,6 +65,7 @@ impl Idle {
             peer: taken.peer,
             clock: taken.clock,
             receipt: taken.receipt,
+            asked: None,
             sub_receipt: None,
             asking: taken.asking,
         };
@@ -166,6 +167,15 @@ impl Idle {
     /// How far the lane has come.
     pub fn mark(&self) -> LaneMark {
         LaneMark::of(&self.ticket)
+    }
+
+    /// And the line of sub-tickets of its last exchange.
+    pub fn marks(&self) -> LaneMarks {
+        let asked = self.asking.as_ref().and_then(|asking| asking.asked);
+        LaneMarks {
+            mark: self.mark(),
+            sub: asked.or(self.asked),
+        }
     }
 
     /// The last receipt: where the producer says that it is not its own, this proves that

@@ -7,7 +7,7 @@ use std::{
 
 use crate::v2::{
     context::Context,
-    enclave::core::{Core, LaneMark},
+    enclave::core::{Core, LaneMarks},
     error::LanesError,
     gate::Gate,
     schedule::{BundleKeys, BundleSecret},
@@ -23,7 +23,7 @@ pub struct Lanes {
     /// None once all are used up.
     next: Option<u16>,
     open: BTreeSet<u16>,
-    ended: BTreeMap<u16, LaneMark>,
+    ended: BTreeMap<u16, LaneMarks>,
 }
 
 impl Lanes {
@@ -61,19 +61,21 @@ impl Lanes {
     }
 
     /// A lane was closed or given up; what it came to is kept.
-    pub fn ended(&mut self, mark: LaneMark) {
-        if self.open.remove(&mark.lane) {
-            self.ended.insert(mark.lane, mark);
+    pub fn ended(&mut self, marks: impl Into<LaneMarks>) {
+        let marks = marks.into();
+        let lane = marks.mark.lane;
+        if self.open.remove(&lane) {
+            self.ended.insert(lane, marks);
         }
     }
 
     /// What became of a lane that has ended.
-    pub fn mark(&self, lane: u16) -> Option<&LaneMark> {
+    pub fn mark(&self, lane: u16) -> Option<&LaneMarks> {
         self.ended.get(&lane)
     }
 
     /// What became of all lanes that have ended, ascending.
-    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMark> {
+    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMarks> {
         self.ended.values()
     }
 }

@@ -47,6 +47,16 @@ impl Waiting {
         }
         Ok(epochs)
     }
+
+    /// Judges a sub-receipt that nobody awaits.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
+        let flight = &self.in_flight;
+        let asking = flight.asking.as_ref().ok_or(HeadError::Unexpected)?;
+        asking.judge(&flight.core, receipt)
+    }
 }
 
 impl Streaming<Idle> {
@@ -110,9 +120,31 @@ impl Lined for Idle {
         let line = &asking.line;
         Self {
             core: line.after(&self.core).unwrap_or(self.core),
+            asked: asking.asked,
             sub_receipt: line.receipt(),
             asking: None,
             ..self
         }
+    }
+
+    #[cfg(feature = "state-export")]
+    fn steal_line(&self, out: &mut Vec<u8>) {
+        if let Some(asking) = &self.asking {
+            asking.line.steal(out);
+        }
+    }
+
+    #[cfg(feature = "state-export")]
+    fn with_line(self, stolen: &[u8]) -> Result<Self, HeadError> {
+        if stolen.is_empty() {
+            return Ok(self);
+        }
+        let mut reader = crate::v2::fields::Reader::new(stolen);
+        let line = crate::v2::enclave::line::Line::from_stolen(&mut reader)?;
+        reader.end()?;
+        Ok(Self {
+            asking: Some(Box::new(super::asking::Asking::new(line))),
+            ..self
+        })
     }
 }

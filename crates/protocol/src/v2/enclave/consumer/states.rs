@@ -5,7 +5,7 @@ use crate::{
     v2::{
         body::{Body, BodyHash},
         checkpoint::CheckpointSigner,
-        enclave::core::Core,
+        enclave::core::{Core, LaneMark},
         message::Evidence,
         time::ProducerClock,
     },
@@ -27,6 +27,8 @@ pub struct Idle {
     pub(super) peer: PeerShare,
     pub(super) clock: ProducerClock,
     pub(super) receipt: Evidence,
+    /// Of the exchange's last sub-ticket.
+    pub(super) asked: Option<LaneMark>,
     /// The exchange's last sub-receipt.
     pub(super) sub_receipt: Option<BodyHash>,
     /// While its streams go on.

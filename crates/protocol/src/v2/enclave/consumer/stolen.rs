@@ -21,7 +21,8 @@ use crate::{
 use super::states::Idle;
 
 impl Idle {
-    /// The lane's whole state: what a thief takes.
+    /// The lane's whole state: what a thief takes. That of its streams is
+    /// [`Streaming`](crate::v2::enclave::Streaming)'s.
     pub fn steal(&self) -> Zeroizing<Vec<u8>> {
         let peer = self.peer.to_bytes();
         let mut out = Zeroizing::new(Vec::with_capacity(1024 + peer.len()));
@@ -75,6 +76,7 @@ impl Idle {
             receipt,
             sub_receipt: (sub != [0; 32]).then_some(BodyHash(sub)),
             asking: None,
+            asked: None,
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::v2::{
     body::Direction,
     checkpoint::{CheckpointSigner, Place},
     enclave::{
-        core::{LaneMark, checked_log_head},
+        core::{LaneMark, LaneMarks, checked_log_head},
         streams::{After, Streaming},
     },
     error::{HeadError, LaneError},
@@ -87,6 +87,16 @@ impl Bare {
 }
 
 impl Answering {
+    /// How far the lane has come, which was `before` when the ticket was accepted.
+    pub fn marks(&self, before: LaneMarks) -> LaneMarks {
+        let told = self.0.told.as_ref();
+        let sub = told.and_then(|told| told.line.mark(self.0.core.lane));
+        LaneMarks {
+            sub: sub.or(before.sub),
+            ..before
+        }
+    }
+
     /// Issues the call's one receipt.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::v2::{
     context::Context,
-    enclave::core::{Core, LaneMark},
+    enclave::core::{Core, LaneMarks},
     error::{LaneError, LanesError},
     gate::Gate,
     message::SignedTicket,
@@ -34,7 +34,7 @@ pub struct Lanes {
     used: Vec<u64>,
     highest: Option<u16>,
     open: BTreeSet<u16>,
-    ended: BTreeMap<u16, LaneMark>,
+    ended: BTreeMap<u16, LaneMarks>,
 }
 
 /// Why a lane was not opened.
@@ -121,21 +121,22 @@ impl Lanes {
     }
 
     /// A lane was closed, replaced, or broke; what it came to is kept.
-    pub fn ended(&mut self, mark: LaneMark) {
-        let lane = mark.lane;
+    pub fn ended(&mut self, marks: impl Into<LaneMarks>) {
+        let marks = marks.into();
+        let lane = marks.mark.lane;
         if self.is_used(lane) {
             self.open.remove(&lane);
-            self.ended.entry(lane).or_insert(mark);
+            self.ended.entry(lane).or_insert(marks);
         }
     }
 
     /// What became of a lane that has ended.
-    pub fn mark(&self, lane: u16) -> Option<&LaneMark> {
+    pub fn mark(&self, lane: u16) -> Option<&LaneMarks> {
         self.ended.get(&lane)
     }
 
     /// What became of all lanes that have ended, ascending.
-    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMark> {
+    pub fn ended_marks(&self) -> impl Iterator<Item = &LaneMarks> {
         self.ended.values()
     }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::v2::{
     body::{Body, BodyHash, Kind},
     checkpoint::Place,
-    enclave::core::{Core, LaneMark},
+    enclave::core::{Core, LaneMark, LaneMarks},
     error::{HeadError, LaneError},
     message::{Receipt, Request, SignedTicket},
     mode::Reason,
@@ -185,6 +185,15 @@ impl Ready {
     /// How far the lane has come.
     pub fn mark(&self) -> LaneMark {
         LaneMark::of(&self.receipt)
+    }
+
+    /// And the line of sub-receipts of its last exchange.
+    pub fn marks(&self) -> LaneMarks {
+        let told = self.told.as_ref();
+        LaneMarks {
+            mark: self.mark(),
+            sub: told.and_then(|told| told.line.mark(self.core.lane)),
+        }
     }
 }
 

@@ -99,4 +99,13 @@ impl Lined for Ready {
     fn settled(self) -> Self {
         self
     }
+
+    /// A producer keeps it until the lane's next ticket.
+    #[cfg(feature = "state-export")]
+    fn steal_line(&self, _: &mut Vec<u8>) {}
+
+    #[cfg(feature = "state-export")]
+    fn with_line(self, _: &[u8]) -> Result<Self, HeadError> {
+        Ok(self)
+    }
 }

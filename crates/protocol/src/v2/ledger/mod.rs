@@ -1,5 +1,13 @@
-//! The ledger's decision: do two runs of a lane's tickets and receipts agree? Bodies are
-//! compared, never signatures. Pure, so that the model and the server share it.
+//! The ledger's decision: do two runs of a lane's tickets and receipts agree, or of a line of
+//! sub-tickets and sub-receipts? Bodies are compared, never signatures. Pure, so that the model
+//! and the server share it.
+
+mod line;
+
+pub use line::{
+    LineEnd, LineVerdict, SubExchange, SubPosition, SubRun, SubRunBuilder, compare_end,
+    compare_line, in_turn, sub_bodies,
+};
 
 use super::{
     body::{Body, BodyHash, Header, Kind},
@@ -8,6 +16,7 @@ use super::{
     fields::Reader,
     message::Evidence,
     proof::Proof,
+    rekey::{SubBody, SubEvidence, SubKind},
 };
 use crate::crypto::Sign;
 
@@ -73,7 +82,8 @@ pub fn bodies(
 
 /// A run of one lane's exchanges without holes: 32 bytes for each ticket and each receipt,
 /// in turn, and the last proof of either kind. Each proof vouches for all that its body
-/// names, which is the run up to it.
+/// names, which is the run up to it. A run does not go on over an exchange whose streams were
+/// re-keyed: what the ticket after it names does not follow from the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The lane.
@@ -82,6 +92,9 @@ pub struct Run {
     pub first: u64,
     /// What the first ticket names.
     pub previous: BodyHash,
+    /// The same, taken apart. Without it a ticket after streams that re-keyed only shows that
+    /// it does not name the receipt before it alone.
+    pub before: Option<Before>,
     /// What is left of each body: its rest's hash.
     pub rests: Vec<[u8; 32]>,
     /// Of the last ticket.
@@ -89,6 +102,115 @@ pub struct Run {
     /// Of the last receipt, if there is one.
     pub receipt: Option<Proof>,
 }
+
+/// What a ticket names: the receipt before it, and the last sub-receipt of its exchange. Where
+/// the two stand follows from the ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// The receipt.
+    pub receipt: Half,
+    /// Number of the last sub-receipt, and the sub-receipt, if the streams of that exchange
+    /// re-keyed.
+    pub line: Option<(u32, Half)>,
+}
+
+/// What is left of a body whose place is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Half {
+    /// Of the body before it.
+    pub previous: BodyHash,
+    /// Hash of the rest of the head.
+    pub rest: [u8; 32],
+}
+
+impl Before {
+    /// What the ticket after this receipt names, if this is its exchange's last sub-receipt.
+    pub fn of(receipt: &Body, last: Option<&SubBody>) -> Self {
+        let half = |previous, rest| Half { previous, rest };
+        Self {
+            receipt: half(receipt.previous, receipt.rest),
+            line: last.map(|last| (last.k, half(last.previous, last.rest))),
+        }
+    }
+
+    /// The receipt and the last sub-receipt that a lane's ticket `next` names.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] if no such ticket names such.
+    pub fn bodies(
+        &self,
+        context: &Context,
+        lane: u16,
+        next: u64,
+    ) -> Result<(Body, Option<SubBody>), HeadError> {
+        let n = next.checked_sub(1).ok_or(HeadError::Malformed)?;
+        let header = Header {
+            suite: context.suite(),
+            kind: Kind::Receipt,
+            bundle: context.binding().bundle,
+            lane,
+            n,
+        };
+        let receipt = Body {
+            header,
+            previous: self.receipt.previous,
+            rest: self.receipt.rest,
+        };
+        let last = self.line.map(|(k, half)| SubBody {
+            suite: header.suite,
+            kind: SubKind::Receipt,
+            bundle: header.bundle,
+            lane,
+            n,
+            k,
+            previous: half.previous,
+            rest: half.rest,
+        });
+        match last.is_some_and(|last| n == 0 || last.k == 0) {
+            true => Err(HeadError::Malformed),
+            false => Ok((receipt, last)),
+        }
+    }
+
+    /// The bytes: the receipt's previous and rest and, of the sub-receipt, k(4), previous and
+    /// rest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let half = |half: &Half| [half.previous.0, half.rest].concat();
+        let mut out = half(&self.receipt);
+        if let Some((k, last)) = &self.line {
+            out.extend_from_slice(&k.to_be_bytes());
+            out.extend_from_slice(&half(last));
+        }
+        out
+    }
+
+    /// Reads what [`Before::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeadError> {
+        let mut reader = Reader::new(bytes);
+        let receipt = Half::read(&mut reader)?;
+        let line = match bytes.len() > HALF_LEN {
+            true => Some((reader.u32()?, Half::read(&mut reader)?)),
+            false => None,
+        };
+        reader.end()?;
+        Ok(Self { receipt, line })
+    }
+}
+
+impl Half {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
+        Ok(Self {
+            previous: BodyHash(reader.array()?),
+            rest: reader.array()?,
+        })
+    }
+}
+
+/// Bytes of a half.
+const HALF_LEN: usize = 32 + 32;
 
 /// Most rests of a run that is read from bytes.
 const MAX_RESTS: usize = 1 << 20;
@@ -144,6 +266,7 @@ impl Run {
             lane: body.header.lane,
             first: body.header.n,
             previous: body.previous,
+            before: None,
             rests: vec![body.rest],
             ticket: ticket.proof.clone(),
             receipt: None,
@@ -169,6 +292,7 @@ impl Run {
             lane,
             first,
             previous,
+            before: None,
             rests,
             ticket,
             receipt,
@@ -191,9 +315,16 @@ impl Run {
 
     /// What the ticket after the run's last receipt names; `None` if it ends with a ticket.
     pub fn next(&self, context: &Context) -> Option<BodyHash> {
+        self.next_after(context, None)
+    }
+
+    /// The same, if the streams of the last exchange re-keyed and this is their last
+    /// sub-receipt.
+    pub fn next_after(&self, context: &Context, line: Option<&SubBody>) -> Option<BodyHash> {
         let all = self.bodies(context).ok()?;
         let last = all.last()?;
-        (last.header.kind == Kind::Receipt).then(|| BodyHash::after(last))
+        let line = line.map(SubBody::hash);
+        (last.header.kind == Kind::Receipt).then(|| BodyHash::after_rekeyed(last, line))
     }
 
     /// The part of the run from exchange `n` on, which its proofs vouch for as they do for all
@@ -208,6 +339,7 @@ impl Run {
             lane: self.lane,
             first: n,
             previous: first.previous,
+            before: self.before.filter(|_| skip == 0),
             rests: left.iter().map(|body| body.rest).collect(),
             ticket: self.ticket.clone(),
             receipt: self.receipt.clone().filter(|_| has_receipt),
@@ -215,7 +347,8 @@ impl Run {
     }
 
     /// The bytes: lane, first exchange's number, previous, count(4), the rests, length(2) and
-    /// proof of the last ticket, length(2) and proof of the last receipt, 0 if there is none.
+    /// proof of the last ticket, length(2) and proof of the last receipt, 0 if there is none;
+    /// then what the first ticket names, if it is taken apart.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.lane.to_be_bytes().to_vec();
         out.extend_from_slice(&self.first.to_be_bytes());
@@ -224,11 +357,10 @@ impl Run {
         self.rests
             .iter()
             .for_each(|rest| out.extend_from_slice(rest));
-        for proof in [Some(&self.ticket), self.receipt.as_ref()] {
-            let bytes = proof.map(Proof::to_bytes).unwrap_or_default();
-            // A proof has less than 300 bytes.
-            out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
-            out.extend_from_slice(&bytes);
+        write_proof(&mut out, Some(&self.ticket));
+        write_proof(&mut out, self.receipt.as_ref());
+        if let Some(before) = &self.before {
+            out.extend_from_slice(&before.to_bytes());
         }
         out
     }
@@ -246,20 +378,19 @@ impl Run {
         }
         let rests = (0..count).map(|_| reader.array());
         let rests = rests.collect::<Result<_, _>>()?;
-        let mut proof = || -> Result<Option<Proof>, HeadError> {
-            match reader.u16()? {
-                0 => Ok(None),
-                length => Proof::from_bytes(reader.bytes(length.into())?).map(Some),
-            }
+        let ticket = read_proof(&mut reader)?.ok_or(HeadError::Malformed)?;
+        let receipt = read_proof(&mut reader)?;
+        let before = match reader.rest() {
+            [] => None,
+            bytes => Some(Before::from_bytes(bytes)?),
         };
-        let (ticket, receipt) = (proof()?, proof()?);
-        reader.end()?;
         Ok(Self {
             lane,
             first,
             previous,
+            before,
             rests,
-            ticket: ticket.ok_or(HeadError::Malformed)?,
+            ticket,
             receipt,
         })
     }
@@ -269,6 +400,13 @@ impl Run {
     /// # Errors
     /// [`HeadError::Malformed`] or [`HeadError::Signature`]: it is nobody's word.
     pub fn verified(&self, context: &Context) -> Result<Vec<Exchange>, HeadError> {
+        if let Some(before) = &self.before {
+            let (receipt, last) = before.bodies(context, self.lane, self.first)?;
+            let named = BodyHash::after_rekeyed(&receipt, last.map(|last| last.hash()));
+            if named != self.previous {
+                return Err(HeadError::Malformed);
+            }
+        }
         let bodies = self.bodies(context)?;
         let last = |kind| bodies.iter().rev().find(|body| body.header.kind == kind);
         let ticket = last(Kind::Ticket).ok_or(HeadError::Malformed)?;
@@ -312,6 +450,10 @@ pub enum Testimony {
     Alone(Evidence),
     /// A later proof.
     Within(Run),
+    /// A sub-ticket or sub-receipt with a proof of its own.
+    SubAlone(SubEvidence),
+    /// One with a later proof.
+    SubWithin(SubRun),
 }
 
 impl Testimony {
@@ -339,6 +481,7 @@ impl Testimony {
                     _ => one.receipt,
                 })
             }
+            Self::SubAlone(_) | Self::SubWithin(_) => None,
         };
         let place = |body: &Body| (body.header.lane, body.header.kind, body.header.n);
         found
@@ -346,11 +489,41 @@ impl Testimony {
             .ok_or(HeadError::Malformed)
     }
 
-    /// The bytes: 1 and body and proof, or 2 and the run.
+    /// The sub-ticket or sub-receipt (n, k) of a lane, if this shows that its sender signed it.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] or [`HeadError::Signature`]: it shows nothing of the kind.
+    pub fn sub_body(
+        &self,
+        context: &Context,
+        lane: u16,
+        kind: SubKind,
+        (n, k): (u64, u32),
+    ) -> Result<SubBody, HeadError> {
+        let found = match self {
+            Self::SubAlone(evidence) => {
+                evidence.verify(context)?;
+                Some(evidence.body)
+            }
+            Self::SubWithin(run) => {
+                let exchanges = run.verified(context)?;
+                in_turn(&exchanges).find(|body| (body.kind, body.k) == (kind, k))
+            }
+            Self::Alone(_) | Self::Within(_) => None,
+        };
+        let place = |body: &SubBody| (body.lane, body.kind, body.n, body.k);
+        found
+            .filter(|body| place(body) == (lane, kind, n, k))
+            .ok_or(HeadError::Malformed)
+    }
+
+    /// The bytes: 1 and body and proof, or 2 and the run; or 3 and 4 of a line.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Alone(evidence) => [&[1], &evidence.to_bytes()[..]].concat(),
             Self::Within(run) => [&[2], &run.to_bytes()[..]].concat(),
+            Self::SubAlone(evidence) => [&[3], &evidence.to_bytes()[..]].concat(),
+            Self::SubWithin(run) => [&[4], &run.to_bytes()[..]].concat(),
         }
     }
 
@@ -362,6 +535,8 @@ impl Testimony {
         match bytes.split_first() {
             Some((1, evidence)) => Evidence::from_bytes(evidence).map(Self::Alone),
             Some((2, run)) => Run::from_bytes(run).map(Self::Within),
+            Some((3, evidence)) => SubEvidence::from_bytes(evidence).map(Self::SubAlone),
+            Some((4, run)) => SubRun::from_bytes(run).map(Self::SubWithin),
             _ => Err(HeadError::Malformed),
         }
     }
@@ -371,9 +546,11 @@ impl Testimony {
 ///
 /// `recorded` holds, in order and without holes, every recorded exchange from the one
 /// before the run's first on, as far as there is one; or, for a run that is further
-/// ahead, the last. Both must be [`Run::verified`]: what a verified run names was vouched
-/// for by either end up to its last receipt.
-pub fn compare(recorded: &[Exchange], reported: &[Exchange]) -> Verdict {
+/// ahead, the last. `before` is the receipt that the run's first ticket names, if the run takes
+/// apart what that names. Both must be [`Run::verified`]: what a verified run names was vouched
+/// for by either end up to its last receipt. What a ticket names of the line before it is
+/// [`compare_end`]'s.
+pub fn compare(recorded: &[Exchange], before: Option<&Body>, reported: &[Exchange]) -> Verdict {
     let (Some(first), Some(last)) = (reported.first(), reported.last()) else {
         return Verdict::Known;
     };
@@ -386,15 +563,30 @@ pub fn compare(recorded: &[Exchange], reported: &[Exchange]) -> Verdict {
     };
     for theirs in reported {
         let n = theirs.ticket.header.n;
-        let before = n.checked_sub(1).and_then(of).and_then(|mine| mine.receipt);
-        if before.is_some_and(|receipt| names(&receipt) != theirs.ticket.previous) {
-            return dispute(n - 1, recorded, reported);
+        let named = before.filter(|_| n == first.ticket.header.n);
+        let receipt = n.checked_sub(1).and_then(of).and_then(|mine| mine.receipt);
+        let follows = receipt.map(|receipt| match named {
+            Some(named) => *named == receipt,
+            None => names(&receipt) == theirs.ticket.previous,
+        });
+        let mine = of(n);
+        let differs = mine.filter(|mine| mine.ticket != theirs.ticket);
+        if differs.is_some_and(|mine| mine.ticket.previous == theirs.ticket.previous) {
+            return Verdict::ConsumerClone { n };
         }
-        let Some(mine) = of(n) else { continue };
-        if mine.ticket != theirs.ticket {
-            return match mine.ticket.previous == theirs.ticket.previous {
-                true => Verdict::ConsumerClone { n },
-                false => dispute(n.saturating_sub(1), recorded, reported),
+        if follows == Some(false) && (mine.is_none() || differs.is_some()) {
+            // Without being taken apart, what it names may be this receipt and a line.
+            return match n == first.ticket.header.n && named.is_none() {
+                true => Verdict::ForeignReceipt { n: n - 1 },
+                false => dispute(n - 1, recorded, reported),
+            };
+        }
+        let Some(mine) = mine else { continue };
+        if differs.is_some() {
+            // After one receipt the two may still name more or less of its line.
+            return match follows {
+                Some(_) => Verdict::ConsumerClone { n },
+                None => dispute(n.saturating_sub(1), recorded, reported),
             };
         }
         if let (Some(a), Some(b)) = (mine.receipt, theirs.receipt)
@@ -437,11 +629,25 @@ fn dispute(n: u64, recorded: &[Exchange], reported: &[Exchange]) -> Verdict {
     }
 }
 
-/// What the body after this one names.
+/// What the body after this one names, if no line stands between the two.
 pub(super) fn names(body: &Body) -> BodyHash {
     match body.header.kind {
         Kind::Receipt => BodyHash::after(body),
         _ => body.hash(),
+    }
+}
+
+fn write_proof(out: &mut Vec<u8>, proof: Option<&Proof>) {
+    let bytes = proof.map(Proof::to_bytes).unwrap_or_default();
+    // A proof has less than 300 bytes.
+    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    out.extend_from_slice(&bytes);
+}
+
+fn read_proof(reader: &mut Reader<'_>) -> Result<Option<Proof>, HeadError> {
+    match reader.u16()? {
+        0 => Ok(None),
+        length => Proof::from_bytes(reader.bytes(length.into())?).map(Some),
     }
 }
 

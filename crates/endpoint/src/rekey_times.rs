@@ -1,0 +1,38 @@
+//! When streams are re-keyed, and how long that may take.
+
+use std::time::Duration;
+
+use armour_api::Policy;
+
+/// A re-keying may take as long as this at least, however short its interval.
+const AT_LEAST: Duration = Duration::from_secs(10);
+
+/// A pair's times.
+#[derive(Debug, Clone, Copy)]
+pub struct RekeyTimes {
+    /// Streams are re-keyed this long after the last time.
+    pub interval: Duration,
+    /// And once so many bytes have gone in a direction.
+    pub bytes: u64,
+}
+
+impl RekeyTimes {
+    /// As the policy says.
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            interval: Duration::from_millis(policy.rekey_interval_ms.into()),
+            bytes: policy.rekey_bytes.into(),
+        }
+    }
+
+    /// How long a re-keying may take: after that its stream seals nothing more.
+    pub fn limit(self) -> Duration {
+        (self.interval * 2).max(AT_LEAST)
+    }
+
+    /// How long after the last re-keying the producer awaits the next one: its consumer begins
+    /// one in time, and gives the stream up if it takes too long.
+    pub fn patience(self) -> Duration {
+        self.interval + self.limit() * 2
+    }
+}
