@@ -67,9 +67,6 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run_streams(plan: &streams::Plan) -> anyhow::Result<ExitCode> {
     let outcome = streams::run(plan).await?;
-    if outcome.figures.found.is_none() {
-        eprintln!("found is null: agents do not re-key streams yet, so no copy inside one is found");
-    }
     print!("{outcome}");
     println!("{}", serde_json::to_string(&outcome.figures)?);
     Ok(match outcome.figures.is_clean() {
