@@ -11,7 +11,7 @@ BINARIES := --workspace --bins --all-features
 # since the tests' dependencies turn on features of it.
 EVERYTHING := --workspace --all-targets --all-features
 
-.PHONY: advisories chaos databases crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: keycloak advisories chaos databases crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -42,6 +42,9 @@ test-python: setup-test console
 test-console: setup-test console
 	$(CARGO) build $(EVERYTHING)
 	scripts/test-console
+
+keycloak: ## Install Keycloak, with which the console's tests sign in then; needs Maven and Java 17
+	scripts/keycloak
 
 lint: setup-test ## Check formatting, lints, imports, and where dependencies come from
 	$(CARGO) fmt --check

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::state::Oidc;
+use super::{provider::Provider, state::Oidc};
 use crate::http::problem::{ApiError, ApiResult};
 
 /// Where the issuer sends the browser back to. Each issuer has an address of its own: one
@@ -42,6 +42,19 @@ pub async fn client(
     older_than: Duration,
 ) -> ApiResult<Client> {
     let provider = oidc.provider(tenant, issuer, older_than).await?;
+    client_at(oidc, tenant, issuer, &provider).await
+}
+
+/// A client at an issuer that says this of itself.
+///
+/// # Errors
+/// If its secret cannot be read.
+pub async fn client_at(
+    oidc: &Oidc,
+    tenant: Uuid,
+    issuer: &Issuer,
+    provider: &Provider,
+) -> ApiResult<Client> {
     let mut tx = oidc.store.tenant(tenant).await?;
     let secret = tx
         .secrets()

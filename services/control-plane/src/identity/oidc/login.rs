@@ -14,10 +14,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    client::{Client, IdClaims, Tokens, client},
+    client::{Client, IdClaims, Tokens, client, client_at},
     flow::{Flow, MAX_SECONDS},
     groups,
-    provider::{AGAIN, REMEMBERED},
+    provider::REMEMBERED,
     refusal::{NotSignedIn, failed},
     state::Oidc,
     text::{printable, reason},
@@ -97,8 +97,9 @@ pub async fn finish(
     let nonce = Nonce::new(flow.nonce);
     let claims = match verify(oidc, &client, &tokens, &nonce) {
         Err(Unverified::Signature(_)) => {
-            // Issuers rotate their keys.
-            client = self::client(oidc, flow.tenant, issuer, AGAIN).await?;
+            // Issuers rotate their keys. The code is redeemed, so whoever signs in waits for them.
+            let provider = oidc.provider_anew(flow.tenant, issuer).await?;
+            client = client_at(oidc, flow.tenant, issuer, &provider).await?;
             verify(oidc, &client, &tokens, &nonce)
         }
         done => done,

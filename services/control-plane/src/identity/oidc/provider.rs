@@ -34,7 +34,7 @@ pub const REMEMBERED: Duration = Duration::from_secs(300);
 /// taken for no longer.
 const SERVES: Duration = Duration::from_secs(900);
 /// How soon keys may be asked for again when one is missing.
-pub const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(5);
 /// How soon a provider that could not be discovered is asked again.
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
 /// Most providers that are remembered.
@@ -168,6 +168,17 @@ impl Providers {
             Some(why) => Err(unusable(url, &why)),
             None => known.ask(egress, url).await,
         }
+    }
+
+    /// A provider, discovered anew as soon as it may be: what is known does not suffice.
+    ///
+    /// # Errors
+    /// 502 `issuer-unreachable` if it cannot be discovered.
+    pub async fn anew(&self, egress: &Egress, tenant: Uuid, url: &str) -> ApiResult<Arc<Provider>> {
+        if let Some(provider) = self.known(tenant, url).fresh(AGAIN) {
+            tokio::time::sleep_until(provider.since + AGAIN).await;
+        }
+        self.get(egress, tenant, url, AGAIN).await
     }
 
     fn known(&self, tenant: Uuid, url: &str) -> Arc<Known> {

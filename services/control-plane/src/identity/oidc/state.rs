@@ -72,6 +72,16 @@ impl Oidc {
             .await
     }
 
+    /// A tenant's issuer, asked anew as [`Providers::anew`] does.
+    ///
+    /// # Errors
+    /// 502 if it cannot be asked.
+    pub async fn provider_anew(&self, tenant: Uuid, issuer: &Issuer) -> ApiResult<Arc<Provider>> {
+        self.providers
+            .anew(self.egress(tenant), tenant, &issuer.url)
+            .await
+    }
+
     /// Checks a token of the tenant's issuer, as [`Providers::check`] does, now.
     ///
     /// # Errors
