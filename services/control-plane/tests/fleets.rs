@@ -56,6 +56,12 @@ impl Fleet {
         for _ in 0..consumers {
             fleet.add_consumer().await;
         }
+        // Nobody is silent, however long a test takes.
+        let mut sql = fleet.sql().await;
+        sqlx::query("UPDATE endpoints SET last_seen_at = now() + interval '1 hour'")
+            .execute(&mut sql)
+            .await
+            .unwrap();
         fleet
     }
 

@@ -63,6 +63,9 @@ impl Fleet {
         let kept = self.held.iter().filter(|held| !replaced(held));
         let kept: BTreeSet<Uuid> = kept.map(|held| held.producer).collect();
         let mut generator = random.generator();
+        // If most are silent, it is not theirs.
+        let silent = self.serving.iter().filter(|one| one.silent).count();
+        let few_silent = 2 * silent <= self.serving.len();
         let free = self.serving.iter().filter(|one| {
             let locked = self.locked.as_ref();
             !kept.contains(&one.endpoint) && locked.is_none_or(|all| all.contains(&one.endpoint))
@@ -72,7 +75,10 @@ impl Fleet {
                 let bundles = one.bundles - u64::from(Some(one.endpoint) == freed).min(one.bundles);
                 let is_away = zone.is_some() && one.zone.as_deref() != zone;
                 let chance: u64 = generator.random();
-                ((one.silent, bundles, is_away, chance), one.endpoint)
+                (
+                    (one.silent && few_silent, bundles, is_away, chance),
+                    one.endpoint,
+                )
             })
             .collect();
         ranked.sort_unstable();
@@ -235,6 +241,8 @@ mod tests {
         let mut silent = fleet(&[0, 5], 4, &[]);
         silent.serving[0].silent = true;
         assert_eq!(chosen(&silent, None, None), Some(id(1)));
+        silent.serving[1].silent = true;
+        assert_eq!(chosen(&silent, None, None), Some(id(0)));
     }
 
     #[test]
