@@ -27,6 +27,15 @@ wire! {
         /// What went wrong last, as the endpoint says itself.
         pub last_error: Option<String>,
         pub last_error_at: Option<DateTime<Utc>>,
+        /// What it is for callers, as it said last since it started; serving, if it did not.
+        #[serde(default)]
+        pub phase: Option<Phase>,
+        /// The zone that it runs in, if it told one.
+        #[serde(default)]
+        pub zone: Option<String>,
+        /// Since when no process is it: its start has ended, and none has followed.
+        #[serde(default)]
+        pub left_at: Option<DateTime<Utc>>,
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.
@@ -67,6 +76,25 @@ wire! {
         /// Size of the audit log's latest head that the endpoint has seen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub log_size: Option<u64>,
+        /// What the endpoint is for callers now: serving, if it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub phase: Option<Phase>,
+        /// The zone that it runs in, for example of a cloud: at most 63 characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub zone: Option<String>,
+    }
+
+    /// What a producer's endpoint is for callers.
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
+    #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
+    pub enum Phase {
+        /// Consumers are given bundles with it.
+        Serving,
+        /// Its upstream does not answer.
+        NotServing,
+        /// It is about to leave.
+        Draining,
     }
 
     /// The answer to a heartbeat.
@@ -81,6 +109,9 @@ wire! {
         /// The log is shorter than what the endpoint has seen: the database was restored.
         #[serde(default)]
         pub log_behind: bool,
+        /// A number that changes when the endpoint's assignments may have changed.
+        #[serde(default)]
+        pub assignments: u64,
     }
 
     /// A party's certificate of an endpoint's keys, for peers that pin the party's key.

@@ -39,6 +39,9 @@ impl Event {
 )]
 #[strum(const_into_str)]
 pub enum EventKind {
+    /// Consumers' endpoints may have to hold other bundles.
+    #[strum(serialize = "assignments.changed")]
+    AssignmentsChanged,
     /// A bundle is of no use any more, on either side.
     #[strum(serialize = "bundle.disconnected")]
     BundleDisconnected,
@@ -57,12 +60,18 @@ pub enum EventKind {
     /// Somebody else holds an endpoint's state.
     #[strum(serialize = "collision.detected")]
     CollisionDetected,
+    /// Two endpoints of producers claim one address, and both are heard of: neither is believed.
+    #[strum(serialize = "endpoint.address-shared")]
+    EndpointAddressShared,
     /// An endpoint that was lost is heard of again.
     #[strum(serialize = "endpoint.back")]
     EndpointBack,
     /// Somebody else holds an endpoint's keys; it is to be enrolled anew.
     #[strum(serialize = "endpoint.collided")]
     EndpointCollided,
+    /// Another endpoint claims an endpoint's address.
+    #[strum(serialize = "endpoint.displaced")]
+    EndpointDisplaced,
     /// A stranger was at the door of an endpoint's enclave.
     #[strum(serialize = "endpoint.enclave-intruder")]
     EndpointEnclaveIntruder,
@@ -84,6 +93,9 @@ pub enum EventKind {
     /// An endpoint has started: what was of its earlier start has ended.
     #[strum(serialize = "endpoint.started")]
     EndpointStarted,
+    /// So many endpoints are silent at once that none of them is taken for lost.
+    #[strum(serialize = "endpoints.silent")]
+    EndpointsSilent,
     /// The database was restored to an earlier state, and what was before has ended.
     #[strum(serialize = "ledger.fenced")]
     LedgerFenced,
@@ -116,14 +128,17 @@ mod tests {
     #[test]
     fn words_on_the_wire_are_as_ever() {
         let words = [
+            "assignments.changed",
             "bundle.disconnected",
             "bundle.minted",
             "bundle.retired",
             "bundle.superseded",
             "bundle.unwitnessed",
             "collision.detected",
+            "endpoint.address-shared",
             "endpoint.back",
             "endpoint.collided",
+            "endpoint.displaced",
             "endpoint.enclave-intruder",
             "endpoint.enrolled",
             "endpoint.in-use",
@@ -131,6 +146,7 @@ mod tests {
             "endpoint.presence-asked",
             "endpoint.revoked",
             "endpoint.started",
+            "endpoints.silent",
             "ledger.fenced",
             "pair.created",
             "pair.disconnected",

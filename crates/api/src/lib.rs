@@ -8,6 +8,7 @@ mod wire;
 
 mod access;
 mod api_tokens;
+mod assignments;
 mod audit;
 mod bundles;
 mod collisions;
@@ -32,10 +33,12 @@ mod sessions;
 mod starts;
 mod tenants;
 mod tickets;
+mod traffic;
 mod webhooks;
 
 pub use access::*;
 pub use api_tokens::*;
+pub use assignments::*;
 pub use audit::*;
 pub use bundles::*;
 pub use collisions::*;
@@ -60,4 +63,5 @@ pub use sessions::*;
 pub use starts::*;
 pub use tenants::*;
 pub use tickets::*;
+pub use traffic::*;
 pub use webhooks::*;

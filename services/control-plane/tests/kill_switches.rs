@@ -8,7 +8,7 @@ use armour_api::{
 };
 use armour_protocol::v2::{
     body::Kind,
-    identity::body::{BundleRequest, LinkBody},
+    identity::body::{BundleRequest, LinkBody, NO_BUNDLE},
 };
 use serde_json::json;
 use sqlx::Connection;
@@ -105,6 +105,7 @@ async fn h2_a_draw_that_is_queued_behind_its_endpoints_revocation_gets_no_bundle
     let request = BundleRequest {
         pair: *world.pair.id.as_bytes(),
         draw: world.consumer.next_draw(world.pair.id),
+        replaces: NO_BUNDLE,
     };
     let link = world.consumer.sign(LinkBody::Request(vec![request]));
     let (revoked, answer) = tokio::join!(revoke(&world, world.consumer.id), async {
@@ -303,6 +304,14 @@ async fn endpoints_that_are_lost_all_at_once_are_told_of_in_transactions_of_some
     .execute(&mut connection)
     .await
     .unwrap();
+    // They were waited for as long as such many are, and the service was there.
+    for done in [
+        "UPDATE journals SET silence_at = now() - interval '1 hour'",
+        "INSERT INTO unbroken_service (since, seen_at) VALUES (now() - interval '1 day', now())
+         ON CONFLICT (one) DO UPDATE SET since = excluded.since",
+    ] {
+        sqlx::query(done).execute(&mut connection).await.unwrap();
+    }
     let transactions = until("all are told of", async || {
         let (told, transactions): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(DISTINCT xmin::text) FROM events WHERE kind = 'endpoint.lost'",

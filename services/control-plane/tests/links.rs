@@ -9,7 +9,7 @@ use armour_protocol::v2::{
     enclave::LaneMark,
     envelope,
     identity::{
-        body::{Acknowledged, BundleRequest, Disowned, Intrusion, LinkBody},
+        body::{Acknowledged, BundleRequest, Disowned, Intrusion, LinkBody, NO_BUNDLE},
         certificate::{Certificate, Role as CertifiedRole, Subject, UnixTime},
         mark::{LinkHash, LinkMark},
     },
@@ -53,6 +53,7 @@ fn request(world: &World, draw: u64) -> LinkBody {
     LinkBody::Request(vec![BundleRequest {
         pair: *world.pair.id.as_bytes(),
         draw,
+        replaces: NO_BUNDLE,
     }])
 }
 
@@ -227,6 +228,7 @@ async fn each_item_of_a_request_gets_its_own_verdict() {
     let draw = |pair: Uuid, draw| BundleRequest {
         pair: *pair.as_bytes(),
         draw,
+        replaces: NO_BUNDLE,
     };
     let answer = consumer
         .tell(
@@ -544,19 +546,18 @@ async fn a_certificate_reaches_the_peer_and_another_endpoints_is_refused() {
 }
 
 #[tokio::test]
-async fn bundles_are_minted_to_the_producers_endpoint_that_was_heard_of_last() {
+async fn no_bundle_is_minted_to_a_producers_endpoint_that_has_yet_to_start() {
     let (base, world) = new_world().await;
     let party = world.pair.producer_id;
     let second = enrol(&world.operator, Role::Producer, party).await;
-    // It has yet to start.
-    let grant = world.consumer.draw(&base, world.pair.id, None).await;
-    assert_eq!(grant.producer.endpoint_id, world.producer.id);
+    for _ in 0..2 {
+        let grant = world.consumer.draw(&base, world.pair.id, None).await;
+        assert_eq!(grant.producer.endpoint_id, world.producer.id);
+    }
+    // It has the fewest bundles.
     second.start(&base).await;
     let grant = world.consumer.draw(&base, world.pair.id, None).await;
     assert_eq!(grant.producer.endpoint_id, second.id);
-    world.producer.heartbeat(&base, vec![]).await;
-    let grant = world.consumer.draw(&base, world.pair.id, None).await;
-    assert_eq!(grant.producer.endpoint_id, world.producer.id);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Requests of bundles.
 
 use armour_api::{BundleOutcome, LinkOutcome, ProblemType};
-use armour_protocol::v2::identity::body::BundleRequest;
+use armour_protocol::v2::identity::body::{BundleRequest, NO_BUNDLE};
 use armour_storage::Tx;
 use uuid::Uuid;
 
 use super::told::{Told, refusal};
 use crate::{
     http::problem::{ApiError, ApiResult},
-    pairing::issuance::{self, Draw},
+    pairing::issuance::{self, Draw, Issued},
 };
 
 /// Issues the bundles that are asked for, each or not.
@@ -28,22 +28,22 @@ pub async fn apply(
         .map(|(pair, request)| Draw {
             pair,
             number: request.draw,
+            replaces: (request.replaces != NO_BUNDLE).then(|| Uuid::from_bytes(request.replaces)),
         })
         .collect();
     let issued = match told.in_dispute {
-        true => draws.iter().map(|_| Err(in_dispute())).collect(),
+        true => draws.iter().map(|_| in_dispute()).collect(),
         false => issuance::issue(tx, told.endpoint, told.start, &draws).await?,
     };
     let items = issued.into_iter().map(|issued| {
-        Ok(match issued {
-            Ok(bundle) => BundleOutcome {
-                bundle_id: Some(bundle),
-                problem: None,
-            },
-            Err(error) => BundleOutcome {
-                bundle_id: None,
-                problem: Some(refusal(error)?),
-            },
+        let (bundle_id, problem) = match issued.bundle {
+            Ok(bundle) => (Some(bundle), None),
+            Err(error) => (None, Some(refusal(error)?)),
+        };
+        Ok(BundleOutcome {
+            bundle_id,
+            problem,
+            wanted: issued.wanted,
         })
     });
     Ok(LinkOutcome::Bundles {
@@ -51,9 +51,13 @@ pub async fn apply(
     })
 }
 
-fn in_dispute() -> ApiError {
-    ApiError::new(
+fn in_dispute() -> Issued {
+    let problem = ApiError::new(
         ProblemType::IdentityInUse,
         "another start of this endpoint lives; nothing is drawn until people choose",
-    )
+    );
+    Issued {
+        bundle: Err(problem),
+        wanted: 0,
+    }
 }
