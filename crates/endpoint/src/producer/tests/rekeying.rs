@@ -61,7 +61,7 @@ impl Both {
     async fn rekeyed(&self, lane: u16) -> u32 {
         let exchange = self.held.lanes.lock().last(lane);
         match exchange {
-            Some(exchange) => exchange.rekeying.count().await,
+            Some(exchange) => exchange.rekeying.times().await,
             None => 0,
         }
     }
@@ -107,7 +107,7 @@ impl Both {
 
 #[tokio::test]
 async fn a_stream_re_keys_both_ways_and_every_byte_is_right() {
-    let both = Both::under(often(), echo(), true).await;
+    let both = Both::under(often(), echo()).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let mut sent = Vec::new();
@@ -131,8 +131,12 @@ async fn a_stream_re_keys_both_ways_and_every_byte_is_right() {
 }
 
 #[tokio::test]
-async fn a_stream_is_not_re_keyed_by_a_consumer_that_is_not_told_to() {
-    let both = Both::under(often(), echo(), false).await;
+async fn a_stream_is_not_re_keyed_where_the_policy_says_that_none_is() {
+    let policy = Policy {
+        rekey_interval_ms: 0,
+        ..often()
+    };
+    let both = Both::under(policy, echo()).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let piece = Bytes::from(vec![7; PIECE + 1]);
@@ -150,13 +154,25 @@ async fn a_stream_is_not_re_keyed_by_a_consumer_that_is_not_told_to() {
     both.goes_on_with_lane_0(2).await;
 }
 
-/// Nothing tells a producer whether its consumer re-keys, but that it has.
+/// Its policy has every consumer re-key: one that does not may be a copy that is silent.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_never_re_keyed_is_not_ended_for_it() {
-    let rekeying = Rekeying::new();
+async fn a_stream_that_is_not_re_keyed_in_its_time_is_overdue_though_it_never_was() {
+    let rekeying = Rekeying::default();
+    let times = RekeyTimes::of(&Policy::default()).unwrap();
+    let within = |limit| tokio::time::timeout(limit, rekeying.overdue(Some(times)));
+    let before = within(times.patience() * 2).await;
+    assert!(before.is_err(), "nothing has begun");
     rekeying.begins();
-    let times = RekeyTimes::of(&Policy::default());
-    let overdue = tokio::time::timeout(times.patience() * 100, rekeying.overdue(times));
+    let early = within(times.patience() - Duration::from_secs(1)).await;
+    assert!(early.is_err(), "it has time");
+    assert!(within(Duration::from_secs(2)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_stream_is_overdue_where_the_policy_re_keys_none() {
+    let rekeying = Rekeying::default();
+    rekeying.begins();
+    let overdue = tokio::time::timeout(Duration::from_secs(100_000), rekeying.overdue(None));
     assert!(overdue.await.is_err(), "it is ended");
 }
 
@@ -168,7 +184,7 @@ async fn a_response_re_keys_though_its_request_has_ended_long_ago_and_nothing_fl
         rekey_interval_ms: 300,
         ..Policy::default()
     };
-    let both = Both::under(policy, api, true).await;
+    let both = Both::under(policy, api).await;
     let call = both.call();
     sender.send(Bytes::from_static(b"one")).await.unwrap();
     let mut body = call.await.into_body();
@@ -187,7 +203,7 @@ async fn a_response_re_keys_though_its_request_has_ended_long_ago_and_nothing_fl
 #[tokio::test]
 async fn a_request_re_keys_before_its_answer_begins() {
     let api = Router::new().fallback(async |body: Bytes| body);
-    let both = Both::under(often(), here(api), true).await;
+    let both = Both::under(often(), here(api)).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let sending = async {
@@ -207,7 +223,7 @@ async fn a_request_re_keys_before_its_answer_begins() {
 
 #[tokio::test]
 async fn a_sub_receipt_that_is_lost_comes_again_byte_for_byte() {
-    let both = Both::under(often(), echo(), true).await;
+    let both = Both::under(often(), echo()).await;
     both.door.lost.store(2, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
@@ -237,7 +253,7 @@ async fn a_stream_whose_sub_ticket_is_not_answered_is_ended_and_its_lane_replace
         rekey_interval_ms: 1_000,
         ..often()
     };
-    let both = Both::under(policy, echo(), true).await;
+    let both = Both::under(policy, echo()).await;
     both.door.lost.store(usize::MAX, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
@@ -270,7 +286,7 @@ fn leased() -> Policy {
 #[tokio::test]
 async fn a_stream_goes_on_without_the_control_plane_for_as_long_as_its_lease() {
     let (api, sender) = events();
-    let both = Both::under(leased(), api, false).await;
+    let both = Both::under(leased(), api).await;
     let hearing = both.heard(true, true);
     let call = both.call();
     sender.send(Bytes::from_static(b"one")).await.unwrap();
@@ -297,7 +313,7 @@ async fn a_producer_without_its_control_plane_says_that_it_has_ended_a_request()
         calls.notify_one();
         drop(request.into_body().collect().await);
     });
-    let both = Both::under(leased(), here(api), false).await;
+    let both = Both::under(leased(), here(api)).await;
     let _ours = both.heard(true, false);
     let theirs = both.heard(false, true);
     let (request, sender) = pieces();
