@@ -1,11 +1,16 @@
 //! Streams that are re-keyed while they flow, and those that must end.
 
+use armour_protocol::v2::{body::Direction, checkpoint::Mark};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::{producer::rekeying::Rekeying, rekey_times::RekeyTimes};
+use crate::{
+    producer::{rekey_handler::rekey, rekeying::Rekeying},
+    rekey_times::RekeyTimes,
+    wire::problem_type::ProblemType,
+};
 
 /// The policy's least: one piece of content is more.
 const PIECE: usize = 65_536;
@@ -152,6 +157,36 @@ async fn a_stream_is_not_re_keyed_where_the_policy_says_that_none_is() {
     assert_eq!(both.rekeyed(0).await, 0);
     assert!(both.door.seen.lock().is_empty());
     both.goes_on_with_lane_0(2).await;
+}
+
+/// No consumer that is alone signs one there.
+#[tokio::test]
+async fn a_sub_ticket_where_the_policy_re_keys_none_is_not_answered_but_reported() {
+    let policy = Policy {
+        rekey_interval_ms: 0,
+        ..often()
+    };
+    let both = Both::under(policy, echo()).await;
+    let (request, sender) = pieces();
+    let call = ingress::serve(&both.consumer, request);
+    let piece = Bytes::from(vec![7; PIECE + 1]);
+    sender.send(piece.clone()).await.unwrap();
+    let mut body = call.await.into_body();
+    take(&mut body, piece.len()).await;
+    let bundle = both.consumer.current().unwrap();
+    let (lane, peer) = (bundle.lane_id(0), Mark::NONE.to_bytes().to_vec());
+    let head = both.consumer.enclave.sub_ticket(lane, peer).await.unwrap();
+    let frame = bundle.gate.frame(Direction::Request, &head);
+    let request = Request::post("/").body(Body::from(frame)).unwrap();
+    let refused = rekey(&both.producer, request).await.err().unwrap();
+    assert_eq!(refused.problem, ProblemType::TicketElsewhere);
+    let reported = |both: &Both| {
+        let asked = both.ledger.asked().into_iter();
+        let reports = asked.filter(|one| one.path == "/v1/endpoint/reports");
+        let mut reports = reports.flat_map(|one| one.read::<ReportExchanges>().reports);
+        reports.any(|report| report.exchange.is_some())
+    };
+    both.until(reported).await;
 }
 
 /// Its policy has every consumer re-key: one that does not may be a copy that is silent.
