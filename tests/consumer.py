@@ -13,9 +13,9 @@ import bhttp
 from control_plane import PATIENCE
 from identity import Endpoint, Grant, Refused
 from protocol import (
-    EMPTY, LAST, NO_LANE, RECEIPT, REFUSED, TICKET, TRANSIENT, Body, Head, Lane, Share,
+    EMPTY, LAST, NO_LANE, RECEIPT, REFUSED, TICKET, TRANSIENT, Body, Epoch, Head, Lane, Share,
 )
-from sealing import NO_CONTENT, Content, frame, issue, opening_of
+from sealing import NO_CONTENT, NO_MARK, Content, frame, issue, opening_of, sub_ticket
 
 PATH = "/armour/v2/exchange"
 
@@ -32,15 +32,17 @@ class ConsumerLane:
         self.n, self.theirs, self.clock, self.waiting = 0, b"", None, None
         self.ticket = self.receipt = None
 
-    def begin(self, content: bytes | None, budget: int = 2_000, mode: int = EMPTY) -> bytes:
-        """The next request: frame and segments. Without content it re-keys, or closes."""
+    def begin(self, content: bytes | None, budget: int = 2_000, mode: int = EMPTY,
+              stream: bool = False) -> bytes:
+        """The next request: frame and segments. Without content it re-keys, or closes. Of a
+        stream that is its beginning, and `sealing` seals the rest."""
         assert self.waiting is None, "one exchange at a time"
         assert self.n or content is None, "nothing is sealed before the lane is open"
         share = Share(self.bundle.suite)
         if self.theirs:
             share.encapsulate_to(self.theirs)
         agreed = share.answer(self.theirs) if self.theirs else b""
-        sealed = content is not None and Content(self.bundle, TICKET, content)
+        sealed = content is not None and Content(self.bundle, TICKET, content, stream=stream)
         head, key = issue(
             self.lane, TICKET, self.n, self.deadline(budget if sealed else 0),
             sealed.mode if sealed else mode, share, agreed, self.key,
@@ -48,8 +50,27 @@ class ConsumerLane:
             opening=b"" if self.n else opening_of(TICKET, NO_LANE))
         ticket = Head(self.bundle, head, TICKET)
         self.waiting = ticket, share
+        if stream:
+            self.sealing = sealed.begin(ticket.body, key, ticket.hash, self.n, self.key)
+            self.sealing.first()
+            return frame(self.bundle, "request", head) + self.sealing.taken()
         body = sealed.seal(ticket.body, key, ticket.hash, self.n, self.key) if sealed else b""
         return frame(self.bundle, "request", head) + body
+
+    def ask(self) -> bytes:
+        """The frame of the next sub-ticket. The stream stands still until its answer is taken."""
+        share = Share(self.bundle.suite)
+        wire = sub_ticket(self.lane, share, [self.sealing.mark, NO_MARK], self.key)
+        self.asking = share, wire
+        return frame(self.bundle, "request", wire)
+
+    def rekeyed(self, framed: bytes) -> Epoch:
+        """The stream goes on in the epoch that a sub-ticket's answer leads to."""
+        share, wire = self.asking
+        epoch = self.lane.rekey(wire, self.bundle.passed(framed, "response"), share.agree_last)
+        self.sealing.switch(len(self.lane.epochs), epoch)
+        self.sealing.checkpoint()
+        return epoch
 
     def deadline(self, budget: int) -> int:
         """What the producer's clock shows at least once the budget is over."""
@@ -72,7 +93,7 @@ class ConsumerLane:
         theirs = Head(self.bundle, head, RECEIPT).share
         receipt, key = lane.message(head, RECEIPT, share.agree(theirs))
         assert receipt.n == ticket.n and receipt.previous == ticket.hash
-        body = Body(receipt, key, ticket, wire[length:])
+        body = Body(receipt, key, ticket, wire[length:], lane.epochs)
         self.clock = receipt.moment, now()
         self.lane, self.theirs, self.n, self.waiting = lane, theirs, self.n + 1, None
         self.ticket, self.receipt = ticket, receipt

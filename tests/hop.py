@@ -108,14 +108,18 @@ def silent(until: threading.Event, first: bytes = b""):
 
 def whole(request) -> bytes:
     """A request's body."""
+    return b"".join(pieces(request))
+
+
+def pieces(request):
+    """A request's body, as it comes."""
     if request.headers.get("transfer-encoding") != "chunked":
-        return request.rfile.read(int(request.headers.get("content-length") or 0))
-    body = b""
+        yield request.rfile.read(int(request.headers.get("content-length") or 0))
+        return
     while size := int(request.rfile.readline(), 16):
-        body += request.rfile.read(size)
+        yield request.rfile.read(size)
         request.rfile.readline()
     request.rfile.readline()
-    return body
 
 
 def send(request, status: int, headers, content: bytes):

@@ -30,6 +30,8 @@ DIRECTIONS = {TICKET: "request", RECEIPT: "response"}
 DIGESTS = {1: hashlib.sha256, 2: blake3}
 MAX_WHOLE, MAX_PIECE, MAX_UNVERIFIED = 256 * 1024, 64 * 1024, 1024 * 1024
 NO_LANE = 2**32 - 1
+# Of a mark's sequence: the direction ended there.
+LAST_MARK = 2**63
 
 
 def h(data: bytes) -> bytes:
@@ -290,7 +292,7 @@ class SubHead:
         assert self.n > 0 and self.k > 0
         self.previous = cursor.take(32)
         self.marks = [(cursor.number(8), cursor.take(32)) for _ in range(2)]
-        assert all((sequence == 0) == (digest == bytes(32)) for sequence, digest in self.marks)
+        assert all(map(is_mark, self.marks))
         self.share = cursor.take(SUB_SHARES[self.bundle.suite][self.kind == SUB_RECEIPT])
         self.session_part = self.wire[: cursor.at]
         self.key_commitment = cursor.take(32) if self.kind == SUB_RECEIPT else b""
@@ -302,6 +304,12 @@ class SubHead:
         cursor.end()
 
 
+def is_mark(mark: tuple[int, bytes]) -> bool:
+    """Nothing is the last of none."""
+    sequence, digest = mark
+    return mark == (0, bytes(32)) or (sequence % LAST_MARK > 0 and digest != bytes(32))
+
+
 @dataclass
 class Epoch:
     """What a re-keying gives both directions."""
@@ -309,6 +317,8 @@ class Epoch:
     session: bytes
     commitment: bytes
     keys: dict[int, bytes]
+    # Where each direction switches to it.
+    marks: dict[int, tuple[int, bytes]]
 
 
 class Lane:
@@ -351,16 +361,21 @@ class Lane:
         assert ticket.previous == (self.sub_link if self.epochs else self.ticket.hash)
         assert receipt.previous == ticket.hash and ticket.header[19:] == receipt.header[19:]
         assert (ticket.n, ticket.k) == (self.ticket.n, len(self.epochs) + 1)
-        self.session = hashed("session", self.session, ticket.body, receipt.session_part)
-        x = extract(self.stream, agree(receipt.share) + self.session)
+        self.session, x = self.stepped(ticket, receipt.session_part, agree(receipt.share))
         if receipt.key_commitment != expanded(x, "commit"):
             raise WrongKey
         keys = {TICKET: expanded(x, "key request"), RECEIPT: expanded(x, "key response")}
         self.stream, self.sub_link = expanded(x, "next"), receipt.hash
-        self.epochs.append(Epoch(self.session, receipt.key_commitment, keys))
+        marks = {TICKET: ticket.marks[0], RECEIPT: receipt.marks[1]}
+        self.epochs.append(Epoch(self.session, receipt.key_commitment, keys, marks))
         if self.link != self.ticket.hash:
             self.link = hashed("link", self.receipt.body, self.sub_link)
         return self.epochs[-1]
+
+    def stepped(self, ticket: SubHead, answer: bytes, agreed: bytes) -> tuple[bytes, bytes]:
+        """S and X of a sub-ticket and its answer's head, without key commitment and proof."""
+        session = hashed("session", self.session, ticket.body, answer)
+        return session, extract(self.stream, agreed + session)
 
     def after_streams(self):
         """An exchange is over: what re-keyed its streams goes into the lane's roots."""
@@ -378,11 +393,13 @@ class Body:
         self.epochs, self.k, self.session = epochs, 0, ticket.hash
         self.direction = "request" if head.kind == TICKET else "response"
         self.counter, self.content, self.marks = 0, b"", [(0, bytes(32))]
-        self.peers, self.blinding = [], None
+        self.peers, self.blinding, switched = [], None, False
         cursor, unverified, done = Cursor(body), b"", head.mode not in (WHOLE, STREAM)
         while cursor.at < len(body):
             assert not done, "nothing follows the last"
             opened, kind = self.segment(cursor)
+            assert not switched or kind == CHECKPOINT, "a checkpoint comes behind a switch"
+            switched = kind == SWITCH and self.counter > 1
             if kind in (ALL, FIRST):
                 done = self.first(Cursor(opened), kind)
             elif kind == DATA:
@@ -426,6 +443,7 @@ class Body:
         assert k > self.k
         epoch = self.epochs[k - 1]
         assert commitment == epoch.commitment
+        assert self.marks[-1] == epoch.marks[self.head.kind], "where its sender said"
         self.aead = self.head.bundle.aead(epoch.keys[self.head.kind])
         self.k, self.session = k, epoch.session
 
@@ -438,7 +456,7 @@ class Body:
 
     def checkpoint(self, cursor: Cursor) -> bool:
         peer, flags = (cursor.number(8), cursor.take(32)), cursor.number(1)
-        assert flags in (0, 1)
+        assert flags in (0, 1) and is_mark(peer)
         sequence = self.marks[-1][0] + 1
         digest = self.running.digest()
         said = (struct.pack(">Q", self.head.n), struct.pack(">I", self.k),
@@ -446,6 +464,10 @@ class Body:
                 struct.pack(">Q", peer[0]), peer[1], bytes([flags]))
         self.head.bundle.prove(cursor, "checkpoint " + self.direction, *said)
         cursor.end()
-        self.marks.append((sequence, digest))
+        mark = sequence + flags * LAST_MARK, digest
+        ends = [epoch.marks[self.head.kind] for epoch in self.epochs[self.k :]]
+        assert all(mark == end or sequence < end[0] % LAST_MARK and not flags for end in ends), (
+            "nothing of an epoch comes behind its end")
+        self.marks.append(mark)
         self.peers.append(peer)
         return flags == 1

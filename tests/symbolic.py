@@ -271,6 +271,100 @@ principal Producer[
 """
 
 
+def asked() -> str:
+    """A sub-ticket and its sub-receipt, each signed and checked, and the epoch that they lead to.
+    The minted secret stands for the root of the exchange's streams, the lane's first root of the
+    consumer for the key of the epoch before; that ends where the sub-ticket says."""
+    return """
+principal Consumer[
+	generates old_1, x_1
+	gx_1 = PUBKEY(x_1)
+	mark_1 = HASH(old_1)
+	c_bq_1 = HASH(label_ticket, c_ts_m, mark_1, gx_1)
+	signed_q_1 = SIGN(inc_c, HASH(label_ticket, c_ctx, c_bq_1))
+]
+Consumer -> Producer: mark_1, gx_1, signed_q_1
+principal Producer[
+	p_bq_1 = HASH(label_ticket, p_ts_m, mark_1, gx_1)
+	_ = SIGNVERIF(inc_pub_c, HASH(label_ticket, p_ctx, p_bq_1), signed_q_1)?
+	generates y_1
+	gy_1 = PUBKEY(y_1)
+	p_s_1 = HASH(p_ts_m, p_bq_1, gy_1)
+	p_kq_1, p_ks_1, p_m_1, p_z_1 = HKDF(minted_p, HASH(DH_KEX(gx_1, y_1), p_s_1), nil)
+	p_bs_1 = HASH(p_bq_1, gy_1, p_m_1)
+	signed_s_1 = SIGN(inc_p, HASH(label_receipt, p_ctx, p_bs_1))
+]
+Producer -> Consumer: gy_1, p_m_1, signed_s_1
+principal Consumer[
+	c_bs_1 = HASH(c_bq_1, gy_1, p_m_1)
+	_ = SIGNVERIF(inc_pub_p, HASH(label_receipt, c_ctx, c_bs_1), signed_s_1)?
+	c_s_1 = HASH(c_ts_m, c_bq_1, gy_1)
+	c_kq_1, c_ks_1, c_m_1, c_z_1 = HKDF(minted_c, HASH(DH_KEX(gy_1, x_1), c_s_1), nil)
+	_ = ASSERT(c_m_1, p_m_1)?
+]
+"""
+
+
+def then_a_receipt(switched: bool) -> str:
+    """All that both ends hold inside a stream is copied: the roots of lane and streams, the
+    private half of the ticket's share, every signing key. Then they re-key, and the receipt comes.
+    `switched`: its content is sealed in the epoch and not under the receipt's key, as the protocol has it."""
+    key = lambda end: f"{end}_ks_1" if switched else f"{end}_kr_1"
+    return f"""
+principal Consumer[
+	generates x_t
+	gx_t = PUBKEY(x_t)
+	leaks minted_c, c_rc_0, c_rp_0, x_t, inc_c, hpke_c
+]
+Consumer -> Producer: gx_t
+principal Producer[
+	leaks inc_p, hpke_p
+]
+{asked()}
+principal Producer[
+	generates y_t, response_1
+	gy_t = PUBKEY(y_t)
+	p_kr_1, p_rp_1 = HKDF(p_rp_0, HASH(DH_KEX(gx_t, y_t), p_bs_1), nil)
+	p_rp_2 = HKDF(p_rp_1, p_z_1, nil)
+	sealed_s_1 = AEAD_ENC({key("p")}, nonce, response_1, p_ctx)
+]
+Producer -> Consumer: gy_t, sealed_s_1
+principal Consumer[
+	c_kr_1, c_rp_1 = HKDF(c_rp_0, HASH(DH_KEX(gy_t, x_t), c_bs_1), nil)
+	c_rp_2 = HKDF(c_rp_1, c_z_1, nil)
+	c_response_1 = AEAD_DEC({key("c")}, nonce, sealed_s_1, c_ctx)?
+	generates request_1
+	sealed_q_1 = AEAD_ENC(c_kq_1, nonce, request_1, c_ctx)
+]
+Consumer -> Producer: sealed_q_1
+"""
+
+
+def then_a_forger(bounded: bool) -> str:
+    """Streams re-key, and then the key of the epoch before leaks, its root, and the sender's
+    signing key. `bounded`: the receiver takes the epoch before no further than it was said to
+    reach, so that what comes is of the next one, with a checkpoint that says so."""
+    key, place = ("kq_1", "s_1") if bounded else ("rc_0", "ts_m")
+    return f"""{asked()}
+phase[1]
+principal Consumer[
+	leaks inc_c, c_rc_0, minted_c
+]
+principal Consumer[
+	generates request_1
+	sent_q_1 = HASH(request_1)
+	checkpoint_1 = SIGN(inc_c, HASH(label_ticket, c_{place}, sent_q_1))
+	sealed_q_1 = AEAD_ENC(c_{key}, nonce, request_1, c_ctx)
+]
+Consumer -> Producer: sealed_q_1, checkpoint_1
+principal Producer[
+	p_request_1 = AEAD_DEC(p_{key}, nonce, sealed_q_1, p_ctx)?
+	taken_q_1 = HASH(p_request_1)
+	_ = SIGNVERIF(inc_pub_c, HASH(label_ticket, p_{place}, taken_q_1), checkpoint_1)?
+]
+"""
+
+
 # When something leaks.
 BEFORE = -1
 LAST = EXCHANGES - 1
@@ -292,8 +386,9 @@ class Scenario:
     exchanges: int = EXCHANGES
     parent: bool = False
     unsigned: bool = False
-    # A stream that re-keys in the place of exchanges.
+    # A stream that re-keys in the place of exchanges, or what else goes on in it.
     stream: bool = False
+    inside: str = ""
     attacker: str = "active"
     verdicts: dict[str, bool] = field(default_factory=dict)
 
@@ -302,7 +397,7 @@ class Scenario:
         parts.append(mint(self.minted) if self.vouched == STARTED else shares())
         exchanges = self.exchanges if self.vouched == STARTED and not self.stream else 0
         if self.stream:
-            parts.append(rekeying(self.unsigned))
+            parts.append(self.inside or rekeying(self.unsigned))
         for n in range(BEFORE, max(exchanges, self.after + 1 if self.stream else 0)):
             if 0 <= n < exchanges:
                 opened = self.exchanges == EXCHANGES
@@ -399,6 +494,18 @@ SCENARIOS = [
         **lost("request_1"), **secret("response_1", "c_z_1")}, ["c:c_kq_1"], stream=True),
     Scenario("a stream re-keys: both ends' keys leak in the end", "R5",
              secret("request_1", "response_1"), [*KEYS, "c:minted_c"], stream=True),
+    Scenario("a stream re-keys: all was stolen, a receipt follows", "R3, R5",
+             secret("request_1", "response_1", "c_z_1", "c_rp_2"), stream=True,
+             inside=then_a_receipt(True), attacker="passive"),
+    Scenario("a stream re-keys: the key before and signing key leak", "R2, R6", {
+        **secret("request_1"), "authentication? Consumer -> Producer: sealed_q_1": True,
+        "equivalence? sent_q_1, taken_q_1": True}, stream=True, inside=then_a_forger(True)),
+    Scenario("control: the receipt's content is sealed under its own key", "R3 fails", {
+        **lost("response_1"), **secret("request_1")}, stream=True,
+             inside=then_a_receipt(False), attacker="passive"),
+    Scenario("control: an epoch has no end", "R2 fails", {
+        "authentication? Consumer -> Producer: sealed_q_1": False,
+        "equivalence? sent_q_1, taken_q_1": False}, stream=True, inside=then_a_forger(False)),
     Scenario("control: a sub-receipt is not signed", "R8 fails", lost("request_1"), stream=True,
              minted=True, unsigned=True),
     Scenario("control: kept roots that lead to keys", "R5 fails", {

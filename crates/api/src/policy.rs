@@ -27,9 +27,9 @@ wire! {
         /// People are told if a consumer's tickets are not reported by the producer, too,
         /// for this long.
         pub witness_within_ms: u32,
-        /// A stream is re-keyed before this time is over.
+        /// A stream is re-keyed this long after the last time; with 0 none is.
         pub rekey_interval_ms: u32,
-        /// A stream is re-keyed before it has carried so many bytes, of both directions.
+        /// And once it has carried so many bytes in a direction.
         pub rekey_bytes: u32,
         /// How the length of content is hidden.
         pub padding: PaddingPolicy,
@@ -150,6 +150,10 @@ impl Policy {
             ("rekey_bytes", self.rekey_bytes, 65_536, 1_073_741_824),
         ];
         for (field, value, min, max) in ranges {
+            // Streams need not be re-keyed.
+            if field == "rekey_interval_ms" && value == 0 {
+                continue;
+            }
             if !(min..=max).contains(&value) {
                 return Err(format!(
                     "policy.{field} must be from {min} to {max}, not {value}"
@@ -186,13 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_re_keyed_neither_all_the_time_nor_never() {
+    fn streams_are_re_keyed_in_bounds_or_not_at_all() {
         let policy = |interval, bytes| Policy {
             rekey_interval_ms: interval,
             rekey_bytes: bytes,
             ..Policy::default()
         };
         assert_eq!(policy(1_000, 65_536).check(), Ok(()));
+        assert_eq!(policy(0, 65_536).check(), Ok(()));
         assert_eq!(policy(3_600_000, 1_073_741_824).check(), Ok(()));
         for (policy, field) in [
             (policy(999, 65_536), "policy.rekey_interval_ms"),

@@ -209,6 +209,11 @@ impl Enclave {
         /// Consumer: the last receipt, `Evidence`'s bytes, to be shown to the ledger.
         last_receipt(lane: LaneId) -> Vec<u8>
         as Call::LastReceipt { lane } => Reply::Bytes(receipt) => receipt;
+
+        /// Consumer: the last sub-receipt of exchange `n`, if it is number `k`: `SubEvidence`'s
+        /// bytes, to be shown to the ledger.
+        last_sub_receipt(lane: LaneId, n: u64, k: u32) -> Vec<u8>
+        as Call::LastSubReceipt { lane, n, k } => Reply::Bytes(receipt) => receipt;
     }
 
     calls! {
@@ -248,14 +253,15 @@ impl Enclave {
         sub_ticket(lane: LaneId, peer: Vec<u8>) -> Vec<u8>
         as Call::SubTicket { lane, peer } => Reply::Bytes(head) => head;
 
-        /// Consumer: takes the sub-receipt that is awaited. Until the request's stream has
-        /// switched no checkpoint may be asked for.
+        /// Consumer: takes the sub-receipt that is awaited. From the sub-ticket until the
+        /// request's stream has switched no checkpoint may be asked for, and the first one is
+        /// that behind the switch.
         sub_receipt(lane: LaneId, head: Vec<u8>) -> SubReceived
         as Call::SubReceipt { lane, head } => Reply::SubReceived(received) => received;
 
         /// Producer: judges a sub-ticket and answers it if it is the next. `peer` is the
         /// request's last verified checkpoint, `Mark`'s bytes. Until the response's stream has
-        /// switched no checkpoint may be asked for.
+        /// switched no checkpoint may be asked for, and the first one is that behind the switch.
         answer_sub(lane: LaneId, head: Vec<u8>, peer: Vec<u8>) -> SubAccepted
         as Call::AnswerSub { lane, head, peer } => Reply::SubAccepted(accepted) => accepted;
     }

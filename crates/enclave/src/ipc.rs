@@ -87,6 +87,8 @@ pub enum Call {
     IsPast { lane: LaneId },
     /// Consumer: the last receipt, with its proof, to be shown to the ledger.
     LastReceipt { lane: LaneId },
+    /// Consumer: the last sub-receipt of an exchange, if it is number `k`, with its proof.
+    LastSubReceipt { lane: LaneId, n: u64, k: u32 },
     /// Either end: give a lane up. Its state is erased, how far it came is kept.
     GiveUp { lane: LaneId },
     /// Producer: judge a ticket and accept it if it is the next.
@@ -314,6 +316,8 @@ pub enum SubAccepted {
     Conflict,
     /// The next, but it names a sub-receipt that is not ours.
     Foreign,
+    /// The next, and it says of a stream what this end has seen otherwise: an alarm.
+    ForeignCheckpoint,
     /// A sub-ticket that only the ledger can judge.
     Elsewhere,
 }

@@ -58,6 +58,7 @@ pub mod consumer;
 pub mod control_plane;
 mod entry;
 pub mod floors;
+mod foreign_checkpoint;
 mod gauges;
 mod layer;
 pub mod listening;

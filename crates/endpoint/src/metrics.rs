@@ -55,6 +55,8 @@ pub struct Metrics {
     tickets: Counter<u64>,
     /// Streams that were re-keyed.
     pub rekeyings: Counter<u64>,
+    /// Checkpoints that were signed by an end's key and not by that end.
+    pub foreign_checkpoints: Counter<u64>,
     /// Streams that were ended before their end, by why.
     streams_cut: Counter<u64>,
     /// From a request until its upstream's response began.
@@ -75,6 +77,9 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         call_durations: seconds("armour_agent_call_duration"),
         tickets: meter.u64_counter("armour_agent_tickets").build(),
         rekeyings: meter.u64_counter("armour_agent_rekeyings").build(),
+        foreign_checkpoints: meter
+            .u64_counter("armour_agent_foreign_checkpoints")
+            .build(),
         streams_cut: meter.u64_counter("armour_agent_streams_cut").build(),
         upstream_durations: seconds("armour_agent_upstream_duration"),
         bundles_issued: meter.u64_counter("armour_agent_bundles_drawn").build(),
@@ -96,6 +101,7 @@ impl Metrics {
     /// Tells what has not happened yet to streams as 0.
     pub fn begin_streams(&self) {
         self.rekeyings.add(0, &[]);
+        self.foreign_checkpoints.add(0, &[]);
         for reason in CutReason::iter() {
             self.add_streams_cut(0, reason);
         }

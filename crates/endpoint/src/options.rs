@@ -43,8 +43,6 @@ pub struct Options {
     /// request's last byte, and for each piece of a request that it does not read; a minute, as
     /// an agent's upstream.
     pub answer_within: Duration,
-    /// Whether a consumer re-keys its streams while they flow.
-    pub rekey_streams: bool,
     /// The endpoint's name.
     pub name: String,
     /// The time and the ids of what it signs.
@@ -77,7 +75,6 @@ impl Options {
             tls_ca_file: None,
             enclave_program: None,
             answer_within: Duration::from_secs(60),
-            rekey_streams: false,
             name: "agent".to_owned(),
             ambient: Ambient::system(),
         }

@@ -17,12 +17,12 @@ pub struct RekeyTimes {
 }
 
 impl RekeyTimes {
-    /// As the policy says.
-    pub fn of(policy: &Policy) -> Self {
-        Self {
+    /// As the policy says; none if its streams are not re-keyed.
+    pub fn of(policy: &Policy) -> Option<Self> {
+        (policy.rekey_interval_ms > 0).then(|| Self {
             interval: Duration::from_millis(policy.rekey_interval_ms.into()),
-            bytes: policy.rekey_bytes.into(),
-        }
+            bytes: u64::from(policy.rekey_bytes).max(1),
+        })
     }
 
     /// How long a re-keying may take: after that its stream seals nothing more.
@@ -30,8 +30,8 @@ impl RekeyTimes {
         (self.interval * 2).max(AT_LEAST)
     }
 
-    /// How long after the last re-keying the producer awaits the next one: its consumer begins
-    /// one in time, and gives the stream up if it takes too long.
+    /// How long after the last re-keying, or the stream's beginning, the producer awaits the next
+    /// one: its consumer begins one in time, and gives the stream up if it takes too long.
     pub fn patience(self) -> Duration {
         self.interval + self.limit() * 2
     }

@@ -2,7 +2,7 @@
 
 use armour_protocol::v2::{
     body::Direction,
-    checkpoint::Mark,
+    checkpoint::{CheckpointClaim, Mark, SignedCheckpoint},
     content::{DigestKind, Padding},
     enclave::{
         After, Streaming,
@@ -13,8 +13,8 @@ use armour_protocol::v2::{
     gate::{FRAME_PREFIX, frame_len},
     message::{Request, Response, Side},
     proxy::{
-        Arrived, Begun, Epoch, Epochs, FirstContent, Incoming, Pending, Read, StreamReader,
-        StreamWriter, Unverified,
+        Arrived, Begun, Epoch, Epochs, FirstContent, Incoming, Keyring, Pending, Read,
+        StreamReader, StreamWriter, Unverified,
     },
     rekey::{SignedSubReceipt, SignedSubTicket, SubFork, sub_fork},
     suite::Suite,
@@ -30,9 +30,11 @@ use crate::{
 struct Way<S> {
     writer: Option<StreamWriter<S>>,
     reader: Option<Box<StreamReader<S>>>,
+    /// What its receiver knows of the epochs that it goes on in.
+    epochs: Keyring<S>,
     /// The receiver's last verified checkpoint.
     mark: Mark,
-    last: Option<armour_protocol::v2::checkpoint::SignedCheckpoint>,
+    last: Option<SignedCheckpoint>,
 }
 
 /// An exchange whose two directions stream.
@@ -55,7 +57,7 @@ struct Upload {
 
 impl<S: Side> Way<S> {
     /// Its receiver reads what was sent; what it gave.
-    fn read(&mut self, wire: &[u8], epoch: Option<&Epoch<S>>) -> Vec<u8> {
+    fn read(&mut self, wire: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for (header, sealed) in segments(wire) {
             let reader = self.reader.take().expect("the direction has not ended");
@@ -71,11 +73,7 @@ impl<S: Side> Way<S> {
                     self.mark = checkpoint.unverified().mark();
                     Some(reader)
                 }
-                Read::Switch(switching) => {
-                    let epoch = epoch.expect("it was re-keyed");
-                    assert_eq!(switching.k(), epoch.k());
-                    Some(switching.with(epoch).map_err(|(_, error)| error).unwrap())
-                }
+                Read::Switch(_) => panic!("its keys are there"),
                 Read::Final {
                     content,
                     checkpoint,
@@ -90,14 +88,26 @@ impl<S: Side> Way<S> {
         out
     }
 
-    /// Both switch to another epoch.
-    fn switch(&mut self, epoch: &Epoch<S>, theirs: &Epoch<S>) {
-        let Some(writer) = &mut self.writer else {
+    /// Both switch to another epoch; the checkpoint behind the switch is signed by this.
+    fn switch(
+        &mut self,
+        (epoch, theirs): (&Epoch<S>, &Epoch<S>),
+        peer: Mark,
+        sign: impl FnOnce(CheckpointClaim) -> SignedCheckpoint,
+    ) {
+        self.epochs.add(again(theirs)).unwrap();
+        let Some(mut writer) = self.writer.take() else {
             return;
         };
         let mut wire = Vec::new();
         writer.switch(&again(epoch), &mut wire).unwrap();
-        assert!(self.read(&wire, Some(theirs)).is_empty());
+        assert_eq!(writer.room(), 0);
+        let early = writer.push(b"before its checkpoint", &mut wire);
+        assert_eq!(early, Err(ContentError::CheckpointDue));
+        let due = writer.checkpoint(peer);
+        let signed = sign(door_claim(&due));
+        self.writer = due.seal(&proof(&signed), &mut wire).unwrap();
+        assert!(self.read(&wire).is_empty());
     }
 }
 
@@ -118,6 +128,7 @@ impl Upload {
         else {
             panic!("it is a stream");
         };
+        let epochs = Keyring::default();
         Self {
             w,
             waiting,
@@ -125,7 +136,8 @@ impl Upload {
             begun,
             up: Way {
                 writer: Some(writer),
-                reader: Some(reader),
+                reader: Some(reader.follow(epochs.clone())),
+                epochs,
                 mark: Mark::NONE,
                 last: None,
             },
@@ -140,7 +152,7 @@ impl Upload {
         let signed = self.waiting.checkpoint(door_claim(&due)).unwrap();
         let signed = signed.sign(&self.w.consumer);
         self.up.writer = due.seal(&proof(&signed), &mut wire).unwrap();
-        assert_eq!(self.up.read(&wire, None), content);
+        assert_eq!(self.up.read(&wire), content);
     }
 
     /// Re-keys before the receipt.
@@ -155,7 +167,11 @@ impl Upload {
             .unwrap();
         let receipt = sub_receipt(&self.w, &rekeyed.receipt.sign(&self.w.producer));
         let epochs = self.waiting.rekeyed(&receipt).unwrap();
-        self.up.switch(&epochs.request, &rekeyed.epochs.request);
+        let (waiting, key) = (&mut self.waiting, &self.w.consumer);
+        let both = (&epochs.request, &rekeyed.epochs.request);
+        self.up.switch(both, Mark::NONE, |claim| {
+            waiting.checkpoint(claim).unwrap().sign(key)
+        });
         epochs
     }
 
@@ -185,9 +201,11 @@ impl Upload {
         let Arrived::Stream(_, reader) = response.verify(&self.w.context).unwrap() else {
             panic!("it is a stream");
         };
+        let epochs = Keyring::default();
         let down = Way {
             writer: Some(writer),
-            reader: Some(reader),
+            reader: Some(reader.follow(epochs.clone())),
+            epochs,
             mark: Mark::NONE,
             last: None,
         };
@@ -220,7 +238,7 @@ impl Flow {
         let signed = self.ours.checkpoint(door_claim(&due)).unwrap();
         let signed = signed.sign(&self.w.consumer);
         self.up.writer = due.seal(&proof(&signed), &mut wire).unwrap();
-        self.up.read(&wire, None)
+        self.up.read(&wire)
     }
 
     fn down(&mut self, content: &[u8], last: bool) -> Vec<u8> {
@@ -234,7 +252,7 @@ impl Flow {
         let signed = self.theirs.checkpoint(door_claim(&due)).unwrap();
         let signed = signed.sign(&self.w.producer);
         self.down.writer = due.seal(&proof(&signed), &mut wire).unwrap();
-        self.down.read(&wire, None)
+        self.down.read(&wire)
     }
 
     fn ask(&mut self) -> SignedSubTicket {
@@ -258,13 +276,27 @@ impl Flow {
         let ticket = self.ask();
         let (receipt, theirs) = self.answer(&ticket);
         let ours = self.ours.rekeyed(&receipt).unwrap();
-        self.down.switch(&theirs.response, &ours.response);
-        self.up.switch(&ours.request, &theirs.request);
+        self.switch_down(&theirs.response, &ours.response);
+        self.switch_up(&ours.request, &theirs.request);
         ours
     }
 
+    fn switch_up(&mut self, ours: &Epoch<Request>, theirs: &Epoch<Request>) {
+        let (end, key) = (&mut self.ours, &self.w.consumer);
+        self.up.switch((ours, theirs), self.down.mark, |claim| {
+            end.checkpoint(claim).unwrap().sign(key)
+        });
+    }
+
+    fn switch_down(&mut self, theirs: &Epoch<Response>, ours: &Epoch<Response>) {
+        let (end, key) = (&mut self.theirs, &self.w.producer);
+        self.down.switch((theirs, ours), self.up.mark, |claim| {
+            end.checkpoint(claim).unwrap().sign(key)
+        });
+    }
+
     fn finish(self) -> (World, Idle, Ready) {
-        let shown = |last: &armour_protocol::v2::checkpoint::SignedCheckpoint| last.to_bytes();
+        let shown = |last: &SignedCheckpoint| last.to_bytes();
         let last = shown(&self.down.last.unwrap());
         let last = self.ours.read_checkpoint(&last).unwrap();
         let idle = self.ours.finish(Some(&last)).map_err(|(_, error)| error);
@@ -337,8 +369,8 @@ fn streams_re_key_and_the_lane_goes_on_in_every_suite() {
             assert_eq!(flow.down(b"down", false), b"down");
             let epochs = flow.rekey();
             assert_eq!(epochs.request.k(), epoch);
-            keys.push(epochs.request.to_bytes()[142 - 32..].to_vec());
-            keys.push(epochs.response.to_bytes()[142 - 32..].to_vec());
+            keys.push(epochs.request.to_bytes()[182 - 32..].to_vec());
+            keys.push(epochs.response.to_bytes()[182 - 32..].to_vec());
         }
         assert_eq!(flow.up(b"the end", true), b"the end");
         // The other direction re-keys on its own.
@@ -437,7 +469,7 @@ fn no_ticket_follows_a_sub_ticket_without_an_answer() {
     let idle = ours.finish(None).map_err(|(_, error)| error).unwrap();
     let (_, ready) = w.exchange(idle, ready, b"the lane", b"goes on");
     // Of an exchange that is over nothing is answered.
-    assert_eq!(ready.judge_sub(&ticket), Err(HeadError::Unexpected));
+    assert_eq!(ready.judge_sub(&ticket), Ok(SubStanding::Elsewhere));
 }
 
 #[test]
@@ -447,10 +479,12 @@ fn only_streams_re_key() {
     let (mut waiting, sent) = w.begin(idle, b"whole");
     let refused = waiting.rekey(&mut w.rng).err();
     assert_eq!(refused, Some(LaneError::NoStream));
+    // Whoever signed it, it is no consumer that is alone: the ledger compares it.
     let other = Flow::new(Suite::X25519ChaCha20Poly1305).ask();
     let (mut answering, _) = w.accept(ready, &sent);
     let refused = answering.rekey(&other, Mark::NONE, &mut w.rng).err();
-    assert_eq!(refused, Some(LaneError::NoStream.into()));
+    let elsewhere = NotRekeyed::Stands(SubStanding::Elsewhere);
+    assert_eq!(refused, Some(elsewhere));
 }
 
 /// A thief copies the consumer inside of a stream, and both go on: whoever is second is found.
@@ -488,9 +522,14 @@ fn a_consumers_clone_inside_a_stream_is_found_by_two_sub_tickets_in_one_place() 
 fn a_clone_that_is_further_is_found_by_what_is_recorded() {
     let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
     let stolen = thief.ask();
-    let (receipt, _) = owner.answer(&stolen);
-    thief.ours.rekeyed(&receipt).unwrap();
-    owner.answer(&thief.ask());
+    let (receipt, theirs) = owner.answer(&stolen);
+    let ours = thief.ours.rekeyed(&receipt).unwrap();
+    thief.switch_up(&ours.request, &theirs.request);
+    owner.switch_down(&theirs.response, &ours.response);
+    let next = thief.ask();
+    let verified = thief.up.mark;
+    let answered = owner.theirs.rekey(&next, verified, &mut owner.w.rng);
+    assert!(answered.is_ok());
     let late = owner.ask();
     let standing = owner.theirs.lane().judge_sub(&late);
     assert_eq!(standing, Ok(SubStanding::Elsewhere));
@@ -505,7 +544,8 @@ fn a_producers_clone_inside_a_stream_is_found_by_two_sub_receipts() {
         let [mut owner, mut thief] = copies(suite, 1);
         let ticket = owner.ask();
         let ((theirs, _), (genuine, _)) = (thief.answer(&ticket), owner.answer(&ticket));
-        owner.ours.rekeyed(&theirs).unwrap();
+        let epochs = owner.ours.rekeyed(&theirs).unwrap();
+        owner.switch_up(&epochs.request, &epochs.request);
         let found = owner.ours.judge_sub(&genuine).unwrap();
         let SubReceiptStanding::Clone { taken, other } = found else {
             panic!("{found:?}");
@@ -557,12 +597,13 @@ fn what_was_stolen_inside_a_stream_is_useless_after_the_next_re_keying() {
         let Ok(Read::Switch(switching)) = reader.read(header, sealed) else {
             panic!("what is sealed under the stolen key is read still");
         };
-        let (switching, error) = switching.with(&guessed.response).err().unwrap();
+        thief.down.epochs.add(guessed.response).unwrap();
+        let (_, error) = switching.go_on().err().unwrap();
         assert_eq!(error, ContentError::Switch);
-        assert!(switching.with(&ours.response).is_ok());
 
-        owner.down.read(&wire, Some(&ours.response));
-        owner.up.switch(&ours.request, &theirs.request);
+        owner.down.epochs.add(again(&ours.response)).unwrap();
+        owner.down.read(&wire);
+        owner.switch_up(&ours.request, &theirs.request);
         owner.up(b"", true);
         owner.down(b"", true);
         let (mut w, idle, ready) = owner.finish();
@@ -605,19 +646,16 @@ fn a_sub_receipt_that_verified_more_than_was_signed_is_not_taken() {
     let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
     // The clone's checkpoint reaches the producer.
     thief.up(b"the thief's", false);
-    owner.up.mark = thief.up.mark;
     let ticket = owner.ask();
-    let (receipt, _) = owner.answer(&ticket);
-    assert_eq!(
-        owner.ours.rekeyed(&receipt).err(),
-        Some(HeadError::Unexpected)
-    );
+    let refused = owner.theirs.rekey(&ticket, thief.up.mark, &mut owner.w.rng);
+    let foreign = NotRekeyed::Stands(SubStanding::ForeignCheckpoint);
+    assert_eq!(refused.err(), Some(foreign.clone()));
     let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
     thief.down(b"the thief's", false);
     owner.down.mark = thief.down.mark;
     let ticket = owner.ask();
     let refused = owner.theirs.rekey(&ticket, Mark::NONE, &mut owner.w.rng);
-    assert_eq!(refused.err(), Some(HeadError::Unexpected.into()));
+    assert_eq!(refused.err(), Some(foreign));
 }
 
 /// Whatever is altered, nothing changes: the genuine bytes are taken afterwards.
@@ -718,13 +756,19 @@ proptest! {
         let mut take = |flow: &mut Flow, answered: &mut Option<(SignedSubReceipt, Epochs)>| {
             if let Some((receipt, theirs)) = answered.take() {
                 let ours = flow.ours.rekeyed(&receipt).unwrap();
-                flow.up.switch(&ours.request, &theirs.request);
+                flow.switch_up(&ours.request, &theirs.request);
                 count += 1;
                 assert_eq!(ours.request.k(), count);
             }
         };
         for event in events {
             match event {
+                // It has said where its direction goes on in the next epoch.
+                Event::Up if asked.is_some() || answered.is_some() => {
+                    let none = CheckpointClaim::from_bytes(&[0; CheckpointClaim::LEN]).unwrap();
+                    let held = flow.ours.checkpoint(none).err();
+                    assert_eq!(held, Some(LaneError::Rekeying));
+                }
                 Event::Up => assert_eq!(flow.up(b"up", false), b"up"),
                 Event::Down => assert_eq!(flow.down(b"down", false), b"down"),
                 Event::Ask if asked.is_none() && answered.is_none() => asked = Some(flow.ask()),
@@ -735,7 +779,7 @@ proptest! {
                 Event::Answer => if let Some(ticket) = asked.take() {
                     let (receipt, epochs) = flow.answer(&ticket);
                     // The producer's direction switches at once.
-                    flow.down.switch(&epochs.response, &epochs.response);
+                    flow.switch_down(&epochs.response, &epochs.response);
                     answered = Some((receipt, epochs));
                 },
                 Event::Take => take(&mut flow, &mut answered),
@@ -743,7 +787,7 @@ proptest! {
         }
         if let Some(ticket) = asked.take() {
             let (receipt, epochs) = flow.answer(&ticket);
-            flow.down.switch(&epochs.response, &epochs.response);
+            flow.switch_down(&epochs.response, &epochs.response);
             answered = Some((receipt, epochs));
         }
         flow.down(b"", true);
@@ -902,4 +946,219 @@ fn g7_a_forged_beginning_leads_nowhere_and_the_genuine_one_is_taken() {
     assert!(inner.switch(header, sealed).is_err());
     assert!(incoming.open(data, content).is_err());
     assert!(inner.open(data, content).is_ok());
+}
+
+/// A thief of the consumer's whole state sits in the request's connection and goes on under the
+/// key before: the producer has the consumer's word for where that epoch ended.
+#[test]
+fn g1_a_forger_does_not_go_on_in_an_epoch_that_is_over() {
+    // The keys come before what he sends, or after it.
+    for late in [false, true] {
+        let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+        for flow in [&mut owner, &mut thief] {
+            flow.up(b"the same", false);
+        }
+        let mut forged = Vec::new();
+        let mut writer = thief.up.writer.take().unwrap();
+        for _ in 0..2 {
+            writer.push(b"forged", &mut forged).unwrap();
+            let due = writer.checkpoint(Mark::NONE);
+            let signed = thief.ours.checkpoint(due.claim()).unwrap();
+            let signed = signed.sign(&thief.w.consumer);
+            writer = due.seal(&proof(&signed), &mut forged).unwrap().unwrap();
+        }
+        let ticket = owner.ask();
+        let (_, theirs) = owner.answer(&ticket);
+        if !late {
+            owner.up.epochs.add(again(&theirs.request)).unwrap();
+        }
+        let mut reader = owner.up.reader.take().unwrap();
+        let mut outcome = None;
+        for (at, (header, sealed)) in segments(&forged).into_iter().enumerate() {
+            if at == 2 && late {
+                owner.up.epochs.add(again(&theirs.request)).unwrap();
+            }
+            reader = match reader.read(header, sealed) {
+                Ok(Read::Held(reader) | Read::Verified { reader, .. }) => reader,
+                Err((reader, error)) => {
+                    outcome = Some((at, error));
+                    assert_eq!(error, ContentError::ForeignCheckpoint);
+                    let evidence = reader.evidence().unwrap();
+                    assert_eq!(evidence.unverified().mark().number(), 2);
+                    break;
+                }
+                Ok(_) => panic!("nothing switches or ends"),
+            };
+        }
+        let at = if late { 2 } else { 1 };
+        assert_eq!(outcome, Some((at, ContentError::ForeignCheckpoint)));
+    }
+}
+
+/// He ends the direction, with less than the consumer sent or with as much: neither ends the
+/// exchange.
+#[test]
+fn g1_a_final_checkpoint_of_an_epoch_that_is_over_ends_nothing() {
+    for content in [&b"forged"[..], b"the same"] {
+        let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+        owner.up(b"the same", false);
+        thief.up(content, true);
+        owner.rekey();
+        owner.down(b"", true);
+        let last = thief.up.last.unwrap().to_bytes();
+        let last = owner.theirs.read_checkpoint(&last).unwrap();
+        let (theirs, error) = owner.theirs.finish(Some(&last)).err().unwrap();
+        assert_eq!(error, LaneError::ForeignCheckpoint);
+        owner.theirs = *theirs;
+        owner.up(b"and the rest", true);
+        owner.finish();
+    }
+    // One that came before the re-keying does.
+    let mut flow = Flow::new(Suite::X25519ChaCha20Poly1305);
+    flow.up(b"all of it", true);
+    flow.rekey();
+    flow.down(b"", true);
+    flow.rekey();
+    flow.finish();
+}
+
+/// Each direction shows itself in an epoch before the next one is agreed on.
+#[test]
+fn g1_no_re_keying_follows_before_the_checkpoint_behind_the_last_switch() {
+    let mut flow = Flow::new(Suite::X25519ChaCha20Poly1305);
+    let ticket = flow.ask();
+    let (receipt, theirs) = flow.answer(&ticket);
+    let ours = flow.ours.rekeyed(&receipt).unwrap();
+    let early = flow.ours.rekey(flow.down.mark, &mut flow.w.rng).err();
+    assert_eq!(early, Some(LaneError::Checkpoint));
+    flow.switch_up(&ours.request, &theirs.request);
+    let ticket = flow.ask();
+    let early = flow.theirs.rekey(&ticket, flow.up.mark, &mut flow.w.rng);
+    assert_eq!(early.err(), Some(LaneError::Checkpoint.into()));
+    flow.switch_down(&theirs.response, &ours.response);
+    flow.answer(&ticket);
+}
+
+/// A forger who lags behind his victim is found by the digest of what he signed.
+#[test]
+fn g3_a_mark_is_compared_with_the_checkpoint_of_its_number() {
+    let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    thief.up(b"forged", false);
+    thief.down(b"forged", false);
+    for _ in 0..3 {
+        owner.up(b"genuine", false);
+        owner.down(b"genuine", false);
+    }
+    owner.up.mark = thief.up.mark;
+    let ticket = owner.ask();
+    let (receipt, _) = owner.answer(&ticket);
+    let refused = owner.ours.rekeyed(&receipt).err();
+    assert_eq!(refused, Some(HeadError::ForeignCheckpoint));
+
+    let [mut owner, _] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    for _ in 0..3 {
+        owner.down(b"genuine", false);
+    }
+    owner.down.mark = thief.down.mark;
+    let ticket = owner.ask();
+    let refused = owner.theirs.rekey(&ticket, owner.up.mark, &mut owner.w.rng);
+    let foreign = NotRekeyed::Stands(SubStanding::ForeignCheckpoint);
+    assert_eq!(refused.err(), Some(foreign));
+}
+
+/// The last checkpoint of a direction names what its sender verified of the other.
+#[test]
+fn g3_a_final_checkpoint_that_names_a_forged_one_is_an_alarm() {
+    let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    thief.up(b"forged", false);
+    for _ in 0..2 {
+        owner.up(b"genuine", false);
+    }
+    owner.up.mark = thief.up.mark;
+    owner.down(b"", true);
+    owner.up(b"", true);
+    let last = owner.down.last.unwrap().to_bytes();
+    let last = owner.ours.read_checkpoint(&last).unwrap();
+    let (_, error) = owner.ours.finish(Some(&last)).err().unwrap();
+    assert_eq!(error, LaneError::ForeignCheckpoint);
+}
+
+/// Whoever holds a direction's key alone forges a switch: the reader goes back to before it.
+#[test]
+fn g7_a_forged_switch_is_gone_back_from() {
+    let [mut owner, mut thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    let epochs = thief.rekey();
+    let [_, thief] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    let mut writer = thief.down.writer.unwrap();
+    let mut forged = Vec::new();
+    writer.switch(&epochs.response, &mut forged).unwrap();
+    let (header, sealed) = segments(&forged)[0];
+    // Its keys are not there, or others, or it is too early.
+    let reader = owner.down.reader.take().unwrap();
+    let Ok(Read::Switch(switching)) = reader.read(header, sealed) else {
+        panic!("its keys are not there");
+    };
+    owner.down.reader = Some(switching.back());
+    assert_eq!(owner.down(b"genuine", false), b"genuine");
+    let [mut owner, _] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    owner.down(b"genuine", false);
+    let ticket = owner.ask();
+    let (receipt, theirs) = owner.answer(&ticket);
+    let ours = owner.ours.rekeyed(&receipt).unwrap();
+    owner.down.epochs.add(again(&ours.response)).unwrap();
+    let [early, _] = copies(Suite::X25519ChaCha20Poly1305, 0);
+    let reader = early.down.reader.unwrap().follow(owner.down.epochs.clone());
+    let Err((_, error)) = reader.read(header, sealed) else {
+        panic!("it does not stand where the producer says");
+    };
+    assert_eq!(error, ContentError::Switch);
+    owner.switch_down(&theirs.response, &ours.response);
+    assert_eq!(owner.down(b"on", false), b"on");
+}
+
+/// The next ticket names receipt and sub-receipt: both can be shown until it is answered.
+#[test]
+fn g6_the_last_sub_receipt_can_be_shown_until_the_next_receipt() {
+    let mut flow = Flow::new(Suite::X25519ChaCha20Poly1305);
+    assert_eq!(flow.ours.taken(), None);
+    flow.rekey();
+    let ticket = flow.ask();
+    let (receipt, theirs) = flow.answer(&ticket);
+    let ours = flow.ours.rekeyed(&receipt).unwrap();
+    assert_eq!(flow.ours.taken(), Some(&receipt.evidence()));
+    flow.switch_down(&theirs.response, &ours.response);
+    flow.switch_up(&ours.request, &theirs.request);
+    flow.up(b"", true);
+    flow.down(b"", true);
+    let (mut w, idle, ready) = flow.finish();
+    assert_eq!(idle.sub_receipt(), Some(&receipt.evidence()));
+    assert_eq!(idle.judge_sub(&receipt), Ok(SubReceiptStanding::Repeat));
+    let (waiting, sent) = w.begin(idle, b"next");
+    assert_eq!(waiting.sub_receipt(), Some(&receipt.evidence()));
+    let (answering, pending) = w.accept(ready, &sent);
+    let (begun, _) = w.run(pending, &sent);
+    let (_, replied) = w.reply(answering, begun, b"answer");
+    let (idle, _) = w.take(waiting, &replied);
+    assert_eq!(idle.sub_receipt(), None);
+}
+
+/// A sub-ticket beside the next exchange shows a copy: its signature is verified first.
+#[test]
+fn g5_a_sub_ticket_that_does_not_fit_is_verified_and_then_elsewhere() {
+    let mut w = World::new(Suite::X25519ChaCha20Poly1305);
+    let (_, ready) = w.opened();
+    let mut ready = ready;
+    let ticket = Flow::new(Suite::X25519ChaCha20Poly1305).ask();
+    assert_eq!(ready.judge_sub(&ticket), Ok(SubStanding::Elsewhere));
+    let ended = w.producer_lanes.judge_sub(&ticket);
+    assert_eq!(ended, Ok(SubStanding::Elsewhere));
+    let mut bytes = ticket.to_bytes();
+    let last = bytes.len() - 1;
+    bytes[last - 20] ^= 1;
+    let forged = SignedSubTicket::from_bytes(&bytes).unwrap();
+    assert_eq!(ready.judge_sub(&forged), Err(HeadError::Signature));
+    let ended = w.producer_lanes.judge_sub(&forged);
+    assert_eq!(ended, Err(HeadError::Signature));
+    let refused = ready.rekey(&forged, Mark::NONE, &mut w.rng).err();
+    assert_eq!(refused, Some(HeadError::Signature.into()));
 }

@@ -269,6 +269,9 @@ fn rekeyed_stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Valu
         &epochs,
     );
     writer.switch(&epochs.request, &mut body).unwrap();
+    let due = writer.checkpoint(Mark::NONE);
+    let signed = waiting.checkpoint(due.claim()).unwrap().sign(&w.consumer);
+    let mut writer = due.seal(signed.proof(), &mut body).unwrap().unwrap();
     writer.push(b"some data", &mut body).unwrap();
     let due = writer.checkpoint(Mark::NONE);
     let signed = waiting.checkpoint(due.claim()).unwrap().sign(&w.consumer);
@@ -300,11 +303,17 @@ fn rekeyed_stream(w: &mut World, idle: Idle, ready: Ready) -> (Idle, Ready, Valu
     let epochs = ours.rekeyed(&told).unwrap();
     let two = rekeying(w, true, (&asked, asked_drawn), (&told, told_drawn), &epochs);
     answer.switch(&rekeyed.epochs.response, &mut back).unwrap();
+    let due = answer.checkpoint(mark);
+    let signed = theirs.checkpoint(due.claim()).unwrap().sign(&w.producer);
+    let mut answer = due.seal(signed.proof(), &mut back).unwrap().unwrap();
     answer.push(b"an answer", &mut back).unwrap();
     let due = answer.finish(mark);
     let last = theirs.checkpoint(due.claim()).unwrap().sign(&w.producer);
     due.seal(last.proof(), &mut back).unwrap();
     writer.switch(&epochs.request, &mut body).unwrap();
+    let due = writer.checkpoint(last.unverified().mark());
+    let signed = ours.checkpoint(due.claim()).unwrap().sign(&w.consumer);
+    let mut writer = due.seal(signed.proof(), &mut body).unwrap().unwrap();
     writer.push(b"and the rest", &mut body).unwrap();
     let due = writer.finish(last.unverified().mark());
     let signed = ours.checkpoint(due.claim()).unwrap().sign(&w.consumer);

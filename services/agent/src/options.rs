@@ -209,11 +209,6 @@ pub struct ConsumerOptions {
     /// them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
     pub title_case_fields: bool,
-    /// Re-key streams while they flow, as the pair's policy says (`rekey_interval_ms`,
-    /// `rekey_bytes`). Experimental: the producer's agent must know it, and whoever copied one end
-    /// and sits in a stream's connection is not shut out yet (docs/security.md).
-    #[arg(long, env = "ARMOUR_AGENT_REKEY_STREAMS")]
-    pub rekey_streams: bool,
     /// A socket on which the whole state, roots included, is handed out. For
     /// the demonstration of a theft only.
     #[cfg(feature = "clone-demo")]
@@ -277,9 +272,6 @@ pub struct CloneOptions {
     /// The state is a producer's, and calls go here.
     #[arg(long)]
     pub upstream: Option<String>,
-    /// Re-key the streams that the state was copied inside of, as their owner does.
-    #[arg(long)]
-    pub rekey_streams: bool,
 }
 
 impl ConsumerOptions {

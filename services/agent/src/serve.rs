@@ -35,7 +35,6 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     let settings = options.settings()?;
     let tls = options.common.tls.open()?;
     let opened = consumer::open::open(&Options {
-        rekey_streams: options.rekey_streams,
         ..(&options.common).into()
     })
     .await?;
@@ -131,10 +130,9 @@ pub async fn clone(options: &CloneOptions) -> anyhow::Result<()> {
         data_dir,
         listen,
         upstream,
-        rekey_streams,
     } = options;
     match upstream {
-        None => consumer::clone::run(state, data_dir, *listen, *rekey_streams).await,
+        None => consumer::clone::run(state, data_dir, *listen).await,
         Some(upstream) => producer::clone::run(state, data_dir, *listen, upstream).await,
     }
 }

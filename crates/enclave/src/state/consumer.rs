@@ -12,6 +12,7 @@ use armour_protocol::v2::{
     error::{HeadError, LaneError},
     message::{Evidence, SignedReceipt},
     mode::Reason,
+    rekey::SubEvidence,
     time::LocalTime,
     transient::{Answer, SignedTransient},
 };
@@ -131,6 +132,15 @@ impl Consumer {
 
     pub(super) fn last_receipt(&self, lane: u16) -> Result<Vec<u8>, Failed> {
         let receipt = self.find(lane)?.receipt().ok_or(Failed("no-receipt"))?;
+        Ok(receipt.to_bytes())
+    }
+
+    /// The last sub-receipt of the exchange that the lane is at, or of the one before, if it has
+    /// this (n, k).
+    pub(super) fn last_sub_receipt(&self, lane: u16, at: (u64, u32)) -> Result<Vec<u8>, Failed> {
+        let kept = self.find(lane)?.sub_receipts().into_iter().flatten();
+        let mut those = kept.filter(|one| (one.body.n, one.body.k) == at);
+        let receipt = those.next().ok_or(Failed("no-receipt"))?;
         Ok(receipt.to_bytes())
     }
 
@@ -326,6 +336,18 @@ impl Lane {
             Self::Refreshing(lane) => lane.receipt(),
             Self::Closing(lane) => lane.receipt(),
             Self::Streaming(streaming) => Some(streaming.lane().receipt()),
+        }
+    }
+
+    /// The last sub-receipts of its exchange and of the one before.
+    fn sub_receipts(&self) -> [Option<&SubEvidence>; 2] {
+        match self {
+            Self::Opening(lane) => [None, lane.sub_receipt()],
+            Self::Idle(lane) => [None, lane.sub_receipt()],
+            Self::Waiting(lane) => [lane.taken(), lane.sub_receipt()],
+            Self::Refreshing(lane) => [None, lane.sub_receipt()],
+            Self::Closing(lane) => [None, lane.sub_receipt()],
+            Self::Streaming(streaming) => [streaming.taken(), streaming.lane().sub_receipt()],
         }
     }
 }

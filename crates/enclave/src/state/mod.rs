@@ -205,6 +205,10 @@ impl EnclaveState {
                 let consumer = bundles.consumer(&lane.bundle)?;
                 Reply::Bytes(consumer.last_receipt(lane.lane)?)
             }
+            Call::LastSubReceipt { lane, n, k } => {
+                let consumer = bundles.consumer(&lane.bundle)?;
+                Reply::Bytes(consumer.last_sub_receipt(lane.lane, (n, k))?)
+            }
             Call::GiveUp { lane } => done(bundles.give_up(lane)?),
             Call::Accept { lane, head } => {
                 Reply::Accepted(bundles.accept(lane, &head, clock.producer())?)

@@ -44,6 +44,7 @@ impl Consumer {
         let taken = match lane {
             consumer::Lane::Waiting(waiting) => waiting.rekeyed(&receipt),
             consumer::Lane::Streaming(streaming) => streaming.rekeyed(&receipt),
+            consumer::Lane::Idle(_) => Err(HeadError::Unexpected),
             _ => return Err(LaneError::NoStream.into()),
         };
         let standing = match (taken, lane) {
@@ -54,6 +55,8 @@ impl Consumer {
             (Err(HeadError::Unexpected), consumer::Lane::Streaming(streaming)) => {
                 streaming.judge_sub(&receipt)?
             }
+            // Of an exchange that is over.
+            (Err(HeadError::Unexpected), consumer::Lane::Idle(idle)) => idle.judge_sub(&receipt)?,
             (Err(error), _) => return Err(error.into()),
         };
         match standing {
@@ -68,7 +71,8 @@ impl Consumer {
 }
 
 impl Producer {
-    /// Answers the next sub-ticket. What is not answered leaves the lane as it was.
+    /// Answers the next sub-ticket. What is not answered leaves the lane as it was. That it is
+    /// the consumer's is verified first, whatever the lane is at.
     pub(super) fn answer_sub(
         &mut self,
         lane: u16,
@@ -79,10 +83,14 @@ impl Producer {
         let ticket = SignedSubTicket::from_bytes(head)?;
         let peer = Mark::from_bytes(peer)?;
         let mut rng = kernel_rng();
-        let rekeyed = match self.open.get_mut(&lane).ok_or(UNKNOWN)? {
-            producer::Lane::Answering(answering, _) => answering.rekey(&ticket, peer, &mut rng),
-            producer::Lane::Streaming(streaming) => streaming.rekey(&ticket, peer, &mut rng),
-            producer::Lane::Ready(ready) => ready.rekey(&ticket, peer, &mut rng),
+        let rekeyed = match self.open.get_mut(&lane) {
+            Some(producer::Lane::Answering(answering, _)) => {
+                answering.rekey(&ticket, peer, &mut rng)
+            }
+            Some(producer::Lane::Streaming(streaming)) => streaming.rekey(&ticket, peer, &mut rng),
+            Some(producer::Lane::Ready(ready)) => ready.rekey(&ticket, peer, &mut rng),
+            // It has ended, or was never opened here.
+            None => Err(NotRekeyed::Stands(self.lanes.judge_sub(&ticket)?)),
         };
         match rekeyed {
             Ok(rekeyed) => Ok(SubAccepted::Answered {
@@ -93,6 +101,7 @@ impl Producer {
                 SubStanding::Repeat => SubAccepted::Repeat,
                 SubStanding::Conflict { .. } => SubAccepted::Conflict,
                 SubStanding::Foreign => SubAccepted::Foreign,
+                SubStanding::ForeignCheckpoint => SubAccepted::ForeignCheckpoint,
                 SubStanding::Next | SubStanding::Elsewhere => SubAccepted::Elsewhere,
             }),
             Err(NotRekeyed::Invalid(error)) => Err(error.into()),

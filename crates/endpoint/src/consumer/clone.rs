@@ -81,12 +81,7 @@ async fn take(pair_manager: &PairManager) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// If it cannot start.
-pub async fn run(
-    state: &Path,
-    data_dir: &Path,
-    listen: SocketAddr,
-    rekey_streams: bool,
-) -> anyhow::Result<()> {
+pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
     let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
     std::fs::create_dir_all(data_dir)?;
     let program = std::env::current_exe()?;
@@ -120,14 +115,12 @@ pub async fn run(
         reporter,
         http: Trust::new(None)?.client(HttpVersion::Http1),
         random: armour_ambient::Random::system(),
-        rekey_streams,
     });
     let current = Current::Bundle(bundle.clone());
     let consumer = Arc::new(ConsumerPair::new(shared, pair, None, RETRY_FOR, current));
     // Streams that it was copied inside of it re-keys as their owner does.
     let _rekeyings: Vec<Rekeying> = streaming
         .into_iter()
-        .filter(|_| rekey_streams)
         .map(|lane| {
             let mut rekeying = Rekeying::new(Sealing::none(), &bundle);
             let peer = PeerMark::default();

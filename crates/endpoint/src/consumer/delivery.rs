@@ -18,6 +18,7 @@ use super::{
     caller::{Content, Over, Recipient},
     fate::Failure,
     in_flight::{Caller, Exchange, LEFT, Outcome, Progress, left, tell},
+    rekeying::foreign_checkpoint,
     transport::Answer,
 };
 use crate::{
@@ -74,6 +75,7 @@ pub async fn deliver(
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);
+            let reader = reader.follow(exchange.rekeying.response.epochs());
             let reader = (Some(reader), segments);
             let stream = Stream::new(decoder, reader, exchange.recipient.clone());
             if let Some(last) = stream.run(&exchange, &head, rest, caller).await {
@@ -120,13 +122,18 @@ async fn first(
     // shows whether it is genuine.
     let switch = incoming.switch(header, &sealed)?;
     let (keys, k) = (&exchange.rekeying.response, switch.k());
-    let epoch = tokio::time::timeout(FIRST_TIMEOUT, keys.get(k)).await;
-    let epoch = epoch.map_err(|_| ReadError::Cut)?;
-    let incoming = incoming.after(&switch, &*epoch.ok_or(ContentError::Switch)?)?;
+    let comes = tokio::time::timeout(FIRST_TIMEOUT, keys.comes(k)).await;
+    let comes = comes.map_err(|_| ReadError::Cut)?;
+    if !comes {
+        return Err(ContentError::Switch.into());
+    }
+    let incoming = keys
+        .epochs()
+        .with(k, |epoch| incoming.after(&switch, epoch));
+    let incoming = incoming.ok_or(ContentError::Switch)??;
     let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
     let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
     let arrived = incoming.open(header, &sealed)?.verify(context)?;
-    keys.forget_until(k);
     Ok((arrived, 2))
 }
 
@@ -246,26 +253,22 @@ impl Stream {
                 }
                 // The sub-receipt, whose keys these are, comes by another connection.
                 Ok(Read::Switch(switching)) => {
-                    let (keys, k) = (&exchange.rekeying.response, switching.k());
-                    let epoch = tokio::select! {
-                        epoch = keys.get(k) => epoch,
+                    let keys = &exchange.rekeying.response;
+                    let comes = tokio::select! {
+                        comes = keys.comes(switching.k()) => comes,
                         () = gone(&self.body, self.leaves, caller) => return None,
                         reason = &mut cut => return self.cut(reason, caller).await,
                     };
-                    let switched = match epoch {
-                        Some(epoch) => switching.with(&epoch),
-                        None => Err((switching, ContentError::Switch)),
+                    let switched = match comes {
+                        true => switching.go_on(),
+                        false => Err((switching.back(), ContentError::Switch)),
                     };
                     match switched {
-                        Ok(reader) => {
-                            keys.forget_until(k);
-                            self.verified = self.read;
-                            self.reader = Some(reader);
-                        }
+                        Ok(reader) => self.reader = Some(reader),
                         // Nobody has signed it: the genuine one is asked for.
-                        Err((switching, error)) => {
+                        Err((reader, error)) => {
                             tracing::debug!(%error, "a switch leads nowhere");
-                            self.reader = Some(switching.back());
+                            self.reader = Some(reader);
                             self.read = self.verified;
                             let again = tokio::select! {
                                 again = self.again(exchange, head, &mut progress) => again,
@@ -292,6 +295,12 @@ impl Stream {
                         self.finish().await;
                     }
                     return Some(checkpoint);
+                }
+                Err((reader, ReadError::Content(ContentError::ForeignCheckpoint))) => {
+                    let (bundle, lane) = (exchange.bundle(), exchange.lane.id());
+                    foreign_checkpoint(&exchange.consumer, bundle, lane, reader.evidence());
+                    self.broken().await;
+                    return None;
                 }
                 // Its sender ended it there, or its beginning is kept no longer: there is no more.
                 Err((_, ReadError::Ended)) => {

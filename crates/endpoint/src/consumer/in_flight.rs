@@ -21,12 +21,13 @@ use super::{
     caller::Recipient,
     fate::Failure,
     pair::ConsumerPair,
-    rekeying::Rekeying,
+    rekeying::{Rekeying, foreign_checkpoint},
     transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
 };
 use crate::{
     backoff::Backoff,
     control_plane::lease,
+    foreign_checkpoint::FOREIGN_CHECKPOINT,
     metrics::{CutReason, METRICS},
     wire::{
         idle::REQUEST_IDLE,
@@ -139,11 +140,8 @@ impl Exchange {
         &self.lane.bundle
     }
 
-    /// Its streams flow: they are re-keyed from here on, where this agent is told to.
+    /// Its streams flow: they are re-keyed from here on, as the policy says.
     pub fn streams(&mut self) {
-        if !self.consumer.rekey_streams {
-            return;
-        }
         let lane = self.lane.id();
         self.rekeying
             .begin(&self.consumer, &self.lane.bundle, lane, &self.peer);
@@ -326,7 +324,11 @@ impl Exchange {
             );
             return;
         }
-        if streamed && let Err(error) = self.consumer.enclave.finish(self.lane.id(), last).await {
+        let lane = self.lane.id();
+        if streamed && let Err(error) = self.consumer.enclave.finish(lane, last).await {
+            if error.is(FOREIGN_CHECKPOINT) {
+                foreign_checkpoint(&self.consumer, self.bundle(), lane, None);
+            }
             tracing::warn!(%error, lane = self.lane.number, "a stream is not final");
             return;
         }

@@ -49,7 +49,6 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
         reporter: reporter.clone(),
         http: trust.client(HttpVersion::Http1),
         random: options.ambient.random.clone(),
-        rekey_streams: options.rekey_streams,
     });
     let pair_manager = PairManager::new(shared.clone());
     let busy = pair_manager.clone();

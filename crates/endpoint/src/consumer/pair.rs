@@ -41,8 +41,6 @@ pub struct Shared {
     pub reporter: Arc<Reporter>,
     pub http: HttpClient,
     pub random: Random,
-    /// Whether streams are re-keyed while they flow.
-    pub rekey_streams: bool,
 }
 
 /// One pair's side of the consumer.

@@ -8,6 +8,7 @@ use std::sync::{
 use armour_enclave::{EnclaveError, binding::LaneId, ipc::SubReceived};
 use armour_protocol::v2::{
     body::Direction,
+    checkpoint::SignedCheckpoint,
     error::HeadError,
     message::{Request, Response},
     proxy::Epoch,
@@ -29,14 +30,10 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    foreign_checkpoint::{FOREIGN_CHECKPOINT, ForeignCheckpoint},
     metrics::METRICS,
     rekey_times::RekeyTimes,
-    wire::{
-        keyring::Keyring,
-        message::REKEY_PATH,
-        sealing::Sealing,
-        stream::{Broken, PeerMark},
-    },
+    wire::{keyring::Keyring, message::REKEY_PATH, sealing::Sealing, stream::PeerMark},
 };
 
 /// An exchange's streams, as far as they are re-keyed.
@@ -80,6 +77,14 @@ struct Asking {
     over: CancellationToken,
 }
 
+/// Why a sub-receipt was not taken.
+enum NotTaken {
+    /// It is not the one that is awaited.
+    Invalid(String),
+    /// The stream cannot go on.
+    Stop,
+}
+
 /// Why nothing more is asked.
 enum Stop {
     /// The lane signs nothing more: its bundle has ended.
@@ -91,17 +96,18 @@ enum Stop {
 impl Rekeying {
     /// Of an exchange whose request is this. It is not re-keyed before it is told to be.
     pub fn new(request: Sealing<Request>, bundle: &Bundle) -> Self {
+        let times = RekeyTimes::of(&bundle.policy);
         Self {
             request,
             response: Keyring::default(),
-            traffic: Traffic::new(RekeyTimes::of(&bundle.policy).bytes),
+            traffic: Traffic::new(times.map_or(u64::MAX, |times| times.bytes)),
             late: CancellationToken::new(),
             over: CancellationToken::new(),
             task: None,
         }
     }
 
-    /// Its streams flow: they are re-keyed from here on.
+    /// Its streams flow: they are re-keyed from here on, unless the policy says that none are.
     pub fn begin(
         &mut self,
         consumer: &Arc<ConsumerPair>,
@@ -109,14 +115,15 @@ impl Rekeying {
         lane: LaneId,
         peer: &PeerMark,
     ) {
-        if self.task.is_some() {
-            return;
-        }
+        let times = match (&self.task, RekeyTimes::of(&bundle.policy)) {
+            (None, Some(times)) => times,
+            _ => return,
+        };
         let asking = Arc::new(Asking {
             consumer: consumer.clone(),
             bundle: bundle.clone(),
             lane,
-            times: RekeyTimes::of(&bundle.policy),
+            times,
             peer: peer.clone(),
             request: self.request.clone(),
             response: self.response.clone(),
@@ -156,7 +163,7 @@ impl Traffic {
             Direction::Response => &self.0.response,
         };
         let before = counter.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before < self.0.limit && before + bytes as u64 >= self.0.limit {
+        if before < self.0.limit && before.saturating_add(bytes as u64) >= self.0.limit {
             self.0.reached.notify_one();
         }
     }
@@ -207,8 +214,21 @@ impl Asking {
         }
     }
 
-    /// Signs a sub-ticket, and sends it again and again until its answer is here.
+    /// Re-keys once. The request stands still from the sub-ticket, which says where it goes on
+    /// in its next epoch, until its switch.
     async fn rekey(self: &Arc<Self>) -> Result<(), Stop> {
+        let ask = async {
+            match self.ask().await {
+                Ok(request) => (Some(request), Ok(())),
+                Err(stop) => (None, Err(stop)),
+            }
+        };
+        self.request.rekey(ask).await.unwrap_or(Err(Stop::Broken))
+    }
+
+    /// Signs a sub-ticket, and sends it again and again until its answer is here. The epoch that
+    /// the request goes on in.
+    async fn ask(self: &Arc<Self>) -> Result<Epoch<Request>, Stop> {
         let asking = self.clone();
         // In a task of its own: what was signed is reported though the exchange should end in
         // this moment.
@@ -222,10 +242,12 @@ impl Asking {
                     let asking = self.clone();
                     let taken = async move { asking.take(&answer).await };
                     let taken = tokio::spawn(taken.in_current_span()).await;
-                    match taken.unwrap_or(Ok(Err("it is gone".to_owned()))) {
-                        Ok(Ok(())) => return Ok(()),
-                        Ok(Err(why)) => tracing::debug!(why, "a sub-receipt is not valid"),
-                        Err(Broken) => return Err(Stop::Broken),
+                    match taken.unwrap_or(Err(NotTaken::Stop)) {
+                        Ok(request) => return Ok(request),
+                        Err(NotTaken::Invalid(why)) => {
+                            tracing::debug!(why, "a sub-receipt is not valid");
+                        }
+                        Err(NotTaken::Stop) => return Err(Stop::Broken),
                     }
                 }
                 Ok(Err(why)) => tracing::debug!(why, "a sub-ticket is sent again"),
@@ -264,41 +286,46 @@ impl Asking {
     }
 
     /// Has the enclave judge an answer. What it takes both directions go on under.
-    async fn take(&self, head: &[u8]) -> Result<Result<(), String>, Broken> {
-        let ask = async {
-            let received = self.consumer.enclave.sub_receipt(self.lane, head.to_vec());
-            match received.await {
-                Ok(SubReceived::Rekeyed(epochs)) => {
-                    let request = Epoch::<Request>::from_bytes(&epochs.request);
-                    let response = Epoch::<Response>::from_bytes(&epochs.response);
-                    match (request, response) {
-                        (Ok(request), Ok(response)) => (Some(request), Ok(response)),
-                        _ => (None, Err("the enclave hands out no keys".to_owned())),
+    async fn take(&self, head: &[u8]) -> Result<Epoch<Request>, NotTaken> {
+        let received = self.consumer.enclave.sub_receipt(self.lane, head.to_vec());
+        let invalid = |why: &str| Err(NotTaken::Invalid(why.to_owned()));
+        match received.await {
+            Ok(SubReceived::Rekeyed(epochs)) => {
+                self.report_receipt(head);
+                let request = Epoch::<Request>::from_bytes(&epochs.request);
+                let response = Epoch::<Response>::from_bytes(&epochs.response);
+                match (request, response) {
+                    (Ok(request), Ok(response)) => {
+                        let kept = self.response.add(response);
+                        kept.map(|()| request).map_err(|_| NotTaken::Stop)
                     }
+                    _ => Err(NotTaken::Stop),
                 }
-                Ok(SubReceived::Repeat) => (None, Err("it was taken before".to_owned())),
-                Ok(SubReceived::Clone { other, .. }) => {
-                    tracing::error!(bundle = %self.bundle.id, lane = self.lane.lane,
-                        "THE PRODUCER ANSWERED ONE SUB-TICKET TWICE: its state was copied");
-                    if let Ok(other) = SubEvidence::from_bytes(&other) {
-                        self.report(other);
-                    }
-                    (None, Err("another one was taken before".to_owned()))
-                }
-                Err(EnclaveError::Refused(code)) => (None, Err(code)),
-                Err(EnclaveError::Gone) => (None, Err("the enclave is gone".to_owned())),
             }
-        };
-        Ok(match self.request.rekey(ask).await? {
-            Ok(response) => {
-                self.response.add(response);
-                if let Ok(receipt) = SignedSubReceipt::from_bytes(head) {
-                    self.report(receipt.evidence());
+            Ok(SubReceived::Repeat) => invalid("it was taken before"),
+            Ok(SubReceived::Clone { other, .. }) => {
+                tracing::error!(bundle = %self.bundle.id, lane = self.lane.lane,
+                    "THE PRODUCER ANSWERED ONE SUB-TICKET TWICE: its state was copied");
+                if let Ok(other) = SubEvidence::from_bytes(&other) {
+                    self.report(other);
                 }
-                Ok(())
+                invalid("another one was taken before")
             }
-            Err(why) => Err(why),
-        })
+            Err(error) if error.is(FOREIGN_CHECKPOINT) => {
+                // The ledger compares it with what the producer has reported.
+                self.report_receipt(head);
+                foreign_checkpoint(&self.consumer, &self.bundle, self.lane, None);
+                Err(NotTaken::Stop)
+            }
+            Err(EnclaveError::Refused(code)) => Err(NotTaken::Invalid(code)),
+            Err(EnclaveError::Gone) => invalid("the enclave is gone"),
+        }
+    }
+
+    fn report_receipt(&self, head: &[u8]) {
+        if let Ok(receipt) = SignedSubReceipt::from_bytes(head) {
+            self.report(receipt.evidence());
+        }
     }
 
     fn report(&self, evidence: SubEvidence) {
@@ -306,4 +333,16 @@ impl Asking {
             .reporter
             .add_sub(&self.bundle.context, evidence);
     }
+}
+
+/// Somebody signs checkpoints with the producer's key, or says what this end never signed: the
+/// bundle ends, and whoever looks after the endpoint hears of it.
+pub fn foreign_checkpoint(
+    consumer: &ConsumerPair,
+    bundle: &Bundle,
+    lane: LaneId,
+    proof: Option<&SignedCheckpoint>,
+) {
+    ForeignCheckpoint::of(bundle.id, lane, proof).tell(&consumer.session);
+    bundle.kill(false);
 }

@@ -27,7 +27,6 @@ pub(crate) fn consumer(
     policy: Policy,
     producer: String,
     control_plane: &ControlPlane,
-    rekey_streams: bool,
 ) -> (Arc<ConsumerPair>, Arc<Bundle>) {
     let session = control_plane.session();
     let (reporter, _) = Reporter::new(session.clone());
@@ -39,7 +38,6 @@ pub(crate) fn consumer(
         reporter,
         http: Trust::new(None).unwrap().client(HttpVersion::Http1),
         random: Random::seeded(7),
-        rekey_streams,
     });
     let pair = Pair {
         id: Uuid::from_bytes([2; 16]),

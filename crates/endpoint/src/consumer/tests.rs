@@ -43,7 +43,7 @@ impl Dying {
             ..Policy::default()
         };
         let ends = Ends::installed(4).await;
-        let (consumer, bundle) = consumer(&ends, policy, address, &control_plane, false);
+        let (consumer, bundle) = consumer(&ends, policy, address, &control_plane);
         let reporter = consumer.reporter.clone();
         tokio::spawn(reporter.run(move || report_interval));
         Self {

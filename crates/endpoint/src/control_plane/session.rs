@@ -244,6 +244,22 @@ impl Session {
         }
     }
 
+    /// The same of the last sub-receipt of exchange `n`, if it is number `k`.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(super) async fn last_sub_receipt(
+        &self,
+        lane: LaneId,
+        n: u64,
+        k: u32,
+    ) -> Result<Vec<u8>, EnclaveError> {
+        match &self.enclave {
+            Some(enclave) => enclave.last_sub_receipt(lane, n, k).await,
+            None => Err(EnclaveError::Gone),
+        }
+    }
+
     /// Keeps what the enclave has learnt of a peer, and of the pair.
     pub(super) fn keep_known(
         &self,

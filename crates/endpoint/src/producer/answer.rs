@@ -208,6 +208,7 @@ async fn push(call: &Call, sealed: Option<Bytes>) -> Result<(), Broken> {
     let Some(sealed) = sealed else {
         return Ok(());
     };
+    call.exchange.rekeying.count(sealed.len());
     match call.exchange.log.push(sealed).await {
         true => Ok(()),
         false => Err(Broken),
@@ -220,6 +221,7 @@ async fn stream(call: &Call, rest: Rest, mut end: Option<RequestEnd>) -> Result<
     let (sink, mut source) = mpsc::channel::<Piece>(2);
     let forward = async {
         while let Some(piece) = source.recv().await {
+            call.exchange.rekeying.count(piece.bytes.len());
             if !log.push(piece.bytes).await {
                 break;
             }

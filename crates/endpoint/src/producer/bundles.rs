@@ -282,6 +282,12 @@ impl Bundles {
         true
     }
 
+    /// Ends a bundle whose keys are in other hands, or its consumer's: that finds it gone, and
+    /// draws another.
+    pub async fn give_up(&self, held: &Held) {
+        self.end(held, BundleState::Retired).await;
+    }
+
     /// Ends a bundle that was superseded, once its grace is over.
     fn end_later(self: &Arc<Self>, held: Arc<Held>) {
         {

@@ -12,7 +12,7 @@ use armour_protocol::v2::{
 };
 
 use super::{bundles::Held, endpoint::ProducerEndpoint, exchange::Exchange};
-use crate::wire::stream::Broken;
+use crate::{foreign_checkpoint::FOREIGN_CHECKPOINT, wire::stream::Broken};
 
 /// An accepted call.
 pub struct Call {
@@ -63,9 +63,12 @@ impl Call {
 
     /// Both directions have ended; the lane may take its next ticket.
     pub async fn finish(&self, last: Option<SignedCheckpoint>) -> Result<(), Broken> {
-        let last = last.map(|last| last.to_bytes());
-        let finished = self.producer.enclave.finish(self.lane, last).await;
+        let shown = last.as_ref().map(SignedCheckpoint::to_bytes);
+        let finished = self.producer.enclave.finish(self.lane, shown).await;
         finished.map_err(|error| {
+            if error.is(FOREIGN_CHECKPOINT) {
+                self.exchange.rekeying.foreign(last.as_ref());
+            }
             tracing::warn!(%error, lane = self.lane.lane, "a stream is not final");
             Broken
         })

@@ -23,7 +23,7 @@ pub struct Exchange {
     /// Its answer, sealed: what is kept of it is on the network anyway.
     pub log: Arc<ResponseLog>,
     /// How its streams are re-keyed.
-    pub rekeying: Rekeying,
+    pub rekeying: Arc<Rekeying>,
     /// Cancelled once its consumer has given it up: its caller has left.
     pub given_up: CancellationToken,
     /// Cancelled once both its directions have ended, or it was given up.
@@ -56,7 +56,7 @@ impl Exchange {
         Arc::new(Self {
             ticket,
             log,
-            rekeying: Rekeying::new(),
+            rekeying: Arc::default(),
             given_up: CancellationToken::new(),
             ended,
             intake: Mutex::new(None),
@@ -69,7 +69,7 @@ impl Exchange {
         let exchange = Self {
             ticket,
             log: Arc::default(),
-            rekeying: Rekeying::new(),
+            rekeying: Arc::default(),
             given_up: CancellationToken::new(),
             ended: CancellationToken::new(),
             intake: Mutex::new(Some(Intake { pending, arrived })),

@@ -34,6 +34,7 @@ mod handshake;
 mod lane_table;
 pub mod open;
 mod rekey_handler;
+mod rekey_rate;
 mod rekeying;
 mod replay;
 mod request;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_enclave::binding::LaneId;
-use armour_protocol::v2::{body::Direction, rekey::SignedSubTicket};
+use armour_protocol::v2::{body::Direction, checkpoint::SignedCheckpoint, rekey::SignedSubTicket};
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 
@@ -13,7 +13,11 @@ use super::{
     endpoint::ProducerEndpoint,
     rekeying::Unanswered,
 };
-use crate::wire::{message::MessageReader, problem::Refusal, problem_type::ProblemType};
+use crate::{
+    foreign_checkpoint::ForeignCheckpoint,
+    rekey_times::RekeyTimes,
+    wire::{message::MessageReader, problem::Refusal, problem_type::ProblemType},
+};
 
 /// Answers a sub-ticket.
 pub async fn rekey(
@@ -56,30 +60,69 @@ async fn answer(
     };
     let exchange = held.lanes.lock().last(body.lane);
     let exchange = exchange.filter(|exchange| exchange.ticket.header.n == body.n);
-    let answered = match exchange {
-        Some(exchange) => {
-            let rekeying = &exchange.rekeying;
+    let answered = match (exchange, RekeyTimes::of(&held.policy)) {
+        (Some(exchange), Some(times)) => {
             let report = |evidence| producer.reporter.add_sub(&held.context, evidence);
-            rekeying
-                .answer(&producer.enclave, &held.gate, lane, &ticket, report)
-                .await
+            let ends = (&producer.enclave, &*held.gate);
+            let rekeying = &exchange.rekeying;
+            rekeying.answer(ends, lane, &ticket, times, report).await
         }
-        None => Err(Unanswered::Elsewhere),
+        // No consumer that is alone signs one there, nor where streams are not re-keyed.
+        _ => Err(Unanswered::Elsewhere),
     };
-    answered.map_err(|why| match why {
+    match answered {
+        Ok(frame) => Ok(frame),
+        Err(why) => Err(refused(&producer, &held, &ticket, why).await),
+    }
+}
+
+async fn refused(
+    producer: &ProducerEndpoint,
+    held: &Held,
+    ticket: &SignedSubTicket,
+    why: Unanswered,
+) -> Refusal {
+    match why {
         Unanswered::Conflict => {
-            stray(&producer, &held, &ticket);
+            stray(producer, held, ticket);
             Refusal::new(
                 ProblemType::TicketConflict,
                 "another sub-ticket took this one's place",
             )
         }
         Unanswered::Elsewhere => {
-            stray(&producer, &held, &ticket);
+            stray(producer, held, ticket);
             elsewhere()
         }
+        Unanswered::Invalid => elsewhere(),
+        Unanswered::ForeignCheckpoint => {
+            // If its consumer did not sign it, it says so once the ledger has it.
+            stray(producer, held, ticket);
+            foreign_checkpoint(producer, held, ticket.unverified().body().lane, None).await;
+            unknown()
+        }
+        Unanswered::TooSoon => Refusal::new(
+            ProblemType::Busy,
+            "streams are re-keyed no more often than the policy says",
+        ),
         Unanswered::Gone => Refusal::stopping(),
-    })
+    }
+}
+
+/// Somebody signs checkpoints with the consumer's key, or says what this end never signed: the
+/// bundle ends, and whoever looks after the endpoint hears of it.
+pub(super) async fn foreign_checkpoint(
+    producer: &ProducerEndpoint,
+    held: &Held,
+    lane: u16,
+    proof: Option<&SignedCheckpoint>,
+) {
+    let lane = LaneId {
+        bundle: held.id.into_bytes(),
+        lane,
+    };
+    ForeignCheckpoint::of(held.id, lane, proof).tell(&producer.session);
+    producer.bundles.give_up(held).await;
 }
 
 /// What does not follow, though its consumer signed it, shows that somebody was copied: the

@@ -1,8 +1,11 @@
 //! What re-keys an accepted call's streams: its consumer asks, and is answered once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use armour_enclave::{Enclave, EnclaveError, binding::LaneId, ipc::SubAccepted};
 use armour_protocol::v2::{
     body::Direction,
+    checkpoint::SignedCheckpoint,
     gate::Gate,
     message::{Request, Response},
     proxy::Epoch,
@@ -10,12 +13,10 @@ use armour_protocol::v2::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Mutex as AsyncMutex, Notify},
-    time::Instant,
-};
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::rekey_rate::RekeyRate;
 use crate::{
     metrics::METRICS,
     rekey_times::RekeyTimes,
@@ -30,40 +31,62 @@ pub struct Rekeying {
     pub request: Keyring<Request>,
     /// How far the request has been verified.
     pub peer: PeerMark,
-    answered: AsyncMutex<Option<(SubBody, Bytes)>>,
-    /// When they were re-keyed last.
+    answered: AsyncMutex<Answered>,
+    /// When they were re-keyed last, or have begun.
     since: Mutex<Option<Instant>>,
-    rekeyed: Notify,
+    /// Bytes that have gone in both directions.
+    bytes: AtomicU64,
     /// Cancelled once one of them has begun.
     begun: CancellationToken,
+    foreign: Mutex<Option<SignedCheckpoint>>,
+    /// Cancelled once a checkpoint was found that its consumer did not sign.
+    alarmed: CancellationToken,
+}
+
+#[derive(Default)]
+struct Answered {
+    /// The last sub-ticket, and its answer's frame.
+    last: Option<(SubBody, Bytes)>,
+    rate: Option<RekeyRate>,
 }
 
 /// Why a sub-ticket is not answered.
 pub enum Unanswered {
     /// Another one took its place: the consumer was copied.
     Conflict,
-    /// It does not follow here, or is nobody's.
+    /// It does not follow here.
     Elsewhere,
+    /// It is nobody's.
+    Invalid,
+    /// It says what this end has seen otherwise.
+    ForeignCheckpoint,
+    /// It comes too early: the same one may come again.
+    TooSoon,
     /// The bundle, its streams or the enclave are gone.
     Gone,
 }
 
-impl Rekeying {
+impl Default for Rekeying {
     /// Of an exchange whose streams have not begun.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             response: Sealing::later(),
             request: Keyring::default(),
             peer: PeerMark::default(),
             answered: AsyncMutex::default(),
             since: Mutex::new(None),
-            rekeyed: Notify::new(),
+            bytes: AtomicU64::new(0),
             begun: CancellationToken::new(),
+            foreign: Mutex::new(None),
+            alarmed: CancellationToken::new(),
         }
     }
+}
 
+impl Rekeying {
     /// One of its streams has begun.
     pub fn begins(&self) {
+        self.since.lock().get_or_insert_with(Instant::now);
         self.begun.cancel();
     }
 
@@ -72,23 +95,48 @@ impl Rekeying {
         self.begun.cancelled().await;
     }
 
-    /// How often they were re-keyed.
-    #[cfg(test)]
-    pub async fn count(&self) -> u32 {
-        let answered = self.answered.lock().await;
-        answered.as_ref().map_or(0, |(last, _)| last.k)
+    /// So much has gone in one direction.
+    pub fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Waits until its consumer, which has re-keyed them, has not for too long. One that never
-    /// does is not told to.
-    pub async fn overdue(&self, times: RekeyTimes) {
+    /// The request holds a checkpoint that its consumer did not sign, by its key.
+    pub fn foreign(&self, proof: Option<&SignedCheckpoint>) {
+        *self.foreign.lock() = proof.cloned();
+        self.alarmed.cancel();
+    }
+
+    /// Waits until such a checkpoint was found.
+    pub async fn alarmed(&self) {
+        self.alarmed.cancelled().await;
+    }
+
+    /// Whether one was.
+    pub fn is_alarmed(&self) -> bool {
+        self.alarmed.is_cancelled()
+    }
+
+    /// The checkpoint, if it is at hand.
+    pub fn proof(&self) -> Option<SignedCheckpoint> {
+        self.foreign.lock().clone()
+    }
+
+    /// How often they were re-keyed.
+    #[cfg(test)]
+    pub async fn times(&self) -> u32 {
+        let answered = self.answered.lock().await;
+        answered.last.as_ref().map_or(0, |(last, _)| last.k)
+    }
+
+    /// Waits until its consumer has not re-keyed them for too long. Never, where the policy does
+    /// not have it do so.
+    pub async fn overdue(&self, times: Option<RekeyTimes>) {
+        let Some(times) = times else {
+            return std::future::pending().await;
+        };
+        self.begun().await;
         loop {
-            let rekeyed = self.rekeyed.notified();
-            let since = *self.since.lock();
-            let Some(since) = since else {
-                rekeyed.await;
-                continue;
-            };
+            let since = self.since.lock().unwrap_or_else(Instant::now);
             tokio::time::sleep_until(since + times.patience()).await;
             if *self.since.lock() == Some(since) {
                 return;
@@ -103,22 +151,30 @@ impl Rekeying {
     /// [`Unanswered`].
     pub async fn answer(
         &self,
-        enclave: &Enclave,
-        gate: &Gate,
+        (enclave, gate): (&Enclave, &Gate),
         lane: LaneId,
         ticket: &SignedSubTicket,
+        times: RekeyTimes,
         report: impl Fn(SubEvidence),
     ) -> Result<Bytes, Unanswered> {
         let body = ticket.unverified().body();
         // One at a time, in whatever connections they come.
         let mut answered = self.answered.lock().await;
-        match &*answered {
+        match &answered.last {
             Some((last, frame)) if *last == body => return Ok(frame.clone()),
             Some((last, _)) if body.k < last.k => return Err(Unanswered::Elsewhere),
             _ => {}
         }
         if self.request.is_full() {
             return Err(Unanswered::Gone);
+        }
+        let mut rate = answered.rate.unwrap_or_else(|| RekeyRate::new(times));
+        let next = answered
+            .last
+            .as_ref()
+            .is_none_or(|(last, _)| body.k > last.k);
+        if next && !rate.take(times, self.bytes.load(Ordering::Relaxed)) {
+            return Err(Unanswered::TooSoon);
         }
         let peer = self.peer.get().to_bytes().to_vec();
         let ask = async {
@@ -128,37 +184,41 @@ impl Rekeying {
                     let request = Epoch::<Request>::from_bytes(&epochs.request);
                     let response = Epoch::<Response>::from_bytes(&epochs.response);
                     match (request, response) {
-                        (Ok(request), Ok(response)) => (Some(response), Ok((receipt, request))),
+                        (Ok(request), Ok(response)) => match self.request.add(request) {
+                            Ok(()) => (Some(response), Ok(receipt)),
+                            Err(_) => (None, Err(Unanswered::Gone)),
+                        },
                         _ => (None, Err(Unanswered::Gone)),
                     }
                 }
                 Ok(SubAccepted::Conflict) => (None, Err(Unanswered::Conflict)),
+                Ok(SubAccepted::ForeignCheckpoint) => (None, Err(Unanswered::ForeignCheckpoint)),
                 Ok(SubAccepted::Repeat | SubAccepted::Foreign | SubAccepted::Elsewhere) => {
                     (None, Err(Unanswered::Elsewhere))
                 }
+                // Its response has not shown yet that it is in the epoch before.
+                Err(EnclaveError::Refused(code)) if code == "checkpoint" => {
+                    (None, Err(Unanswered::TooSoon))
+                }
                 Err(EnclaveError::Refused(code)) => {
                     tracing::debug!(code, lane = lane.lane, "not a sub-ticket of this lane");
-                    (None, Err(Unanswered::Elsewhere))
+                    (None, Err(Unanswered::Invalid))
                 }
                 Err(EnclaveError::Gone) => (None, Err(Unanswered::Gone)),
             }
         };
         let asked = self.response.rekey(ask).await;
-        match asked.unwrap_or(Err(Unanswered::Gone)) {
-            Ok((receipt, request)) => {
-                self.request.add(request);
-                *self.since.lock() = Some(Instant::now());
-                self.rekeyed.notify_waiters();
-                METRICS.rekeyings.add(1, &[]);
-                report(ticket.evidence());
-                if let Ok(receipt) = SignedSubReceipt::from_bytes(&receipt) {
-                    report(receipt.evidence());
-                }
-                let frame = Bytes::from(gate.frame(Direction::Response, &receipt));
-                *answered = Some((body, frame.clone()));
-                Ok(frame)
-            }
-            Err(why) => Err(why),
+        let receipt = asked.unwrap_or(Err(Unanswered::Gone))?;
+        // What does not follow takes nothing from what does.
+        answered.rate = Some(rate);
+        *self.since.lock() = Some(Instant::now());
+        METRICS.rekeyings.add(1, &[]);
+        report(ticket.evidence());
+        if let Ok(receipt) = SignedSubReceipt::from_bytes(&receipt) {
+            report(receipt.evidence());
         }
+        let frame = Bytes::from(gate.frame(Direction::Response, &receipt));
+        answered.last = Some((body, frame.clone()));
+        Ok(frame)
     }
 }

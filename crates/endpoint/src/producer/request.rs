@@ -2,6 +2,8 @@
 
 mod feed;
 
+use std::sync::Arc;
+
 use armour_protocol::v2::{
     checkpoint::SignedCheckpoint, message::Request as RequestSide, proxy::Arrived,
 };
@@ -64,7 +66,11 @@ impl RequestEnd {
 
 /// Reads verified content as a request. The rest of a stream is read to its end, whether
 /// the API wants it or not: the lane goes on after it.
-pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, rekeying: &Rekeying) -> Opened {
+pub fn open(
+    arrived: Arrived<RequestSide>,
+    rest: MessageReader,
+    rekeying: &Arc<Rekeying>,
+) -> Opened {
     let mut decoder = Decoder::default();
     match arrived {
         Arrived::Whole(content) => {
@@ -90,13 +96,13 @@ pub fn open(arrived: Arrived<RequestSide>, rest: MessageReader, rekeying: &Rekey
             let feed = Feed {
                 decoder,
                 rest,
-                peer: rekeying.peer.clone(),
-                keys: rekeying.request.clone(),
+                rekeying: rekeying.clone(),
                 sender: head.is_some().then_some(sender),
                 end: None,
                 pace: pace.clone(),
                 turns,
             };
+            let reader = reader.follow(rekeying.request.epochs());
             let still = pace.clone();
             let feed = tokio::spawn(async move {
                 let last = tokio::select! {

@@ -17,6 +17,7 @@ use super::{
     answer::Answering,
     call::Call,
     exchange::Arrival,
+    rekey_handler::foreign_checkpoint,
     request::{self, Opened},
     upstream::{Connected, Terms},
 };
@@ -45,12 +46,18 @@ impl Call {
     pub async fn serve(self, recorded: Recorded, arrival: oneshot::Receiver<Arrival>) {
         let _ended = self.exchange.ended.clone().drop_guard();
         let (given_up, log) = (&self.exchange.given_up, &self.exchange.log);
+        let rekeying = &self.exchange.rekeying;
         // The API's call ends by that its request and its response are dropped.
         let answered = tokio::select! {
             answered = self.answered(recorded, arrival) => answered,
             () = given_up.cancelled() => Err(Broken),
             () = log.is_deserted() => Err(Broken),
+            () = rekeying.alarmed() => Err(Broken),
         };
+        if rekeying.is_alarmed() {
+            let (producer, lane, proof) = (&self.producer, self.lane.lane, rekeying.proof());
+            foreign_checkpoint(producer, &self.held, lane, proof.as_ref()).await;
+        }
         if answered.is_err() {
             log.abort();
             // Its consumer gives it up, too, and opens another.
@@ -193,7 +200,8 @@ impl Call {
     /// any more whether their bundle is still good.
     async fn cut(&self) -> Reason {
         let Self { producer, held, .. } = self;
-        let overdue = self.exchange.rekeying.overdue(RekeyTimes::of(&held.policy));
+        let times = RekeyTimes::of(&held.policy);
+        let overdue = self.exchange.rekeying.overdue(times);
         let lease = lease::over(&producer.session, &producer.reporter, held.lease());
         let (cut, reason) = tokio::select! {
             () = overdue => (CutReason::Rekey, Reason::REKEY),

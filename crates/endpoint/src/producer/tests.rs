@@ -76,10 +76,10 @@ impl Both {
     }
 
     async fn before(upstream: Upstream) -> Self {
-        Self::under(Policy::default(), upstream, false).await
+        Self::under(Policy::default(), upstream).await
     }
 
-    async fn under(policy: Policy, upstream: Upstream, rekey: bool) -> Self {
+    async fn under(policy: Policy, upstream: Upstream) -> Self {
         let (ours, ledger) = (taking().await, taking().await);
         let ends = Ends::installed(4).await;
         let policy = Policy {
@@ -116,7 +116,7 @@ impl Both {
         });
         let router = router(producer).layer(reached);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let (consumer, _) = consumer(&ends, policy, address, &ours, rekey);
+        let (consumer, _) = consumer(&ends, policy, address, &ours);
         consumer.be_patient_for(PATIENCE.as_secs());
         Self {
             consumer,

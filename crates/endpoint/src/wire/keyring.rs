@@ -1,98 +1,97 @@
-//! The keys that a direction goes on under, until its sender switches to them.
+//! The epochs that a direction goes on in, and whether the keys of one are still to come.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use armour_protocol::v2::{message::Side, proxy::Epoch};
+use armour_protocol::v2::{error::ContentError, message::Side, proxy};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The epochs that a direction may switch to; clones are of the same one.
-pub struct Keyring<S>(Arc<Shared<S>>);
+/// The epochs that a direction goes on in; clones are of the same ones.
+pub struct Keyring<S> {
+    epochs: proxy::Keyring<S>,
+    shared: Arc<Shared>,
+}
 
-struct Shared<S> {
-    held: Mutex<Held<S>>,
+#[derive(Default)]
+struct Shared {
+    awaited: Mutex<Awaited>,
     added: Notify,
 }
 
-struct Held<S> {
-    /// None once the direction has ended.
-    epochs: Option<BTreeMap<u32, Arc<Epoch<S>>>>,
+#[derive(Default)]
+struct Awaited {
     /// Up to this one keys may come.
     expected: u32,
+    /// The direction has ended: none come.
+    closed: bool,
 }
-
-/// So many epochs may wait for their switch: an honest sender does not leave a direction behind
-/// for as long.
-const MAX_EPOCHS: usize = 1_024;
 
 impl<S> Clone for Keyring<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            epochs: self.epochs.clone(),
+            shared: self.shared.clone(),
+        }
     }
 }
 
-impl<S: Side> Default for Keyring<S> {
+impl<S> Default for Keyring<S> {
     fn default() -> Self {
-        Self(Arc::new(Shared {
-            held: Mutex::new(Held {
-                epochs: Some(BTreeMap::new()),
-                expected: 0,
-            }),
-            added: Notify::new(),
-        }))
+        Self {
+            epochs: proxy::Keyring::default(),
+            shared: Arc::default(),
+        }
     }
 }
 
 impl<S: Side> Keyring<S> {
+    /// What the direction's reader follows.
+    pub fn epochs(&self) -> proxy::Keyring<S> {
+        self.epochs.clone()
+    }
+
     /// The keys of this epoch may come: a switch to it waits for them.
     pub fn expect(&self, k: u32) {
-        self.0.held.lock().expected = k;
+        self.shared.awaited.lock().expected = k;
     }
 
     /// Whether there is no room for another.
     pub fn is_full(&self) -> bool {
-        let held = self.0.held.lock();
-        held.epochs.as_ref().map_or(0, BTreeMap::len) >= MAX_EPOCHS
+        self.epochs.is_full()
     }
 
-    /// The direction may switch to this one from here on.
-    pub fn add(&self, epoch: Epoch<S>) {
-        if let Some(epochs) = &mut self.0.held.lock().epochs {
-            epochs.insert(epoch.k(), Arc::new(epoch));
-        }
-        self.0.added.notify_waiters();
+    /// The direction goes on in this one.
+    ///
+    /// # Errors
+    /// [`ContentError::TooLarge`] if it is too far behind, and is to be ended.
+    pub fn add(&self, epoch: proxy::Epoch<S>) -> Result<(), ContentError> {
+        self.epochs.add(epoch)?;
+        self.shared.added.notify_waiters();
+        Ok(())
     }
 
-    /// The epoch that the direction seems to have switched to, once its keys are here; none if
-    /// they are not to come. They stay: nobody has signed the switch.
-    pub async fn get(&self, k: u32) -> Option<Arc<Epoch<S>>> {
+    /// Waits for the keys of the epoch that the direction seems to have switched to. False if
+    /// they are not to come: nobody has signed the switch.
+    pub async fn comes(&self, k: u32) -> bool {
         loop {
-            let added = self.0.added.notified();
+            let added = self.shared.added.notified();
+            if self.epochs.has(k) {
+                return true;
+            }
             {
-                let held = self.0.held.lock();
-                let expected = held.expected;
-                let epochs = held.epochs.as_ref()?;
-                if let Some(epoch) = epochs.get(&k) {
-                    return Some(epoch.clone());
-                }
-                if k > expected {
-                    return None;
+                let awaited = self.shared.awaited.lock();
+                if awaited.closed || k > awaited.expected {
+                    return false;
                 }
             }
             added.await;
         }
     }
 
-    /// The direction goes on in this epoch: the keys of none up to it are needed again.
-    pub fn forget_until(&self, k: u32) {
-        if let Some(epochs) = &mut self.0.held.lock().epochs {
-            epochs.retain(|&held, _| held > k);
-        }
-    }
-
     /// The direction has ended: its keys are of no use.
     pub fn close(&self) {
-        self.0.held.lock().epochs = None;
-        self.0.added.notify_waiters();
+        self.shared.awaited.lock().closed = true;
+        self.epochs.close();
+        self.shared.added.notify_waiters();
     }
 }

@@ -15,8 +15,8 @@ use super::{
 pub struct Sealing<S>(Arc<Shared<S>>);
 
 struct Shared<S> {
-    /// Locked while the enclave is asked to re-key: it signs no checkpoint between that and the
-    /// switch.
+    /// Locked while the streams are re-keyed: the enclave signs no checkpoint from what says
+    /// where the direction goes on in its next epoch until the one behind the switch.
     flow: Mutex<Flow<S>>,
     /// Notified when a switch is to be sent.
     switched: Notify,
@@ -67,10 +67,18 @@ impl<S: Side> Sealing<S> {
         let Flow::Before(epoch) = &mut *flow else {
             return Err(Broken);
         };
-        let sealed = seal(epoch.take());
+        let epoch = epoch.take();
+        let rekeyed = epoch.is_some();
+        let sealed = seal(epoch);
         // Also where it could not be sealed: it has no other beginning.
         *flow = Flow::Over;
-        if let Some(sender) = sealed? {
+        if let Some(mut sender) = sealed? {
+            if rekeyed {
+                // The enclave may have re-keyed it between its head and here, and awaits a
+                // checkpoint then.
+                sender.checkpoint().await?;
+                self.0.switched.notify_one();
+            }
             *flow = Flow::Open(Box::new(sender));
         }
         Ok(())
@@ -119,8 +127,8 @@ impl<S: Side> Sealing<S> {
         self.0.switched.notified().await;
     }
 
-    /// Vouches for all that is there, has the enclave re-key by `ask`, and goes on in the epoch
-    /// that this gives, if it does.
+    /// Vouches for all that is there, re-keys by `ask`, and goes on in the epoch that this
+    /// gives, if it does. Meanwhile the direction stands still.
     ///
     /// # Errors
     /// [`Broken`], as above.
@@ -139,7 +147,7 @@ impl<S: Side> Sealing<S> {
         match &mut *flow {
             Flow::Before(next) => *next = Some(epoch),
             Flow::Open(sender) => {
-                sender.switch(&epoch)?;
+                sender.switch(&epoch).await?;
                 self.0.switched.notify_one();
             }
             Flow::Over => {}

@@ -119,7 +119,8 @@ impl<S: Side> StreamSender<S> {
         Ok(self.out.into())
     }
 
-    /// Vouches for all that is there: from here on the stream may be re-keyed.
+    /// Vouches for all that is there: that is where the stream goes on in another epoch, if it
+    /// is re-keyed.
     ///
     /// # Errors
     /// As above.
@@ -133,13 +134,15 @@ impl<S: Side> StreamSender<S> {
         }
     }
 
-    /// Goes on under the keys of another epoch, directly behind what was vouched for.
+    /// Goes on under the keys of another epoch, directly behind what was vouched for. Its
+    /// checkpoint shows that the direction is there.
     ///
     /// # Errors
-    /// [`Broken`] if they are another stream's.
-    pub fn switch(&mut self, epoch: &Epoch<S>) -> Result<(), Broken> {
+    /// As above, and if they are another stream's.
+    pub async fn switch(&mut self, epoch: &Epoch<S>) -> Result<(), Broken> {
         let writer = self.writer.as_mut().ok_or(Broken)?;
-        writer.switch(epoch, &mut self.out).map_err(broken)
+        writer.switch(epoch, &mut self.out).map_err(broken)?;
+        self.checkpoint().await
     }
 
     fn sealed(&mut self) -> Option<Bytes> {
@@ -159,7 +162,11 @@ impl<S: Side> StreamSender<S> {
         }
     }
 
-    async fn checkpoint(&mut self) -> Result<(), Broken> {
+    /// A checkpoint, though it may add nothing.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn checkpoint(&mut self) -> Result<(), Broken> {
         let writer = self.writer.take().ok_or(Broken)?;
         self.writer = self.sign(writer.checkpoint(self.peer.get())).await?;
         self.unsigned = 0;

@@ -32,7 +32,8 @@ pub struct Place {
 /// A checkpoint as its receiver may name it: how far it has verified the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The checkpoint's number, from 1; 0 if there was none yet.
+    /// The checkpoint's number, from 1; 0 if there was none yet. The highest bit says that it
+    /// is its direction's last.
     pub sequence: u64,
     /// Its running digest, or zeros.
     pub digest: [u8; 32],
@@ -67,6 +68,8 @@ pub(crate) struct CheckpointSigner {
     sequence: u64,
     bytes: u64,
     done: bool,
+    /// A checkpoint of the present epoch comes before anything else is agreed on.
+    due: bool,
 }
 
 impl Place {
@@ -92,6 +95,8 @@ impl Mark {
         sequence: 0,
         digest: [0; 32],
     };
+    /// Of the direction's last checkpoint.
+    const LAST: u64 = 1 << 63;
     /// Bytes of a mark.
     pub const LEN: usize = 8 + 32;
 
@@ -119,15 +124,30 @@ impl Mark {
             sequence: reader.u64()?,
             digest: reader.array()?,
         };
-        match (mark.sequence == 0) == (mark.digest == [0; 32]) {
-            true => Ok(mark),
-            false => Err(HeadError::Malformed),
+        // Without a checkpoint there is no digest, and nothing is the last.
+        match (
+            mark.number() == 0,
+            mark == Self::NONE,
+            mark.digest == [0; 32],
+        ) {
+            (true, true, _) | (false, _, false) => Ok(mark),
+            _ => Err(HeadError::Malformed),
         }
     }
 
-    /// Whether who signed `self` last can have signed this one.
-    pub(crate) fn owns(&self, said: &Self) -> bool {
-        said.sequence < self.sequence || said == self
+    /// The checkpoint's number, from 1; 0 if there was none yet.
+    pub fn number(&self) -> u64 {
+        self.sequence & !Self::LAST
+    }
+
+    /// Whether the direction ended with it.
+    pub fn is_last(&self) -> bool {
+        self.sequence & Self::LAST != 0
+    }
+
+    /// Whether a direction can have come from `earlier` to this, or stands still.
+    pub(crate) fn follows(&self, earlier: &Self) -> bool {
+        self == earlier || (self.number() > earlier.number() && !earlier.is_last())
     }
 }
 
@@ -180,8 +200,9 @@ impl Checkpoint {
 
     /// How its receiver names it.
     pub fn mark(&self) -> Mark {
+        let last = if self.claim.last { Mark::LAST } else { 0 };
         Mark {
-            sequence: self.sequence,
+            sequence: self.sequence | last,
             digest: self.claim.digest,
         }
     }
@@ -255,12 +276,19 @@ impl CheckpointSigner {
             sequence: 0,
             bytes: 0,
             done: false,
+            due: false,
         }
     }
 
-    /// The streams were re-keyed.
+    /// The streams were re-keyed: the direction's switch is followed by a checkpoint.
     pub(crate) fn rekeyed(&mut self, place: Place) {
         self.place = place;
+        self.due = !self.done;
+    }
+
+    /// Whether the checkpoint behind the switch has not been signed yet.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due
     }
 
     /// Whether the direction has ended.
@@ -277,7 +305,11 @@ impl CheckpointSigner {
         if self.done || claim.bytes < self.bytes {
             return Err(LaneError::Checkpoint);
         }
-        let sequence = self.sequence.checked_add(1).ok_or(LaneError::Exhausted)?;
+        let sequence = self
+            .sequence
+            .checked_add(1)
+            .filter(|next| *next < Mark::LAST);
+        let sequence = sequence.ok_or(LaneError::Exhausted)?;
         let checkpoint = Checkpoint {
             direction: self.direction,
             place: self.place,
@@ -285,6 +317,7 @@ impl CheckpointSigner {
             claim,
         };
         (self.sequence, self.bytes, self.done) = (sequence, claim.bytes, claim.last);
+        self.due = false;
         Ok(Unsigned::new(checkpoint, context))
     }
 }
@@ -328,6 +361,7 @@ pub(crate) mod stolen {
             out.extend_from_slice(&self.sequence.to_be_bytes());
             out.extend_from_slice(&self.bytes.to_be_bytes());
             out.push(u8::from(self.done));
+            out.push(u8::from(self.due));
         }
 
         pub(crate) fn from_stolen(reader: &mut Reader<'_>) -> Result<Self, HeadError> {
@@ -337,6 +371,7 @@ pub(crate) mod stolen {
                 sequence: reader.u64()?,
                 bytes: reader.u64()?,
                 done: reader.u8()? != 0,
+                due: reader.u8()? != 0,
             })
         }
     }
@@ -352,10 +387,7 @@ pub(crate) fn tail(peer: &Mark, last: bool) -> [u8; TAIL_LEN] {
 }
 
 pub(crate) fn read_tail(reader: &mut Reader<'_>) -> Result<(Mark, bool), HeadError> {
-    let peer = Mark {
-        sequence: reader.u64()?,
-        digest: reader.array()?,
-    };
+    let peer = Mark::read(reader)?;
     match reader.u8()? {
         0 => Ok((peer, false)),
         FINAL => Ok((peer, true)),

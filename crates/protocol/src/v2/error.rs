@@ -28,6 +28,10 @@ pub enum HeadError {
     /// Signed by the peer, but not what this lane awaits: judge it.
     #[error("not the message that this lane awaits")]
     Unexpected,
+    /// Signed by the peer, which verified a checkpoint of ours that we did not sign, or signed
+    /// one where it says that it signed none: one of the keys is in other hands. An alarm.
+    #[error("a checkpoint that its end did not sign")]
+    ForeignCheckpoint,
     /// A mode that does not fit what it answers.
     #[error("wrong mode")]
     Mode,
@@ -64,6 +68,10 @@ pub enum LaneError {
     /// The exchange has no stream.
     #[error("the exchange has no stream")]
     NoStream,
+    /// A last checkpoint that the peer's key signed, though not where its direction ended: the
+    /// key is in other hands. An alarm.
+    #[error("a last checkpoint that its end did not sign")]
+    ForeignCheckpoint,
     /// A stream whose final checkpoint is missing or is not its sender's.
     #[error("a stream is not final")]
     NotFinal,
@@ -102,6 +110,10 @@ pub enum ContentError {
     /// A checkpoint that the peer did not sign.
     #[error("checkpoint's signature does not verify")]
     Signature,
+    /// A checkpoint that the peer's key signed, though not where its sender was: in an epoch
+    /// that was over, or in the place of another one. The key is in other hands: an alarm.
+    #[error("a checkpoint that its end did not sign")]
+    ForeignCheckpoint,
     /// Keys of another exchange or epoch than is switched to.
     #[error("not the keys that the stream switches to")]
     Switch,

@@ -3,7 +3,9 @@
 use armour_protocol::v2::{
     checkpoint::Mark,
     message::Side,
-    proxy::{Epoch, Read, StreamReader, StreamWriter},
+    proof::Proof,
+    proxy::{Epoch, Keyring, Read, StreamReader, StreamWriter},
+    rekey::{SignedSubReceipt, SubEvidence},
 };
 
 use super::{
@@ -55,13 +57,17 @@ fn switched<S: Side>(
     end: &mut End,
     lane: u16,
     writer: &mut Option<StreamWriter<S>>,
-    reader: &mut Option<Box<StreamReader<S>>>,
+    (reader, keyring): (&mut Option<Box<StreamReader<S>>>, &Keyring<S>),
     (ours, theirs): (&[u8], &[u8]),
 ) {
+    keyring.add(Epoch::from_bytes(theirs).unwrap()).unwrap();
     let mut wire = Vec::new();
     let mut sender = writer.take().unwrap();
     let epoch = Epoch::from_bytes(ours).unwrap();
     sender.switch(&epoch, &mut wire).unwrap();
+    let (sender, checkpoint) = sealed(end, lane, sender.checkpoint(Mark::NONE));
+    wire.extend(checkpoint);
+    let mut sender = sender.unwrap();
     sender.push(b"more", &mut wire).unwrap();
     let (sender, checkpoint) = sealed(end, lane, sender.checkpoint(Mark::NONE));
     wire.extend(checkpoint);
@@ -70,10 +76,7 @@ fn switched<S: Side>(
     for (header, segment) in segments(&wire) {
         let read = reader.take().unwrap().read(header, segment);
         *reader = match read.map_err(|(_, error)| error).unwrap() {
-            Read::Switch(switching) => {
-                let epoch = Epoch::from_bytes(theirs).unwrap();
-                Some(switching.with(&epoch).map_err(|(_, error)| error).unwrap())
-            }
+            Read::Switch(_) => panic!("its keys are there"),
             Read::Verified {
                 content: verified,
                 reader,
@@ -99,8 +102,9 @@ fn streams_re_key_both_ways_and_the_next_exchange_waits_for_the_answer() {
         asked,
         answer: answering,
     } = Streams::begun();
-    let (mut request, mut asked) = (Some(request), Some(asked));
-    let (mut response, mut answering) = (Some(response), Some(answering));
+    let (up, down) = (Keyring::default(), Keyring::default());
+    let (mut request, mut asked) = (Some(request), Some(asked.follow(up.clone())));
+    let (mut response, mut answering) = (Some(response), Some(answering.follow(down.clone())));
     for _ in 0..2 {
         let ticket = ask(&mut w.consumer, lane, Mark::NONE);
         let another = Call::SubTicket {
@@ -114,15 +118,21 @@ fn streams_re_key_both_ways_and_the_next_exchange_waits_for_the_answer() {
         };
         let again = take(&mut w.consumer, lane, &receipt);
         assert!(matches!(again, Ok(SubReceived::Repeat)));
+        let early = Call::SubTicket {
+            lane: id(lane),
+            peer: Mark::NONE.to_bytes().to_vec(),
+        };
+        assert_eq!(w.consumer.failed(early), "checkpoint");
         let keys = (&ours.request[..], &theirs.request[..]);
-        switched(&mut w.consumer, lane, &mut request, &mut asked, keys);
+        switched(&mut w.consumer, lane, &mut request, (&mut asked, &up), keys);
         let keys = (&theirs.response[..], &ours.response[..]);
-        switched(&mut w.producer, lane, &mut response, &mut answering, keys);
+        let reader = (&mut answering, &down);
+        switched(&mut w.producer, lane, &mut response, reader, keys);
     }
-    let ticket = ask(&mut w.consumer, lane, Mark::NONE);
     let due = request.unwrap().finish(Mark::NONE);
     let (_, wire) = sealed(&mut w.consumer, lane, due);
     let asked = last(asked.unwrap(), &wire);
+    let ticket = ask(&mut w.consumer, lane, Mark::NONE);
     let due = response.unwrap().finish(Mark::NONE);
     let (_, wire) = sealed(&mut w.producer, lane, due);
     let answering = last(answering.unwrap(), &wire);
@@ -132,8 +142,49 @@ fn streams_re_key_both_ways_and_the_next_exchange_waits_for_the_answer() {
     // It is answered after both ends.
     let (receipt, _) = answered(&mut w.producer, lane, &ticket);
     assert!(take(&mut w.consumer, lane, &receipt).is_ok());
+    let shown = |n, k| Call::LastSubReceipt {
+        lane: id(lane),
+        n,
+        k,
+    };
     w.consumer.done(end());
+    // It is kept until the next receipt, whose ticket names it.
+    let kept = SubEvidence::from_bytes(&w.consumer.bytes(shown(1, 3))).unwrap();
+    let receipt = SignedSubReceipt::from_bytes(&receipt).unwrap();
+    assert!(kept == receipt.evidence());
+    assert_eq!(w.consumer.failed(shown(1, 2)), "no-receipt");
     w.exchange(lane);
+    assert_eq!(w.consumer.failed(shown(1, 3)), "no-receipt");
+}
+
+#[test]
+fn no_checkpoint_is_signed_while_a_sub_ticket_waits() {
+    let Streams {
+        mut w,
+        lane,
+        request,
+        ..
+    } = Streams::begun();
+    ask(&mut w.consumer, lane, Mark::NONE);
+    let due = request.checkpoint(Mark::NONE);
+    let checkpoint = Call::Checkpoint {
+        lane: id(lane),
+        claim: due.claim().to_bytes().to_vec(),
+    };
+    assert_eq!(w.consumer.failed(checkpoint), "rekeying");
+}
+
+#[test]
+fn a_sub_ticket_of_a_lane_that_has_ended_is_verified_before_that_is_said() {
+    let Streams { mut w, lane, .. } = Streams::begun();
+    let ticket = ask(&mut w.consumer, lane, Mark::NONE);
+    w.producer.done(Call::GiveUp { lane: id(lane) });
+    let judged = answer(&mut w.producer, lane, &ticket, Mark::NONE);
+    assert!(matches!(judged, Ok(SubAccepted::Elsewhere)));
+    let mut forged = ticket;
+    *forged.last_mut().unwrap() ^= 1;
+    let refused = answer(&mut w.producer, lane, &forged, Mark::NONE);
+    assert_eq!(refused.err().as_deref(), Some("signature"));
 }
 
 #[test]
@@ -192,5 +243,39 @@ mod stolen {
         let (own, _) = answered(&mut w.producer, lane, &ticket);
         let other = take(&mut w.consumer, lane, &own);
         assert!(matches!(other, Ok(SubReceived::Clone { .. })));
+    }
+
+    /// Whoever sits in the connection of a stream, and has copied its sender, goes on in the epoch
+    /// that is over.
+    #[test]
+    fn a_last_checkpoint_of_an_epoch_that_is_over_ends_nothing() {
+        let Streams {
+            mut w,
+            lane,
+            request,
+            response,
+            answer: answering,
+            ..
+        } = Streams::begun();
+        let (_, wire) = sealed(&mut w.consumer, lane, request.finish(Mark::NONE));
+        drop(wire);
+        let due = response.finish(Mark::NONE);
+        // As its thief's would, the producer signs it for the old epoch, and the new one does not
+        // know of it.
+        let claim = due.claim().to_bytes().to_vec();
+        let ticket = ask(&mut w.consumer, lane, Mark::NONE);
+        let mut thief = copied(&mut w.producer);
+        let proof = thief.bytes(Call::Checkpoint {
+            lane: id(lane),
+            claim,
+        });
+        let (receipt, _) = answered(&mut w.producer, lane, &ticket);
+        assert!(take(&mut w.consumer, lane, &receipt).is_ok());
+        let mut wire = Vec::new();
+        let proof = Proof::from_bytes(&proof).unwrap();
+        due.seal(&proof, &mut wire).unwrap();
+        let forged = last(answering, &wire);
+        let failed = w.consumer.failed(finish(lane, Some(forged)));
+        assert_eq!(failed, "foreign-checkpoint");
     }
 }

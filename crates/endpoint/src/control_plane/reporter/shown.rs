@@ -29,6 +29,7 @@ impl Reporter {
         tokio::spawn(async move {
             let receipt = match (kept, k) {
                 (None, 0) => last_receipt(&session, id, n).await,
+                (None, k) => session.last_sub_receipt(id, n, k).await.ok(),
                 (kept, _) => kept,
             };
             match receipt {

@@ -1,25 +1,24 @@
 //! The rest of a request that is a stream, on its way to the API.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use armour_protocol::v2::{
     checkpoint::SignedCheckpoint,
+    error::ContentError,
     message::Request as RequestSide,
-    proxy::{Read, StreamReader},
+    proxy::{Read, SegmentKind, StreamReader},
 };
 use bytes::Bytes;
 use http_body::Frame;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    producer::turn::Turns,
+    producer::{rekeying::Rekeying, turn::Turns},
     wire::{
         bhttp::decoder::{Decoder, Piece},
         handed_on,
         idle::{IdleTimer, REQUEST_IDLE},
-        keyring::Keyring,
         message::MessageReader,
-        stream::PeerMark,
         whole_body::End,
     },
 };
@@ -61,9 +60,8 @@ const UNWANTED: Duration = Duration::from_secs(10);
 pub(super) struct Feed {
     pub decoder: Decoder,
     pub rest: MessageReader,
-    pub peer: PeerMark,
-    /// What the stream may switch to.
-    pub keys: Keyring<RequestSide>,
+    /// How it is re-keyed.
+    pub rekeying: Arc<Rekeying>,
     /// None once the API wants no more.
     pub sender: Option<handed_on::Sender>,
     /// How it ends, once that has come: it does when its sender's last word is verified.
@@ -83,14 +81,21 @@ impl Feed {
             let read = match self.rest.segment().await {
                 // Altered on its way, or cut: the consumer has no second copy of a stream.
                 Ok((header, sealed)) => {
+                    self.rekeying.count(sealed.len());
+                    // What re-keys it adds nothing to it.
+                    if header.kind == SegmentKind::Data {
+                        self.pace.request.touch();
+                    }
                     let read = reader.read(header, &sealed);
-                    read.map_err(|(_, error)| error.into())
+                    read.map_err(|(reader, error)| {
+                        if error == ContentError::ForeignCheckpoint {
+                            self.rekeying.foreign(reader.evidence());
+                        }
+                        error.into()
+                    })
                 }
                 Err(error) => Err(error),
             };
-            if !matches!(read, Ok(Read::Switch(_))) {
-                self.pace.request.touch();
-            }
             match read {
                 Ok(Read::Held(more)) => reader = more,
                 Ok(Read::Verified {
@@ -98,23 +103,23 @@ impl Feed {
                     checkpoint,
                     reader: more,
                 }) => {
-                    self.peer.verified(checkpoint.unverified().mark());
+                    self.rekeying.peer.verified(checkpoint.unverified().mark());
                     self.take(content.content()).await;
                     reader = more;
                 }
-                // Its consumer has this end's word for the keys: they are here.
+                // Its consumer has this end's word for the keys: if they are not here nobody
+                // has signed it, and what its consumer sent in its place is lost.
                 Ok(Read::Switch(switching)) => {
-                    let k = switching.k();
-                    let epoch = self.keys.get(k).await?;
-                    reader = switching.with(&epoch).ok()?;
-                    self.keys.forget_until(k);
+                    tracing::debug!(k = switching.k(), "a switch leads nowhere");
+                    return None;
                 }
                 Ok(Read::Final {
                     content,
                     checkpoint,
                 }) => {
-                    self.peer.verified(checkpoint.unverified().mark());
-                    self.keys.close();
+                    self.rekeying.peer.verified(checkpoint.unverified().mark());
+                    self.rekeying.request.close();
+                    self.pace.request.touch();
                     self.take(content.content()).await;
                     self.finish().await;
                     return Some(checkpoint);

@@ -1,6 +1,8 @@
 //! Requests that come, stall, or are not what was signed.
 
-use armour_protocol::v2::time::ProducerTime;
+use armour_protocol::v2::{
+    body::Body as TicketBody, checkpoint::Mark, proxy::Epoch, time::ProducerTime,
+};
 use ed25519_dalek::SigningKey;
 use http::HeaderMap;
 use http_body_util::BodyExt;
@@ -30,14 +32,18 @@ async fn opened(call: Accept) -> Opened {
     opened_from(call, rest).await
 }
 
-async fn opened_from(call: Accept, mut rest: MessageReader) -> Opened {
+async fn opened_from(call: Accept, rest: MessageReader) -> Opened {
+    opened_beside(call, rest, &Arc::default()).await
+}
+
+async fn opened_beside(call: Accept, mut rest: MessageReader, rekeying: &Arc<Rekeying>) -> Opened {
     let (header, sealed) = rest.segment().await.unwrap();
     let request = call.pending.receive(header, &sealed);
     let request = request.map_err(|(_, error)| error).unwrap();
     let Ok((_, arrived)) = request.begin(ProducerTime(0)) else {
         panic!("it is in time");
     };
-    open(arrived, rest, &Rekeying::new())
+    open(arrived, rest, rekeying)
 }
 
 #[tokio::test]
@@ -79,6 +85,41 @@ async fn p1_content_that_was_not_signed_never_reaches_the_api() {
     assert!(broken);
     assert_eq!(seen, b"genuine");
     assert!(opened.end.unwrap().after_the_answer().await.is_err());
+}
+
+/// The request's next epoch, behind a checkpoint of which its consumer says that it signed it.
+fn epoch(ticket: &TicketBody, mark: Mark) -> Epoch<RequestSide> {
+    let mut bytes = vec![0, ticket.header.suite as u8];
+    bytes.extend_from_slice(&ticket.header.n.to_be_bytes());
+    bytes.extend_from_slice(&ticket.hash().0);
+    bytes.extend_from_slice(&1u32.to_be_bytes());
+    bytes.extend_from_slice(&[7; 32]);
+    bytes.extend_from_slice(&mark.to_bytes());
+    bytes.extend_from_slice(&[8; 64]);
+    Epoch::from_bytes(&bytes).unwrap()
+}
+
+/// Who copied the consumer and sits in the connection goes on in an epoch that is over.
+#[tokio::test]
+async fn a_checkpoint_behind_the_end_of_its_epoch_is_an_alarm_and_never_reaches_the_api() {
+    let mut call = upload();
+    call.push(piece(b"forged").as_slice());
+    call.checkpoint(true, None);
+    let rekeying = Arc::<Rekeying>::default();
+    // Its consumer has signed none before it re-keyed.
+    let next = epoch(&call.ticket, Mark::NONE);
+    rekeying.request.add(next).unwrap();
+    let rest = call.reader();
+    let opened = opened_beside(call, rest, &rekeying).await;
+    let body = opened.request.unwrap().into_body();
+    let (mut seen, mut body) = (Vec::new(), body);
+    while let Some(Ok(frame)) = body.frame().await {
+        seen.extend_from_slice(&frame.into_data().unwrap());
+    }
+    assert!(seen.is_empty());
+    assert!(opened.end.unwrap().after_the_answer().await.is_err());
+    assert!(rekeying.is_alarmed());
+    assert!(rekeying.proof().unwrap().unverified().is_final());
 }
 
 #[tokio::test]

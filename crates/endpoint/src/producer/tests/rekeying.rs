@@ -1,11 +1,16 @@
 //! Streams that are re-keyed while they flow, and those that must end.
 
+use armour_protocol::v2::{body::Direction, checkpoint::Mark};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::{producer::rekeying::Rekeying, rekey_times::RekeyTimes};
+use crate::{
+    producer::{rekey_handler::rekey, rekeying::Rekeying},
+    rekey_times::RekeyTimes,
+    wire::problem_type::ProblemType,
+};
 
 /// The policy's least: one piece of content is more.
 const PIECE: usize = 65_536;
@@ -61,7 +66,7 @@ impl Both {
     async fn rekeyed(&self, lane: u16) -> u32 {
         let exchange = self.held.lanes.lock().last(lane);
         match exchange {
-            Some(exchange) => exchange.rekeying.count().await,
+            Some(exchange) => exchange.rekeying.times().await,
             None => 0,
         }
     }
@@ -107,7 +112,7 @@ impl Both {
 
 #[tokio::test]
 async fn a_stream_re_keys_both_ways_and_every_byte_is_right() {
-    let both = Both::under(often(), echo(), true).await;
+    let both = Both::under(often(), echo()).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let mut sent = Vec::new();
@@ -131,8 +136,12 @@ async fn a_stream_re_keys_both_ways_and_every_byte_is_right() {
 }
 
 #[tokio::test]
-async fn a_stream_is_not_re_keyed_by_a_consumer_that_is_not_told_to() {
-    let both = Both::under(often(), echo(), false).await;
+async fn a_stream_is_not_re_keyed_where_the_policy_says_that_none_is() {
+    let policy = Policy {
+        rekey_interval_ms: 0,
+        ..often()
+    };
+    let both = Both::under(policy, echo()).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let piece = Bytes::from(vec![7; PIECE + 1]);
@@ -150,13 +159,55 @@ async fn a_stream_is_not_re_keyed_by_a_consumer_that_is_not_told_to() {
     both.goes_on_with_lane_0(2).await;
 }
 
-/// Nothing tells a producer whether its consumer re-keys, but that it has.
+/// No consumer that is alone signs one there.
+#[tokio::test]
+async fn a_sub_ticket_where_the_policy_re_keys_none_is_not_answered_but_reported() {
+    let policy = Policy {
+        rekey_interval_ms: 0,
+        ..often()
+    };
+    let both = Both::under(policy, echo()).await;
+    let (request, sender) = pieces();
+    let call = ingress::serve(&both.consumer, request);
+    let piece = Bytes::from(vec![7; PIECE + 1]);
+    sender.send(piece.clone()).await.unwrap();
+    let mut body = call.await.into_body();
+    take(&mut body, piece.len()).await;
+    let bundle = both.consumer.current().unwrap();
+    let (lane, peer) = (bundle.lane_id(0), Mark::NONE.to_bytes().to_vec());
+    let head = both.consumer.enclave.sub_ticket(lane, peer).await.unwrap();
+    let frame = bundle.gate.frame(Direction::Request, &head);
+    let request = Request::post("/").body(Body::from(frame)).unwrap();
+    let refused = rekey(&both.producer, request).await.err().unwrap();
+    assert_eq!(refused.problem, ProblemType::TicketElsewhere);
+    let reported = |both: &Both| {
+        let asked = both.ledger.asked().into_iter();
+        let reports = asked.filter(|one| one.path == "/v1/endpoint/reports");
+        let mut reports = reports.flat_map(|one| one.read::<ReportExchanges>().reports);
+        reports.any(|report| report.exchange.is_some())
+    };
+    both.until(reported).await;
+}
+
+/// Its policy has every consumer re-key: one that does not may be a copy that is silent.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_never_re_keyed_is_not_ended_for_it() {
-    let rekeying = Rekeying::new();
+async fn a_stream_that_is_not_re_keyed_in_its_time_is_overdue_though_it_never_was() {
+    let rekeying = Rekeying::default();
+    let times = RekeyTimes::of(&Policy::default()).unwrap();
+    let within = |limit| tokio::time::timeout(limit, rekeying.overdue(Some(times)));
+    let before = within(times.patience() * 2).await;
+    assert!(before.is_err(), "nothing has begun");
     rekeying.begins();
-    let times = RekeyTimes::of(&Policy::default());
-    let overdue = tokio::time::timeout(times.patience() * 100, rekeying.overdue(times));
+    let early = within(times.patience() - Duration::from_secs(1)).await;
+    assert!(early.is_err(), "it has time");
+    assert!(within(Duration::from_secs(2)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_stream_is_overdue_where_the_policy_re_keys_none() {
+    let rekeying = Rekeying::default();
+    rekeying.begins();
+    let overdue = tokio::time::timeout(Duration::from_secs(100_000), rekeying.overdue(None));
     assert!(overdue.await.is_err(), "it is ended");
 }
 
@@ -168,7 +219,7 @@ async fn a_response_re_keys_though_its_request_has_ended_long_ago_and_nothing_fl
         rekey_interval_ms: 300,
         ..Policy::default()
     };
-    let both = Both::under(policy, api, true).await;
+    let both = Both::under(policy, api).await;
     let call = both.call();
     sender.send(Bytes::from_static(b"one")).await.unwrap();
     let mut body = call.await.into_body();
@@ -187,7 +238,7 @@ async fn a_response_re_keys_though_its_request_has_ended_long_ago_and_nothing_fl
 #[tokio::test]
 async fn a_request_re_keys_before_its_answer_begins() {
     let api = Router::new().fallback(async |body: Bytes| body);
-    let both = Both::under(often(), here(api), true).await;
+    let both = Both::under(often(), here(api)).await;
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
     let sending = async {
@@ -207,7 +258,7 @@ async fn a_request_re_keys_before_its_answer_begins() {
 
 #[tokio::test]
 async fn a_sub_receipt_that_is_lost_comes_again_byte_for_byte() {
-    let both = Both::under(often(), echo(), true).await;
+    let both = Both::under(often(), echo()).await;
     both.door.lost.store(2, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
@@ -237,7 +288,7 @@ async fn a_stream_whose_sub_ticket_is_not_answered_is_ended_and_its_lane_replace
         rekey_interval_ms: 1_000,
         ..often()
     };
-    let both = Both::under(policy, echo(), true).await;
+    let both = Both::under(policy, echo()).await;
     both.door.lost.store(usize::MAX, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
@@ -270,7 +321,7 @@ fn leased() -> Policy {
 #[tokio::test]
 async fn a_stream_goes_on_without_the_control_plane_for_as_long_as_its_lease() {
     let (api, sender) = events();
-    let both = Both::under(leased(), api, false).await;
+    let both = Both::under(leased(), api).await;
     let hearing = both.heard(true, true);
     let call = both.call();
     sender.send(Bytes::from_static(b"one")).await.unwrap();
@@ -297,7 +348,7 @@ async fn a_producer_without_its_control_plane_says_that_it_has_ended_a_request()
         calls.notify_one();
         drop(request.into_body().collect().await);
     });
-    let both = Both::under(leased(), here(api), false).await;
+    let both = Both::under(leased(), here(api)).await;
     let _ours = both.heard(true, false);
     let theirs = both.heard(false, true);
     let (request, sender) = pieces();

@@ -3,9 +3,8 @@
 use std::marker::PhantomData;
 
 use crate::v2::{
-    body::BodyHash,
-    checkpoint::{Mark, Place},
-    error::HeadError,
+    body::{BodyHash, Direction},
+    checkpoint::{Checkpoint, Mark, Place},
     message::Side,
     proxy::{Epoch, Epochs},
     rekey::{SubHead, SubReceipt, SubTicket},
@@ -13,16 +12,28 @@ use crate::v2::{
     suite::Suite,
 };
 
-use super::core::{Core, LaneMark};
+use super::{
+    core::{Core, LaneMark},
+    history::History,
+};
 
 /// Where the line stands.
-pub(super) struct Line {
+pub struct Line {
     pub(super) root: StreamRoot,
     pub(super) place: Place,
     /// Of the last sub-receipt, or at first of the ticket.
     pub(super) last: BodyHash,
-    /// The last checkpoint that this end signed of its own direction.
-    pub(super) own: Mark,
+    /// What this end signed of its own direction.
+    pub(super) own: History,
+    /// Where the directions went on in the present epoch.
+    at: Marks,
+}
+
+/// A checkpoint of each direction.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
+    pub(super) request: Mark,
+    pub(super) response: Mark,
 }
 
 impl Line {
@@ -31,8 +42,23 @@ impl Line {
             root,
             place: Place::first(n, ticket),
             last: ticket,
-            own: Mark::NONE,
+            own: History::new(),
+            at: Marks::NONE,
         }
+    }
+
+    /// Where a direction went on in the present epoch, as its end has said.
+    pub(super) fn at(&self, direction: Direction) -> Mark {
+        match direction {
+            Direction::Request => self.at.request,
+            Direction::Response => self.at.response,
+        }
+    }
+
+    /// Whether a direction's last checkpoint is where its end says that it ended.
+    pub(super) fn ends(&self, last: &Checkpoint) -> bool {
+        let earlier = last.place.k < self.place.k && last.mark() == self.at(last.direction);
+        last.place == self.place || earlier
     }
 
     /// The hash of the last sub-receipt, for the next ticket to name.
@@ -79,11 +105,13 @@ impl Line {
         suite: Suite,
         (step, place): (StreamStep, Place),
         last: BodyHash,
+        at: Marks,
     ) -> Epochs {
         let epochs = Epochs {
-            request: epoch(suite, place, step.commitment, step.request),
-            response: epoch(suite, place, step.commitment, step.response),
+            request: epoch(suite, (place, at.request), step.commitment, step.request),
+            response: epoch(suite, (place, at.response), step.commitment, step.response),
         };
+        self.at = at;
         (self.root, self.place, self.last) = (step.root, place, last);
         epochs
     }
@@ -94,7 +122,7 @@ impl Line {
         core: &Core,
         k: u32,
         previous: BodyHash,
-        (request, response): (Mark, Mark),
+        Marks { request, response }: Marks,
         share: Vec<u8>,
     ) -> SubHead<S> {
         SubHead {
@@ -111,25 +139,25 @@ impl Line {
             side: PhantomData,
         }
     }
+}
 
-    /// Whether the peer can have verified so much of what this end signed.
-    pub(super) fn verified_by_peer(&self, said: &Mark) -> Result<(), HeadError> {
-        match self.own.owns(said) {
-            true => Ok(()),
-            false => Err(HeadError::Unexpected),
-        }
-    }
+impl Marks {
+    const NONE: Self = Self {
+        request: Mark::NONE,
+        response: Mark::NONE,
+    };
 }
 
 fn epoch<S>(
     suite: Suite,
-    place: Place,
+    (place, mark): (Place, Mark),
     commitment: [u8; 32],
     key: crate::v2::schedule::MessageKey,
 ) -> Epoch<S> {
     Epoch {
         suite,
         place,
+        mark,
         commitment,
         key,
         side: PhantomData,
@@ -143,17 +171,23 @@ impl Line {
         out.extend_from_slice(self.root.as_bytes());
         self.place.steal(out);
         out.extend_from_slice(&self.last.0);
-        out.extend_from_slice(&self.own.to_bytes());
+        for mark in [self.own.last(), self.at.request, self.at.response] {
+            out.extend_from_slice(&mark.to_bytes());
+        }
     }
 
     pub(super) fn from_stolen(
         reader: &mut crate::v2::fields::Reader<'_>,
-    ) -> Result<Self, HeadError> {
+    ) -> Result<Self, crate::v2::error::HeadError> {
         Ok(Self {
             root: StreamRoot::from_stolen(reader.array()?),
             place: Place::from_stolen(reader)?,
             last: BodyHash(reader.array()?),
-            own: Mark::read(reader)?,
+            own: History::from_last(Mark::read(reader)?),
+            at: Marks {
+                request: Mark::read(reader)?,
+                response: Mark::read(reader)?,
+            },
         })
     }
 }

@@ -41,6 +41,7 @@
 
 pub mod consumer;
 mod core;
+mod history;
 mod line;
 pub mod producer;
 mod streams;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::v2::{
     body::Direction,
-    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Mark, Place, SignedCheckpoint},
+    checkpoint::{Checkpoint, CheckpointClaim, CheckpointSigner, Place, SignedCheckpoint},
     context::Context,
     error::{HeadError, LaneError},
     proof::Unsigned,
 };
+
+use super::line::Line;
 
 /// A lane after an exchange's receipt.
 pub enum After<L> {
@@ -28,8 +30,10 @@ pub struct Streaming<L> {
 
 /// A lane beside which an exchange's streams are re-keyed.
 pub trait Lined: Sized {
-    /// This end signed a checkpoint.
-    fn signed(&mut self, mark: Mark);
+    /// The line of sub-tickets and sub-receipts, if a direction streams.
+    fn line(&self) -> Option<&Line>;
+    /// The same, to be changed.
+    fn line_mut(&mut self) -> Option<&mut Line>;
     /// Whether no sub-ticket waits for its sub-receipt.
     fn is_settled(&self) -> bool;
     /// The lane after the exchange.
@@ -75,14 +79,21 @@ impl<L: Lined> Streaming<L> {
     /// The next checkpoint of the direction that this end sends.
     ///
     /// # Errors
-    /// [`LaneError::Checkpoint`] or [`LaneError::Exhausted`]; nothing has changed.
+    /// [`LaneError::Checkpoint`], [`LaneError::Exhausted`], or [`LaneError::Rekeying`] while a
+    /// sub-ticket waits, since that says where the direction goes on in its next epoch.
+    /// Nothing has changed.
     pub fn checkpoint(
         &mut self,
         claim: CheckpointClaim,
     ) -> Result<Unsigned<Checkpoint>, LaneError> {
         let own = self.own.as_mut().ok_or(LaneError::Checkpoint)?;
+        if !self.lane.is_settled() {
+            return Err(LaneError::Rekeying);
+        }
         let checkpoint = own.next(claim, &self.context)?;
-        self.lane.signed(checkpoint.unsigned().mark());
+        if let Some(line) = self.lane.line_mut() {
+            line.own.signed(checkpoint.unsigned().mark());
+        }
         Ok(checkpoint)
     }
 
@@ -100,27 +111,51 @@ impl<L: Lined> Streaming<L> {
     /// and no sub-ticket waits for its sub-receipt.
     ///
     /// # Errors
-    /// [`LaneError::NotFinal`] or [`LaneError::Rekeying`]; nothing has changed.
+    /// [`LaneError::NotFinal`] or [`LaneError::Rekeying`]; [`LaneError::ForeignCheckpoint`] if
+    /// the other's key signed that checkpoint in an epoch that was over, or for another history
+    /// of ours. Nothing has changed.
     pub fn finish(self, last: Option<&SignedCheckpoint>) -> Result<L, (Box<Self>, LaneError)> {
         let own = self.own.as_ref().is_none_or(CheckpointSigner::is_done);
-        let peer = self.peer.is_none_or(|(direction, place)| {
-            last.is_some_and(|last| {
-                let said = last.unverified();
-                said.is_final()
-                    && said.direction == direction
-                    && said.place.is_beside(&place)
-                    && last.verify(&self.context).is_ok()
-            })
-        });
-        match (own && peer, self.lane.is_settled()) {
-            (true, true) => Ok(self.lane.settled()),
-            (true, false) => Err((Box::new(self), LaneError::Rekeying)),
-            (false, _) => Err((Box::new(self), LaneError::NotFinal)),
+        let error = match self.peer_ended(last) {
+            Ok(()) if !own => LaneError::NotFinal,
+            Ok(()) if !self.lane.is_settled() => LaneError::Rekeying,
+            Ok(()) => return Ok(self.lane.settled()),
+            Err(error) => error,
+        };
+        Err((Box::new(self), error))
+    }
+
+    fn peer_ended(&self, last: Option<&SignedCheckpoint>) -> Result<(), LaneError> {
+        let Some((direction, place)) = self.peer else {
+            return Ok(());
+        };
+        let last = last.ok_or(LaneError::NotFinal)?;
+        let said = last.unverified();
+        let ends = said.is_final()
+            && said.direction == direction
+            && said.place.is_beside(&place)
+            && last.verify(&self.context).is_ok();
+        if !ends {
+            return Err(LaneError::NotFinal);
+        }
+        let line = self.lane.line().ok_or(LaneError::NotFinal)?;
+        // A sub-receipt that is under way may have changed the epoch already.
+        if !line.ends(said) && self.lane.is_settled() {
+            return Err(LaneError::ForeignCheckpoint);
+        }
+        match line.own.compare(&said.peer()) {
+            Err(HeadError::ForeignCheckpoint) => Err(LaneError::ForeignCheckpoint),
+            _ => Ok(()),
         }
     }
 
     pub(super) fn lane_mut(&mut self) -> &mut L {
         &mut self.lane
+    }
+
+    /// Whether the checkpoint behind this end's switch has not been signed yet.
+    pub(super) fn is_due(&self) -> bool {
+        self.own.as_ref().is_some_and(CheckpointSigner::is_due)
     }
 
     /// The streams were re-keyed.

@@ -6,7 +6,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::v2::{
     body::BodyHash,
-    checkpoint::Place,
+    checkpoint::{Mark, Place},
     error::HeadError,
     fields::Reader,
     message::{Request, Response, Side},
@@ -18,6 +18,8 @@ use crate::v2::{
 pub struct Epoch<S> {
     pub(crate) suite: Suite,
     pub(crate) place: Place,
+    /// The checkpoint behind which the direction switches to it.
+    pub(crate) mark: Mark,
     pub(crate) commitment: [u8; 32],
     pub(crate) key: MessageKey,
     pub(crate) side: PhantomData<S>,
@@ -41,12 +43,13 @@ impl<S: Side> Epoch<S> {
 
     /// The bytes, for the enclave's door.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(2 + 8 + 4 + 4 * 32));
+        let mut out = Zeroizing::new(Vec::with_capacity(2 + 8 + 4 + Mark::LEN + 4 * 32));
         out.extend_from_slice(&[S::DIRECTION as u8, self.suite as u8]);
         out.extend_from_slice(&self.place.n.to_be_bytes());
         out.extend_from_slice(&self.place.ticket.0);
         out.extend_from_slice(&self.place.k.to_be_bytes());
         out.extend_from_slice(&self.place.session.0);
+        out.extend_from_slice(&self.mark.to_bytes());
         out.extend_from_slice(&self.commitment);
         out.extend_from_slice(self.key.as_bytes());
         out
@@ -69,6 +72,7 @@ impl<S: Side> Epoch<S> {
                 k: reader.u32()?,
                 session: BodyHash(reader.array()?),
             },
+            mark: Mark::read(&mut reader)?,
             commitment: reader.array()?,
             key: MessageKey::read(&mut reader)?,
             side: PhantomData,

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 use zeroize::ZeroizeOnDrop;
 
 use crate::v2::{
-    checkpoint::Place,
+    checkpoint::{Mark, Place},
     content::{Disclosure, Running},
     context::Context,
     error::ContentError,
@@ -123,6 +123,7 @@ impl Incoming<Response> {
     ) -> Result<Self, ContentError> {
         let fits = epoch.place.is_beside(&self.keys.place)
             && epoch.place.k == switch.k
+            && epoch.mark == Mark::NONE
             && bool::from(epoch.commitment.ct_eq(&switch.commitment));
         if !fits {
             return Err(ContentError::Switch);

@@ -36,6 +36,8 @@ pub struct StreamWriter<S> {
     bytes: u64,
     /// Bytes since the last checkpoint.
     unsigned: usize,
+    /// It has switched: its next segment is a checkpoint.
+    switched: bool,
     side: std::marker::PhantomData<S>,
 }
 
@@ -112,15 +114,19 @@ impl FirstContent<'_> {
             running,
             bytes: claim.length,
             unsigned: 0,
+            switched: false,
             side: outgoing.keys.side,
         })
     }
 }
 
 impl<S: Side> StreamWriter<S> {
-    /// How many bytes more may be pushed before a checkpoint is due.
+    /// How many bytes more may be pushed before a checkpoint is due. None behind a switch.
     pub fn room(&self) -> usize {
-        MAX_UNVERIFIED - self.unsigned
+        match self.switched {
+            true => 0,
+            false => MAX_UNVERIFIED - self.unsigned,
+        }
     }
 
     /// Seals content; its receiver hands it on after the next checkpoint.
@@ -146,13 +152,14 @@ impl<S: Side> StreamWriter<S> {
     }
 
     /// Goes on under the keys that the streams were re-keyed to. All that was pushed before
-    /// needs its checkpoint first.
+    /// needs its checkpoint first; and a checkpoint comes next, though it adds nothing: so the
+    /// receiver sees the direction in its new epoch.
     ///
     /// # Errors
     /// [`ContentError::CheckpointDue`], or [`ContentError::Switch`] for another exchange's
     /// keys or an epoch that is over; then nothing was sealed.
     pub fn switch(&mut self, epoch: &Epoch<S>, out: &mut Vec<u8>) -> Result<(), ContentError> {
-        if self.unsigned != 0 {
+        if self.unsigned != 0 || self.switched {
             return Err(ContentError::CheckpointDue);
         }
         if !epoch.place.is_beside(&self.place) || epoch.place.k <= self.place.k {
@@ -160,6 +167,7 @@ impl<S: Side> StreamWriter<S> {
         }
         seal_switch(&mut self.cipher, epoch, out)?;
         self.place = epoch.place;
+        self.switched = true;
         Ok(())
     }
 
@@ -207,7 +215,7 @@ impl<S: Side> DueCheckpoint<S> {
         writer
             .cipher
             .seal(SegmentKind::Checkpoint, &[&tail, &proof.to_bytes()], 0, out)?;
-        writer.unsigned = 0;
+        (writer.unsigned, writer.switched) = (0, false);
         Ok((!claim.last).then_some(writer))
     }
 }
@@ -266,6 +274,6 @@ fn seal_switch<S: Side>(
 ) -> Result<(), ContentError> {
     let parts: [&[u8]; 2] = [&epoch.place.k.to_be_bytes(), &epoch.commitment];
     cipher.seal(SegmentKind::Switch, &parts, 0, out)?;
-    cipher.switch(epoch.suite, &epoch.key);
+    drop(cipher.switch(epoch.suite, &epoch.key));
     Ok(())
 }

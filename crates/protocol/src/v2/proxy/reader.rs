@@ -5,19 +5,22 @@ use std::{marker::PhantomData, sync::Arc};
 use subtle::ConstantTimeEq;
 use zeroize::ZeroizeOnDrop;
 
-use crate::v2::{
-    checkpoint::{Checkpoint, CheckpointClaim, Place, SignedCheckpoint, read_tail},
-    content::{Padding, Running},
-    context::Context,
-    error::ContentError,
-    fields::Reader,
-    message::Side,
-    proof::{Proof, Signed},
+use crate::{
+    crypto::Cipher,
+    v2::{
+        checkpoint::{Checkpoint, CheckpointClaim, Mark, Place, SignedCheckpoint, read_tail},
+        content::{Padding, Running},
+        context::Context,
+        error::ContentError,
+        fields::Reader,
+        message::Side,
+        proof::{Proof, Signed},
+    },
 };
 
 use super::{
     buffer::{Held, Verified},
-    epoch::Epoch,
+    keyring::Keyring,
     limits::MAX_UNVERIFIED,
     segment::{SegmentCipher, SegmentHeader, SegmentKind, data_range, read_switch},
 };
@@ -32,8 +35,12 @@ pub struct StreamReader<S> {
     running: Running,
     held: Held,
     bytes: u64,
-    sequence: u64,
+    epochs: Keyring<S>,
+    /// The epoch before, until a checkpoint of the next one is verified.
+    before: Option<(Box<Cipher>, Place)>,
     verified: LastVerified,
+    /// One that its sender did not sign, by its key.
+    foreign: Option<SignedCheckpoint>,
     side: PhantomData<S>,
 }
 
@@ -42,11 +49,13 @@ struct LastVerified {
     segments: u64,
     running: Running,
     bytes: u64,
+    mark: Mark,
+    checkpoint: Option<SignedCheckpoint>,
 }
 
 /// What one segment of a stream gave.
 pub enum Read<S> {
-    /// Content that waits for its checkpoint.
+    /// Content that waits for its checkpoint, or a switch to an epoch whose keys were there.
     Held(Box<StreamReader<S>>),
     /// All content since the checkpoint before.
     Verified {
@@ -57,7 +66,7 @@ pub enum Read<S> {
         /// The stream goes on.
         reader: Box<StreamReader<S>>,
     },
-    /// The stream goes on under another key.
+    /// A switch to an epoch whose keys are not here. Nobody has signed it.
     Switch(Box<Switching<S>>),
     /// The same as [`Read::Verified`], and the stream has ended as its sender meant it to.
     Final {
@@ -68,65 +77,53 @@ pub enum Read<S> {
     },
 }
 
-/// A stream whose sender has switched to another epoch's key. It can be read on with that
-/// epoch's key alone, which its receiver may have to wait for.
+/// A stream that comes to a switch before its receiver has that epoch's keys. If a sub-receipt
+/// with that number is under way they are waited for; else the switch was forged.
 pub struct Switching<S> {
     reader: Box<StreamReader<S>>,
     k: u32,
     commitment: [u8; 32],
-    /// Segments up to the last that was verified, which stands before the switch.
-    before: u64,
+}
+
+/// What a segment is.
+enum Next {
+    Held,
+    Checkpoint(SignedCheckpoint),
+    Waits { k: u32, commitment: [u8; 32] },
 }
 
 impl<S> ZeroizeOnDrop for StreamReader<S> {}
 impl<S> ZeroizeOnDrop for Switching<S> {}
 
 impl<S: Side> Switching<S> {
-    fn new(
-        reader: Box<StreamReader<S>>,
-        before: u64,
-        (k, commitment): (u32, [u8; 32]),
-    ) -> Box<Self> {
-        Box::new(Self {
-            reader,
-            k,
-            commitment,
-            before,
-        })
-    }
-
-    /// Goes back to before the switch, which nobody vouches for: whoever holds the key that it
-    /// leaves can have made it.
-    #[must_use]
-    pub fn back(self) -> Box<StreamReader<S>> {
-        let mut reader = self.reader;
-        reader.verified.segments = self.before;
-        reader.back()
-    }
-
     /// The epoch that it goes on in.
     pub fn k(&self) -> u32 {
         self.k
     }
 
-    /// The stream, in its next epoch.
+    /// The stream in its next epoch, whose keys are in its [`Keyring`] by now.
     ///
     /// # Errors
-    /// [`ContentError::Switch`] for other keys; it still waits for its own.
-    pub fn with(
+    /// As [`StreamReader::read`].
+    pub fn go_on(
         self: Box<Self>,
-        epoch: &Epoch<S>,
-    ) -> Result<Box<StreamReader<S>>, (Box<Self>, ContentError)> {
-        let fits = epoch.place.is_beside(&self.reader.place)
-            && epoch.place.k == self.k
-            && bool::from(epoch.commitment.ct_eq(&self.commitment));
-        if !fits {
-            return Err((self, ContentError::Switch));
+    ) -> Result<Box<StreamReader<S>>, (Box<StreamReader<S>>, ContentError)> {
+        let Self {
+            mut reader,
+            k,
+            commitment,
+        } = *self;
+        let switched = reader.switch_to(k, &commitment);
+        match switched.unwrap_or(Err(ContentError::Switch)) {
+            Ok(()) => Ok(reader),
+            Err(error) => Err((reader.back(), error)),
         }
-        let mut reader = self.reader;
-        reader.cipher.switch(epoch.suite, &epoch.key);
-        reader.place = epoch.place;
-        Ok(reader)
+    }
+
+    /// As [`StreamReader::back`]: the switch may be forged.
+    #[must_use]
+    pub fn back(self: Box<Self>) -> Box<StreamReader<S>> {
+        self.reader.back()
     }
 }
 
@@ -144,6 +141,8 @@ impl<S: Side> StreamReader<S> {
                 segments: cipher.segments(),
                 running: running.clone(),
                 bytes,
+                mark: Mark::NONE,
+                checkpoint: None,
             },
             cipher,
             place,
@@ -151,9 +150,26 @@ impl<S: Side> StreamReader<S> {
             running,
             held: Held::default(),
             bytes,
-            sequence: 0,
+            epochs: Keyring::default(),
+            before: None,
+            foreign: None,
             side: PhantomData,
         }
+    }
+
+    /// Knows these epochs, and those that are added to them: what their sender has said of
+    /// where the direction goes on in them binds whoever sends.
+    #[must_use]
+    pub fn follow(mut self: Box<Self>, epochs: Keyring<S>) -> Box<Self> {
+        epochs.reached(self.place.k);
+        self.epochs = epochs;
+        self
+    }
+
+    /// After [`ContentError::ForeignCheckpoint`]: the checkpoint that its sender did not sign,
+    /// though its key did.
+    pub fn evidence(&self) -> Option<&SignedCheckpoint> {
+        self.foreign.as_ref()
     }
 
     /// Takes the next segment.
@@ -161,29 +177,33 @@ impl<S: Side> StreamReader<S> {
     /// # Errors
     /// [`ContentError`]: it is not what was sent. What was held is gone; the reader awaits the
     /// segments after its last checkpoint, which may come by another connection.
+    /// [`ContentError::ForeignCheckpoint`] is an alarm.
     pub fn read(
         mut self: Box<Self>,
         header: SegmentHeader,
         sealed: &[u8],
     ) -> Result<Read<S>, (Box<Self>, ContentError)> {
-        if header.kind == SegmentKind::Switch {
-            let before = self.verified.segments;
-            return match self.switch(header, sealed) {
-                Ok(to) => Ok(Read::Switch(Switching::new(self, before, to))),
-                Err(error) => Err((self.back(), error)),
-            };
-        }
         let checkpoint = match self.take(header, sealed) {
-            Ok(None) => return Ok(Read::Held(self)),
-            Ok(Some(checkpoint)) => checkpoint,
+            Ok(Next::Held) => return Ok(Read::Held(self)),
+            Ok(Next::Waits { k, commitment }) => {
+                return Ok(Read::Switch(Box::new(Switching {
+                    reader: self,
+                    k,
+                    commitment,
+                })));
+            }
+            Ok(Next::Checkpoint(checkpoint)) => checkpoint,
             Err(error) => return Err((self.back(), error)),
         };
         let content = self.held.verified();
-        self.sequence = checkpoint.message.sequence;
+        self.before = None;
+        self.epochs.reached(self.place.k);
         self.verified = LastVerified {
             segments: self.cipher.segments(),
             running: self.running.clone(),
             bytes: self.bytes,
+            mark: checkpoint.message.mark(),
+            checkpoint: Some(checkpoint.clone()),
         };
         Ok(match checkpoint.message.claim.last {
             true => Read::Final {
@@ -201,6 +221,10 @@ impl<S: Side> StreamReader<S> {
     /// Goes back to the last checkpoint: what came after it was cut, or may be forged.
     #[must_use]
     pub fn back(mut self: Box<Self>) -> Box<Self> {
+        if let Some((cipher, place)) = self.before.take() {
+            self.cipher.restore(cipher);
+            self.place = place;
+        }
         self.cipher.back_to(self.verified.segments);
         self.running = self.verified.running.clone();
         self.bytes = self.verified.bytes;
@@ -208,13 +232,12 @@ impl<S: Side> StreamReader<S> {
         self
     }
 
-    /// Takes content, or finds a checkpoint to be its sender's.
-    fn take(
-        &mut self,
-        header: SegmentHeader,
-        sealed: &[u8],
-    ) -> Result<Option<SignedCheckpoint>, ContentError> {
+    /// Takes content, a switch, or a checkpoint that is found to be its sender's.
+    fn take(&mut self, header: SegmentHeader, sealed: &[u8]) -> Result<Next, ContentError> {
+        self.in_epoch()?;
         match header.kind {
+            // Behind a switch comes a checkpoint.
+            SegmentKind::Data if self.before.is_some() => Err(ContentError::Malformed),
             SegmentKind::Data => {
                 let (cipher, padding) = (&mut self.cipher, self.padding);
                 let content = self.held.extend(header.content_len(), |opened| {
@@ -225,14 +248,41 @@ impl<S: Side> StreamReader<S> {
                     return Err(ContentError::CheckpointDue);
                 }
                 self.bytes = self.bytes.saturating_add(content as u64);
-                Ok(None)
+                Ok(Next::Held)
             }
             SegmentKind::Checkpoint => {
                 let opened = self.cipher.open(header, sealed)?;
-                self.checkpoint(&opened).map(Some)
+                let checkpoint = self.checkpoint(&opened)?;
+                self.has_its_place(&checkpoint)?;
+                Ok(Next::Checkpoint(checkpoint))
             }
-            SegmentKind::Whole | SegmentKind::First | SegmentKind::Switch => {
-                Err(ContentError::Malformed)
+            SegmentKind::Switch => self.switch(header, sealed),
+            SegmentKind::Whole | SegmentKind::First => Err(ContentError::Malformed),
+        }
+    }
+
+    /// Whether what was verified in this epoch is what its sender says that it signed in it:
+    /// the next one may have become known since.
+    fn in_epoch(&mut self) -> Result<(), ContentError> {
+        let end = self.epochs.end_of(self.place.k);
+        match end.is_none_or(|end| end.follows(&self.verified.mark)) {
+            true => Ok(()),
+            false => {
+                self.foreign.clone_from(&self.verified.checkpoint);
+                Err(ContentError::ForeignCheckpoint)
+            }
+        }
+    }
+
+    /// The same of a checkpoint whose signature holds.
+    fn has_its_place(&mut self, checkpoint: &SignedCheckpoint) -> Result<(), ContentError> {
+        let mark = checkpoint.message.mark();
+        let end = self.epochs.end_of(self.place.k);
+        match end.is_none_or(|end| end.follows(&mark)) {
+            true => Ok(()),
+            false => {
+                self.foreign = Some(checkpoint.clone());
+                Err(ContentError::ForeignCheckpoint)
             }
         }
     }
@@ -243,7 +293,7 @@ impl<S: Side> StreamReader<S> {
         let (peer, last) = read_tail(&mut reader).map_err(malformed)?;
         let proof = Proof::read(&mut reader).map_err(malformed)?;
         reader.end().map_err(malformed)?;
-        let sequence = self.sequence.checked_add(1);
+        let sequence = self.verified.mark.number().checked_add(1);
         // Long input in one go: BLAKE3 hashes many parts of it at a time.
         self.running.update(self.held.unverified());
         let message = Checkpoint {
@@ -264,12 +314,8 @@ impl<S: Side> StreamReader<S> {
     }
 
     /// Takes a switch, which stands directly behind what was verified.
-    fn switch(
-        &mut self,
-        header: SegmentHeader,
-        sealed: &[u8],
-    ) -> Result<(u32, [u8; 32]), ContentError> {
-        if self.held.len() != 0 {
+    fn switch(&mut self, header: SegmentHeader, sealed: &[u8]) -> Result<Next, ContentError> {
+        if self.held.len() != 0 || self.before.is_some() {
             return Err(ContentError::CheckpointDue);
         }
         let opened = self.cipher.open(header, sealed)?;
@@ -277,9 +323,27 @@ impl<S: Side> StreamReader<S> {
         if k <= self.place.k {
             return Err(ContentError::Malformed);
         }
-        // From here on it is not gone back: what came before is verified.
-        self.verified.segments = self.cipher.segments();
-        Ok((k, commitment))
+        match self.switch_to(k, &commitment) {
+            Some(switched) => switched.map(|()| Next::Held),
+            None => Ok(Next::Waits { k, commitment }),
+        }
+    }
+
+    /// Goes on in an epoch whose keys are here, where its sender says that it does.
+    fn switch_to(&mut self, k: u32, commitment: &[u8; 32]) -> Option<Result<(), ContentError>> {
+        let epochs = self.epochs.clone();
+        epochs.with(k, |epoch| {
+            let fits = epoch.place.is_beside(&self.place)
+                && epoch.mark == self.verified.mark
+                && bool::from(epoch.commitment.ct_eq(commitment));
+            if !fits {
+                return Err(ContentError::Switch);
+            }
+            let before = self.cipher.switch(epoch.suite, &epoch.key);
+            self.before = Some((before, self.place));
+            self.place = epoch.place;
+            Ok(())
+        })
     }
 }
 
@@ -310,10 +374,14 @@ mod tests {
                 segments: 0,
                 running: running(),
                 bytes: 0,
+                mark: Mark::NONE,
+                checkpoint: None,
             },
             held: Held::default(),
             bytes: 0,
-            sequence: 0,
+            epochs: Keyring::default(),
+            before: None,
+            foreign: None,
             side: PhantomData,
         });
         let (mut sender, piece) = (cipher(), vec![0; MAX_PIECE]);

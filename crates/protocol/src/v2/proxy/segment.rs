@@ -171,9 +171,15 @@ impl SegmentCipher {
         self.advance()
     }
 
-    /// Goes on under another key. Segments are counted on.
-    pub(super) fn switch(&mut self, suite: Suite, key: &MessageKey) {
-        *self.cipher = suite.cipher(key.as_bytes());
+    /// Goes on under another key, and gives the one before. Segments are counted on.
+    pub(super) fn switch(&mut self, suite: Suite, key: &MessageKey) -> Box<Cipher> {
+        let next = Box::new(suite.cipher(key.as_bytes()));
+        std::mem::replace(&mut self.cipher, next)
+    }
+
+    /// Goes back to the key before.
+    pub(super) fn restore(&mut self, before: Box<Cipher>) {
+        self.cipher = before;
     }
 
     /// Segments that were sealed or opened.

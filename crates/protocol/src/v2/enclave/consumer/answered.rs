@@ -14,6 +14,7 @@ use crate::v2::{
     mode::{Mode, Reason},
     proof::Unsigned,
     proxy::{Incoming, keys::Keys},
+    rekey::SubEvidence,
     time::{LocalTime, ProducerTime},
     transient::{SignedTransient, Transient},
 };
@@ -99,16 +100,19 @@ impl Waiting {
     /// The next checkpoint of a request that is a stream.
     ///
     /// # Errors
-    /// [`LaneError::Checkpoint`] or [`LaneError::Exhausted`]; nothing has changed.
+    /// As [`Streaming::checkpoint`].
     pub fn checkpoint(
         &mut self,
         claim: CheckpointClaim,
     ) -> Result<Unsigned<Checkpoint>, LaneError> {
         let stream = self.stream.as_mut().ok_or(LaneError::Checkpoint)?;
-        let checkpoint = stream.next(claim, &self.in_flight.core.context)?;
-        if let Some(asking) = &mut self.in_flight.asking {
-            asking.line.own = checkpoint.unsigned().mark();
+        let asking = self.in_flight.asking.as_deref_mut();
+        let asking = asking.ok_or(LaneError::Checkpoint)?;
+        if !asking.is_settled() {
+            return Err(LaneError::Rekeying);
         }
+        let checkpoint = stream.next(claim, &self.in_flight.core.context)?;
+        asking.line.own.signed(checkpoint.unsigned().mark());
         Ok(checkpoint)
     }
 
@@ -120,6 +124,11 @@ impl Waiting {
     /// As [`Idle::receipt`]: of the exchange before.
     pub fn receipt(&self) -> Option<&Evidence> {
         self.in_flight.receipt.as_ref()
+    }
+
+    /// As [`Idle::sub_receipt`]: of the exchange before.
+    pub fn sub_receipt(&self) -> Option<&SubEvidence> {
+        self.in_flight.sub_evidence.as_ref()
     }
 
     /// As [`Idle::judge`]: beside the receipt of the exchange before.
@@ -185,6 +194,11 @@ macro_rules! without_content {
             /// As [`Idle::receipt`]: of the exchange before.
             pub fn receipt(&self) -> Option<&Evidence> {
                 self.0.receipt.as_ref()
+            }
+
+            /// As [`Idle::sub_receipt`]: of the exchange before.
+            pub fn sub_receipt(&self) -> Option<&SubEvidence> {
+                self.0.sub_evidence.as_ref()
             }
 
             /// As [`Idle::judge`]: beside the receipt of the exchange before.

@@ -9,7 +9,7 @@ use crate::{
         checkpoint::Mark,
         enclave::{
             core::{Core, LaneMark},
-            line::Line,
+            line::{Line, Marks},
         },
         error::{HeadError, LaneError},
         proof::Unsigned,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Asking {
     pub(super) line: Line,
     /// The last sub-receipt.
-    taken: Option<SubEvidence>,
+    pub(super) taken: Option<SubEvidence>,
     waits: Option<Waits>,
     /// Of the last sub-ticket.
     pub(super) asked: Option<LaneMark>,
@@ -80,7 +80,10 @@ impl Asking {
             .checked_add(1)
             .ok_or(LaneError::Exhausted)?;
         let (secret, share) = agreement::open(core.context.suite().agreement(), rng);
-        let marks = (self.line.own, peer);
+        let marks = Marks {
+            request: self.line.own.last(),
+            response: peer,
+        };
         let ticket: SubTicket = self.line.head(core, k, self.line.last, marks, share);
         let unsigned = Unsigned::new(ticket.clone(), &core.context);
         self.asked = Some(LaneMark::of_sub(&ticket.body()));
@@ -102,7 +105,11 @@ impl Asking {
         {
             return Err(HeadError::Unexpected);
         }
-        self.line.verified_by_peer(&head.request)?;
+        self.line.own.compare(&head.request)?;
+        // What we have verified is what it has signed so far.
+        if !head.response.follows(&waits.ticket.response) {
+            return Err(HeadError::ForeignCheckpoint);
+        }
         let suite = core.context.suite();
         let agreed = agreement::receive_last(suite.agreement(), &waits.secret, &head.share)
             .map_err(|_| HeadError::KeyShare)?;
@@ -111,27 +118,30 @@ impl Asking {
         if !bool::from(moved.0.commitment.ct_eq(&committed)) {
             return Err(HeadError::KeyCommitment);
         }
+        let at = Marks {
+            request: waits.ticket.request,
+            response: head.response,
+        };
         self.waits = None;
         self.taken = Some(receipt.evidence());
-        Ok(self.line.moved(suite, moved, body.hash()))
+        Ok(self.line.moved(suite, moved, body.hash(), at))
     }
+}
 
-    pub(super) fn judge(
-        &self,
-        core: &Core,
-        receipt: &SignedSubReceipt,
-    ) -> Result<SubReceiptStanding, HeadError> {
-        receipt.verified(&core.context, core.lane)?;
-        let other = receipt.evidence();
-        Ok(match &self.taken {
-            Some(taken) if other.body == taken.body => SubReceiptStanding::Repeat,
-            Some(taken) if other.body.previous == taken.body.previous => {
-                SubReceiptStanding::Clone {
-                    taken: Box::new(taken.clone()),
-                    other: Box::new(other),
-                }
-            }
-            _ => SubReceiptStanding::Elsewhere,
-        })
-    }
+/// What a sub-receipt is beside the last one that was taken.
+pub(super) fn judge_sub(
+    core: &Core,
+    taken: Option<&SubEvidence>,
+    receipt: &SignedSubReceipt,
+) -> Result<SubReceiptStanding, HeadError> {
+    receipt.verified(&core.context, core.lane)?;
+    let other = receipt.evidence();
+    Ok(match taken {
+        Some(taken) if other.body == taken.body => SubReceiptStanding::Repeat,
+        Some(taken) if other.body.previous == taken.body.previous => SubReceiptStanding::Clone {
+            taken: Box::new(taken.clone()),
+            other: Box::new(other),
+        },
+        _ => SubReceiptStanding::Elsewhere,
+    })
 }

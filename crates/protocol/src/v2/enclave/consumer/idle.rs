@@ -14,12 +14,14 @@ use crate::v2::{
     mode::Mode,
     proof::Unsigned,
     proxy::{Outgoing, keys::Keys},
+    rekey::{SignedSubReceipt, SubEvidence},
     schedule::MessageKey,
     secret::Secret,
     time::{LocalTime, ProducerTime},
 };
 
 use super::{
+    asking::{SubReceiptStanding, judge_sub},
     in_flight::{InFlight, Issue, Taken},
     standing::{ReceiptStanding, judge},
     states::{Closing, Fresh, Idle, Opening, Refreshing, Waiting},
@@ -67,6 +69,7 @@ impl Idle {
             receipt: taken.receipt,
             asked: None,
             sub_receipt: None,
+            sub_evidence: None,
             asking: taken.asking,
         };
         (idle, taken.key)
@@ -160,6 +163,7 @@ impl Idle {
         let in_flight = InFlight {
             clock: Some(self.clock),
             receipt: Some(self.receipt),
+            sub_evidence: self.sub_evidence,
             ..in_flight
         };
         Ok((in_flight, ticket, key))
@@ -188,6 +192,20 @@ impl Idle {
     /// somebody signed it with its key.
     pub fn receipt(&self) -> &Evidence {
         &self.receipt
+    }
+
+    /// The last sub-receipt of the last exchange, if its streams were re-keyed: the next
+    /// ticket names it beside [`Idle::receipt`], and who disputes one is shown both.
+    pub fn sub_receipt(&self) -> Option<&SubEvidence> {
+        self.sub_evidence.as_ref()
+    }
+
+    /// Judges a sub-receipt of an exchange that is over.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the producer's, and proves nothing.
+    pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
+        judge_sub(&self.core, self.sub_evidence.as_ref(), receipt)
     }
 
     /// Judges a receipt that nobody awaits.

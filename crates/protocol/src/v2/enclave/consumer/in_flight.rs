@@ -16,6 +16,7 @@ use crate::{
         error::{HeadError, LaneError},
         message::{Evidence, Head, OpeningPart, SignedReceipt, Ticket},
         mode::Mode,
+        rekey::SubEvidence,
         schedule::{MessageKey, Root, Transcript},
         time::{LocalTime, ProducerClock, ProducerTime},
         transient::{SignedTransient, Transient},
@@ -46,6 +47,8 @@ pub(super) struct InFlight {
     pub(super) clock: Option<ProducerClock>,
     /// The receipt before, which may have to be shown.
     pub(super) receipt: Option<Evidence>,
+    /// The last sub-receipt of its exchange: the ticket names both.
+    pub(super) sub_evidence: Option<SubEvidence>,
     pub(super) secret: ShareSecret,
     /// Of a call.
     pub(super) asking: Option<Box<Asking>>,
@@ -102,6 +105,7 @@ impl InFlight {
             begin_by: issue.begin_by,
             clock: None,
             receipt: None,
+            sub_evidence: None,
             secret,
         };
         Ok((in_flight, head, step.key))

@@ -4,15 +4,18 @@ use rand_core::CryptoRng;
 
 use crate::v2::{
     checkpoint::Mark,
-    enclave::streams::{Lined, Streaming},
+    enclave::{
+        line::Line,
+        streams::{Lined, Streaming},
+    },
     error::{HeadError, LaneError},
     proof::Unsigned,
     proxy::Epochs,
-    rekey::{SignedSubReceipt, SubTicket},
+    rekey::{SignedSubReceipt, SubEvidence, SubTicket},
 };
 
 use super::{
-    asking::{Asking, SubReceiptStanding},
+    asking::{Asking, SubReceiptStanding, judge_sub},
     states::{Idle, Waiting},
 };
 
@@ -21,14 +24,15 @@ impl Waiting {
     ///
     /// # Errors
     /// [`LaneError::NoStream`] unless the request is a stream;
-    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Exhausted`].
-    /// Nothing has changed.
+    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Checkpoint`] before
+    /// the checkpoint behind the last switch; [`LaneError::Exhausted`]. Nothing has changed.
     pub fn rekey<R: CryptoRng + ?Sized>(
         &mut self,
         rng: &mut R,
     ) -> Result<Unsigned<SubTicket>, LaneError> {
         let flight = &mut self.in_flight;
         match (&mut flight.asking, &self.stream) {
+            (Some(_), Some(own)) if own.is_due() => Err(LaneError::Checkpoint),
             (Some(asking), Some(_)) => asking.begin(&flight.core, Mark::NONE, rng),
             _ => Err(LaneError::NoStream),
         }
@@ -48,14 +52,18 @@ impl Waiting {
         Ok(epochs)
     }
 
+    /// The last sub-receipt that was taken in this exchange: where the producer says that it is
+    /// not its own, this proves that somebody signed it with its key.
+    pub fn taken(&self) -> Option<&SubEvidence> {
+        self.in_flight.asking.as_ref()?.taken.as_ref()
+    }
+
     /// Judges a sub-receipt that nobody awaits.
     ///
     /// # Errors
     /// [`HeadError`]: it is not the producer's, and proves nothing.
     pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
-        let flight = &self.in_flight;
-        let asking = flight.asking.as_ref().ok_or(HeadError::Unexpected)?;
-        asking.judge(&flight.core, receipt)
+        judge_sub(&self.in_flight.core, self.taken(), receipt)
     }
 }
 
@@ -63,13 +71,16 @@ impl Streaming<Idle> {
     /// Asks to re-key the streams. `peer` is the response's last verified checkpoint.
     ///
     /// # Errors
-    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Exhausted`].
-    /// Nothing has changed.
+    /// [`LaneError::Rekeying`] while another sub-ticket waits; [`LaneError::Checkpoint`] before
+    /// the checkpoint behind the last switch; [`LaneError::Exhausted`]. Nothing has changed.
     pub fn rekey<R: CryptoRng + ?Sized>(
         &mut self,
         peer: Mark,
         rng: &mut R,
     ) -> Result<Unsigned<SubTicket>, LaneError> {
+        if self.is_due() {
+            return Err(LaneError::Checkpoint);
+        }
         let lane = self.lane_mut();
         match &mut lane.asking {
             Some(asking) => asking.begin(&lane.core, peer, rng),
@@ -95,17 +106,22 @@ impl Streaming<Idle> {
     /// # Errors
     /// [`HeadError`]: it is not the producer's, and proves nothing.
     pub fn judge_sub(&self, receipt: &SignedSubReceipt) -> Result<SubReceiptStanding, HeadError> {
-        let lane = self.lane();
-        let asking = lane.asking.as_ref().ok_or(HeadError::Unexpected)?;
-        asking.judge(&lane.core, receipt)
+        judge_sub(&self.lane().core, self.taken(), receipt)
+    }
+
+    /// As [`Waiting::taken`].
+    pub fn taken(&self) -> Option<&SubEvidence> {
+        self.lane().asking.as_ref()?.taken.as_ref()
     }
 }
 
 impl Lined for Idle {
-    fn signed(&mut self, mark: Mark) {
-        if let Some(asking) = &mut self.asking {
-            asking.line.own = mark;
-        }
+    fn line(&self) -> Option<&Line> {
+        Some(&self.asking.as_ref()?.line)
+    }
+
+    fn line_mut(&mut self) -> Option<&mut Line> {
+        Some(&mut self.asking.as_mut()?.line)
     }
 
     fn is_settled(&self) -> bool {
@@ -122,6 +138,7 @@ impl Lined for Idle {
             core: line.after(&self.core).unwrap_or(self.core),
             asked: asking.asked,
             sub_receipt: line.receipt(),
+            sub_evidence: asking.taken,
             asking: None,
             ..self
         }

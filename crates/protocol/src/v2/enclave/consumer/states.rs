@@ -7,6 +7,7 @@ use crate::{
         checkpoint::CheckpointSigner,
         enclave::core::{Core, LaneMark},
         message::Evidence,
+        rekey::SubEvidence,
         time::ProducerClock,
     },
 };
@@ -31,6 +32,8 @@ pub struct Idle {
     pub(super) asked: Option<LaneMark>,
     /// The exchange's last sub-receipt.
     pub(super) sub_receipt: Option<BodyHash>,
+    /// The same, which may have to be shown.
+    pub(super) sub_evidence: Option<SubEvidence>,
     /// While its streams go on.
     pub(super) asking: Option<Box<Asking>>,
 }

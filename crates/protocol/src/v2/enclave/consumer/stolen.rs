@@ -75,6 +75,7 @@ impl Idle {
             clock,
             receipt,
             sub_receipt: (sub != [0; 32]).then_some(BodyHash(sub)),
+            sub_evidence: None,
             asking: None,
             asked: None,
         })

@@ -11,11 +11,12 @@ use thiserror::Error;
 use crate::v2::{
     context::Context,
     enclave::core::{Core, LaneMarks},
-    error::{LaneError, LanesError},
+    error::{HeadError, LaneError, LanesError},
     gate::Gate,
     message::SignedTicket,
     mode::Reason,
     proof::Unsigned,
+    rekey::SignedSubTicket,
     schedule::{BundleKeys, BundleSecret},
     transient::Transient,
 };
@@ -23,6 +24,7 @@ use crate::v2::{
 use super::{
     standing::NotAccepted,
     states::{Fresh, Opened},
+    told::SubStanding,
 };
 
 /// A bundle as its producer holds it.
@@ -128,6 +130,15 @@ impl Lanes {
             self.open.remove(&lane);
             self.ended.entry(lane).or_insert(marks);
         }
+    }
+
+    /// Judges a sub-ticket of a lane that has ended: the ledger compares it.
+    ///
+    /// # Errors
+    /// [`HeadError`]: it is not the consumer's, and proves nothing.
+    pub fn judge_sub(&self, ticket: &SignedSubTicket) -> Result<SubStanding, HeadError> {
+        ticket.verified(&self.context, ticket.message.lane)?;
+        Ok(SubStanding::Elsewhere)
     }
 
     /// What became of a lane that has ended.

@@ -4,7 +4,11 @@ use rand_core::CryptoRng;
 
 use crate::v2::{
     checkpoint::Mark,
-    enclave::streams::{Lined, Streaming},
+    enclave::{
+        core::Core,
+        line::Line,
+        streams::{Lined, Streaming},
+    },
     error::{HeadError, LaneError},
     mode::Mode,
     rekey::SignedSubTicket,
@@ -30,7 +34,7 @@ impl Answering {
         let owed = &mut self.0;
         match &mut owed.told {
             Some(told) if owed.mode == Mode::Stream => told.answer(&owed.core, ticket, peer, rng),
-            _ => Err(LaneError::NoStream.into()),
+            _ => Err(elsewhere(&owed.core, ticket)),
         }
     }
 }
@@ -49,7 +53,7 @@ impl Ready {
     ) -> Result<Rekeyed, NotRekeyed> {
         match &mut self.told {
             Some(told) => told.answer(&self.core, ticket, peer, rng),
-            None => Err(LaneError::NoStream.into()),
+            None => Err(elsewhere(&self.core, ticket)),
         }
     }
 
@@ -60,8 +64,20 @@ impl Ready {
     pub fn judge_sub(&self, ticket: &SignedSubTicket) -> Result<SubStanding, HeadError> {
         match &self.told {
             Some(told) => told.judge(&self.core, ticket),
-            None => Err(HeadError::Unexpected),
+            None => {
+                ticket.verified(&self.core.context, self.core.lane)?;
+                Ok(SubStanding::Elsewhere)
+            }
         }
+    }
+}
+
+/// What is left to say of a sub-ticket where nothing streams: whoever signed it, no consumer
+/// that is alone does.
+fn elsewhere(core: &Core, ticket: &SignedSubTicket) -> NotRekeyed {
+    match ticket.verified(&core.context, core.lane) {
+        Ok(_) => NotRekeyed::Stands(SubStanding::Elsewhere),
+        Err(error) => error.into(),
     }
 }
 
@@ -70,13 +86,18 @@ impl Streaming<Ready> {
     /// next epoch.
     ///
     /// # Errors
-    /// [`NotRekeyed`]; the lane is as it was.
+    /// [`NotRekeyed`], that of [`LaneError::Checkpoint`] before the checkpoint behind the last
+    /// switch; the lane is as it was.
     pub fn rekey<R: CryptoRng + ?Sized>(
         &mut self,
         ticket: &SignedSubTicket,
         peer: Mark,
         rng: &mut R,
     ) -> Result<Rekeyed, NotRekeyed> {
+        // Whatever is not the next is told of first.
+        if self.is_due() && self.lane().judge_sub(ticket)? == SubStanding::Next {
+            return Err(LaneError::Checkpoint.into());
+        }
         let rekeyed = self.lane_mut().rekey(ticket, peer, rng)?;
         let place = rekeyed.epochs.response.place;
         self.own_rekeyed(place);
@@ -85,10 +106,12 @@ impl Streaming<Ready> {
 }
 
 impl Lined for Ready {
-    fn signed(&mut self, mark: Mark) {
-        if let Some(told) = &mut self.told {
-            told.line.own = mark;
-        }
+    fn line(&self) -> Option<&Line> {
+        Some(&self.told.as_ref()?.line)
+    }
+
+    fn line_mut(&mut self) -> Option<&mut Line> {
+        Some(&mut self.told.as_mut()?.line)
     }
 
     /// The consumer may send one more sub-ticket as long as it has not sent its next ticket.

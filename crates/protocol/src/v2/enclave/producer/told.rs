@@ -7,11 +7,14 @@ use crate::{
     agreement,
     v2::{
         checkpoint::Mark,
-        enclave::{core::Core, line::Line},
+        enclave::{
+            core::Core,
+            line::{Line, Marks},
+        },
         error::{HeadError, LaneError},
         proof::Unsigned,
         proxy::Epochs,
-        rekey::{SignedSubTicket, SubBody, SubEvidence, SubReceipt},
+        rekey::{SignedSubTicket, SubBody, SubEvidence, SubReceipt, SubTicket},
     },
 };
 
@@ -45,7 +48,11 @@ pub enum SubStanding {
     /// The next number, but it names a sub-receipt that is not this lane's: one of the ends
     /// was copied. The ledger decides.
     Foreign,
-    /// Any other; the ledger compares it.
+    /// The next one, and it says of a stream what this end has seen otherwise: one of the keys
+    /// is in other hands. An alarm.
+    ForeignCheckpoint,
+    /// Any other, also one of an exchange without streams or of a lane that has ended; the
+    /// ledger compares it.
     Elsewhere,
 }
 
@@ -96,6 +103,20 @@ impl Told {
         Ok(self.standing(&body))
     }
 
+    /// Compares where the consumer says that the streams are.
+    fn compare(&self, head: &SubTicket, peer: &Mark) -> Result<(), NotRekeyed> {
+        // It has signed nothing since. What this end has not read yet its reader compares.
+        if !head.request.follows(peer) {
+            return Err(NotRekeyed::Stands(SubStanding::ForeignCheckpoint));
+        }
+        match self.line.own.compare(&head.response) {
+            Err(HeadError::ForeignCheckpoint) => {
+                Err(NotRekeyed::Stands(SubStanding::ForeignCheckpoint))
+            }
+            compared => Ok(compared?),
+        }
+    }
+
     /// The signature is verified before the share is used.
     pub(super) fn answer<R: CryptoRng + ?Sized>(
         &mut self,
@@ -110,12 +131,19 @@ impl Told {
             other => return Err(NotRekeyed::Stands(other)),
         }
         let head = &ticket.message;
-        self.line.verified_by_peer(&head.response)?;
+        self.compare(head, &peer)?;
         let suite = core.context.suite();
         let bad = |_| HeadError::KeyShare;
         let (share, _) = agreement::receive(suite.agreement(), None, &head.share).map_err(bad)?;
         let (own, agreed) = agreement::answer_last(suite.agreement(), &share, rng).map_err(bad)?;
-        let marks = (peer, self.line.own);
+        let marks = Marks {
+            request: peer,
+            response: self.line.own.last(),
+        };
+        let at = Marks {
+            request: head.request,
+            response: marks.response,
+        };
         let mut receipt: SubReceipt = self.line.head(core, head.k, body.hash(), marks, own);
         let moved = self.line.step(head, &receipt, &agreed);
         receipt.key_commitment = Some(moved.0.commitment);
@@ -123,7 +151,7 @@ impl Told {
         self.accepted = Some(ticket.evidence());
         Ok(Rekeyed {
             receipt: Unsigned::new(receipt, &core.context),
-            epochs: self.line.moved(suite, moved, last),
+            epochs: self.line.moved(suite, moved, last, at),
         })
     }
 }
