@@ -65,7 +65,10 @@ pub fn choose(candidates: &[Candidate], mut random: impl FnMut(usize) -> usize) 
 fn usual(candidates: &[Candidate]) -> Duration {
     let known = || candidates.iter().filter_map(|one| one.latency);
     let count = u32::try_from(known().count()).unwrap_or(u32::MAX);
-    known().sum::<Duration>().checked_div(count).unwrap_or(FLOOR)
+    known()
+        .sum::<Duration>()
+        .checked_div(count)
+        .unwrap_or(FLOOR)
 }
 
 fn scores(two: [Candidate; 2], usual: Duration, warmest: f64) -> [f64; 2] {
@@ -112,7 +115,10 @@ mod tests {
             candidate(0, 7 * MS),
             candidate(0, 6 * MS),
         ]);
-        assert!(shares.iter().all(|share| (3_000..3_700).contains(share)), "{shares:?}");
+        assert!(
+            shares.iter().all(|share| (3_000..3_700).contains(share)),
+            "{shares:?}"
+        );
     }
 
     #[test]
@@ -124,7 +130,10 @@ mod tests {
 
     #[test]
     fn the_one_with_less_under_way_is_chosen() {
-        assert_eq!(shares(&[candidate(2, 5 * MS), candidate(1, 5 * MS)]), [0, 10_000]);
+        assert_eq!(
+            shares(&[candidate(2, 5 * MS), candidate(1, 5 * MS)]),
+            [0, 10_000]
+        );
     }
 
     #[test]
@@ -152,7 +161,10 @@ mod tests {
             warmth: COLD,
         };
         let shares = shares(&[new; 4]);
-        assert!(shares.iter().all(|share| (2_200..2_800).contains(share)), "{shares:?}");
+        assert!(
+            shares.iter().all(|share| (2_200..2_800).contains(share)),
+            "{shares:?}"
+        );
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub async fn run(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>) {
             None => tokio::select! {
                 () = standing.called.notified() => {}
                 _ = standing.troubled() => {}
+                // While a bundle is renewed there are two of these, of which one is woken.
+                () = tokio::time::sleep(ANSWER) => {}
             },
             Some(silence) if silence < QUIET => tokio::time::sleep(QUIET - silence).await,
             Some(_) => match probe(&consumer, &bundle).await {

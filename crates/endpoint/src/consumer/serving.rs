@@ -1,6 +1,6 @@
 //! The bundles that a pair is served by, and which of them a call takes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -12,6 +12,9 @@ use super::{
     standing::Phase,
 };
 use crate::wire::{problem::Refusal, problem_type::ProblemType};
+
+/// Whether another endpoint is called again is looked at so often by who waits for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The bundles in use, or why there are none.
 pub struct Serving {
@@ -119,10 +122,21 @@ impl ConsumerPair {
         })
     }
 
-    /// Whether there are several endpoints, and none may be expected to answer: then nothing is
-    /// made a second time.
+    /// Waits until another endpoint than a bundle's may be expected to answer.
+    pub(super) async fn elsewhere(&self, than: &Bundle) {
+        while !self.is_elsewhere(&[than.standing.producer]) {
+            let changed = self.changed.notified();
+            // One that was left out is called again without notice.
+            let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
+        }
+    }
+
+    /// Whether there are several endpoints, and all of them are left out: then nothing is made a
+    /// second time.
     pub(super) fn all_fail(&self) -> bool {
-        self.serving.lock().bundles.len() > 1 && !self.is_elsewhere(&[])
+        let serving = self.serving.lock();
+        let mut bundles = serving.bundles.iter();
+        bundles.len() > 1 && bundles.all(|bundle| bundle.standing.trouble().is_some())
     }
 
     /// The bundle for a call, of those given: not one whose endpoint leaves, has no API, or is

@@ -214,7 +214,8 @@ impl Standing {
         state.ejection.eject(Instant::now(), jitter);
         let is_new = self.trouble.send_if_modified(|now| {
             // What a probe shows is known better.
-            let replaces = now.is_none_or(|now| !now.is_seen_by_probes());
+            let replaces =
+                trouble == Trouble::Refused || now.is_none_or(|now| !now.is_seen_by_probes());
             let changed = replaces && *now != Some(trouble);
             if changed {
                 *now = Some(trouble);
@@ -291,7 +292,11 @@ impl Drop for Waiting {
         self.standing.end(since);
         let now = Instant::now();
         let mut state = self.standing.state.lock();
-        if state.latency.at(now).is_some_and(|usual| now - since > usual) {
+        if state
+            .latency
+            .at(now)
+            .is_some_and(|usual| now - since > usual)
+        {
             state.latency.answered(now - since, now);
         }
     }
