@@ -76,8 +76,6 @@ impl Fleet {
         for (number, (ends, api)) in all.iter().zip(apis).enumerate() {
             let upstream = upstream(number, *api, ran.clone()).await;
             let (endpoint, _) = producer(ends, policy.clone(), upstream, &ledger).await;
-            let reporter = endpoint.reporter.clone();
-            tokio::spawn(reporter.run(|| Duration::from_millis(20)));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let router = exchange_handler::router(endpoint.clone());
