@@ -96,3 +96,68 @@ impl ConsumerPair {
         self.slots.assigned(assigned.wanted);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use armour_api::{AssignedBundle, Policy};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        consumer::{bundle::Kind, testing::consumer_of},
+        control_plane::testing::{Answer, ControlPlane},
+        testing::ends::Ends,
+    };
+
+    /// What each of two bundles' producers is, and what becomes of them.
+    async fn told(phases: [ProducerPhase; 2]) -> Arc<ConsumerPair> {
+        let control_plane = ControlPlane::start(|_, _| Answer::Json(serde_json::Value::Null)).await;
+        let ends = Ends::several(2, 4).await;
+        let nowhere = "http://127.0.0.1:9".to_owned();
+        let producers: Vec<_> = ends.iter().map(|ends| (ends, nowhere.clone())).collect();
+        let consumer = consumer_of(&producers, Policy::default(), &control_plane, false);
+        let bundles = consumer.serving().into_iter().zip(phases);
+        let bundles = bundles.map(|(bundle, phase)| AssignedBundle {
+            bundle_id: bundle.id,
+            producer_endpoint_id: bundle.standing.producer,
+            phase,
+            rebalance: false,
+        });
+        consumer.assigned(&PairAssignment {
+            pair_id: Uuid::from_bytes([2; 16]),
+            wanted: 2,
+            bundles: bundles.collect(),
+        });
+        consumer
+    }
+
+    /// Which of them calls go to.
+    fn called(consumer: &ConsumerPair) -> Vec<bool> {
+        let serving = consumer.serving();
+        let chosen: Vec<_> = (0..50)
+            .map(|_| consumer.choose(&serving, &[], Kind::Call).unwrap().id)
+            .collect();
+        let is_called = |id| chosen.contains(&id);
+        serving.iter().map(|bundle| is_called(bundle.id)).collect()
+    }
+
+    #[tokio::test]
+    async fn calls_leave_whose_producer_drains_or_has_no_api() {
+        use ProducerPhase::{Draining, Gone, NotServing, Serving};
+        for (phases, expected) in [
+            ([Serving, Serving], [true, true]),
+            ([Draining, Serving], [false, true]),
+            ([Serving, Gone], [true, false]),
+            ([NotServing, Serving], [false, true]),
+            ([Draining, NotServing], [false, true]),
+            ([Draining, Gone], [true, true]),
+        ] {
+            let consumer = told(phases).await;
+            assert_eq!(called(&consumer), expected, "{phases:?}");
+            for (bundle, phase) in consumer.serving().iter().zip(phases) {
+                let moves = matches!(phase, Draining | Gone);
+                assert_eq!(bundle.moves.is_cancelled(), moves);
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 /// What a call that failed counts as.
 pub const TIME_OUT: Duration = Duration::from_secs(10);
+/// So many answers in a row by which an API failed count: fewer may be for what was asked.
+const IN_A_ROW: u32 = 3;
 /// What one observation weighs in the average, at least.
 const WEIGHT: f64 = 0.1;
 /// An average that nothing confirms halves within this time, so that a slow endpoint is asked
@@ -20,6 +22,8 @@ pub struct Latency {
     observed: Option<Observed>,
     /// Failures in a row.
     failures: u32,
+    /// Whether the average holds one of them.
+    is_failing: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,17 +35,28 @@ struct Observed {
 impl Latency {
     /// A call was answered after this time.
     pub fn answered(&mut self, took: Duration, now: Instant) {
-        if std::mem::take(&mut self.failures) > 0 {
+        self.failures = 0;
+        if std::mem::take(&mut self.is_failing) {
             // It works again: what was lost before says nothing of it.
             self.observed = None;
         }
         self.observe(took.as_secs_f64(), now);
     }
 
-    /// A call was not answered, or with a failure.
+    /// A call was not answered, or its API not reached.
     pub fn failed(&mut self, now: Instant) {
         self.observe(TIME_OUT.as_secs_f64(), now);
         self.failures = self.failures.saturating_add(1);
+        self.is_failing = true;
+    }
+
+    /// An API answered that it failed: that may be for what was asked, unless it does so again
+    /// and again.
+    pub fn answered_by_failure(&mut self, now: Instant) {
+        match self.failures + 1 < IN_A_ROW {
+            true => self.failures += 1,
+            false => self.failed(now),
+        }
     }
 
     /// The average; none if nothing is known.
@@ -105,6 +120,20 @@ mod tests {
         assert!(latency.at(now).unwrap() > 500 * MS);
         latency.answered(5 * MS, now);
         assert_eq!(latency.at(now).unwrap(), 5 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_that_fails_now_and_then_is_called_as_others_are() {
+        let mut latency = Latency::default();
+        let now = Instant::now();
+        for _ in 0..20 {
+            latency.answered(5 * MS, now);
+            latency.answered_by_failure(now);
+            latency.answered_by_failure(now);
+        }
+        assert!(latency.at(now).unwrap().abs_diff(5 * MS) < MS);
+        latency.answered_by_failure(now);
+        assert!(latency.at(now).unwrap() > 500 * MS);
     }
 
     #[tokio::test(start_paused = true)]

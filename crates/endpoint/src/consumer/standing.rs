@@ -125,13 +125,13 @@ impl Standing {
 
     /// As a candidate for the next call, with so many under way.
     pub fn candidate(&self, load: usize) -> Candidate {
+        // That nothing has come yet tells as much.
+        let silence = self.silence();
         let state = self.state.lock();
         let now = Instant::now();
-        // That there is no answer yet tells as much.
-        let oldest = state.waiting.first().map(|&since| now - since);
         Candidate {
             load,
-            latency: state.latency.at(now).max(oldest),
+            latency: state.latency.at(now).max(silence),
             warmth: warmth(now - state.since),
         }
     }
@@ -269,7 +269,7 @@ impl Waiting {
                     state.ejection.forget();
                 }
             }
-            false => state.latency.failed(now),
+            false => state.latency.answered_by_failure(now),
         }
     }
 
@@ -319,6 +319,9 @@ mod tests {
         let latency = standing.candidate(1).latency;
         assert_eq!(latency, Some(Duration::from_secs(3)));
         assert_eq!(standing.silence(), Some(Duration::from_secs(3)));
+        // It says that it has begun another one: that this one takes long may be its own.
+        standing.heard();
+        assert!(standing.candidate(1).latency < Some(Duration::from_secs(1)));
         drop(waiting);
         assert!(standing.candidate(0).latency > Some(Duration::from_secs(1)));
         assert_eq!(standing.silence(), None);
