@@ -81,10 +81,13 @@ impl ConsumerPair {
             let standing = &bundle.standing;
             match (told.phase, standing.phase()) {
                 // What it has signed itself may be newer.
+                (_, Phase::Stopped) => {}
                 (ProducerPhase::Serving | ProducerPhase::NotServing, Phase::Leaving) => {}
                 (ProducerPhase::Serving, _) => standing.set_phase(Phase::Serving),
                 (ProducerPhase::NotServing, _) => standing.set_phase(Phase::NotServing),
-                (ProducerPhase::Draining | ProducerPhase::Gone, _) => bundle.producer_leaves(),
+                (ProducerPhase::Draining | ProducerPhase::Gone, _) => {
+                    bundle.producer_leaves(Phase::Leaving);
+                }
             }
             let before = bundle
                 .is_one_too_many

@@ -317,9 +317,9 @@ impl Bundle {
         self.hearing.lock().silent.is_none()
     }
 
-    /// Its producer takes no more calls, or will not soon.
-    pub fn producer_leaves(&self) {
-        self.standing.set_phase(Phase::Leaving);
+    /// Its producer takes no more calls, or will not soon: it is about to leave.
+    pub fn producer_leaves(&self, phase: Phase) {
+        self.standing.set_phase(phase);
         self.moves.cancel();
     }
 

@@ -29,6 +29,7 @@ use super::{
     fate::Failure,
     in_flight::{Caller, Exchange, Outcome, Terms, tell},
     pair::ConsumerPair,
+    standing::Phase,
     transport::{Answer, Begun},
 };
 use crate::wire::{
@@ -215,7 +216,7 @@ async fn take(mut exchange: Exchange, received: Received, answer: Answer, caller
             exchange.upload = None;
             exchange.lane.is_free();
             if reason(why) == Reason::STOPPING {
-                exchange.bundle().producer_leaves();
+                exchange.bundle().producer_leaves(Phase::Stopped);
             }
             let lane = exchange.lane;
             drop(lane);

@@ -82,6 +82,9 @@ impl ConsumerPair {
             };
             match self.opened(&bundle, fresh, until).await {
                 Opened::Lane(lane) => return Ok((lane, waiting)),
+                Opened::Gone if Instant::now() >= until => {
+                    return Err(self.no_lane(&bundle, need.kind));
+                }
                 Opened::Gone => {}
                 Opened::Slow => {
                     waiting.failed();

@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_millis(750);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Probes a bundle's producer for ever.
+/// Probes a bundle's producer for ever, as long as there are others.
 pub async fn run(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>) {
     let standing = &bundle.standing;
     loop {
@@ -28,7 +28,10 @@ pub async fn run(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>) {
             recover(&consumer, &bundle).await;
             continue;
         }
-        match standing.silence() {
+        // Where there is no other, nothing follows from it.
+        let others = consumer.serving();
+        let has_others = others.iter().any(|other| other.id != bundle.id);
+        match standing.silence().filter(|_| has_others) {
             None => tokio::select! {
                 () = standing.called.notified() => {}
                 _ = standing.troubled() => {}
@@ -40,10 +43,7 @@ pub async fn run(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>) {
                 Ok(()) => standing.answers_probes(),
                 // Something of its own may have come meanwhile.
                 Err(_) if standing.silence().is_none_or(|silence| silence < QUIET) => {}
-                Err(trouble) => {
-                    bundle.unheard(Instant::now() - QUIET);
-                    standing.leave_out(trouble);
-                }
+                Err(trouble) => standing.leave_out(trouble),
             },
         }
     }
@@ -59,10 +59,7 @@ async fn recover(shared: &Shared, bundle: &Bundle) {
         None => {}
         Some(trouble) if trouble.is_seen_by_probes() => match probe(shared, bundle).await {
             Ok(()) => standing.answers_probes(),
-            Err(trouble) => {
-                bundle.unheard(Instant::now() - ANSWER);
-                standing.leave_out(trouble);
-            }
+            Err(trouble) => standing.leave_out(trouble),
         },
         Some(_) => standing.is_admitted(),
     }
@@ -75,7 +72,11 @@ async fn probe(shared: &Shared, bundle: &Bundle) -> Result<(), Trouble> {
         .uri(format!("{}{EXCHANGE_PATH}", bundle.producer))
         .body(Body::empty())
         .map_err(|_| Trouble::Silent)?;
+    let since = Instant::now();
     let answered = tokio::time::timeout(ANSWER, shared.http.request(request)).await;
+    if !matches!(answered, Ok(Ok(_))) {
+        bundle.unheard(since);
+    }
     match answered {
         Ok(Ok(response)) if !response.status().is_server_error() => Ok(()),
         Ok(Err(error)) if super::transport::is_refused(&error) => Err(Trouble::Refused),

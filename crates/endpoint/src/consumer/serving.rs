@@ -89,7 +89,10 @@ impl ConsumerPair {
             let why = {
                 let serving = self.serving.lock();
                 let living = serving.bundles.iter();
-                let living = living.filter(|bundle| !bundle.dead.is_cancelled());
+                // Who has signed that it takes no more calls is not asked.
+                let living = living.filter(|bundle| {
+                    !bundle.dead.is_cancelled() && bundle.standing.phase() != Phase::Stopped
+                });
                 let living: Vec<_> = living.cloned().collect();
                 if !living.is_empty() {
                     return Ok(living);

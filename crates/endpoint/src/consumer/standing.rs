@@ -51,8 +51,10 @@ pub enum Phase {
     Serving,
     /// Its API does not answer.
     NotServing,
-    /// It takes no more calls, or there will be none soon.
+    /// It is about to leave.
     Leaving,
+    /// It takes no more calls, and has signed that.
+    Stopped,
 }
 
 /// How a producer's endpoint stands.
