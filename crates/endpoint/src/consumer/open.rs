@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use armour_api::Role;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{
+    assignments,
     pair::{ConsumerPair, Shared},
     pair_manager::PairManager,
 };
@@ -28,6 +30,7 @@ pub struct Opened {
     pub pair_manager: Arc<PairManager>,
     /// What goes on beside requests.
     pub background: Background,
+    _assignments: AbortOnDropHandle<()>,
     _data_dir_lock: DataDirLock,
 }
 
@@ -51,6 +54,7 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
         random: options.ambient.random.clone(),
     });
     let pair_manager = PairManager::new(shared.clone());
+    let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
     let busy = pair_manager.clone();
     gauges::observe_lanes(move || busy.busy_lanes());
     let interval = {
@@ -69,6 +73,7 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
         shared,
         pair_manager,
         background,
+        _assignments: AbortOnDropHandle::new(assignments),
         _data_dir_lock: lock,
     })
 }

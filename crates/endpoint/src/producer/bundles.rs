@@ -23,6 +23,9 @@ use crate::{
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
 const STRIPES: usize = 16;
+/// Most lanes of a bundle whose last answer is kept though they have ended; each may have some
+/// 256 KiB.
+const MAX_KEPT: usize = 16;
 /// Most bundles remembered that are of no use.
 const MAX_GONE: usize = 10_000;
 
@@ -98,7 +101,7 @@ impl Held {
         Self {
             id: Uuid::from_bytes(context.binding().bundle),
             form: policy.padding.into(),
-            lanes: Mutex::new(LaneTable::new(policy.max_lanes as usize)),
+            lanes: Mutex::new(LaneTable::new(MAX_KEPT.min(policy.max_lanes as usize))),
             policy,
             context,
             gate: Arc::new(gate),

@@ -31,13 +31,27 @@ struct Started {
 impl Ends {
     /// A bundle that is installed in both.
     pub async fn installed(max_lanes: u16) -> Self {
-        let (consumer, producer) = (Started::new(4).await, Started::new(5).await);
+        Self::several(1, max_lanes).await.remove(0)
+    }
+
+    /// Bundles of one consumer with so many producers, which are one party's.
+    pub async fn several(count: u8, max_lanes: u16) -> Vec<Self> {
+        let consumer = Started::new(4).await;
+        let mut ends = Vec::new();
+        for number in 0..count {
+            let producer = Started::new(5 + number).await;
+            ends.push(Self::of(&consumer, producer, number, max_lanes).await);
+        }
+        ends
+    }
+
+    async fn of(consumer: &Started, producer: Started, number: u8, max_lanes: u16) -> Self {
         let binding = Binding {
             suite: 1,
             tenant: [1; 16],
             pair: [2; 16],
-            bundle: [3; 16],
-            draw: 1,
+            bundle: [3 + number; 16],
+            draw: 1 + u64::from(number),
             policy: [6; 32],
             consumer: consumer.end(7),
             producer: producer.end(8),
@@ -56,12 +70,12 @@ impl Ends {
                 now: 1_800_000_000,
             }
         };
-        let ours = install(&consumer, &producer, true);
-        let theirs = install(&producer, &consumer, false);
+        let ours = install(consumer, &producer, true);
+        let theirs = install(&producer, consumer, false);
         producer.enclave.install(theirs).await.unwrap();
         let installed = consumer.enclave.install(ours).await.unwrap();
         Self {
-            consumer: consumer.enclave,
+            consumer: consumer.enclave.clone(),
             producer: producer.enclave,
             context,
             gate: *installed.gate,
