@@ -1,13 +1,13 @@
 //! The pairs that one agent serves, each on a listener of its own; they come and go with
 //! the settings.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, Pair};
 use armour_listener::{Listener, Tls};
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,6 +32,8 @@ const PATIENCE: u64 = 30;
 pub struct PairManager {
     shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
+    /// Listeners that were opened before there was an endpoint.
+    opened: Mutex<HashMap<SocketAddr, TcpListener>>,
 }
 
 struct Served {
@@ -52,7 +54,13 @@ impl PairManager {
         Arc::new(Self {
             shared,
             served: Mutex::default(),
+            opened: Mutex::default(),
         })
+    }
+
+    /// Takes over listeners that are open already, by the addresses of the settings.
+    pub fn take_over(&self, listeners: HashMap<SocketAddr, TcpListener>) {
+        *self.opened.lock() = listeners;
     }
 
     /// Serves what the settings want, and follows them until `stop` is cancelled; then
@@ -183,7 +191,12 @@ impl PairManager {
                 served.consumer.be_patient_for(settings.retry_for);
                 continue;
             }
-            match listening::listen(settings.listen).await {
+            let opened = self.opened.lock().remove(&settings.listen);
+            let listener = match opened {
+                Some(listener) => Ok(listener),
+                None => listening::listen(settings.listen).await,
+            };
+            match listener {
                 Ok(listener) => self.begin(pair, settings, listener, tls.cloned()),
                 Err(error) => failed = Some(error),
             }
@@ -191,13 +204,7 @@ impl PairManager {
         failed.map_or(Ok(()), Err)
     }
 
-    fn begin(
-        &self,
-        pair: Pair,
-        settings: PairSettings,
-        listener: tokio::net::TcpListener,
-        tls: Option<Tls>,
-    ) {
+    fn begin(&self, pair: Pair, settings: PairSettings, listener: TcpListener, tls: Option<Tls>) {
         let id = pair.id;
         let consumer = bundle_lifecycle::start(
             self.shared.clone(),
@@ -303,6 +310,10 @@ impl Watcher for PairManager {
 
     fn heartbeat_interval(&self) -> Duration {
         self.shortest(|pair| pair.policy.heartbeat_interval_ms, 5_000)
+    }
+
+    fn lease(&self) -> Duration {
+        self.shortest(|pair| pair.policy.lease_ms, 60_000)
     }
 
     async fn status(&self, status: BundleStatus) {

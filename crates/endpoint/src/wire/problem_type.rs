@@ -22,6 +22,8 @@ pub enum ProblemType {
     Cut,
     /// The pair has no bundle: it is disconnected, or none came in time.
     Disconnected,
+    /// The agent's endpoint has ended, and people have to act.
+    EndpointEnded,
     /// The request's target and header fields are too large.
     FieldsTooLarge,
     /// The message comes from nobody who holds the bundle.
@@ -50,6 +52,8 @@ pub enum ProblemType {
     ProducerUnreachable,
     /// The producer refused the request for another reason.
     Refused,
+    /// The agent has not started yet.
+    Starting,
     /// The agent is stopping.
     Stopping,
     /// The control plane has been out of reach for longer than the pair's lease, and the stream
@@ -107,11 +111,13 @@ impl ProblemType {
             | Self::UpstreamResponse => StatusCode::BAD_GATEWAY,
             Self::Busy
             | Self::Disconnected
+            | Self::EndpointEnded
             | Self::LanesBusy
             | Self::Late
             | Self::LeaseExpired
             | Self::NotRecorded
             | Self::ProducerStopping
+            | Self::Starting
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
