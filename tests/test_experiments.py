@@ -426,7 +426,8 @@ def test_p2_a_copied_folder_that_drew_is_found_when_its_owner_is_back(plane, tmp
         back = again(made, tmp_path / "consumer", base)
         (found,) = until("the collision", lambda: made.tenant.get("/v1/collisions")["items"])
         assert (found["kind"], found["role"]) == ("start", "consumer")
-        until("the end of the agent", lambda: back.process.poll() is not None)
+        until("the agent to stay out", lambda: "STAYS OUT" in back.log())
+        assert back.process.poll() is None, "a supervisor would start it again and again"
         assert "identity-collided" in back.log()
 
 

@@ -65,6 +65,7 @@ pub mod listening;
 mod metrics;
 pub mod options;
 pub mod producer;
+pub mod progress;
 mod rekey_times;
 mod settings;
 mod start_enclave;
@@ -78,4 +79,5 @@ pub use self::{
     entry::enclave,
     layer::{Producer, ProducerLayer, Protected},
     settings::Settings,
+    state::data_dir_lock::DataDirLock,
 };

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use armour_ambient::Ambient;
 use uuid::Uuid;
 
-use crate::floors::Floors;
+use crate::{floors::Floors, progress::Progress};
 
 /// Who an endpoint is, whom it belongs to, and what it trusts.
 #[derive(Debug, Clone)]
@@ -43,8 +43,15 @@ pub struct Options {
     /// request's last byte, and for each piece of a request that it does not read; a minute, as
     /// an agent's upstream.
     pub answer_within: Duration,
+    /// How many calls a producer's upstream takes at once; a call beyond is refused, and its
+    /// consumer goes elsewhere. As many as come, if absent.
+    pub upstream_limit: Option<u32>,
     /// The endpoint's name.
     pub name: String,
+    /// The zone that it runs in, of which consumers in the same one are given bundles first.
+    pub zone: Option<String>,
+    /// What its start waits for.
+    pub progress: Progress,
     /// The time and the ids of what it signs.
     pub ambient: Ambient,
 }
@@ -75,7 +82,10 @@ impl Options {
             tls_ca_file: None,
             enclave_program: None,
             answer_within: Duration::from_secs(60),
+            upstream_limit: None,
             name: "agent".to_owned(),
+            zone: None,
+            progress: Progress::default(),
             ambient: Ambient::system(),
         }
     }

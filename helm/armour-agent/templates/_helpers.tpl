@@ -72,6 +72,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     {{- end }}
     - name: ARMOUR_ENCLAVE_HARDENING
       value: {{ .Values.enclaveHardening }}
+    {{- if .Values.readyWithLease }}
+    - name: ARMOUR_AGENT_READY_WITH_LEASE
+      value: "true"
+    {{- end }}
+    - name: ARMOUR_ZONE
+      {{- if .Values.zone }}
+      value: {{ .Values.zone | quote }}
+      {{- else }}
+      # Empty where the cluster does not label pods with their node's zone.
+      valueFrom: { fieldRef: { fieldPath: "metadata.labels['topology.kubernetes.io/zone']" } }
+      {{- end }}
     {{- if .Values.refuseRestoredLog }}
     - name: ARMOUR_REFUSE_RESTORED_LOG
       value: "true"
@@ -122,6 +133,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       value: {{ printf "http://127.0.0.1:%d" (int .Values.producer.upstreamPort) }}
     - name: ARMOUR_AGENT_UPSTREAM_TIMEOUT
       value: {{ .Values.producer.upstreamTimeoutSeconds | quote }}
+    - name: ARMOUR_AGENT_UPSTREAM_CHECK
+      value: {{ .Values.producer.upstreamCheck | quote }}
+    {{- if .Values.producer.upstreamLimit }}
+    - name: ARMOUR_AGENT_UPSTREAM_LIMIT
+      value: {{ int .Values.producer.upstreamLimit | quote }}
+    {{- end }}
+    - name: ARMOUR_AGENT_DRAIN_FOR
+      value: {{ int .Values.producer.drainForSeconds | quote }}
+    - name: ARMOUR_AGENT_READY_AFTER
+      value: {{ int .Values.producer.readyAfterSeconds | quote }}
     {{- else }}
     - name: ARMOUR_AGENT_LISTEN
       value: {{ printf "127.0.0.1:%d" (int .Values.consumer.port) }}
@@ -139,17 +160,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - name: armour
       containerPort: {{ .Values.producer.port }}
     {{- end }}
-  # The application starts once its agent has enrolled.
+  {{- if eq .Values.role "producer" }}
+  lifecycle:
+    preStop:
+      # At the same time as the application's: SIGTERM comes only once that has ended.
+      exec: { command: [/usr/bin/armour-agent, drain] }
+  {{- end }}
   startupProbe:
+    {{- if .Values.holdApplication }}
+    # The application starts once its agent has enrolled, however long that takes: an agent that
+    # is started again is no nearer to it.
+    httpGet: { path: /started, port: armour-health }
+    periodSeconds: 1
+    failureThreshold: 86400
+    {{- else }}
     httpGet: { path: /live, port: armour-health }
     periodSeconds: 1
     failureThreshold: 120
+    {{- end }}
   livenessProbe:
     httpGet: { path: /live, port: armour-health }
     periodSeconds: 10
   readinessProbe:
     httpGet: { path: /ready, port: armour-health }
-    periodSeconds: 5
+    periodSeconds: 2
     failureThreshold: 2
   resources:
     {{- toYaml .Values.resources | nindent 4 }}
@@ -169,6 +203,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       mountPath: /var/run/secrets/armour-ca
       readOnly: true
     {{- end }}
+{{- end }}
+
+{{- /* The application's containers. A producer's serve on while its agent drains. */ -}}
+{{- define "armour-agent.containers" -}}
+{{- $sleep := int .Values.producer.preStopSleepSeconds -}}
+{{- $sleeps := and (eq .Values.role "producer") (gt $sleep 0) (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- $containers := list -}}
+{{- range .Values.workload.containers -}}
+{{- $container := deepCopy . -}}
+{{- $lifecycle := deepCopy (default dict .lifecycle) -}}
+{{- if and $sleeps (not (hasKey $lifecycle "preStop")) -}}
+{{- $_ := set $lifecycle "preStop" (dict "sleep" (dict "seconds" $sleep)) -}}
+{{- $_ := set $container "lifecycle" $lifecycle -}}
+{{- end -}}
+{{- $containers = append $containers $container -}}
+{{- end -}}
+{{- toYaml $containers -}}
 {{- end }}
 
 {{- define "armour-agent.volumes" -}}

@@ -1,15 +1,22 @@
-//! What a supervisor may ask: `/live`, and `/ready` once the control plane has been
-//! heard of lately; and `/metrics` for Prometheus. On a listener of its own: the agent's other one is its traffic's.
+//! What a supervisor may ask: `/live`, which looks at nothing outside of this process; `/started`
+//! once it has been an endpoint; `/ready` from when it serves until it leaves; and `/metrics` for
+//! Prometheus. On a listener of its own: the agent's other one is its traffic's.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use armour_endpoint::control_plane::session::{Session, Watcher};
 use armour_listener::Limits;
 use armour_telemetry::scrape;
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
+
+use crate::standing::Standing;
 
 /// Only supervisors ask.
 const FEW: Limits = Limits {
@@ -17,8 +24,6 @@ const FEW: Limits = Limits {
     head: Duration::from_secs(5),
     idle: Duration::from_secs(60),
 };
-/// Heartbeats that may fail before the agent says that it is not ready.
-const MISSED: u32 = 3;
 
 /// Serves until the agent stops.
 ///
@@ -26,29 +31,26 @@ const MISSED: u32 = 3;
 /// If it cannot listen.
 pub async fn serve(
     listen: SocketAddr,
-    session: Arc<Session>,
-    watcher: Arc<impl Watcher>,
+    standing: Arc<Standing>,
+    with_lease: bool,
     registry: Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen} for health"))?;
-    let asked = stop.clone();
-    let ready = async move || {
-        let patience = watcher.heartbeat_interval() * MISSED;
-        if asked.is_cancelled() {
-            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-        } else if session.silence() > patience {
-            let why = "the control plane has not been heard of\n";
-            (StatusCode::SERVICE_UNAVAILABLE, why)
-        } else {
-            (StatusCode::OK, "ok\n")
-        }
+    let started = standing.clone();
+    let started = async move || match started.has_started() {
+        true => answer(Ok(())),
+        false => answer(started.readiness(false)),
     };
     let router = Router::new()
         .route("/live", get(async || "ok\n"))
-        .route("/ready", get(ready))
+        .route("/started", get(started))
+        .route(
+            "/ready",
+            get(async move || answer(standing.readiness(with_lease))),
+        )
         .route("/metrics", get(async move || scrape::text(&registry)));
     tokio::spawn(async move {
         if let Err(error) = armour_listener::serve(listener, router, FEW, stop).await {
@@ -56,4 +58,11 @@ pub async fn serve(
         }
     });
     Ok(())
+}
+
+fn answer(is: Result<(), String>) -> Response {
+    match is {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
 }

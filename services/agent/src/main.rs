@@ -1,7 +1,8 @@
 //! The agent's program.
 
 use armour_agent::{
-    options::{Cli, Command},
+    control_socket,
+    options::{Cli, Command, DrainOptions},
     serve,
 };
 use clap::Parser;
@@ -14,6 +15,7 @@ fn main() -> anyhow::Result<()> {
             // No threads and no logging where root secrets are.
             return armour_enclave::process::run(key_file, pins.as_deref());
         }
+        Command::Drain(options) => return drain(options),
         Command::Producer(_) => "armour-agent-producer",
         _ => "armour-agent-consumer",
     };
@@ -26,6 +28,11 @@ fn main() -> anyhow::Result<()> {
     served
 }
 
+#[tokio::main(flavor = "current_thread")]
+async fn drain(options: &DrainOptions) -> anyhow::Result<()> {
+    control_socket::ask(options).await
+}
+
 #[tokio::main]
 async fn run(command: Command, registry: Registry) -> anyhow::Result<()> {
     match command {
@@ -33,6 +40,6 @@ async fn run(command: Command, registry: Registry) -> anyhow::Result<()> {
         Command::Producer(options) => serve::producer(options, registry).await,
         #[cfg(feature = "clone-demo")]
         Command::Clone(options) => serve::clone(&options).await,
-        Command::Enclave { .. } => Ok(()),
+        Command::Drain(_) | Command::Enclave { .. } => Ok(()),
     }
 }

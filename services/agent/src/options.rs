@@ -6,6 +6,7 @@ use armour_endpoint::{
     consumer::settings::PairSettings,
     floors::Floors,
     options::{self, Options},
+    producer::upstream_check::UpstreamCheck,
 };
 use armour_listener::TlsOptions;
 use armour_telemetry::TelemetryOptions;
@@ -38,6 +39,9 @@ pub enum Command {
     #[cfg(feature = "clone-demo")]
     #[command(hide = true)]
     Clone(CloneOptions),
+    /// Have the producer's agent of a data folder leave, and wait until its consumers have moved:
+    /// for a preStop hook of Kubernetes.
+    Drain(DrainOptions),
     /// The process that holds root secrets; started by the others.
     #[command(hide = true)]
     Enclave {
@@ -107,10 +111,18 @@ pub struct Common {
     /// The program that runs as the enclave: an `armour-agent`; this one if absent.
     #[arg(long, env = "ARMOUR_ENCLAVE_PROGRAM", hide = true)]
     pub enclave_program: Option<PathBuf>,
-    /// Where a supervisor asks for `/live` and `/ready`, and Prometheus for `/metrics`;
-    /// nowhere if absent.
+    /// Where a supervisor asks for `/live`, `/started` and `/ready`, and Prometheus for
+    /// `/metrics`; nowhere if absent.
     #[arg(long, env = "ARMOUR_AGENT_HEALTH_LISTEN")]
     pub health_listen: Option<SocketAddr>,
+    /// Answer `/ready` by 503 also while the control plane has been out of reach for longer than
+    /// the lease. An outage of it then takes all agents out of their Services.
+    #[arg(long, env = "ARMOUR_AGENT_READY_WITH_LEASE")]
+    pub ready_with_lease: bool,
+    /// The zone that the agent runs in, at most 63 characters: consumers are given producers of
+    /// their own zone first.
+    #[arg(long, env = "ARMOUR_ZONE", value_parser = zone)]
+    pub zone: Option<String>,
     /// The endpoint's name.
     #[arg(long, env = "ARMOUR_AGENT_NAME", default_value = "agent")]
     pub name: String,
@@ -133,6 +145,8 @@ impl From<&Common> for Options {
             tls_ca_file: common.tls_ca_file.clone(),
             enclave_program: common.enclave_program.clone(),
             name: common.name.clone(),
+            // An unset label of Kubernetes' is an empty one.
+            zone: common.zone.clone().filter(|zone| !zone.is_empty()),
             ..Self::new(&common.control_plane, &common.data_dir)
         }
     }
@@ -248,6 +262,25 @@ pub struct ProducerOptions {
     /// Seconds that the upstream has to begin its response.
     #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_TIMEOUT", default_value_t = 60)]
     pub upstream_timeout: u64,
+    /// How it is checked whether the upstream serves, every few seconds: `off`, `connect` (its port
+    /// is open), or a path that it answers a GET of with a status below 400. Consumers are given
+    /// no bundles with an agent whose upstream does not.
+    #[arg(long, env = "ARMOUR_AGENT_UPSTREAM_CHECK", default_value = "connect")]
+    pub upstream_check: UpstreamCheck,
+    /// How many calls the upstream takes at once. One beyond is refused, by a signed word that it
+    /// did not run, and its consumer takes it elsewhere; no limit if absent.
+    #[arg(
+        long,
+        env = "ARMOUR_AGENT_UPSTREAM_LIMIT",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub upstream_limit: Option<u32>,
+    /// Seconds that the agent serves on for its consumers to move, once it is asked to stop.
+    #[arg(long, env = "ARMOUR_AGENT_DRAIN_FOR", default_value_t = 5)]
+    pub drain_for: u64,
+    /// Seconds until the agent is ready though no consumer has been given a bundle with it.
+    #[arg(long, env = "ARMOUR_AGENT_READY_AFTER", default_value_t = 30)]
+    pub ready_after: u64,
     /// Send field names in title case (`Content-Type`) to an upstream that speaks HTTP/1.1,
     /// for those that tell them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
@@ -258,6 +291,28 @@ pub struct ProducerOptions {
     #[arg(long, hide = true)]
     pub insecure_export: Option<PathBuf>,
 }
+
+/// Has an agent leave.
+#[derive(Debug, Clone, Args)]
+pub struct DrainOptions {
+    /// The data folder of the agent that is to leave.
+    #[arg(long, env = "ARMOUR_AGENT_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Seconds until this is given up; the agent goes on leaving.
+    #[arg(long, default_value_t = 30)]
+    pub timeout: u64,
+}
+
+/// A zone's name.
+fn zone(name: &str) -> Result<String, String> {
+    match name.chars().count() {
+        0..=MAX_ZONE => Ok(name.to_owned()),
+        _ => Err(format!("at most {MAX_ZONE} characters")),
+    }
+}
+
+/// How long a zone's name may be, in characters.
+const MAX_ZONE: usize = 63;
 
 /// Acts as a consumer, or a producer, with stolen state.
 #[cfg(feature = "clone-demo")]
@@ -313,6 +368,7 @@ impl ProducerOptions {
                 upstream: self.upstream.clone().unwrap_or_default(),
                 upstream_http2: self.upstream_http2,
                 upstream_timeout: self.upstream_timeout,
+                upstream_check: self.upstream_check.clone(),
                 title_case_fields: self.title_case_fields,
             })),
         }

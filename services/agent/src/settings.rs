@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use armour_endpoint::consumer::settings::PairSettings;
+use armour_endpoint::{consumer::settings::PairSettings, producer::upstream_check::UpstreamCheck};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
@@ -38,6 +38,9 @@ pub struct ProducerSettings {
     /// Seconds that it has to begin its response.
     #[serde(default = "sixty")]
     pub upstream_timeout: u64,
+    /// How it is checked whether it serves.
+    #[serde(default)]
+    pub upstream_check: UpstreamCheck,
     /// Send it field names in title case over HTTP/1.1.
     #[serde(default)]
     pub title_case_fields: bool,
@@ -221,5 +224,10 @@ mod tests {
         std::fs::write(&file, "upstream = \"http://b\"").unwrap();
         settings.changed().await.unwrap();
         assert_eq!(settings.borrow().upstream, "http://b");
+        assert_eq!(settings.borrow().upstream_check, UpstreamCheck::Connect);
+        std::fs::write(&file, "upstream = \"http://b\"\nupstream_check = \"/up\"").unwrap();
+        settings.changed().await.unwrap();
+        let check = settings.borrow().upstream_check.clone();
+        assert_eq!(check, UpstreamCheck::Get("/up".into()));
     }
 }

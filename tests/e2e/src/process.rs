@@ -21,6 +21,8 @@ pub struct Process {
     command: Box<dyn Fn() -> Command + Send + Sync>,
     log: PathBuf,
     child: Child,
+    /// How long the log was before this process wrote to it, in bytes.
+    written_before: usize,
 }
 
 impl Process {
@@ -33,12 +35,14 @@ impl Process {
         log: PathBuf,
         command: impl Fn() -> Command + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
+        let written_before = std::fs::read(&log).map_or(0, |log| log.len());
         let child = spawn(&command, &log)?;
         Ok(Self {
             name,
             command: Box::new(command),
             log,
             child,
+            written_before,
         })
     }
 
@@ -48,8 +52,7 @@ impl Process {
     /// If it does not start.
     pub async fn crash(&mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
-        self.child = spawn(&self.command, &self.log)?;
-        Ok(())
+        self.start_again()
     }
 
     /// Waits until it has ended by itself, as an agent does that may not go on.
@@ -60,6 +63,27 @@ impl Process {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.with_context(|| format!("{} does not end", self.name))??;
         Ok(())
+    }
+
+    /// Waits until it serves nothing for good, and ends it then: an agent whose endpoint has ended
+    /// stays out, and one that cannot enrol ends by itself.
+    ///
+    /// # Errors
+    /// If it goes on.
+    pub async fn until_out(&mut self) -> anyhow::Result<()> {
+        let out = async {
+            while !self.has_ended()? {
+                let log = std::fs::read(&self.log)?;
+                let own = String::from_utf8_lossy(log.get(self.written_before..).unwrap_or(&[]));
+                if own.contains("STAYS OUT") {
+                    return self.stop().await;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        };
+        let out = tokio::time::timeout(PATIENCE, out).await;
+        out.with_context(|| format!("{} goes on", self.name))?
     }
 
     /// Whether it has ended.
@@ -75,6 +99,7 @@ impl Process {
     /// # Errors
     /// If it does not start.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.written_before = std::fs::read(&self.log).map_or(0, |log| log.len());
         self.child = spawn(&self.command, &self.log)?;
         Ok(())
     }
@@ -85,8 +110,7 @@ impl Process {
     /// If it does not end cleanly, or does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await?;
-        self.child = spawn(&self.command, &self.log)?;
-        Ok(())
+        self.start_again()
     }
 
     /// Stops it with SIGTERM and waits until it has ended by itself.
@@ -235,6 +259,8 @@ pub fn free_port() -> anyhow::Result<u16> {
 /// How long anything may take that is waited for, on a machine that has other things to do:
 /// no test passes or fails by how long it does take.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How often a log is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until `ready` says so.
 ///

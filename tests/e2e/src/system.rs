@@ -389,7 +389,7 @@ impl System {
             Role::Consumer => (pair.consumer_id, &mut self.consumer),
             Role::Producer => (pair.producer_id, &mut self.producer),
         };
-        process.until_ended().await?;
+        process.until_out().await?;
         let token = self.operator.create_enrolment_token(role, party).await?;
         let at = self.dir.path();
         let name = role.into_str();

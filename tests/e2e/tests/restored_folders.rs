@@ -70,7 +70,7 @@ async fn a_folder_of_an_earlier_start_ends_its_own_endpoint_and_nobody_elses() {
         system.until_served().await.unwrap();
         restore(&mut system, role).await;
         // Its counter was used: two folders of one endpoint, which is what a thief's is, too.
-        agent(&mut system, role).until_ended().await.unwrap();
+        agent(&mut system, role).until_out().await.unwrap();
         let log = agent(&mut system, role).log().unwrap();
         assert!(log.contains("enrol it anew, in an empty folder"), "{log}");
         let collisions: Vec<Collision> = system.all_collisions().await.unwrap();
@@ -113,7 +113,7 @@ async fn a_folder_of_the_keys_alone_accuses_nobody_else() {
             let _ = std::fs::remove_file(folder.join(name));
         }
         agent(&mut system, role).start_again().unwrap();
-        agent(&mut system, role).until_ended().await.unwrap();
+        agent(&mut system, role).until_out().await.unwrap();
         let collisions: Vec<Collision> = system.all_collisions().await.unwrap();
         assert!(
             collisions.iter().all(|one| one.role == role),

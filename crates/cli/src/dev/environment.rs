@@ -58,17 +58,19 @@ impl DevEnvironment {
     }
 }
 
-/// Has the consumer's agent, which has ended or will, enrol anew when it is started again.
+/// Has the consumer's agent, whose endpoint has ended or will, enrol anew: it stays out until there
+/// is another token.
 ///
 /// # Errors
 /// If its folder cannot be replaced.
 pub fn start_afresh(data: &Path, token: &str) -> anyhow::Result<()> {
-    write_secret(&data.join("consumer-enrolment"), token)?;
     let (folder, ended) = (data.join("consumer"), data.join("consumer-ended"));
     if ended.exists() {
         std::fs::remove_dir_all(&ended)?;
     }
-    std::fs::rename(&folder, &ended).with_context(|| format!("replace {}", folder.display()))
+    std::fs::rename(&folder, &ended).with_context(|| format!("replace {}", folder.display()))?;
+    // Last: the agent begins in the folder's place once it is there.
+    write_secret(&data.join("consumer-enrolment"), token)
 }
 
 async fn register(data: &Path, platform: &Client) -> anyhow::Result<Uuid> {

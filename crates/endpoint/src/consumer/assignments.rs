@@ -118,7 +118,7 @@ mod tests {
         let ends = Ends::several(2, 4).await;
         let nowhere = "http://127.0.0.1:9".to_owned();
         let producers: Vec<_> = ends.iter().map(|ends| (ends, nowhere.clone())).collect();
-        let consumer = consumer_of(&producers, Policy::default(), &control_plane, false);
+        let consumer = consumer_of(&producers, Policy::default(), &control_plane);
         let bundles = consumer.serving().into_iter().zip(phases);
         let bundles = bundles.map(|(bundle, phase)| AssignedBundle {
             bundle_id: bundle.id,

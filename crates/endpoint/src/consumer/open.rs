@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use armour_api::Role;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     background::Background,
-    control_plane::{reporter::Reporter, session::Session},
+    control_plane::{coming_back, reporter::Reporter, session::Session},
     gauges,
     metrics::METRICS,
     options::Options,
@@ -31,7 +32,7 @@ pub struct Opened {
     /// What goes on beside requests.
     pub background: Background,
     _assignments: AbortOnDropHandle<()>,
-    _data_dir_lock: DataDirLock,
+    _data_dir_lock: Arc<DataDirLock>,
 }
 
 /// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
@@ -39,12 +40,21 @@ pub struct Opened {
 /// # Errors
 /// If it cannot.
 pub async fn open(options: &Options) -> anyhow::Result<Opened> {
-    let lock = DataDirLock::take(&options.data_dir)?;
+    let lock = DataDirLock::take(&options.data_dir, &options.progress).await?;
+    open_in(Arc::new(lock), options).await
+}
+
+/// The same in a folder that is locked already.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Result<Opened> {
+    coming_back::resume_forgetting(&options.data_dir)
+        .context("forget an endpoint that has ended")?;
     let trust = Trust::new(options.tls_ca_file.as_deref())?;
     let (enclave, child) = start_enclave(options).await?;
     let session = Session::open(options, Role::Consumer, None, &enclave).await?;
     let (reporter, dead) = Reporter::new(session.clone());
-    gauges::observe(&session, &reporter);
     METRICS.begin_streams();
     let shared = Arc::new(Shared {
         session: session.clone(),
@@ -55,8 +65,9 @@ pub async fn open(options: &Options) -> anyhow::Result<Opened> {
     });
     let pair_manager = PairManager::new(shared.clone());
     let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
-    let busy = pair_manager.clone();
-    gauges::observe_lanes(move || busy.busy_lanes());
+    gauges::observe(&session, &reporter, &pair_manager);
+    let busy = Arc::downgrade(&pair_manager);
+    gauges::observe_lanes(move || busy.upgrade().map(|pairs| pairs.busy_lanes()));
     let interval = {
         let pair_manager = pair_manager.clone();
         move || pair_manager.shortest(|pair| pair.policy.report_interval_ms, 200)

@@ -1,13 +1,13 @@
 //! The pairs that one agent serves, each on a listener of its own; they come and go with
 //! the settings.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, EventKind, Pair};
 use armour_listener::{Listener, Tls};
 use parking_lot::Mutex;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ pub struct PairManager {
     pub(super) shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
     pub(super) assigned: Assigned,
+    /// Listeners that were opened before there was an endpoint.
+    opened: Mutex<HashMap<SocketAddr, TcpListener>>,
 }
 
 struct Served {
@@ -54,7 +56,13 @@ impl PairManager {
             shared,
             served: Mutex::default(),
             assigned: Assigned::default(),
+            opened: Mutex::default(),
         })
+    }
+
+    /// Takes over listeners that are open already, by the addresses of the settings.
+    pub fn take_over(&self, listeners: HashMap<SocketAddr, TcpListener>) {
+        *self.opened.lock() = listeners;
     }
 
     /// Serves what the settings want, and follows them until `stop` is cancelled; then
@@ -187,7 +195,12 @@ impl PairManager {
                     .be_patient_for(settings.retry_for, settings.lane_wait_ms);
                 continue;
             }
-            match listening::listen(settings.listen).await {
+            let opened = self.opened.lock().remove(&settings.listen);
+            let listener = match opened {
+                Some(listener) => Ok(listener),
+                None => listening::listen(settings.listen).await,
+            };
+            match listener {
                 Ok(listener) => self.begin(pair, settings, listener, tls.cloned()),
                 Err(error) => failed = Some(error),
             }
@@ -195,13 +208,7 @@ impl PairManager {
         failed.map_or(Ok(()), Err)
     }
 
-    fn begin(
-        &self,
-        pair: Pair,
-        settings: PairSettings,
-        listener: tokio::net::TcpListener,
-        tls: Option<Tls>,
-    ) {
+    fn begin(&self, pair: Pair, settings: PairSettings, listener: TcpListener, tls: Option<Tls>) {
         let id = pair.id;
         let consumer = slots::start(self.shared.clone(), pair, settings.manner());
         let stop = CancellationToken::new();
@@ -309,6 +316,10 @@ impl Watcher for PairManager {
 
     fn heartbeat_interval(&self) -> Duration {
         self.shortest(|pair| pair.policy.heartbeat_interval_ms, 5_000)
+    }
+
+    fn lease(&self) -> Duration {
+        self.shortest(|pair| pair.policy.lease_ms, 60_000)
     }
 
     async fn status(&self, status: BundleStatus) {

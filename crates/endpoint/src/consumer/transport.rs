@@ -30,7 +30,7 @@ use crate::{
     backoff::Backoff,
     wire::{
         idle::IdleTimer,
-        message::{AnswerFrame, EXCHANGE_PATH, MessageReader},
+        message::{AnswerFrame, BUNDLE_FIELD, EXCHANGE_PATH, MessageReader},
     },
 };
 
@@ -178,6 +178,7 @@ pub async fn post(
         .method(Method::POST)
         .uri(format!("{}{path}", bundle.producer))
         .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(BUNDLE_FIELD, bundle.id.to_string())
         .body(body)
         .map_err(|error| Unanswered {
             why: error.to_string(),

@@ -96,6 +96,9 @@ async fn enrol(
             Ok(endpoint) => break endpoint,
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "cannot enrol yet");
+                options
+                    .progress
+                    .waits_for(format!("its enrolment: {error}"));
                 backoff.wait().await;
             }
             Err(error) => return Err(error).context("enrol"),

@@ -106,6 +106,10 @@ mod tests {
             Duration::from_secs(5)
         }
 
+        fn lease(&self) -> Duration {
+            Duration::from_secs(60)
+        }
+
         async fn status(&self, _: BundleStatus) {}
 
         async fn dead(&self, _: Dead) {}
@@ -114,6 +118,32 @@ mod tests {
             self.0.lock().push(event.seq);
             std::future::pending().await
         }
+    }
+
+    /// Control planes may be a release ahead of their agents.
+    #[tokio::test(start_paused = true)]
+    async fn an_event_of_a_kind_that_is_not_known_is_skipped_and_the_next_one_taken() {
+        let (told, mut answered) = tokio::sync::mpsc::unbounded_channel();
+        let control_plane = ControlPlane::start(move |before, asked| match &asked.path[..] {
+            "/v1/endpoint/events" if before == 0 => Answer::Events(vec![
+                event(1, "endpoint.of-a-later-release", json!({ "of": [1, 2] })),
+                event(
+                    2,
+                    "endpoint.presence-asked",
+                    json!({ "start": STANDARD.encode([7; 32]), "news": true }),
+                ),
+            ]),
+            "/v1/endpoint/presence" => {
+                let _ = told.send(());
+                Answer::Json(json!(null))
+            }
+            _ => Answer::Lost,
+        })
+        .await;
+        let following = tokio::spawn(control_plane.session().follow(Arc::new(Busy::default())));
+        let waited = tokio::time::timeout(Duration::from_secs(60), answered.recv()).await;
+        assert_eq!(waited, Ok(Some(())));
+        following.abort();
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_api::{Heartbeat, HeartbeatAck, LaneCursor, LinkOutcome};
+use armour_api::{Heartbeat, HeartbeatAck, LaneCursor, LinkOutcome, Phase};
 use armour_protocol::v2::identity::body::LinkBody;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -27,6 +27,14 @@ impl Session {
     pub fn note(&self, error: impl std::fmt::Display) {
         let text: String = error.to_string().chars().take(MAX_ERROR).collect();
         *self.error.lock() = Some(text);
+    }
+
+    /// Tells what a producer is for callers from now on, at once if that is news.
+    pub fn set_phase(&self, phase: Phase) {
+        let before = std::mem::replace(&mut *self.phase.lock(), phase);
+        if before != phase {
+            self.heartbeat_now();
+        }
     }
 
     /// Sends the next heartbeat now.
@@ -119,8 +127,9 @@ impl Session {
                 after,
                 error: self.error.lock().take(),
                 log_size,
-                phase: None,
-                zone: None,
+                // Serving is what a control plane takes it for that knows of no phases.
+                phase: Some(*self.phase.lock()).filter(|phase| *phase != Phase::Serving),
+                zone: self.zone().map(str::to_owned),
             };
             let page = self.page(heartbeat).await?;
             let next = match page.more {
@@ -280,6 +289,42 @@ mod tests {
         assert_eq!(error.chars().count(), MAX_ERROR);
         assert_eq!(told(&asked[1]).error, None);
         assert_eq!(session.error.lock().as_deref(), Some("not told"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_phase_is_told_at_once_and_serving_by_silence() {
+        let control_plane = ControlPlane::start(|_, asked| ack(asked)).await;
+        let session = control_plane.session();
+        session.heartbeat(Vec::new()).await.unwrap();
+        session.set_phase(Phase::NotServing);
+        // Whoever waits for the next heartbeat's time is woken.
+        session.heartbeat_due.notified().await;
+        session.heartbeat(Vec::new()).await.unwrap();
+        session.set_phase(Phase::Draining);
+        session.set_phase(Phase::Draining);
+        session.heartbeat(Vec::new()).await.unwrap();
+        let asked = control_plane.asked();
+        let phases: Vec<_> = asked.iter().map(|one| told(one).phase).collect();
+        let (down, draining) = (Phase::NotServing, Phase::Draining);
+        assert_eq!(phases, [None, Some(down), Some(draining)]);
+    }
+
+    /// Control planes may be a release ahead of their agents.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_newer_control_plane_adds_to_an_answer_is_passed_over() {
+        let control_plane = ControlPlane::start(|_, asked| match ack(asked) {
+            Answer::Json(mut answer) => {
+                answer["news"] = serde_json::json!({ "of": ["a", "later", "release"] });
+                answer["outcome"]["news"] = serde_json::json!(7);
+                answer["head"]["news"] = serde_json::json!(null);
+                Answer::Json(answer)
+            }
+            other => other,
+        })
+        .await;
+        let session = control_plane.session();
+        let ack = session.heartbeat(Vec::new()).await.unwrap();
+        assert_eq!(ack.server_time, DateTime::UNIX_EPOCH);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 //!
 //! * [`session`]: all of it, for an endpoint's lifetime;
 //! * [`enrolment`]: how it begins, once, in the [`expected_tenant`];
-//! * [`start`]: how a process becomes the endpoint, and [`ended`] why it is that no more;
+//! * [`start`]: how a process becomes the endpoint, [`ended`] why it is that no more, and
+//!   [`coming_back`] what it does then;
 //! * [`chain`]: what it tells the control plane, link by link;
 //! * [`batch`]: what goes into one link together;
 //! * [`draw`]: requests of bundles;
@@ -24,6 +25,7 @@ mod acknowledgement;
 pub mod audit_log;
 pub mod batch;
 pub mod chain;
+pub mod coming_back;
 pub mod dead;
 pub mod draw;
 pub mod ended;

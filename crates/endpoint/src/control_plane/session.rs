@@ -4,7 +4,7 @@ use std::{collections::HashSet, io, sync::Arc};
 
 use anyhow::Context as _;
 use armour_ambient::Ambient;
-use armour_api::{EndpointSelf, LinkOutcome, Role};
+use armour_api::{EndpointSelf, LinkOutcome, Phase, Role};
 use armour_client::{Client, ClientError};
 use armour_enclave::{Enclave, EnclaveError, binding::LaneId};
 use armour_protocol::v2::identity::body::{Acknowledged, LinkBody};
@@ -31,6 +31,7 @@ use crate::{
     backoff,
     floors::Floors,
     options::Options,
+    progress::Progress,
     state::{draws::Draws, known_peers::KnownPeers, start_record::StartRecordFile},
 };
 
@@ -56,6 +57,10 @@ pub struct Session {
     pub(super) ambient: Ambient,
     pub(super) contact: Mutex<Instant>,
     pub(super) heartbeat_due: Notify,
+    /// What a producer is for callers now; told with each heartbeat.
+    pub(super) phase: Mutex<Phase>,
+    zone: Option<String>,
+    progress: Progress,
     /// What went wrong since the control plane was told last.
     pub(super) error: Mutex<Option<String>>,
     _renewal: Option<AbortOnDropHandle<()>>,
@@ -81,7 +86,14 @@ impl Session {
         let draws = Draws::open(&options.data_dir).context("read the numbers of draws")?;
         let peers = KnownPeers::open(&options.data_dir).context("make the folders of peers")?;
         hand_over(&peers, enclave).await?;
-        let announcement = start::start(&base, &*signer, &record, identity, address).await?;
+        let announcement = start::start(
+            &base,
+            &*signer,
+            &record,
+            (identity, address),
+            &options.progress,
+        )
+        .await?;
         let client = base.as_endpoint(
             identity.tenant,
             identity.id,
@@ -127,6 +139,9 @@ impl Session {
             ambient: options.ambient.clone(),
             contact: Mutex::new(Instant::now()),
             heartbeat_due: Notify::new(),
+            phase: Mutex::new(Phase::Serving),
+            zone: options.zone.clone(),
+            progress: options.progress.clone(),
             error: Mutex::default(),
             _renewal: Some(AbortOnDropHandle::new(tokio::spawn(renewal))),
         }))
@@ -167,6 +182,9 @@ impl Session {
             ambient: Ambient::system(),
             contact: Mutex::new(Instant::now()),
             heartbeat_due: Notify::new(),
+            phase: Mutex::new(Phase::Serving),
+            zone: None,
+            progress: Progress::default(),
             error: Mutex::default(),
             _renewal: None,
         })
@@ -175,6 +193,11 @@ impl Session {
     /// The endpoint.
     pub fn endpoint(&self) -> Uuid {
         self.identity.id
+    }
+
+    /// The zone that it runs in.
+    pub(super) fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// A client that calls as this endpoint.
@@ -226,7 +249,11 @@ impl Session {
         let own = (|| self.client.endpoint())
             .retry(backoff::retries())
             .when(ClientError::is_passing)
-            .notify(|error, _| tracing::warn!(%error, "waiting for the control plane"))
+            .notify(|error, _| {
+                tracing::warn!(%error, "waiting for the control plane");
+                self.progress
+                    .waits_for(format!("the control plane: {error}"));
+            })
             .await
             .context("the control plane refuses this endpoint")?;
         self.heard(Instant::now());

@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use thiserror::Error;
 
 use super::{ended::Ended, enrolment::Identity, signer::Signer};
-use crate::{backoff::Backoff, state::start_record::StartRecordFile};
+use crate::{backoff::Backoff, progress::Progress, state::start_record::StartRecordFile};
 
 /// How long to wait before the next try while another start lives.
 const IN_USE_WAIT: Duration = Duration::from_secs(5);
@@ -35,8 +35,8 @@ pub async fn start(
     client: &Client,
     signer: &dyn Signer,
     record: &StartRecordFile,
-    identity: Identity,
-    address: Option<String>,
+    (identity, address): (Identity, Option<String>),
+    progress: &Progress,
 ) -> anyhow::Result<AnnounceStart> {
     let last = record.read().context("read the record of starts")?;
     let begun = signer.begin_start(identity.id.into_bytes(), last).await;
@@ -60,7 +60,7 @@ pub async fn start(
         host: host(),
         process: Some(std::process::id()),
     };
-    let accepted = announce(client, &announcement).await?;
+    let accepted = announce(client, &announcement, progress).await?;
     tracing::info!(endpoint = %identity.id, start = accepted.counter, "this start is accepted");
     let answered = signer.start_accepted().await?;
     if let Err(error) = record.keep(&answered) {
@@ -77,6 +77,7 @@ pub async fn start(
 pub async fn announce(
     client: &Client,
     announcement: &AnnounceStart,
+    progress: &Progress,
 ) -> Result<StartAccepted, StartError> {
     let mut backoff = Backoff::default();
     loop {
@@ -92,9 +93,11 @@ pub async fn announce(
             tracing::error!(%error, "ANOTHER PROCESS IS THIS ENDPOINT and lives: end one of the \
                 two, or choose with `armour endpoints choose-start <id> --keep older|newer`; \
                 waiting");
+            progress.waits_for(format!("another process that is this endpoint: {error}"));
             tokio::time::sleep(IN_USE_WAIT).await;
         } else if error.is_passing() {
             tracing::warn!(%error, "the start is not announced yet");
+            progress.waits_for(format!("the control plane: {error}"));
             backoff.wait().await;
         } else {
             return Err(StartError::Refused(error));
@@ -131,7 +134,9 @@ mod tests {
         record: &StartRecordFile,
     ) -> anyhow::Result<AnnounceStart> {
         let enclave = TestEnclave::new();
-        start(&control_plane.client, &*enclave, record, OWN, None).await
+        let progress = Progress::default();
+        let client = &control_plane.client;
+        start(client, &*enclave, record, (OWN, None), &progress).await
     }
 
     #[tokio::test(start_paused = true)]

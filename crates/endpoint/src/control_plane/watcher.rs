@@ -13,6 +13,9 @@ pub trait Watcher: Send + Sync + 'static {
     fn bundles(&self) -> Vec<Uuid>;
     /// How often to send a sign of life.
     fn heartbeat_interval(&self) -> Duration;
+    /// How long it may serve without hearing from the control plane: the shortest of its pairs'
+    /// leases.
+    fn lease(&self) -> Duration;
     /// A bundle's state as the control plane has it, by its answer to the heartbeat that
     /// named it.
     fn status(&self, status: BundleStatus) -> impl Future<Output = ()> + Send;

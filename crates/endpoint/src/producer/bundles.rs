@@ -11,6 +11,7 @@ use armour_protocol::v2::{context::Context, gate::Gate};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[cfg(feature = "clone-demo")]
@@ -23,9 +24,9 @@ use crate::{
 
 /// Accepting a ticket and noting its exchange go together, lane by lane.
 const STRIPES: usize = 16;
-/// Most lanes of a bundle whose last answer is kept though they have ended; each may have some
-/// 256 KiB.
-const MAX_KEPT: usize = 16;
+/// Of so many lanes of a bundle that closed the last answers are kept: each is up to 256 KiB, and
+/// a bundle may have a thousand lanes.
+const KEPT_CLOSED: usize = 16;
 /// Most bundles remembered that are of no use.
 const MAX_GONE: usize = 10_000;
 
@@ -64,6 +65,8 @@ pub struct Bundles {
     known: Mutex<HashMap<Uuid, Known>>,
     /// Which bundles are new.
     question: Arc<SharedQuestion>,
+    /// Cancelled once there were some and all were taken.
+    settled: CancellationToken,
 }
 
 impl Held {
@@ -101,7 +104,7 @@ impl Held {
         Self {
             id: Uuid::from_bytes(context.binding().bundle),
             form: policy.padding.into(),
-            lanes: Mutex::new(LaneTable::new(MAX_KEPT.min(policy.max_lanes as usize))),
+            lanes: Mutex::new(LaneTable::new(KEPT_CLOSED.min(policy.max_lanes as usize))),
             policy,
             context,
             gate: Arc::new(gate),
@@ -150,7 +153,23 @@ impl Bundles {
             enclave,
             known: Mutex::default(),
             question: Arc::default(),
+            settled: CancellationToken::new(),
         }
+    }
+
+    /// Waits until there were bundles for this endpoint, and all of them were taken.
+    pub async fn settled(&self) {
+        self.settled.cancelled().await;
+    }
+
+    /// How many bundles consumers may call by: those that were not superseded.
+    pub fn in_use(&self) -> usize {
+        let known = self.known.lock();
+        let in_use = known.values().filter(|known| match known {
+            Known::Held(held) => held.superseded.lock().is_none(),
+            Known::Gone(_) => false,
+        });
+        in_use.count()
     }
 
     /// The bundles that are served.
@@ -244,6 +263,9 @@ impl Bundles {
                     self.session.note(format!("bundle {id}: {error}"));
                 }
             }
+        }
+        if self.in_use() > 0 {
+            self.settled.cancel();
         }
     }
 

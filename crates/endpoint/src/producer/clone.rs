@@ -10,7 +10,7 @@ use armour_listener::Limits;
 use armour_protocol::v2::gate::Gate;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use tokio::{io::AsyncWriteExt, net::UnixListener};
+use tokio::{io::AsyncWriteExt, net::UnixListener, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     clock::ProducerClock,
     endpoint::ProducerEndpoint,
     exchange_handler,
+    leaving::Leaving,
     upstream::{Manner, Server, Upstream},
 };
 use crate::{
@@ -111,6 +112,10 @@ pub async fn run(
         enclave,
         running: TaskTracker::new(),
         closed: CancellationToken::new(),
+        lease: UPSTREAM_TIMEOUT,
+        places: None,
+        leaving: Leaving::new(),
+        check_due: Notify::new(),
     });
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tokio::select! {

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use armour_api::{BundleState, BundleStatus, Event, EventKind};
 use armour_enclave::Enclave;
 use parking_lot::RwLock;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::{bundles::Bundles, clock::ProducerClock, upstream::Upstream};
+use super::{bundles::Bundles, clock::ProducerClock, leaving::Leaving, upstream::Upstream};
 use crate::control_plane::{
     dead::Dead,
     reporter::Reporter,
@@ -24,11 +25,18 @@ pub struct ProducerEndpoint {
     pub(super) bundles: Arc<Bundles>,
     pub(super) upstream: RwLock<Upstream>,
     pub(super) heartbeat: Duration,
+    /// The shortest lease of its pairs.
+    pub(super) lease: Duration,
     pub(super) clock: ProducerClock,
     /// Calls under way.
     pub(super) running: TaskTracker,
     /// Cancelled once no more calls are begun.
     pub(super) closed: CancellationToken,
+    /// How many calls the upstream takes at once, if that is bounded.
+    pub(super) places: Option<Arc<Semaphore>>,
+    pub(super) leaving: Leaving,
+    /// The upstream is to be checked now.
+    pub(super) check_due: Notify,
 }
 
 impl ProducerEndpoint {
@@ -42,21 +50,17 @@ impl ProducerEndpoint {
         self.upstream.read().clone()
     }
 
-    /// Begins no more calls, which are refused from here on, and lets those under way end,
-    /// for so long at most.
-    pub async fn quiesce(&self, within: Duration) {
-        self.closed.cancel();
-        self.running.close();
-        if tokio::time::timeout(within, self.running.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some calls were still under way");
-        }
+    /// Calls under way.
+    pub fn calls(&self) -> usize {
+        self.running.len()
     }
-}
 
-impl ProducerEndpoint {
+    /// Waits until the bundles that were assigned to it are acknowledged: some, and all that
+    /// there were when it asked.
+    pub async fn settled(&self) {
+        self.bundles.settled().await;
+    }
+
     /// Gives up every bundle, and this start of the endpoint with them.
     pub async fn leave(&self) {
         let mut bundles = Vec::new();
@@ -76,6 +80,10 @@ impl Watcher for ProducerEndpoint {
 
     fn heartbeat_interval(&self) -> Duration {
         self.heartbeat
+    }
+
+    fn lease(&self) -> Duration {
+        self.lease
     }
 
     async fn status(&self, status: BundleStatus) {

@@ -210,6 +210,7 @@ async fn accept(
                 lane,
                 begin_by,
             };
+            producer.leaving.called();
             producer.running.spawn(call.serve(recorded, arrival));
             Ok(Answer::Exchange(exchange))
         }

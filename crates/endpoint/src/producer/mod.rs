@@ -13,6 +13,7 @@
 //! * [`forwarding`]: what the API is given of a request's fields;
 //! * [`upstream`] and [`connections`], with the [`streams`] of those for many: what serves
 //!   the requests; [`replay`]: one that may be sent twice; [`handshake`]: of WebSocket;
+//! * [`upstream_check`]: whether that serves, and [`leaving`] how the producer goes;
 //! * [`shared_question`]: whether there are new bundles;
 //! * [`response_log`]: a lane's last response;
 //! * `clone`: the demonstration of a theft, where that is built.
@@ -32,6 +33,7 @@ mod forwarding;
 pub mod gone;
 mod handshake;
 mod lane_table;
+pub mod leaving;
 pub mod open;
 mod rekey_handler;
 mod rekey_rate;
@@ -48,3 +50,4 @@ pub(crate) mod testing;
 mod tests;
 mod turn;
 pub mod upstream;
+pub mod upstream_check;

@@ -2,19 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_api::{Pair, Role};
+use anyhow::Context as _;
+use armour_api::{Pair, Phase, Role};
 use parking_lot::RwLock;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{
-    sync::CancellationToken,
+    sync::{CancellationToken, DropGuard},
     task::{AbortOnDropHandle, TaskTracker},
 };
 
 use super::{
-    bundles::Bundles, clock::ProducerClock, endpoint::ProducerEndpoint, upstream::Upstream,
+    bundles::Bundles, clock::ProducerClock, endpoint::ProducerEndpoint, leaving::Leaving,
+    upstream::Upstream,
 };
 use crate::{
     background::Background,
-    control_plane::{reporter::Reporter, session::Session},
+    control_plane::{coming_back, reporter::Reporter, session::Session},
     gauges,
     listening::DRAIN,
     metrics::METRICS,
@@ -29,8 +32,11 @@ pub struct Opened {
     pub producer: Arc<ProducerEndpoint>,
     /// What goes on beside exchanges.
     pub background: Background,
+    /// Whether there was a pair for which it may be given bundles.
+    pub has_pairs: bool,
     _refresh: AbortOnDropHandle<()>,
-    _data_dir_lock: DataDirLock,
+    _check: DropGuard,
+    _data_dir_lock: Arc<DataDirLock>,
 }
 
 /// Starts the enclave, enrols if need be, and begins heartbeats, events and reports.
@@ -42,7 +48,22 @@ pub async fn open(
     address: String,
     upstream: Upstream,
 ) -> anyhow::Result<Opened> {
-    let lock = DataDirLock::take(&options.data_dir)?;
+    let lock = DataDirLock::take(&options.data_dir, &options.progress).await?;
+    open_in(Arc::new(lock), options, address, upstream).await
+}
+
+/// The same in a folder that is locked already.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_in(
+    lock: Arc<DataDirLock>,
+    options: &Options,
+    address: String,
+    upstream: Upstream,
+) -> anyhow::Result<Opened> {
+    coming_back::resume_forgetting(&options.data_dir)
+        .context("forget an endpoint that has ended")?;
     let (enclave, child) = start_enclave(options).await?;
     let session = Session::open(options, Role::Producer, Some(address), &enclave).await?;
     let pairs = session.own().await?.pairs;
@@ -52,10 +73,10 @@ pub async fn open(
     };
     // A producer may serve pairs of different policies: the strictest counts.
     let heartbeat = least(|pair| pair.policy.heartbeat_interval_ms, 5_000);
+    let lease = least(|pair| pair.policy.lease_ms, 60_000);
     let report = least(|pair| pair.policy.report_interval_ms, 200);
     let clock = ProducerClock::new(enclave.hardening().await?.started_ms);
     let (reporter, dead) = Reporter::new(session.clone());
-    gauges::observe(&session, &reporter);
     METRICS.begin_tickets();
     METRICS.begin_streams();
     let producer = Arc::new(ProducerEndpoint {
@@ -68,7 +89,24 @@ pub async fn open(
         clock,
         running: TaskTracker::new(),
         closed: CancellationToken::new(),
+        lease,
+        places: options.upstream_limit.map(|most| {
+            // More than that it cannot count, and nothing has as many.
+            let most = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS);
+            Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+        }),
+        leaving: Leaving::new(),
+        check_due: Notify::new(),
     });
+    gauges::observe(&session, &reporter, &producer);
+    let calls = Arc::downgrade(&producer);
+    gauges::observe_calls(move || calls.upgrade().map(|producer| producer.calls()));
+    if producer.upstream().check().await.is_err() {
+        // Before the first heartbeat, which would have consumers sent here.
+        session.set_phase(Phase::NotServing);
+    }
+    let check = CancellationToken::new();
+    tokio::spawn(producer.clone().watch_upstream(check.clone()));
     let watcher = producer.clone();
     let background = Background::start(session, reporter, dead, watcher, move || report, child);
     let bundles = producer.bundles.clone();
@@ -83,6 +121,8 @@ pub async fn open(
         producer,
         background,
         _refresh: AbortOnDropHandle::new(refresh),
+        _check: check.drop_guard(),
+        has_pairs: !pairs.is_empty(),
         _data_dir_lock: lock,
     })
 }

@@ -9,7 +9,7 @@ use armour_protocol::v2::{
     proxy::{Arrived, Begun, Refused, Undecided},
 };
 use armour_telemetry::trace;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -39,6 +39,15 @@ pub enum Recorded {
     No,
     /// It has been asked.
     Asked(Pin<Box<dyn Future<Output = bool> + Send>>),
+}
+
+/// A call that can begin.
+struct Decided {
+    connected: Connected,
+    request: Undecided,
+    rest: MessageReader,
+    /// Its place among those that the upstream takes at once, until its answer has ended.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
@@ -75,9 +84,17 @@ impl Call {
         match self.decide(recorded, arrival).await {
             Err(None) => Err(Broken),
             Err(Some(refused)) => self.refused(refused).await,
-            Ok((connected, request, rest)) => match request.begin(self.producer.clock.now()) {
+            Ok(Decided {
+                connected,
+                request,
+                rest,
+                place,
+            }) => match request.begin(self.producer.clock.now()) {
                 Err(refused) => self.refused(refused).await,
-                Ok((begun, request)) => self.run(connected, begun, request, rest).await,
+                Ok((begun, request)) => {
+                    let _place = place;
+                    self.run(connected, begun, request, rest).await
+                }
             },
         }
     }
@@ -88,7 +105,7 @@ impl Call {
         &self,
         recorded: Recorded,
         mut arrival: oneshot::Receiver<Arrival>,
-    ) -> Result<(Connected, Undecided, MessageReader), Option<Refused>> {
+    ) -> Result<Decided, Option<Refused>> {
         let late = self.producer.clock.past(self.begin_by);
         tokio::pin!(late);
         let recorded = match recorded {
@@ -113,17 +130,31 @@ impl Call {
         if self.producer.closed.is_cancelled() {
             return Err(Some(request.refuse(Reason::STOPPING)));
         }
+        let place = match &self.producer.places {
+            None => None,
+            Some(places) => match places.clone().try_acquire_owned() {
+                Ok(place) => Some(place),
+                // Others may have places, and it has not begun: its consumer goes there.
+                Err(_) => return Err(Some(request.refuse(Reason::BUSY))),
+            },
+        };
         let upstream = self.producer.upstream();
         let connected = tokio::select! {
             connected = upstream.connect() => connected,
             () = &mut late => return Err(Some(request.refuse(Reason::LATE))),
         };
         match connected {
-            Ok(connected) => Ok((connected, request, rest)),
+            Ok(connected) => Ok(Decided {
+                connected,
+                request,
+                rest,
+                place,
+            }),
             Err(error) => {
                 let error = format!("the upstream is out of reach: {error:#}");
                 tracing::warn!("{error}");
                 self.producer.session.note(error);
+                self.producer.check_due.notify_one();
                 Err(Some(request.refuse(Reason::API)))
             }
         }

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use super::{
     bundles::{Bundles, Held, Known},
     clock::ProducerClock,
     endpoint::ProducerEndpoint,
+    leaving::Leaving,
     upstream::{Manner, Server, Upstream},
 };
 use crate::{
@@ -31,6 +32,17 @@ pub(crate) async fn producer(
     policy: Policy,
     upstream: Upstream,
     control_plane: &ControlPlane,
+) -> (Arc<ProducerEndpoint>, Arc<Held>) {
+    limited_producer(ends, policy, upstream, control_plane, None).await
+}
+
+/// The same, whose API takes so many calls at once.
+pub(crate) async fn limited_producer(
+    ends: &Ends,
+    policy: Policy,
+    upstream: Upstream,
+    control_plane: &ControlPlane,
+    places: Option<Arc<Semaphore>>,
 ) -> (Arc<ProducerEndpoint>, Arc<Held>) {
     let session = control_plane.session();
     let (reporter, _) = Reporter::new(session.clone());
@@ -52,6 +64,10 @@ pub(crate) async fn producer(
         clock: ProducerClock::new(clock),
         running: TaskTracker::new(),
         closed: CancellationToken::new(),
+        lease: Duration::from_secs(60),
+        places,
+        leaving: Leaving::new(),
+        check_due: Notify::new(),
     });
     (producer, held)
 }

@@ -1,5 +1,6 @@
 //! A producer with its consumer, both in this process.
 
+mod leaving;
 mod rekeying;
 
 use std::{
@@ -24,7 +25,7 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::Notify,
+    sync::{Notify, Semaphore},
 };
 use tower::util::BoxCloneSyncService;
 
@@ -32,7 +33,7 @@ use super::{
     bundles::Held,
     endpoint::ProducerEndpoint,
     exchange_handler::router,
-    testing::{RawApi, producer},
+    testing::{RawApi, limited_producer},
     upstream::Upstream,
 };
 use crate::{
@@ -79,7 +80,17 @@ impl Both {
         Self::under(Policy::default(), upstream).await
     }
 
+    async fn with_places(api: Router, places: Arc<Semaphore>) -> Self {
+        let api = BoxCloneSyncService::new(api);
+        let upstream = Upstream::Here(api, Duration::from_secs(60));
+        Self::made(Policy::default(), upstream, Some(places)).await
+    }
+
     async fn under(policy: Policy, upstream: Upstream) -> Self {
+        Self::made(policy, upstream, None).await
+    }
+
+    async fn made(policy: Policy, upstream: Upstream, places: Option<Arc<Semaphore>>) -> Self {
         let (ours, ledger) = (taking().await, taking().await);
         let ends = Ends::installed(4).await;
         let policy = Policy {
@@ -88,7 +99,8 @@ impl Both {
             begin_within_ms: 10_000,
             ..policy
         };
-        let (producer, held) = producer(&ends, policy.clone(), upstream, &ledger).await;
+        let (producer, held) =
+            limited_producer(&ends, policy.clone(), upstream, &ledger, places).await;
         let reporter = producer.reporter.clone();
         let endpoint = producer.clone();
         tokio::spawn(reporter.run(|| Duration::from_millis(20)));

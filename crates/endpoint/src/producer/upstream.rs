@@ -22,6 +22,7 @@ use super::{
     forwarding,
     handshake::Handshake,
     turn::Turn,
+    upstream_check::{Checked, UpstreamCheck},
 };
 use crate::{
     control_plane::session::Session,
@@ -75,6 +76,8 @@ pub struct Server {
     host: HeaderValue,
     /// From the request's last byte to the response's head.
     timeout: Duration,
+    /// How it is checked, if it is.
+    pub(super) checked: Option<Checked>,
 }
 
 /// How a server is called.
@@ -102,17 +105,48 @@ impl Server {
             "--upstream must be an http:// or https:// address"
         );
         let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
-        let version = match manner.http2 {
-            true => HttpVersion::Http2,
-            false => HttpVersion::Negotiated,
-        };
         Ok(Self {
             host: HeaderValue::from_str(authority).context("--upstream")?,
-            connections: Connections::new(trust, version, uri.clone(), manner.title_case_fields),
+            connections: Connections::new(
+                trust,
+                version(manner),
+                uri.clone(),
+                manner.title_case_fields,
+            ),
             uri,
             base,
             timeout: manner.timeout,
+            checked: None,
         })
+    }
+
+    /// The same, checked now and then.
+    #[must_use]
+    pub fn checked(self, how: UpstreamCheck, manner: Manner, trust: &Trust) -> Self {
+        let client = trust.client(version(manner));
+        Self {
+            checked: Some(Checked { how, client }),
+            ..self
+        }
+    }
+
+    /// Where it listens: host and port.
+    pub(super) fn address(&self) -> (String, u16) {
+        let host = self.uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let https = self.uri.scheme() == Some(&Scheme::HTTPS);
+        let port = self.uri.port_u16();
+        (
+            host.to_owned(),
+            port.unwrap_or(if https { 443 } else { 80 }),
+        )
+    }
+}
+
+fn version(manner: Manner) -> HttpVersion {
+    match manner.http2 {
+        true => HttpVersion::Http2,
+        false => HttpVersion::Negotiated,
     }
 }
 
@@ -205,7 +239,7 @@ async fn here(
 impl Server {
     /// Where a request's target is on this server. `*` is of the server as a whole, and below
     /// no path (RFC 9110, section 7.1).
-    fn locate(&self, target: &Uri) -> Option<Uri> {
+    pub(super) fn locate(&self, target: &Uri) -> Option<Uri> {
         if target.path() == "*" {
             let mut parts = self.uri.clone().into_parts();
             parts.path_and_query = Some(PathAndQuery::from_static("*"));

@@ -17,6 +17,10 @@ pub const EXCHANGE_PATH: &str = "/armour/v2/exchange";
 /// The path at which it answers sub-tickets.
 pub const REKEY_PATH: &str = "/armour/v2/rekey";
 
+/// The field that names the bundle of a message, for gateways and their logs: agents go by what is in
+/// the message alone.
+pub const BUNDLE_FIELD: &str = "armour-bundle";
+
 /// Why a message cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {

@@ -22,6 +22,8 @@ pub enum ProblemType {
     Cut,
     /// The pair is disconnected.
     Disconnected,
+    /// The agent's endpoint has ended, and people have to act.
+    EndpointEnded,
     /// The request's target and header fields are too large.
     FieldsTooLarge,
     /// The message comes from nobody who holds the bundle.
@@ -52,6 +54,8 @@ pub enum ProblemType {
     ProducerUnreachable,
     /// The producer refused the request for another reason.
     Refused,
+    /// The agent has not started yet.
+    Starting,
     /// The agent is stopping.
     Stopping,
     /// The control plane has been out of reach for longer than the pair's lease, and the stream
@@ -109,12 +113,14 @@ impl ProblemType {
             | Self::UpstreamResponse => StatusCode::BAD_GATEWAY,
             Self::Busy
             | Self::Disconnected
+            | Self::EndpointEnded
             | Self::LanesBusy
             | Self::Late
             | Self::LeaseExpired
             | Self::NoBundle
             | Self::NotRecorded
             | Self::ProducerStopping
+            | Self::Starting
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }

@@ -88,7 +88,7 @@ impl Fleet {
             .zip(&peers)
             .map(|(ends, peer)| (ends, peer.way.base.clone()))
             .collect();
-        let consumer = consumer_of(&producers, policy, &ledger, false);
+        let consumer = consumer_of(&producers, policy, &ledger);
         consumer.be_patient_for(PATIENCE.as_secs(), 10_000);
         Self {
             consumer,

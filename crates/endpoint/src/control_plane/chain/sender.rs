@@ -23,6 +23,7 @@ use crate::{
         signer::Signer,
         start::{StartError, announce},
     },
+    progress::Progress,
 };
 
 /// The enclave's code of every call once a stranger was at its door.
@@ -206,7 +207,7 @@ impl Chain {
         }
         if error.is(ProblemType::NotThisChain.name()) {
             tracing::error!(%error, "the control plane has lost this start; announcing it again");
-            match announce(&self.client, &self.announcement).await {
+            match announce(&self.client, &self.announcement, &Progress::default()).await {
                 Ok(_) => {}
                 Err(StartError::Ended(ended)) => return Err(ended.into()),
                 Err(error) => tracing::error!(%error, "the start is not announced again yet"),
