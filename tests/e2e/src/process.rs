@@ -52,6 +52,14 @@ impl Process {
         Ok(())
     }
 
+    /// Kills it with SIGKILL; it is not started again.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Waits until it has ended by itself, as an agent does that may not go on.
     ///
     /// # Errors

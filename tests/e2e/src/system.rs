@@ -155,6 +155,7 @@ impl Setup {
             Host::ControlPlane(place) => place,
             Host::Consumer => self.replicas,
             Host::Producer => self.replicas + 1,
+            Host::Member(place) => self.replicas + 2 + place,
         };
         if let Some(minutes) = self.clocks.get(place).filter(|minutes| **minutes != 0) {
             command

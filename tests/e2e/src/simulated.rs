@@ -5,21 +5,21 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
 use armour_api::{
-    AnnounceStart, BundleEnd, BundleGrant, Enrol, LaneReport, LinkOutcome, Role, SendLink,
+    AnnounceStart, BundleEnd, BundleGrant, Enrol, Heartbeat, HeartbeatAck, LaneReport, LinkOutcome,
+    Role, SendLink,
 };
 use armour_cli::servers::postgres::Urls;
 use armour_client::{
     Client,
     dpop::{self, Claims, ProofError, Prover},
 };
-use armour_e2e::process::{Process, free_port, program, until};
 use armour_protocol::{
     crypto::{Sign, Signer},
     v2::{
         context::{Binding, Context, End},
         identity::{
             body::{BundleRequest, LinkBody},
-            chain::{Answered, Chain},
+            chain::{Answered, Chain, InFlight},
             incarnation::Incarnation,
             starting::StartRecord,
         },
@@ -33,6 +33,8 @@ use futures::future::BoxFuture;
 use rand::RngExt;
 use tokio::process::Command;
 use uuid::Uuid;
+
+use crate::process::{Process, free_port, program, until};
 
 /// The platform's token.
 pub const PLATFORM: &str = "platform-token-of-the-benchmarks";
@@ -81,6 +83,8 @@ pub struct Endpoint {
     tenant: Uuid,
     incarnation: Incarnation,
     chain: Option<Chain>,
+    /// A heartbeat that was not answered: the same bytes are sent again.
+    beat: Option<InFlight>,
     draws: u64,
 }
 
@@ -138,6 +142,7 @@ pub async fn enrol(
         tenant: endpoint.tenant_id,
         incarnation: started.incarnation,
         chain: Some(started.chain),
+        beat: None,
         draws: 0,
     })
 }
@@ -153,6 +158,47 @@ impl Endpoint {
             .signer(&key)
             .cloned()
             .context("its own key")
+    }
+
+    /// Sends a sign of life that names these bundles, or again the one that was not answered.
+    ///
+    /// # Errors
+    /// If it is refused, or not answered.
+    pub async fn heartbeat(&mut self, bundles: &[Uuid]) -> anyhow::Result<HeartbeatAck> {
+        let link = match self.beat.take() {
+            Some(link) => link,
+            None => {
+                let heartbeat = Heartbeat {
+                    bundles: bundles.to_vec(),
+                    ..Heartbeat::default()
+                };
+                let body = LinkBody::Heartbeat(serde_json::to_vec(&heartbeat)?);
+                let chain = self.chain.take().context("nothing in flight")?;
+                chain
+                    .link(body, &self.incarnation)
+                    .map_err(|(_, error)| error)?
+            }
+        };
+        let sent = SendLink {
+            tenant_id: self.tenant,
+            link: STANDARD.encode(link.link().to_bytes()),
+        };
+        let answer = match self.client.send_link(&sent).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.beat = Some(link);
+                return Err(error.into());
+            }
+        };
+        let mark = link.link().mark();
+        let Answered::Taken(chain) = link.answered(&mark, &mut self.incarnation) else {
+            bail!("the link was not taken");
+        };
+        self.chain = Some(chain);
+        match answer.outcome {
+            Some(LinkOutcome::Heartbeat(ack)) => Ok(ack),
+            _ => bail!("no heartbeat is the outcome"),
+        }
     }
 
     /// Draws a bundle of a pair.
