@@ -222,6 +222,17 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether a program's help for a command names an option; a later version may do without it.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn knows(program: &std::path::Path, command: &str, option: &str) -> anyhow::Result<bool> {
+    let output = std::process::Command::new(program)
+        .args([command, "--help"])
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains(option))
+}
+
 /// A port that is free, below those that the kernel gives to connections that go out
 /// (32768 and up): none of them takes it meanwhile, and nor does another test of this
 /// process.

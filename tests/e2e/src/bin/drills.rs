@@ -43,6 +43,7 @@ enum Drill {
     Streams(streams::Plan),
     /// Fleets: producers and consumers that are killed, frozen, rolled and cut off. The last line
     /// is JSON.
+    #[command(after_long_help = fleet::FIGURES)]
     Fleet(Box<fleet::Plan>),
 }
 
@@ -71,9 +72,6 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run_streams(plan: &streams::Plan) -> anyhow::Result<ExitCode> {
     let outcome = streams::run(plan).await?;
-    if outcome.figures.found.is_none() {
-        eprintln!("found is null: no copy is taken inside a stream yet");
-    }
     print!("{outcome}");
     println!("{}", serde_json::to_string(&outcome.figures)?);
     Ok(match outcome.figures.is_clean() {

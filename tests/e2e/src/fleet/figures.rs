@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::judge::Verdict;
 
-/// For programs: null for a part that was not played. `Plan` says what each is.
+/// For programs: null for a part that was not played. [`super::FIGURES`] says what each is.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Figures {
     pub spread: Option<f64>,

@@ -17,7 +17,7 @@ mod stage;
 
 pub use self::{
     figures::{Figures, Findings},
-    plan::{Part, Plan},
+    plan::{FIGURES, Part, Plan},
 };
 use self::{progress::Progress, stage::Context};
 

@@ -4,27 +4,40 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// What to play, and how long. Without options: as long as the limits are meant.
-///
-/// The last line is one JSON object; a part that was not played has null for its figures.
-///
-/// `spread`: the furthest that a producer's calls are from an equal share, of that share; at most 0.2.
-/// `killed_safe_failed`: GETs that failed once a producer was killed; 0. Others may fail by a
-/// problem that says whether they ran. `killed_longest_wait_seconds`: the longest that a caller
-/// waited then; below 1. `frozen_recovered_seconds`: from a producer's falling silent (its
-/// network, then its process) until the end of the last call that failed or took over a second;
-/// at most 3. `failing_producer_share`: the part of all calls that reached a producer whose API
-/// is late, or fails at once; at most 0.05. `rolled_failed`: calls that failed while producers
-/// and consumers were replaced one by one; 0. `left_behind`: endpoints and bundles of agents that
-/// are gone, lost endpoints, and what `armour doctor` calls broken; 0. `scaled_seconds`: from the
-/// first start of many agents until each consumer is served and each producer serves; at most 15.
-/// `outage_60_failed`: calls that failed while the control plane was away for less than the
-/// lease; 0. `outage_150_recovered_seconds`: from its return after more than the lease until the
-/// end of the last call that failed; at most 2. `outage_600_lost`: endpoints, of many that are
-/// simulated, that were called lost after a long outage, though each came back; 0.
-/// `late`: calls that an API began after their deadline; 0. `twice`: POSTs that APIs began more
-/// than once; 0. `streams_refused`: event streams that were refused or broke, and calls beside
-/// them that failed; 0.
+/// What the last line says, and the limits.
+pub const FIGURES: &str = "\
+The last line is one JSON object; a part that was not played has null for its figures. Each has a
+limit, and the drill fails if one does not hold:
+  spread                       how far the producer that is furthest from an equal share of the
+                               calls is from it, as a part of that share: at most 0.2
+  killed_safe_failed           GETs that failed once a producer was killed: 0; POSTs may fail by a
+                               problem that says whether they ran
+  killed_longest_wait_seconds  the longest that a caller waited then: below 1
+  frozen_recovered_seconds     from a producer's falling silent (its network, then its process)
+                               until the last call is over that failed or took more than a second:
+                               at most 3
+  failing_producer_share       the part of all calls that reached a producer whose API is late, or
+                               fails at once: at most 0.05
+  rolled_failed                calls that failed while all agents were replaced one by one: 0
+  left_behind                  afterwards: lost endpoints, endpoints and bundles whose agents are
+                               gone, what `armour doctor` calls broken: 0
+  scaled_seconds               from the first start of many agents until each consumer is served and
+                               each producer is called: at most 15; each producer then has half to
+                               twice an equal share of the calls
+  outage_60_failed             calls that failed while the control plane was away for less than the
+                               lease: 0
+  outage_150_recovered_seconds from its return after more than the lease until the last call is over
+                               that failed: at most 2; before, all are refused once the lease ends
+  outage_600_lost              simulated endpoints that were called lost after a long outage, though
+                               each came back: 0; nor does any of their bundles end
+  late                         calls that an API began after their deadline: 0
+  twice                        POSTs that APIs began more than once: 0
+  streams_refused              event streams that were refused or broke, and calls beside them that
+                               failed: 0
+In the part `strict` callers are refused by a problem within the agent's patience. Numbers in names
+are of seconds by default. Durations can be shortened to try the drill; the limits stay.";
+
+/// What to play, and how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Plan {
     /// Only these parts, separated by commas; all if absent.
