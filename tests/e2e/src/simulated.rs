@@ -39,7 +39,7 @@ use crate::process::{Process, free_port, program, until};
 /// The platform's token.
 pub const PLATFORM: &str = "platform-token-of-the-benchmarks";
 
-/// Starts a replica and waits until it serves; where it does.
+/// Starts a replica without limits of calls and waits until it serves; where it does.
 ///
 /// # Errors
 /// If it does not come up.
@@ -47,6 +47,21 @@ pub async fn control_plane(
     at: &Path,
     name: &str,
     urls: &Urls,
+) -> anyhow::Result<(Process, String)> {
+    let unlimited = vec![("ARMOUR_RATE_LIMIT", "1000000".to_owned())];
+    control_plane_with(at, name, urls, unlimited).await
+}
+
+/// Starts a replica with these settings besides the defaults and waits until it serves; where it
+/// does.
+///
+/// # Errors
+/// If it does not come up.
+pub async fn control_plane_with(
+    at: &Path,
+    name: &str,
+    urls: &Urls,
+    environment: Vec<(&'static str, String)>,
 ) -> anyhow::Result<(Process, String)> {
     std::fs::write(at.join("master-key"), "5a".repeat(32))?;
     std::fs::write(at.join("platform-token"), PLATFORM)?;
@@ -61,8 +76,8 @@ pub async fn control_plane(
             .env("ARMOUR_MASTER_KEY_FILE", folder.join("master-key"))
             .env("ARMOUR_PLATFORM_TOKEN_FILE", folder.join("platform-token"))
             .env("ARMOUR_MIGRATE", "true")
-            .env("ARMOUR_RATE_LIMIT", "1000000")
-            .env("ARMOUR_LOG", "warn");
+            .env("ARMOUR_LOG", "warn")
+            .envs(environment.iter().map(|(name, value)| (*name, value)));
         command
     })?;
     let base = format!("http://127.0.0.1:{port}");

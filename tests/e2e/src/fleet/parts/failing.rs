@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{end, pass, settle};
+use super::{end, killed::busiest, pass, settle};
 use crate::fleet::{
     api::Manner,
     figures::Findings,
@@ -14,13 +14,16 @@ const LIMIT: f64 = 0.05;
 pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<()> {
     let fleet = Fleet::start(context, Shape::usual(&context.plan)).await?;
     let load = fleet.load(&context.plan)?;
-    settle(context, &load).await;
     let late = Manner::Late(Duration::from_secs(context.plan.late_by));
     let mut worst: f64 = 0.0;
-    for (victim, manner, what) in [
-        (0, late, "a late API"),
-        (1, Manner::Failing, "an API that fails at once"),
+    let mut since = Instant::now();
+    settle(context, &load).await;
+    for (manner, what) in [
+        (late, "a late API"),
+        (Manner::Failing, "an API that fails at once"),
     ] {
+        // Whoever uses one producer only is to notice.
+        let victim = busiest(&fleet, since);
         let from = Instant::now();
         fleet.producers[victim].api.behave(manner);
         pass(context, &load, what, context.plan.failing).await;
@@ -34,6 +37,7 @@ pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<
         );
         findings.row(format!("failing: {what}, its share"), format!("{share:.3}"));
         worst = worst.max(share);
+        since = Instant::now();
         settle(context, &load).await;
     }
     let calls = end("failing", fleet, load, context, findings).await?;

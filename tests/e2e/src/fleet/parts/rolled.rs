@@ -1,6 +1,8 @@
 //! Producers and consumers are replaced one by one, as a Deployment with one more at a time does:
 //! the new one starts, says that it is ready, and the old one gets SIGTERM.
 
+use std::time::Duration;
+
 use super::{end, failed, pass, settle, tell_failures};
 use crate::fleet::{
     figures::Findings,
@@ -8,6 +10,9 @@ use crate::fleet::{
     load::Load,
     stage::{Context, Fleet, Shape},
 };
+
+/// How long an application's last calls are being sent.
+const LAST_CALLS: Duration = Duration::from_millis(100);
 
 pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<()> {
     let mut fleet = Fleet::start(context, Shape::usual(&context.plan)).await?;
@@ -58,12 +63,13 @@ async fn producer(fleet: &mut Fleet, place: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its application goes with it: the new one's calls go to the new agent, and those that the old
-/// one made come to their end.
+/// Its application goes before it: the new one's calls go to the new agent, and those that the old
+/// one has made come to their end.
 async fn consumer(fleet: &mut Fleet, load: &Load, place: usize) -> anyhow::Result<()> {
     let new = fleet.start_consumer(fleet.consumers[place].party).await?;
     new.agent.until_ready(&fleet.http).await?;
     load.retarget(place, &new.agent.base());
     let mut old = std::mem::replace(&mut fleet.consumers[place], new);
+    tokio::time::sleep(LAST_CALLS).await;
     old.agent.process.stop().await
 }
