@@ -101,10 +101,11 @@ class Endpoint:
     def heartbeat(self, *bundles: str) -> dict:
         return self.link(HEARTBEAT, json.dumps({"bundles": bundles}).encode())
 
-    def draw(self, pair: str) -> str:
-        """A new bundle of a pair."""
+    def draw(self, pair: str, replaces: str | None = None) -> str:
+        """A new bundle of a pair: one more, or in place of another one."""
         number = self.draws[pair] = self.draws.get(pair, self.drawn(pair)) + 1
         body = struct.pack(">H", 1) + uuid.UUID(pair).bytes + struct.pack(">Q", number)
+        body += uuid.UUID(replaces).bytes if replaces else bytes(16)
         (item,) = self.link(REQUEST, body)["items"]
         if item.get("problem"):
             raise Refused(item["problem"])

@@ -147,7 +147,7 @@ def test_links(starts: list[Start]):
         return struct.pack(">HQI", lane, 7, 0) + b"\x17" * 32
 
     assert bodies[1] == b"a heartbeat"
-    assert bodies[2] == b"\0\1" + b"\x11" * 16 + struct.pack(">Q", 1)
+    assert bodies[2] == b"\0\1" + b"\x11" * 16 + struct.pack(">Q", 1) + b"\x13" * 16
     assert bodies[3] == b"\0\1" + bundle + b"\x16" * 32
     assert bodies[4] == (
         b"\0\4" + b"\1" + struct.pack(">Q", 4) + b"\x18" * 32 + b"\2" + b"\x19" * 32

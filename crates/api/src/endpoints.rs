@@ -67,6 +67,25 @@ wire! {
         /// Size of the audit log's latest head that the endpoint has seen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub log_size: Option<u64>,
+        /// What the endpoint is for callers now: serving, if it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub phase: Option<Phase>,
+        /// The zone that it runs in, for example of a cloud: at most 63 characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub zone: Option<String>,
+    }
+
+    /// What a producer's endpoint is for callers.
+    #[derive(Copy, Eq, strum::EnumString, strum::IntoStaticStr)]
+    #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
+    pub enum Phase {
+        /// Consumers are given bundles with it.
+        Serving,
+        /// Its upstream does not answer.
+        NotServing,
+        /// It is about to leave.
+        Draining,
     }
 
     /// The answer to a heartbeat.
@@ -81,6 +100,9 @@ wire! {
         /// The log is shorter than what the endpoint has seen: the database was restored.
         #[serde(default)]
         pub log_behind: bool,
+        /// A number that changes when the endpoint's assignments may have changed.
+        #[serde(default)]
+        pub assignments: u64,
     }
 
     /// A party's certificate of an endpoint's keys, for peers that pin the party's key.

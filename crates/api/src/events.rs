@@ -39,6 +39,9 @@ impl Event {
 )]
 #[strum(const_into_str)]
 pub enum EventKind {
+    /// Consumers' endpoints may have to hold other bundles.
+    #[strum(serialize = "assignments.changed")]
+    AssignmentsChanged,
     /// A bundle is of no use any more, on either side.
     #[strum(serialize = "bundle.disconnected")]
     BundleDisconnected,
@@ -116,6 +119,7 @@ mod tests {
     #[test]
     fn words_on_the_wire_are_as_ever() {
         let words = [
+            "assignments.changed",
             "bundle.disconnected",
             "bundle.minted",
             "bundle.retired",

@@ -8,6 +8,7 @@ mod wire;
 
 mod access;
 mod api_tokens;
+mod assignments;
 mod audit;
 mod bundles;
 mod collisions;
@@ -36,6 +37,7 @@ mod webhooks;
 
 pub use access::*;
 pub use api_tokens::*;
+pub use assignments::*;
 pub use audit::*;
 pub use bundles::*;
 pub use collisions::*;

@@ -113,6 +113,9 @@ pub enum ProblemType {
     PairActive,
     /// The producer has no active endpoint yet.
     NoProducer,
+    /// The endpoint holds as many bundles of the pair as it should, or one with each producer's
+    /// endpoint that serves: another one takes the place of one of these.
+    BundlesEnough,
     /// The endpoint has made a later draw.
     DrawOver,
     /// The ledger holds no such ticket.
@@ -209,6 +212,7 @@ impl ProblemType {
             | Self::PairDisconnected
             | Self::PairActive
             | Self::NoProducer
+            | Self::BundlesEnough
             | Self::DrawOver
             | Self::IdentityInUse
             | Self::StartEnded

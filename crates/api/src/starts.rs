@@ -136,6 +136,9 @@ wire! {
         pub bundle_id: Option<Uuid>,
         /// Or why none was.
         pub problem: Option<Problem>,
+        /// How many bundles of the pair the endpoint should hold now; 0 if there is no such pair.
+        #[serde(default)]
+        pub wanted: u32,
     }
 
     /// What came of one item of a link.

@@ -1,9 +1,9 @@
 //! What endpoints call.
 
 use armour_api::{
-    AnnounceStart, AnswerPresence, BundleGrant, Endpoint, EndpointSelf, Enrol, LaneReport,
-    LinkAnswer, LogHead, LogRestart, LostHead, PendingBundles, ReportExchanges, ReportVerdict,
-    ReportedExchanges, SendLink, ShowReceipt, SignedHead, StartAccepted,
+    AnnounceStart, AnswerPresence, Assignments, BundleGrant, Endpoint, EndpointSelf, Enrol,
+    LaneReport, LinkAnswer, LogHead, LogRestart, LostHead, PendingBundles, ReportExchanges,
+    ReportVerdict, ReportedExchanges, SendLink, ShowReceipt, SignedHead, StartAccepted,
 };
 use reqwest::Method;
 use uuid::Uuid;
@@ -95,6 +95,15 @@ impl Client {
     pub async fn send_link(&self, link: &SendLink) -> Result<LinkAnswer> {
         let anybody = self.with_token("");
         anybody.post("/v1/endpoint/links", link).await
+    }
+
+    /// The calling consumer endpoint's bundles, what their producers' endpoints are, and how
+    /// many it should hold.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn assignments(&self) -> Result<Assignments> {
+        self.get("/v1/endpoint/assignments").await
     }
 
     /// Bundles that the calling endpoint has not acknowledged.

@@ -9,6 +9,9 @@ use uuid::Uuid;
 /// Something that has happened, to be recorded.
 #[derive(Debug, Clone, Copy)]
 pub enum NewEvent<'a> {
+    /// What a producer's endpoint is for callers has changed: its consumers' endpoints may have
+    /// to hold other bundles.
+    AssignmentsChanged { endpoint: Uuid, producer: Uuid },
     /// A bundle is of no use any more, on either side.
     BundleDisconnected {
         pair: Uuid,
@@ -179,6 +182,11 @@ impl NewEvent<'_> {
     pub(crate) fn record(self) -> EventRecord {
         use EventRecord as Record;
         match self {
+            Self::AssignmentsChanged { endpoint, producer } => {
+                Record::new(EventKind::AssignmentsChanged)
+                    .of_endpoint(endpoint)
+                    .saying(json!({ "producer_id": producer }))
+            }
             Self::BundleDisconnected {
                 pair,
                 bundle,
@@ -445,6 +453,19 @@ mod tests {
             "endpoint.revoked",
             ids,
             r#"{"reason":"sold"}"#,
+        );
+    }
+
+    #[test]
+    fn of_assignments() {
+        check(
+            NewEvent::AssignmentsChanged {
+                endpoint: PAIR,
+                producer: PAIR,
+            },
+            "assignments.changed",
+            [None, None, Some(PAIR)],
+            &format!(r#"{{"producer_id":"{PAIR}"}}"#),
         );
     }
 

@@ -8,7 +8,7 @@ use armour_api::{
 };
 use armour_protocol::v2::{
     body::Kind,
-    identity::body::{BundleRequest, LinkBody},
+    identity::body::{BundleRequest, LinkBody, NO_BUNDLE},
 };
 use serde_json::json;
 use sqlx::Connection;
@@ -105,6 +105,7 @@ async fn h2_a_draw_that_is_queued_behind_its_endpoints_revocation_gets_no_bundle
     let request = BundleRequest {
         pair: *world.pair.id.as_bytes(),
         draw: world.consumer.next_draw(world.pair.id),
+        replaces: NO_BUNDLE,
     };
     let link = world.consumer.sign(LinkBody::Request(vec![request]));
     let (revoked, answer) = tokio::join!(revoke(&world, world.consumer.id), async {

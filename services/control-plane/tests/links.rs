@@ -9,7 +9,7 @@ use armour_protocol::v2::{
     enclave::LaneMark,
     envelope,
     identity::{
-        body::{Acknowledged, BundleRequest, Disowned, Intrusion, LinkBody},
+        body::{Acknowledged, BundleRequest, Disowned, Intrusion, LinkBody, NO_BUNDLE},
         certificate::{Certificate, Role as CertifiedRole, Subject, UnixTime},
         mark::{LinkHash, LinkMark},
     },
@@ -53,6 +53,7 @@ fn request(world: &World, draw: u64) -> LinkBody {
     LinkBody::Request(vec![BundleRequest {
         pair: *world.pair.id.as_bytes(),
         draw,
+        replaces: NO_BUNDLE,
     }])
 }
 
@@ -227,6 +228,7 @@ async fn each_item_of_a_request_gets_its_own_verdict() {
     let draw = |pair: Uuid, draw| BundleRequest {
         pair: *pair.as_bytes(),
         draw,
+        replaces: NO_BUNDLE,
     };
     let answer = consumer
         .tell(

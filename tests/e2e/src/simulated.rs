@@ -1,6 +1,6 @@
 //! A control plane, and endpoints that are no agents.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
@@ -18,7 +18,7 @@ use armour_protocol::{
     v2::{
         context::{Binding, Context, End},
         identity::{
-            body::{BundleRequest, LinkBody},
+            body::{BundleRequest, LinkBody, NO_BUNDLE},
             chain::{Answered, Chain, InFlight},
             incarnation::Incarnation,
             starting::StartRecord,
@@ -101,6 +101,8 @@ pub struct Endpoint {
     /// A heartbeat that was not answered: the same bytes are sent again.
     beat: Option<InFlight>,
     draws: u64,
+    /// The bundle of each pair that it drew last.
+    held: HashMap<Uuid, Uuid>,
 }
 
 /// A bundle that an endpoint drew.
@@ -159,6 +161,7 @@ pub async fn enrol(
         chain: Some(started.chain),
         beat: None,
         draws: 0,
+        held: HashMap::new(),
     })
 }
 
@@ -216,7 +219,7 @@ impl Endpoint {
         }
     }
 
-    /// Draws a bundle of a pair.
+    /// Draws a pair's next bundle, in place of the one before.
     ///
     /// # Errors
     /// If the control plane refuses.
@@ -225,6 +228,7 @@ impl Endpoint {
         let request = BundleRequest {
             pair: pair.into_bytes(),
             draw: self.draws,
+            replaces: self.held.get(&pair).map_or(NO_BUNDLE, |id| *id.as_bytes()),
         };
         let chain = self.chain.take().context("nothing in flight")?;
         let link = chain
@@ -249,6 +253,7 @@ impl Endpoint {
         let id = item
             .bundle_id
             .with_context(|| format!("no bundle: {:?}", item.problem))?;
+        self.held.insert(pair, id);
         let grant = self.client.bundle_grant(id, None).await?;
         Ok(Drawn {
             id,

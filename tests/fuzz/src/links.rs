@@ -50,6 +50,7 @@ static GENUINE: LazyLock<Genuine> = LazyLock::new(|| {
         LinkBody::Request(vec![BundleRequest {
             pair: [6; 16],
             draw: 7,
+            replaces: [7; 16],
         }]),
         LinkBody::Acknowledge(vec![Acknowledged {
             bundle,

@@ -9,6 +9,7 @@ use std::{
 use armour_api::{Pair, ProblemType};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use super::{
     bundle::Bundle,
@@ -68,6 +69,8 @@ async fn run(consumer: Arc<ConsumerPair>) {
     let mut serving: Option<Serving> = None;
     let mut backoff = Backoff::default();
     let mut replaced: Option<Instant> = None;
+    // What was drawn last: what is drawn next takes its place, whether it came into use or not.
+    let mut last: Option<Uuid> = None;
     while !consumer.closing.is_cancelled() {
         let wanted = match &serving {
             None => Wanted::First,
@@ -105,8 +108,12 @@ async fn run(consumer: Arc<ConsumerPair>) {
             serving.bundle.renewing.store(true, Ordering::Relaxed);
         }
         // Whoever stops waiting must not leave a bundle half taken.
-        let drawing = tokio::spawn(draw(consumer.clone()));
-        match drawing.await {
+        let drawing = tokio::spawn(draw(consumer.clone(), last));
+        let drawn = drawing.await.map(|(drawn, taken)| {
+            last = drawn.or(last);
+            taken
+        });
+        match drawn {
             Ok(Ok(bundle)) => {
                 backoff = Backoff::default();
                 tracing::info!(bundle = %bundle.id, "drew a bundle");
@@ -183,15 +190,29 @@ impl Serving {
 #[error("{DISCONNECTED}")]
 struct Disconnected;
 
-async fn draw(consumer: Arc<ConsumerPair>) -> anyhow::Result<Arc<Bundle>> {
+/// Draws a bundle in place of another one. Returns which one was drawn, whatever came of it.
+async fn draw(
+    consumer: Arc<ConsumerPair>,
+    replaces: Option<Uuid>,
+) -> (Option<Uuid>, anyhow::Result<Arc<Bundle>>) {
     let pair = consumer.pair.lock().id;
-    let drawn = consumer.session.draw(pair).await;
-    let id = drawn.map_err(
-        |error: DrawError| match error.is(ProblemType::PairDisconnected) {
-            true => Disconnected.into(),
-            false => anyhow::Error::from(error),
-        },
-    )?;
+    match consumer.session.draw(pair, replaces).await {
+        Ok(drawn) => (
+            Some(drawn.bundle),
+            take(&consumer, pair, drawn.bundle).await,
+        ),
+        Err(error) => (None, Err(refused(error))),
+    }
+}
+
+fn refused(error: DrawError) -> anyhow::Error {
+    match error.is(ProblemType::PairDisconnected) {
+        true => Disconnected.into(),
+        false => anyhow::Error::from(error),
+    }
+}
+
+async fn take(consumer: &ConsumerPair, pair: Uuid, id: Uuid) -> anyhow::Result<Arc<Bundle>> {
     let taken = consumer.session.take_bundle(id, Some(pair)).await;
     let taken = taken.map_err(|error: GrantError| anyhow::Error::from(error))?;
     let producer = consumer

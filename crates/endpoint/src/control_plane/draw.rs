@@ -2,7 +2,7 @@
 
 use armour_api::{BundleOutcome, LinkOutcome, Problem, ProblemType};
 use armour_client::Client;
-use armour_protocol::v2::identity::body::{BundleRequest, LinkBody};
+use armour_protocol::v2::identity::body::{BundleRequest, LinkBody, NO_BUNDLE};
 use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
@@ -31,6 +31,24 @@ impl DrawError {
     }
 }
 
+/// A draw that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The pair.
+    pub pair: Uuid,
+    /// The bundle that the new one takes the place of; none for one more.
+    pub replaces: Option<Uuid>,
+}
+
+/// A bundle that was drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn {
+    /// The bundle.
+    pub bundle: Uuid,
+    /// How many bundles of the pair this endpoint should hold now.
+    pub wanted: u32,
+}
+
 /// Draws of one endpoint.
 pub struct Drawing {
     /// The endpoint's chain.
@@ -42,11 +60,11 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// Draws a bundle of each pair, in one link.
-    pub async fn draw(&self, pairs: &[Uuid]) -> Vec<Result<Uuid, DrawError>> {
-        let outcomes = match self.request(pairs).await {
+    /// Makes these draws, in one link.
+    pub async fn draw(&self, asked: &[Draw]) -> Vec<Result<Drawn, DrawError>> {
+        let outcomes = match self.request(asked).await {
             Ok(outcomes) => outcomes,
-            Err(error) => return pairs.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return asked.iter().map(|_| Err(error.clone())).collect(),
         };
         if outcomes
             .iter()
@@ -57,16 +75,18 @@ impl Drawing {
         outcomes
     }
 
-    async fn request(&self, pairs: &[Uuid]) -> Result<Vec<Result<Uuid, DrawError>>, DrawError> {
-        let numbers = self.draws.lock().next(pairs);
+    async fn request(&self, asked: &[Draw]) -> Result<Vec<Result<Drawn, DrawError>>, DrawError> {
+        let pairs: Vec<Uuid> = asked.iter().map(|draw| draw.pair).collect();
+        let numbers = self.draws.lock().next(&pairs);
         let numbers = numbers.map_err(|error| DrawError::Unkept(error.to_string()))?;
-        let requests = pairs.iter().zip(numbers).map(|(pair, draw)| BundleRequest {
-            pair: pair.into_bytes(),
+        let requests = asked.iter().zip(numbers).map(|(one, draw)| BundleRequest {
+            pair: one.pair.into_bytes(),
             draw,
+            replaces: one.replaces.map_or(NO_BUNDLE, Uuid::into_bytes),
         });
         let body = LinkBody::Request(requests.collect());
         match self.chain.link(body).await?.outcome {
-            LinkOutcome::Bundles { items } if items.len() == pairs.len() => {
+            LinkOutcome::Bundles { items } if items.len() == asked.len() => {
                 Ok(items.into_iter().map(outcome).collect())
             }
             _ => Err(LinkError::Untold.into()),
@@ -88,9 +108,10 @@ impl Drawing {
     }
 }
 
-fn outcome(item: BundleOutcome) -> Result<Uuid, DrawError> {
+fn outcome(item: BundleOutcome) -> Result<Drawn, DrawError> {
+    let wanted = item.wanted;
     match (item.bundle_id, item.problem) {
-        (Some(bundle), None) => Ok(bundle),
+        (Some(bundle), None) => Ok(Drawn { bundle, wanted }),
         (_, Some(problem)) => Err(DrawError::Refused(Box::new(problem))),
         (None, None) => Err(LinkError::Untold.into()),
     }
@@ -117,6 +138,13 @@ mod tests {
         }
     }
 
+    fn one_more(pair: Uuid) -> Draw {
+        Draw {
+            pair,
+            replaces: None,
+        }
+    }
+
     /// A bundle for each, of the pair's and draw's numbers.
     fn granted(asked: &Asked) -> Answer {
         let items = requests(asked)
@@ -124,6 +152,7 @@ mod tests {
             .map(|(pair, draw)| BundleOutcome {
                 bundle_id: Some(Uuid::from_u128(pair.as_u128() * 100 + u128::from(draw))),
                 problem: None,
+                wanted: 2,
             });
         let items = items.collect();
         Answer::json(&taken(&asked.link(), LinkOutcome::Bundles { items }))
@@ -164,8 +193,9 @@ mod tests {
         })
         .await;
         let pair = Uuid::from_u128(7);
-        let drawn = drawing.draw(&[pair]).await.remove(0).unwrap();
-        assert_eq!(drawn, Uuid::from_u128(701));
+        let drawn = drawing.draw(&[one_more(pair)]).await.remove(0).unwrap();
+        let bundle = Uuid::from_u128(701);
+        assert_eq!(drawn, Drawn { bundle, wanted: 2 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,7 +203,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let gone = folder.path().join("gone");
         let (drawing, control_plane) = drawing(gone, |_, asked| granted(asked)).await;
-        let drawn = drawing.draw(&[Uuid::from_u128(7)]).await.remove(0);
+        let drawn = drawing
+            .draw(&[one_more(Uuid::from_u128(7))])
+            .await
+            .remove(0);
         assert!(matches!(drawn, Err(DrawError::Unkept(_))));
         assert!(control_plane.asked().is_empty());
     }
@@ -183,15 +216,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (drawing, control_plane) =
             drawing(folder.path().to_owned(), |_, asked| granted(asked)).await;
-        let draws = Batches::new(move |pairs: Vec<Uuid>| {
+        let draws = Batches::new(move |asked: Vec<Draw>| {
             let drawing = drawing.clone();
-            async move { drawing.draw(&pairs).await }
+            async move { drawing.draw(&asked).await }
         });
         let pairs = [1, 2, 3, 1].map(Uuid::from_u128);
-        let drawn = futures::future::join_all(pairs.map(|pair| draws.add(pair))).await;
-        let drawn: Vec<_> = drawn.into_iter().map(|one| one.unwrap().unwrap()).collect();
+        let drawn = futures::future::join_all(pairs.map(|pair| draws.add(one_more(pair)))).await;
+        let drawn: Vec<_> = drawn
+            .into_iter()
+            .map(|one| one.unwrap().unwrap().bundle)
+            .collect();
         assert_eq!(drawn, [101, 201, 301, 102].map(Uuid::from_u128));
         assert_eq!(control_plane.asked().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_draw_names_the_bundle_that_it_replaces_and_tells_how_many_are_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (drawing, control_plane) =
+            drawing(folder.path().to_owned(), |_, asked| granted(asked)).await;
+        let (pair, before) = (Uuid::from_u128(7), Uuid::from_u128(5));
+        let replaces = Some(before);
+        let asked = [one_more(pair), Draw { pair, replaces }];
+        let drawn = drawing.draw(&asked).await;
+        assert!(drawn.iter().all(|one| one.as_ref().unwrap().wanted == 2));
+        let LinkBody::Request(told) = control_plane.asked()[0].link().body().clone() else {
+            panic!("a request");
+        };
+        let replaced: Vec<_> = told.iter().map(|one| one.replaces).collect();
+        assert_eq!(replaced, [NO_BUNDLE, before.into_bytes()]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,6 +260,7 @@ mod tests {
                         let items = vec![BundleOutcome {
                             bundle_id: None,
                             problem: Some(problem),
+                            wanted: 2,
                         }];
                         Answer::json(&taken(&asked.link(), LinkOutcome::Bundles { items }))
                     }
@@ -226,9 +280,9 @@ mod tests {
                 },
             )
             .await;
-        let refused = drawing.draw(&[pair]).await.remove(0).unwrap_err();
+        let refused = drawing.draw(&[one_more(pair)]).await.remove(0).unwrap_err();
         assert!(refused.is(ProblemType::DrawOver));
-        assert!(drawing.draw(&[pair]).await.remove(0).is_ok());
+        assert!(drawing.draw(&[one_more(pair)]).await.remove(0).is_ok());
         assert_eq!(requests(&control_plane.asked()[2]), [(pair, 42)]);
     }
 }

@@ -118,6 +118,8 @@ impl Session {
                 after,
                 error: self.error.lock().take(),
                 log_size,
+                phase: None,
+                zone: None,
             };
             let page = self.page(heartbeat).await?;
             let next = match page.more {
@@ -198,6 +200,7 @@ fn joined(mut before: HeartbeatAck, next: HeartbeatAck) -> HeartbeatAck {
         bundles: before.bundles,
         more: next.more,
         log_behind: before.log_behind || next.log_behind,
+        assignments: next.assignments,
     }
 }
 
@@ -215,6 +218,7 @@ mod tests {
             bundles: Vec::new(),
             more: None,
             log_behind: false,
+            assignments: 0,
         };
         Answer::json(&taken(&asked.link(), LinkOutcome::Heartbeat(ack)))
     }
@@ -333,6 +337,7 @@ mod tests {
                 bundles: bundles.collect(),
                 more: heads.last().filter(|_| heads.len() == EACH).copied(),
                 log_behind: false,
+                assignments: 0,
             };
             Answer::json(&taken(&asked.link(), LinkOutcome::Heartbeat(ack)))
         })
@@ -361,6 +366,7 @@ mod tests {
                     lane: 7,
                 }),
                 log_behind: false,
+                assignments: 0,
             };
             Answer::json(&taken(&asked.link(), LinkOutcome::Heartbeat(ack)))
         })

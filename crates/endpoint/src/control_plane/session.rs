@@ -20,7 +20,7 @@ use super::{
     audit_log::AuditLog,
     batch::Batches,
     chain::{Chain, ChainClient, LinkError},
-    draw::{DrawError, Drawing},
+    draw::{Draw, DrawError, Drawing, Drawn},
     ended::Ended,
     enrolment::Identity,
     renewal::{Dispute, renew_keys},
@@ -45,7 +45,7 @@ pub struct Session {
     pub(super) enclave: Option<Enclave>,
     pub(super) signer: Option<Arc<dyn Signer>>,
     pub(super) chain: ChainClient,
-    draws: Option<Batches<Uuid, Result<Uuid, DrawError>>>,
+    draws: Option<Batches<Draw, Result<Drawn, DrawError>>>,
     pub(super) acknowledgements: Batches<Acknowledged, Acknowledgement>,
     peers: Option<KnownPeers>,
     pub(super) log: AuditLog,
@@ -113,9 +113,9 @@ impl Session {
             client,
             enclave: Some(enclave.clone()),
             signer: Some(signer),
-            draws: Some(Batches::new(move |pairs: Vec<Uuid>| {
+            draws: Some(Batches::new(move |asked: Vec<Draw>| {
                 let drawing = drawing.clone();
-                async move { drawing.draw(&pairs).await }
+                async move { drawing.draw(&asked).await }
             })),
             acknowledgements: acknowledgement::batches(chain.clone()),
             chain,
@@ -197,13 +197,14 @@ impl Session {
         self.chain.ended().await
     }
 
-    /// Draws a pair's next bundle. Draws that come within a moment go in one link.
+    /// Draws a bundle of a pair: one more, or one that takes the place of another. Draws that
+    /// come within a moment go in one link.
     ///
     /// # Errors
     /// [`DrawError`].
-    pub async fn draw(&self, pair: Uuid) -> Result<Uuid, DrawError> {
+    pub async fn draw(&self, pair: Uuid, replaces: Option<Uuid>) -> Result<Drawn, DrawError> {
         let drawn = match &self.draws {
-            Some(draws) => draws.add(pair).await,
+            Some(draws) => draws.add(Draw { pair, replaces }).await,
             None => None,
         };
         drawn.unwrap_or(Err(LinkError::Untold.into()))

@@ -3,7 +3,7 @@
 //! over. Whatever happens, nobody is accused, and the endpoint goes on.
 
 use armour_protocol::v2::identity::{
-    body::{BundleRequest, LinkBody, Retirement},
+    body::{BundleRequest, LinkBody, NO_BUNDLE, Retirement},
     chain::{Answered, Chain, HeadStanding, InFlight},
     incarnation::Incarnation,
     judge::{ANSWER_MS, Asked, LinkVerdict, StartVerdict},
@@ -128,7 +128,11 @@ impl World {
                 self.draw += 1;
                 let draw = self.draw;
                 let pair = [3; 16];
-                self.link(LinkBody::Request(vec![BundleRequest { pair, draw }]));
+                self.link(LinkBody::Request(vec![BundleRequest {
+                    pair,
+                    draw,
+                    replaces: NO_BUNDLE,
+                }]));
             }
             Step::Leave => self.link(LinkBody::Retire(Retirement {
                 leaving: true,

@@ -110,6 +110,7 @@ fn bodies() -> Vec<Option<LinkBody>> {
         LinkBody::Request(vec![BundleRequest {
             pair: [0x11; 16],
             draw: 1,
+            replaces: [0x13; 16],
         }]),
         LinkBody::Acknowledge(vec![Acknowledged {
             bundle,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use armour_ambient::Random;
-use armour_api::{Endpoint, EndpointState, Pair, PairState, ProblemType};
+use armour_api::{BundleState, Endpoint, EndpointState, Pair, PairState, ProblemType};
 use armour_protocol::v2::{
     context::{Binding, Context, End},
     envelope,
@@ -11,7 +11,9 @@ use armour_protocol::v2::{
     schedule::BundleSecret,
     suite::Suite,
 };
-use armour_storage::{Actor, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx};
+use armour_storage::{
+    Actor, BundleRow, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx,
+};
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -33,15 +35,22 @@ pub enum IssueError {
     /// Somebody with the consumer's state has asked since, or the same was asked before.
     #[error("the endpoint has made this draw, or a later one; number the next one after it")]
     Overtaken,
+    /// Another one takes the place of one that there is.
+    #[error("the endpoint holds as many bundles of the pair as it should")]
+    Enough,
+    /// It is not of this pair and endpoint.
+    #[error("no such bundle of this pair and endpoint")]
+    NothingToReplace,
 }
 
 impl OperationError for IssueError {
     fn problem_type(&self) -> ProblemType {
         match self {
             Self::PairDisconnected => ProblemType::PairDisconnected,
-            Self::NotOfConsumer => ProblemType::NotFound,
+            Self::NotOfConsumer | Self::NothingToReplace => ProblemType::NotFound,
             Self::NoProducer => ProblemType::NoProducer,
             Self::Overtaken => ProblemType::DrawOver,
+            Self::Enough => ProblemType::BundlesEnough,
         }
     }
 }
@@ -53,6 +62,8 @@ pub struct Draw {
     pub pair: Uuid,
     /// The consumer's own count of its requests for this pair.
     pub number: u64,
+    /// The bundle that the new one supersedes, if it is still of use; none for one more.
+    pub replaces: Option<Uuid>,
 }
 
 /// One end of a bundle: an endpoint's living start.
@@ -153,6 +164,9 @@ async fn issue_one(
         return Err(IssueError::Overtaken.into());
     }
     let id = tx.new_id();
+    if draw.replaces.is_none() && holds_one(tx, &consumer.endpoint, pair.id).await? {
+        return Err(IssueError::Enough.into());
+    }
     let superseded = tx
         .bundles()
         .supersede(pair.id, consumer.endpoint.id)
@@ -181,6 +195,13 @@ async fn issue_one(
         .await?;
     tell(tx, &consumer.endpoint, &pair, id, superseded).await?;
     Ok(id)
+}
+
+async fn holds_one(tx: &mut Tx, consumer: &Endpoint, pair: Uuid) -> ApiResult<bool> {
+    let live = tx.bundles().live_of_endpoint(consumer.id).await?;
+    let bundles = tx.bundles().find_many(&live).await?;
+    let of_pair = |bundle: &BundleRow| bundle.pair == pair && bundle.state == BundleState::Active;
+    Ok(bundles.values().any(of_pair))
 }
 
 impl Living {

@@ -15,7 +15,7 @@ use armour_protocol::{
         context::{Binding, Context, End},
         enclave::LaneMark,
         identity::{
-            body::{Acknowledged, BundleRequest, LinkBody, RetiredBundle, Retirement},
+            body::{Acknowledged, BundleRequest, LinkBody, NO_BUNDLE, RetiredBundle, Retirement},
             chain::{Answered, Chain, InFlight},
             incarnation::Incarnation,
             mark::{LinkHash, LinkMark},
@@ -48,6 +48,8 @@ struct Running {
     /// None while a link is in flight.
     chain: Option<Chain>,
     draws: HashMap<Uuid, u64>,
+    /// The bundle of each pair that was drawn last.
+    last: HashMap<Uuid, Uuid>,
 }
 
 impl TestEndpoint {
@@ -111,6 +113,7 @@ impl TestEndpoint {
             incarnation: started.incarnation,
             chain: Some(started.chain),
             draws: HashMap::new(),
+            last: HashMap::new(),
         });
     }
 
@@ -291,11 +294,26 @@ impl TestEndpoint {
         self.with(|running| running.draws.insert(pair, draws));
     }
 
-    /// Draws a bundle, if it may.
+    /// Draws a pair's next bundle, if it may: in place of the one that it drew last.
     pub async fn try_draw(&self, base: &str, pair: Uuid) -> Result<Uuid, Problem> {
+        let last = self.with(|running| running.last.get(&pair).copied());
+        let drawn = self.try_draw_for(base, pair, last).await.0?;
+        self.with(|running| running.last.insert(pair, drawn));
+        Ok(drawn)
+    }
+
+    /// Draws a bundle, if it may: one more, or in place of another one. Also how many it should
+    /// hold.
+    pub async fn try_draw_for(
+        &self,
+        base: &str,
+        pair: Uuid,
+        replaces: Option<Uuid>,
+    ) -> (Result<Uuid, Problem>, u32) {
         let request = BundleRequest {
             pair: *pair.as_bytes(),
             draw: self.next_draw(pair),
+            replaces: replaces.map_or(NO_BUNDLE, Uuid::into_bytes),
         };
         let answer = self.tell(base, LinkBody::Request(vec![request])).await;
         let Some(LinkOutcome::Bundles { mut items }) = answer.outcome else {
@@ -303,11 +321,12 @@ impl TestEndpoint {
         };
         let item = items.remove(0);
         assert!(items.is_empty());
-        match (item.bundle_id, item.problem) {
+        let drawn = match (item.bundle_id, item.problem) {
             (Some(bundle), None) => Ok(bundle),
             (None, Some(problem)) => Err(problem),
             other => panic!("either, not {other:?}"),
-        }
+        };
+        (drawn, item.wanted)
     }
 
     /// Draws a bundle, and what it is told of it.

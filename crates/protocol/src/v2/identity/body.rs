@@ -59,7 +59,13 @@ pub struct BundleRequest {
     pub pair: [u8; 16],
     /// The number of the draw.
     pub draw: u64,
+    /// The bundle, of this pair and endpoint, that the new one supersedes; [`NO_BUNDLE`] if
+    /// another one is asked for beside those that there are.
+    pub replaces: [u8; 16],
 }
+
+/// What a request replaces that replaces nothing.
+pub const NO_BUNDLE: [u8; 16] = [0; 16];
 
 /// A bundle that is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +183,7 @@ impl LinkBody {
             Self::Request(items) => list(items, |out, item| {
                 out.extend_from_slice(&item.pair);
                 out.extend_from_slice(&item.draw.to_be_bytes());
+                out.extend_from_slice(&item.replaces);
             }),
             Self::Acknowledge(items) => list(items, |out, item| {
                 out.extend_from_slice(&item.bundle);
@@ -234,6 +241,7 @@ impl LinkBody {
                 Ok(BundleRequest {
                     pair: reader.array()?,
                     draw: reader.u64()?,
+                    replaces: reader.array()?,
                 })
             })?),
             LinkKind::Acknowledge => Self::Acknowledge(read_list(reader, 1, |reader| {
@@ -432,6 +440,7 @@ mod tests {
         let request = BundleRequest {
             pair: [1; 16],
             draw: 1,
+            replaces: NO_BUNDLE,
         };
         let requests = |count| LinkBody::Request(vec![request; count]).checked();
         assert!(requests(1).is_ok() && requests(MAX_ITEMS).is_ok());

@@ -68,6 +68,7 @@ pub fn bodies() -> Vec<LinkBody> {
         LinkBody::Request(vec![BundleRequest {
             pair: [6; 16],
             draw: 7,
+            replaces: [7; 16],
         }]),
         LinkBody::Acknowledge(vec![Acknowledged {
             bundle,

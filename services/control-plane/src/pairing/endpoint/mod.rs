@@ -1,5 +1,6 @@
 //! `/v1/endpoint/…`: what endpoints ask: themselves, bundles, the log.
 
+mod assignments;
 mod grant;
 mod log;
 mod own;
@@ -23,6 +24,7 @@ where
         .routes(routes!(token::token))
         .routes(routes!(own::own))
         .routes(routes!(log::log))
+        .routes(routes!(assignments::assignments))
         .routes(routes!(pending::pending))
         .routes(routes!(grant::grant))
 }

@@ -117,6 +117,7 @@ async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiR
             lane: lane.into(),
         }),
         log_behind,
+        assignments: 0,
     }))
 }
 

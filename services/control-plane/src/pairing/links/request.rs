@@ -1,7 +1,7 @@
 //! Requests of bundles.
 
 use armour_api::{BundleOutcome, LinkOutcome, ProblemType};
-use armour_protocol::v2::identity::body::BundleRequest;
+use armour_protocol::v2::identity::body::{BundleRequest, NO_BUNDLE};
 use armour_storage::Tx;
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ pub async fn apply(
         .map(|(pair, request)| Draw {
             pair,
             number: request.draw,
+            replaces: (request.replaces != NO_BUNDLE).then(|| Uuid::from_bytes(request.replaces)),
         })
         .collect();
     let issued = match told.in_dispute {
@@ -39,10 +40,12 @@ pub async fn apply(
             Ok(bundle) => BundleOutcome {
                 bundle_id: Some(bundle),
                 problem: None,
+                wanted: 1,
             },
             Err(error) => BundleOutcome {
                 bundle_id: None,
                 problem: Some(refusal(error)?),
+                wanted: 1,
             },
         })
     });
