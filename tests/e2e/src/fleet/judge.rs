@@ -44,6 +44,14 @@ pub fn judge(calls: &[Call], seen: &[Seen], policy: &Policy, patience: Duration)
     let asked: Vec<deadlines::Seen> = calls.iter().map(as_seen).collect();
     let last = begun.iter().map(|(id, (_, last))| (*id, *last)).collect();
     let late = deadlines.begun_late(&asked, &last);
+    for (id, by) in &late {
+        let call = calls.iter().find(|call| call.id == *id);
+        let why = call.map(Call::why).unwrap_or_default();
+        eprintln!(
+            "call {id} ({why}) began {} ms too late",
+            by.num_milliseconds()
+        );
+    }
     let again = |safe: bool| {
         let again = |call: &&Call| call.safe == safe && times(&begun, call.id) > 1;
         calls.iter().filter(again).count() as u64
