@@ -89,9 +89,9 @@ fuzz: setup-test ## Fuzz each target for SECONDS, guided by coverage; the corpus
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --version 0.13.2 cargo-fuzz
 	scripts/fuzz $(or $(SECONDS),60)
 
-drills: setup-test ## Rolling restart, failover and restore under traffic, streams; tables
+drills: setup-test ## Rolling restart, failover and restore under traffic, streams, fleets; tables
 	$(CARGO) build --release $(BINARIES)
-	for drill in rolling failover restore streams; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
+	for drill in rolling failover restore streams fleet; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
 
 interop: setup-test ## Other people's clients and servers, Autobahn and h2spec, with agents and without; a table
 	$(CARGO) build $(BINARIES)
@@ -108,9 +108,9 @@ databases: setup-test ## Install PostgreSQL 16 to 18 for the tests, and try the 
 	$(CARGO) build $(EVERYTHING)
 	scripts/databases install
 
-clones: setup ## 100 clones of running consumers and 100 of producers: all found
+clones: setup ## 100 clones of running consumers and 100 of producers, one of three: all found
 	$(CARGO) build --release $(BINARIES)
-	target/release/clones
+	target/release/clones --bystanders 2
 
 newcomer: ## From a fresh clone to the tutorial's end, with times; uses the default ports
 	scripts/newcomer

@@ -19,8 +19,8 @@ API = json.loads((ROOT / "openapi" / "openapi.json").read_text())
 SCHEMAS = API["components"]["schemas"]
 # Flags of other programs that pages call.
 FOREIGN = set("""
-    --bundles --dry-run --from-file --from-literal --help --http2 --no-default-features --replicas
-    --soak --type --with-key
+    --bundles --bystanders --clones --dry-run --from-file --from-literal --help --http2
+    --no-default-features --only --replicas --soak --superseded --type --with-key
 """.split())
 # Numbers that a page may repeat: they are chosen, not measured, or are anybody's round figure.
 CHOSEN = {"1,024", "1,184", "65,535", "65,536", "10,000", "15,000", "20,000"}

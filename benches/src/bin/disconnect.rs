@@ -14,7 +14,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use armour_api::{NewPair, Policy, ReportVerdict, Role};
-use armour_benches::service::{Endpoint, PLATFORM, control_plane, enrol, report};
+use armour_benches::{
+    by_hand::ByHand,
+    service::{Endpoint, PLATFORM, control_plane, enrol, report},
+};
 use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
 use armour_e2e::process::free_port;
@@ -123,12 +126,14 @@ async fn main() -> anyhow::Result<()> {
     line("an endpoint hears", &mut all);
     line("the last hears", &mut lasts);
     println!("(goal: p99 of the last at most 250 ms)");
-    let by_hand = ByHand {
-        operator: &operator,
+    let mut by_hand = ByHand {
+        operator: operator.clone(),
         endpoint: enrol(&here, &operator, Role::Consumer, consumer.id).await?,
         pair: pair.id,
     };
-    let (alone, after) = by_hand.measure(&postgres, &options).await?;
+    let alone = by_hand.median(options.rounds).await?;
+    by_hand.supersede(&postgres, options.superseded).await?;
+    let after = by_hand.median(options.rounds).await?;
     println!(
         "by hand, {} superseded bundles behind the pair: {after:.1} ms",
         options.superseded
@@ -143,57 +148,6 @@ async fn main() -> anyhow::Result<()> {
         })
     );
     Ok(())
-}
-
-/// A pair that is disconnected by hand, again and again, while one endpoint has a bundle of it.
-struct ByHand<'a> {
-    operator: &'a Client,
-    endpoint: Endpoint,
-    pair: Uuid,
-}
-
-impl ByHand<'_> {
-    /// Medians in ms, without superseded bundles and with them.
-    async fn measure(
-        mut self,
-        postgres: &Postgres,
-        options: &Options,
-    ) -> anyhow::Result<(f64, f64)> {
-        let alone = self.median(options.rounds).await?;
-        let statement = format!(
-            "INSERT INTO bundles (tenant_id, bundle_id, pair_id, consumer_endpoint_id,
-                 producer_endpoint_id, suite, state, created_at, superseded_at, draw, policy,
-                 policy_hash, context_hash, consumer_start, producer_start, consumer_key,
-                 producer_key)
-             SELECT tenant_id, gen_random_uuid(), pair_id, consumer_endpoint_id,
-                 producer_endpoint_id, suite, 'superseded', created_at,
-                 now() - interval '365 days' * (n::double precision / {count}), draw, policy,
-                 policy_hash, context_hash, consumer_start, producer_start, consumer_key,
-                 producer_key
-             FROM (SELECT * FROM bundles WHERE pair_id = '{pair}' LIMIT 1) one,
-                  generate_series(1, {count}) n;
-             ANALYZE bundles",
-            pair = self.pair,
-            count = options.superseded
-        );
-        postgres.sql_in("armour", &statement).await?;
-        Ok((alone, self.median(options.rounds).await?))
-    }
-
-    async fn median(&mut self, rounds: usize) -> anyhow::Result<f64> {
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            self.endpoint.draw(self.pair).await?;
-            let since = Instant::now();
-            self.operator
-                .disconnect_pair(self.pair, "the benchmark")
-                .await?;
-            times.push(since.elapsed().as_secs_f64() * 1e3);
-            self.operator.re_arm(self.pair, "the benchmark").await?;
-        }
-        times.sort_by(f64::total_cmp);
-        Ok(times[times.len() / 2])
-    }
 }
 
 /// Has an endpoint of its own report two tickets in one place: when the second was sent.

@@ -25,6 +25,8 @@ pub enum Host {
     Producer,
     /// A control plane.
     ControlPlane(usize),
+    /// An agent of a fleet, by its number.
+    Member(usize),
 }
 
 impl Network {
@@ -33,6 +35,16 @@ impl Network {
     /// # Errors
     /// If we are not root, or the kernel has no such things.
     pub fn start(replicas: usize) -> anyhow::Result<Self> {
+        let mut hosts = vec![Host::Consumer, Host::Producer];
+        hosts.extend((0..replicas).map(Host::ControlPlane));
+        Self::of(&hosts)
+    }
+
+    /// Makes these hosts.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of(hosts: &[Host]) -> anyhow::Result<Self> {
         if !is_root() {
             bail!("network namespaces need root");
         }
@@ -45,9 +57,7 @@ impl Network {
         let address = format!("{}/24", network.root());
         ip(&["addr", "add", &address, "dev", &bridge])?;
         ip(&["link", "set", &bridge, "up"])?;
-        let mut hosts = vec![Host::Consumer, Host::Producer];
-        hosts.extend((0..replicas).map(Host::ControlPlane));
-        for host in hosts {
+        for &host in hosts {
             let name = network.namespace(host);
             ip(&["netns", "add", &name])?;
             network.hosts.push(name.clone());
@@ -152,6 +162,7 @@ fn number(host: Host) -> u8 {
         Host::Consumer => 2,
         Host::Producer => 3,
         Host::ControlPlane(place) => 10 + u8::try_from(place).unwrap_or(0),
+        Host::Member(place) => 100 + u8::try_from(place).unwrap_or(0),
     }
 }
 

@@ -55,6 +55,14 @@ impl Process {
         self.start_again()
     }
 
+    /// Kills it with SIGKILL; it is not started again.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Waits until it has ended by itself, as an agent does that may not go on.
     ///
     /// # Errors
@@ -236,6 +244,17 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         bail!("{} is not built; use `make test`", path.display());
     }
     Ok(path)
+}
+
+/// Whether a program's help for a command names an option; a later version may do without it.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn knows(program: &std::path::Path, command: &str, option: &str) -> anyhow::Result<bool> {
+    let output = std::process::Command::new(program)
+        .args([command, "--help"])
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains(option))
 }
 
 /// A port that is free, below those that the kernel gives to connections that go out

@@ -24,11 +24,13 @@ use crate::{
     disk::Disk,
     hop::Hop,
     network::{Host, Network},
-    process::{Process, free_port, program, until},
+    process::{Process, free_port, knows, program, until},
 };
 
 /// Debian's library that tells a program another time.
 const LIBFAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+/// What the names of endpoints begin with that nobody copies or cuts.
+pub(crate) const BYSTANDER: &str = "bystander-";
 pub(crate) const PLATFORM: &str = "platform-token-of-the-end-to-end-tests";
 
 /// Everything, running.
@@ -37,6 +39,8 @@ pub struct System {
     pub consumer: Process,
     /// The producer's agent.
     pub producer: Process,
+    /// Producers' agents that nobody copies or cuts.
+    pub bystanders: Vec<Process>,
     /// The control planes; agents call the first, or a balancer before them all.
     pub control_planes: Vec<Process>,
     /// Where each of them listens.
@@ -69,6 +73,8 @@ pub struct System {
     pub network: Option<Arc<Network>>,
     /// PostgreSQL's disk, if it has one of its own.
     pub disk: Option<Disk>,
+    /// The consumer's agent re-keys streams; so does a copy of it.
+    pub rekeys_streams: bool,
     /// Endpoints whose identity has ended and that were enrolled anew.
     pub ended: BTreeSet<Uuid>,
     dir: TempDir,
@@ -108,6 +114,10 @@ pub struct Setup {
     pub exports: bool,
     /// Each program on a host of its own, and PostgreSQL on a disk of its own. Needs root.
     pub apart: bool,
+    /// The consumer's agent re-keys streams while they flow.
+    pub rekey_streams: bool,
+    /// Producers' endpoints besides the one behind the hop, each reached directly.
+    pub bystanders: usize,
     /// Seconds that the consumer's agent tries for a caller.
     pub retry_for: u64,
     /// Logs are written as JSON.
@@ -134,6 +144,8 @@ impl Default for Setup {
             direct: false,
             exports: false,
             apart: false,
+            rekey_streams: false,
+            bystanders: 0,
             retry_for: 30,
             json_logs: false,
             collector: None,
@@ -155,6 +167,7 @@ impl Setup {
             Host::ControlPlane(place) => place,
             Host::Consumer => self.replicas,
             Host::Producer => self.replicas + 1,
+            Host::Member(place) => self.replicas + 2 + place,
         };
         if let Some(minutes) = self.clocks.get(place).filter(|minutes| **minutes != 0) {
             command
@@ -278,8 +291,13 @@ impl System {
             "--listen".into(),
             producer_address.to_string(),
             "--upstream".into(),
-            upstream_url,
+            upstream_url.clone(),
         ];
+        let hop = Hop::start(producer_address).await?;
+        if setup.bystanders > 0 {
+            // Each is reached at an address of its own.
+            arguments.extend(["--address".into(), format!("http://{}", hop.address())]);
+        }
         if setup.upstream_http2 {
             arguments.push("--upstream-http2".into());
         }
@@ -288,7 +306,7 @@ impl System {
             arguments.push(at.join("producer-export.sock").display().to_string());
         }
         let producer = agent(at, &setup, &network, &control, Role::Producer, arguments)?;
-        let hop = Hop::start(producer_address).await?;
+        let bystanders = bystanders(at, &setup, &control, &operator, pair, &upstream_url).await?;
         let listen = format!("{}:{}", host(Host::Consumer), free_port()?);
         let via = match setup.direct {
             true => producer_address,
@@ -297,14 +315,19 @@ impl System {
         let mut arguments = vec![
             "--listen".into(),
             listen.clone(),
-            "--via".into(),
-            format!("http://{via}"),
             "--retry-for".into(),
             setup.retry_for.to_string(),
             // The machine may be busy.
             "--lane-wait-ms".into(),
             "10000".into(),
         ];
+        if setup.bystanders == 0 {
+            arguments.extend(["--via".into(), format!("http://{via}")]);
+        }
+        let option = "--rekey-streams";
+        if setup.rekey_streams && knows(&setup.program("armour-agent")?, "consumer", option)? {
+            arguments.push(option.into());
+        }
         if setup.exports {
             arguments.push("--insecure-export".into());
             arguments.push(at.join("export.sock").display().to_string());
@@ -313,6 +336,7 @@ impl System {
         let system = Self {
             consumer,
             producer,
+            bystanders,
             control_planes,
             replicas,
             balancer,
@@ -331,6 +355,7 @@ impl System {
                 .build()?,
             network,
             disk,
+            rekeys_streams: setup.rekey_streams,
             ended: BTreeSet::new(),
             dir,
         };
@@ -529,6 +554,33 @@ fn agent(
     let command = agent_command(at, setup, network, control, role, rest)?;
     let role = role.into_str();
     Process::start(role, at.join(format!("{role}.log")), command)
+}
+
+/// Starts producers' agents besides the one that is tried, each in a folder of its own.
+async fn bystanders(
+    at: &Path,
+    setup: &Setup,
+    control: &str,
+    operator: &Client,
+    pair: Uuid,
+    upstream: &str,
+) -> anyhow::Result<Vec<Process>> {
+    let mut started = Vec::new();
+    for number in 0..setup.bystanders {
+        let party = operator.pair(pair).await?.producer_id;
+        let token = operator
+            .create_enrolment_token(Role::Producer, party)
+            .await?;
+        let name = format!("{BYSTANDER}{number}");
+        let folder = at.join(&name);
+        std::fs::create_dir(&folder)?;
+        std::fs::write(folder.join("producer-enrolment"), token.token)?;
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let rest = ["--listen", &listen, "--upstream", upstream, "--name", &name];
+        let rest = rest.map(str::to_owned).to_vec();
+        started.push(agent(&folder, setup, &None, control, Role::Producer, rest)?);
+    }
+    Ok(started)
 }
 
 /// How an agent is started whose folder and token are in `at`.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    process::{Process, free_port, program, until},
+    process::{Process, free_port, knows, program, until},
     system::System,
 };
 
@@ -54,7 +54,20 @@ pub async fn steal_memory(system: &System, name: &str) -> anyhow::Result<Thief> 
 /// # Errors
 /// As above.
 pub async fn steal_producer(system: &System, name: &str) -> anyhow::Result<Thief> {
-    let upstream = format!("http://127.0.0.1:{}", system.upstream);
+    let upstream = SocketAddr::from(([127, 0, 0, 1], system.upstream));
+    steal_producer_before(system, name, upstream).await
+}
+
+/// The same, and the thief's calls go to an upstream of its own.
+///
+/// # Errors
+/// As above.
+pub async fn steal_producer_before(
+    system: &System,
+    name: &str,
+    upstream: SocketAddr,
+) -> anyhow::Result<Thief> {
+    let upstream = format!("http://{upstream}");
     steal(system, "producer-export.sock", name, Some(upstream)).await
 }
 
@@ -72,6 +85,8 @@ async fn steal(
     let file = folder.join("stolen.json");
     std::fs::write(&file, state)?;
     let data = folder.join("data");
+    let option = "--rekey-streams";
+    let rekeys = system.rekeys_streams && knows(&program("armour-agent")?, "clone", option)?;
     let thief = start(&folder, move |listen| {
         let mut command = Command::new(program("armour-agent").unwrap_or_default());
         command
@@ -83,6 +98,8 @@ async fn steal(
             .args(["--listen", listen]);
         if let Some(upstream) = &upstream {
             command.args(["--upstream", upstream]);
+        } else if rekeys {
+            command.arg(option);
         }
         command
     })?;

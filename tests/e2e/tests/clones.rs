@@ -8,6 +8,7 @@ async fn clones_of_consumers_and_of_producers_are_found() {
         consumers: 5,
         producers: 5,
         parallel: 1,
+        bystanders: 0,
     };
     let outcome = run(plan).await.unwrap();
     println!("{outcome}");

@@ -18,6 +18,9 @@ struct Options {
     /// How many systems play at once.
     #[arg(long, default_value_t = 3)]
     parallel: usize,
+    /// Producers' endpoints besides the one that may be copied; none of them may be cut.
+    #[arg(long, default_value_t = 0)]
+    bystanders: usize,
 }
 
 #[tokio::main]
@@ -27,6 +30,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         consumers: options.consumers,
         producers: options.producers,
         parallel: options.parallel,
+        bystanders: options.bystanders,
     })
     .await?;
     print!("{outcome}");

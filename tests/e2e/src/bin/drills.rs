@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use armour_e2e::{
     drills::{Plan, failover, restore, rolling_restart, rolling_upgrade},
-    streams,
+    fleet, streams,
 };
 use clap::{Parser, Subcommand};
 
@@ -41,6 +41,10 @@ enum Drill {
     Restore,
     /// Streams: events, callers that hang up, cuts, long bodies. The last line is JSON.
     Streams(streams::Plan),
+    /// Fleets: producers and consumers that are killed, frozen, rolled and cut off. The last line
+    /// is JSON.
+    #[command(after_long_help = fleet::FIGURES)]
+    Fleet(Box<fleet::Plan>),
 }
 
 #[tokio::main]
@@ -57,6 +61,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Drill::Failover => failover(&plan).await?,
         Drill::Restore => restore(&plan).await?,
         Drill::Streams(plan) => return run_streams(&plan).await,
+        Drill::Fleet(plan) => return run_fleet(&plan).await,
     };
     print!("{outcome}");
     Ok(match outcome.tally.is_clean() {
@@ -67,12 +72,19 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run_streams(plan: &streams::Plan) -> anyhow::Result<ExitCode> {
     let outcome = streams::run(plan).await?;
-    if outcome.figures.found.is_none() {
-        eprintln!("found is null: no copy is taken inside a stream yet");
-    }
     print!("{outcome}");
     println!("{}", serde_json::to_string(&outcome.figures)?);
     Ok(match outcome.figures.is_clean() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+async fn run_fleet(plan: &fleet::Plan) -> anyhow::Result<ExitCode> {
+    let findings = fleet::run(plan).await;
+    print!("{findings}");
+    println!("{}", serde_json::to_string(&findings.figures)?);
+    Ok(match findings.is_clean() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })

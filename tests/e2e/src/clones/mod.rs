@@ -1,7 +1,7 @@
 //! Copies of a running end's state that act: whether the ledger finds each of them, and after
 //! how many exchanges. Each trial enrols the end anew that its finding ended.
 
-mod trial;
+pub(crate) mod trial;
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -24,6 +24,8 @@ pub struct Plan {
     pub producers: usize,
     /// How many systems play at once.
     pub parallel: usize,
+    /// Producers' endpoints besides the one that may be copied: calls go to them, too.
+    pub bystanders: usize,
 }
 
 /// What a run showed, for programs to read.
@@ -37,6 +39,8 @@ pub struct Figures {
     pub producers_found: usize,
     /// How many there were.
     pub producers: usize,
+    /// Endpoints and bundles of those that nobody copied, and that were cut all the same.
+    pub bystanders_cut: usize,
     /// Exchanges that whoever acted second tried until the finding, in the middle.
     pub median_exchanges_to_find: Option<u32>,
 }
@@ -64,7 +68,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let next = || due.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let players = (0..plan.parallel.max(1)).map(|_| async {
         let mut trials = Vec::new();
-        let mut system = System::set_up(setup()).await?;
+        let mut system = System::set_up(setup(plan.bystanders)).await?;
         while let Some((role, number)) = next() {
             // In turns the copy or its victim acts first.
             trials.push(trial::play(&mut system, role, number).await?);
@@ -83,8 +87,9 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     })
 }
 
-fn setup() -> Setup {
+fn setup(bystanders: usize) -> Setup {
     Setup {
+        bystanders,
         policy: Policy {
             // Found by an exchange, and not by a heartbeat or an empty exchange before it.
             heartbeat_interval_ms: 20_000,
@@ -116,13 +121,19 @@ impl Outcome {
             consumers: of(Role::Consumer).count(),
             producers_found: found(Role::Producer),
             producers: of(Role::Producer).count(),
+            bystanders_cut: self.bystanders_cut(),
             median_exchanges_to_find: exchanges.get(exchanges.len() / 2).copied(),
         }
     }
 
-    /// Whether all were found.
+    /// Whether all were found, and nobody else suffered.
     pub fn is_clean(&self) -> bool {
-        self.trials.iter().all(|trial| trial.found.is_some())
+        let found = self.trials.iter().all(|trial| trial.found.is_some());
+        found && self.bystanders_cut() == 0
+    }
+
+    fn bystanders_cut(&self) -> usize {
+        self.trials.iter().map(|trial| trial.bystanders_cut).sum()
     }
 }
 

@@ -1,15 +1,20 @@
 //! One copy: it acts, its victim acts, and the ledger is asked.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use armour_api::{Bundle, BundleState, Collision, CollisionKind, Role};
+use armour_api::{Bundle, BundleState, Collision, CollisionKind, Endpoint, EndpointState, Role};
 use uuid::Uuid;
 
 use crate::{
+    hop::Hop,
     process::until,
-    system::System,
-    thief::{Thief, steal_memory, steal_producer},
+    system::{BYSTANDER, System},
+    thief::{Thief, steal_memory, steal_producer_before},
 };
 
 /// Exchanges that are tried at most until a copy counts as not found.
@@ -24,8 +29,10 @@ pub struct Trial {
     pub role: Role,
     /// The finding that named its victim's endpoint, and no other.
     pub found: Option<CollisionKind>,
-    /// Exchanges tried by whoever acted second.
+    /// Exchanges tried by whoever acted second, or as many at once as there are bystanders' lanes.
     pub exchanges: u32,
+    /// Endpoints and bundles of others that were cut.
+    pub bystanders_cut: usize,
     /// From the first of these until the finding.
     pub time: Duration,
 }
@@ -37,9 +44,10 @@ pub struct Trial {
 pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Result<Trial> {
     system.until_served().await?;
     let victim = victim(system, role).await?;
+    let honest = Honest::before(system, victim).await?;
     let before = system.all_collisions().await?.len();
     let name = format!("thief-{}-{number}", role.into_str());
-    let trial = match role {
+    let mut trial = match role {
         Role::Consumer => {
             let thief = steal_memory(system, &name).await?;
             let (first, second) = match number % 2 {
@@ -53,27 +61,56 @@ pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Res
             trial
         }
         Role::Producer => {
-            let thief = steal_producer(system, &name).await?;
+            let upstream = SocketAddr::from(([127, 0, 0, 1], system.upstream));
+            let upstream = Hop::start(upstream).await?;
+            upstream.record();
+            let thief = steal_producer_before(system, &name, upstream.address()).await?;
             system.hop.divert(thief.address()?);
-            let served = system.get("/echo?id=copy").await;
-            served.context("the copy of the producer answers")?;
+            until("an answer of the producer's copy", || async {
+                calls(system, &system.base, "copy").await;
+                !upstream.recorded().is_empty()
+            })
+            .await?;
             system.hop.divert(system.producer_address);
             find(system, role, victim, before, &system.base).await?
         }
     };
     if trial.found.is_some() {
-        until("the end of the victim's bundles", || async {
-            let bundles = system.all::<Bundle>("/v1/bundles?").await;
-            bundles.is_ok_and(|bundles| !bundles.iter().any(|one| lives(one, victim)))
-        })
-        .await?;
-        system.enrol_again(role).await?;
-        if role == Role::Consumer {
-            system.operator.re_arm(system.pair, "a trial's end").await?;
-        }
+        trial.bystanders_cut = honest.cut(system).await?;
+        enrol_anew(system, role, victim).await?;
     }
     system.until_served().await?;
     Ok(trial)
+}
+
+/// As many calls at once as it takes to use each producer's endpoint; whether any was served.
+async fn calls(system: &System, base: &str, id: &str) -> bool {
+    let all = 1 + 4 * system.bystanders.len();
+    let target = format!("/echo?id={id}");
+    let calls = (0..all).map(|_| system.get_at(base, &target));
+    let ends = futures::future::join_all(calls).await;
+    ends.iter().any(Result::is_ok)
+}
+
+/// Once a finding has ended an endpoint: its agent is enrolled as another.
+///
+/// # Errors
+/// If what the finding ends does not end.
+pub(crate) async fn enrol_anew(
+    system: &mut System,
+    role: Role,
+    victim: Uuid,
+) -> anyhow::Result<()> {
+    until("the end of the victim's bundles", || async {
+        let bundles = system.all::<Bundle>("/v1/bundles?").await;
+        bundles.is_ok_and(|bundles| !bundles.iter().any(|one| lives(one, victim)))
+    })
+    .await?;
+    system.enrol_again(role).await?;
+    if role == Role::Consumer {
+        system.operator.re_arm(system.pair, "a trial's end").await?;
+    }
+    Ok(())
 }
 
 /// Makes calls until the ledger has a finding.
@@ -89,12 +126,13 @@ async fn find(
         role,
         found: None,
         exchanges: 0,
+        bystanders_cut: 0,
         time: Duration::ZERO,
     };
     while trial.exchanges < MAX_EXCHANGES && trial.found.is_none() {
         trial.exchanges += 1;
-        let call = system.get_at(second, "/echo?id=second");
-        let (_, found) = tokio::join!(call, asked(system, before));
+        let called = calls(system, second, "second");
+        let (_, found) = tokio::join!(called, asked(system, before));
         let Some(found) = found? else { continue };
         for finding in &found {
             ensure!(
@@ -109,7 +147,13 @@ async fn find(
 }
 
 /// The findings since, asked for a while.
-async fn asked(system: &System, before: usize) -> anyhow::Result<Option<Vec<Collision>>> {
+///
+/// # Errors
+/// If the control plane cannot be asked.
+pub(crate) async fn asked(
+    system: &System,
+    before: usize,
+) -> anyhow::Result<Option<Vec<Collision>>> {
     let since = Instant::now();
     while since.elapsed() < ASKED_FOR {
         let mut all = system.all_collisions().await?;
@@ -133,15 +177,73 @@ async fn refused(system: &System, thief: &Thief) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The endpoint that is copied: that of the bundle in use.
-async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> {
-    let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
-    let active = bundles.iter().find(|one| one.state == BundleState::Active);
-    let active = active.context("no bundle is in use")?;
-    Ok(match role {
-        Role::Consumer => active.consumer_endpoint_id,
-        Role::Producer => active.producer_endpoint_id,
+/// The endpoint that is copied: that of a bundle in use, and no bystander's.
+///
+/// # Errors
+/// If there is none.
+pub(crate) async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> {
+    let bystanders = bystanders(system).await?;
+    let found = async || {
+        let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
+        let active = bundles.iter().find(|one| {
+            one.state == BundleState::Active && !bystanders.contains(&one.producer_endpoint_id)
+        });
+        anyhow::Ok(active.map(|active| match role {
+            Role::Consumer => active.consumer_endpoint_id,
+            Role::Producer => active.producer_endpoint_id,
+        }))
+    };
+    until("a bundle in use", || async {
+        found().await.is_ok_and(|found| found.is_some())
     })
+    .await?;
+    found().await?.context("no bundle is in use")
+}
+
+/// Producers' endpoints that nobody copies.
+async fn bystanders(system: &System) -> anyhow::Result<BTreeSet<Uuid>> {
+    let endpoints: Vec<Endpoint> = system.all("/v1/endpoints?").await?;
+    let named = endpoints
+        .into_iter()
+        .filter(|one| one.name.starts_with(BYSTANDER));
+    Ok(named.map(|one| one.id).collect())
+}
+
+/// Those that nobody copies, before a copy acts.
+struct Honest {
+    endpoints: BTreeSet<Uuid>,
+    bundles: BTreeSet<Uuid>,
+}
+
+impl Honest {
+    async fn before(system: &System, victim: Uuid) -> anyhow::Result<Self> {
+        let endpoints: Vec<Endpoint> = system.all("/v1/endpoints?").await?;
+        let active = endpoints
+            .into_iter()
+            .filter(|one| one.id != victim && one.state == EndpointState::Active);
+        let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
+        let apart = bundles.into_iter().filter(|one| {
+            let ends = [one.consumer_endpoint_id, one.producer_endpoint_id];
+            one.state == BundleState::Active && !ends.contains(&victim)
+        });
+        Ok(Self {
+            endpoints: active.map(|one| one.id).collect(),
+            bundles: apart.map(|one| one.id).collect(),
+        })
+    }
+
+    /// How many of them have been cut.
+    async fn cut(&self, system: &System) -> anyhow::Result<usize> {
+        let endpoints: Vec<Endpoint> = system.all("/v1/endpoints?").await?;
+        let ended = endpoints
+            .iter()
+            .filter(|one| self.endpoints.contains(&one.id) && one.state != EndpointState::Active);
+        let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
+        let disconnected = bundles
+            .iter()
+            .filter(|one| self.bundles.contains(&one.id) && one.state == BundleState::Disconnected);
+        Ok(ended.count() + disconnected.count())
+    }
 }
 
 fn lives(bundle: &Bundle, endpoint: Uuid) -> bool {

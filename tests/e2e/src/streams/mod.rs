@@ -1,10 +1,11 @@
-//! Streams through the two agents: what an event costs among a hundred, how soon a caller that
-//! hangs up is let go, whether a stream that was cut is ever taken for one that ended, and the
-//! memory that long bodies need.
+//! Streams through the two agents: whether a copy taken inside one is found, what an event costs
+//! among a hundred, how soon a caller that hangs up is let go, whether a stream that was cut is
+//! ever taken for one that ended, and the memory that long bodies need.
 
 mod api;
 mod bodies;
 mod caller;
+mod clones;
 mod cuts;
 mod events;
 mod hang_ups;
@@ -18,6 +19,12 @@ use serde::Serialize;
 /// What to do of each.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Plan {
+    /// Copies of a consumer, each taken inside a stream that has been re-keyed twenty times.
+    #[arg(long, default_value_t = 100)]
+    pub clones: u32,
+    /// How many systems play at once while copies are taken.
+    #[arg(long, default_value_t = 3)]
+    pub parallel: u32,
     /// Streams of server-sent events at once.
     #[arg(long, default_value_t = 100)]
     pub streams: u32,
@@ -38,8 +45,11 @@ pub struct Plan {
 /// What a run showed, for programs to read.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    /// Copies taken inside a stream that the ledger found; `None` where none was tried.
-    pub found: Option<u32>,
+    /// Copies taken inside a stream, ten minutes of re-keying after its beginning, that the ledger
+    /// found while it went on.
+    pub found: u32,
+    /// How many there were.
+    pub clones: u32,
     /// Streams that were cut and whose receiver, caller or API, took what it had for all of it.
     pub cuts_taken_for_ends: u32,
     /// From the API's sending of an event until its caller has it, of 99 in 100 at most.
@@ -63,9 +73,12 @@ pub struct Outcome {
 /// # Errors
 /// If a system does not start, or a stream that nobody cut does not end as it should.
 pub async fn run(plan: &Plan) -> anyhow::Result<Outcome> {
-    let bar = ProgressBar::new(u64::from(plan.hang_ups + plan.cuts) + plan.mebibytes * 2);
+    let bar =
+        ProgressBar::new(u64::from(plan.clones + plan.hang_ups + plan.cuts) + plan.mebibytes * 2);
     bar.set_style(ProgressStyle::with_template("{bar:30} {percent} % {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(200));
+    bar.set_message("copies inside a stream");
+    let found = clones::count(plan.clones, plan.parallel, &bar).await?;
     bar.set_message("events");
     let events = events::measure(plan.streams, plan.events).await?;
     bar.set_message("callers that hang up");
@@ -75,7 +88,11 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Outcome> {
     bar.set_message("long bodies");
     let bodies = bodies::measure(plan.mebibytes, &bar).await?;
     bar.finish_and_clear();
-    let mut rows = events.rows();
+    let mut rows = vec![(
+        "copies inside a stream, found".into(),
+        format!("{found} of {}", plan.clones),
+    )];
+    rows.extend(events.rows());
     rows.push((
         "hang-up, longest".into(),
         format!("{:.0} ms", hang_up.as_secs_f64() * 1e3),
@@ -84,7 +101,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Outcome> {
     rows.extend(bodies.rows());
     Ok(Outcome {
         figures: Figures {
-            found: None,
+            found,
+            clones: plan.clones,
             cuts_taken_for_ends: cuts.taken_for_ends(),
             event_p99_ms: events.percentile(0.99).as_secs_f64() * 1e3,
             hang_up_seconds: hang_up.as_secs_f64(),
@@ -97,7 +115,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Outcome> {
 impl Figures {
     /// Whether everything that is promised holds.
     pub fn is_clean(&self) -> bool {
-        self.cuts_taken_for_ends == 0
+        self.cuts_taken_for_ends == 0 && self.found == self.clones
     }
 }
 

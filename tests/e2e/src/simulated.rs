@@ -5,21 +5,21 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
 use armour_api::{
-    AnnounceStart, BundleEnd, BundleGrant, Enrol, LaneReport, LinkOutcome, Role, SendLink,
+    AnnounceStart, BundleEnd, BundleGrant, Enrol, Heartbeat, HeartbeatAck, LaneReport, LinkOutcome,
+    Role, SendLink,
 };
 use armour_cli::servers::postgres::Urls;
 use armour_client::{
     Client,
     dpop::{self, Claims, ProofError, Prover},
 };
-use armour_e2e::process::{Process, free_port, program, until};
 use armour_protocol::{
     crypto::{Sign, Signer},
     v2::{
         context::{Binding, Context, End},
         identity::{
             body::{BundleRequest, LinkBody, NO_BUNDLE},
-            chain::{Answered, Chain},
+            chain::{Answered, Chain, InFlight},
             incarnation::Incarnation,
             starting::StartRecord,
         },
@@ -34,10 +34,12 @@ use rand::RngExt;
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::process::{Process, free_port, program, until};
+
 /// The platform's token.
 pub const PLATFORM: &str = "platform-token-of-the-benchmarks";
 
-/// Starts a replica and waits until it serves; where it does.
+/// Starts a replica without limits of calls and waits until it serves; where it does.
 ///
 /// # Errors
 /// If it does not come up.
@@ -45,6 +47,21 @@ pub async fn control_plane(
     at: &Path,
     name: &str,
     urls: &Urls,
+) -> anyhow::Result<(Process, String)> {
+    let unlimited = vec![("ARMOUR_RATE_LIMIT", "1000000".to_owned())];
+    control_plane_with(at, name, urls, unlimited).await
+}
+
+/// Starts a replica with these settings besides the defaults and waits until it serves; where it
+/// does.
+///
+/// # Errors
+/// If it does not come up.
+pub async fn control_plane_with(
+    at: &Path,
+    name: &str,
+    urls: &Urls,
+    environment: Vec<(&'static str, String)>,
 ) -> anyhow::Result<(Process, String)> {
     std::fs::write(at.join("master-key"), "5a".repeat(32))?;
     std::fs::write(at.join("platform-token"), PLATFORM)?;
@@ -59,8 +76,8 @@ pub async fn control_plane(
             .env("ARMOUR_MASTER_KEY_FILE", folder.join("master-key"))
             .env("ARMOUR_PLATFORM_TOKEN_FILE", folder.join("platform-token"))
             .env("ARMOUR_MIGRATE", "true")
-            .env("ARMOUR_RATE_LIMIT", "1000000")
-            .env("ARMOUR_LOG", "warn");
+            .env("ARMOUR_LOG", "warn")
+            .envs(environment.iter().map(|(name, value)| (*name, value)));
         command
     })?;
     let base = format!("http://127.0.0.1:{port}");
@@ -81,6 +98,8 @@ pub struct Endpoint {
     tenant: Uuid,
     incarnation: Incarnation,
     chain: Option<Chain>,
+    /// A heartbeat that was not answered: the same bytes are sent again.
+    beat: Option<InFlight>,
     draws: u64,
     /// The bundle of each pair that it drew last.
     held: HashMap<Uuid, Uuid>,
@@ -140,6 +159,7 @@ pub async fn enrol(
         tenant: endpoint.tenant_id,
         incarnation: started.incarnation,
         chain: Some(started.chain),
+        beat: None,
         draws: 0,
         held: HashMap::new(),
     })
@@ -156,6 +176,47 @@ impl Endpoint {
             .signer(&key)
             .cloned()
             .context("its own key")
+    }
+
+    /// Sends a sign of life that names these bundles, or again the one that was not answered.
+    ///
+    /// # Errors
+    /// If it is refused, or not answered.
+    pub async fn heartbeat(&mut self, bundles: &[Uuid]) -> anyhow::Result<HeartbeatAck> {
+        let link = match self.beat.take() {
+            Some(link) => link,
+            None => {
+                let heartbeat = Heartbeat {
+                    bundles: bundles.to_vec(),
+                    ..Heartbeat::default()
+                };
+                let body = LinkBody::Heartbeat(serde_json::to_vec(&heartbeat)?);
+                let chain = self.chain.take().context("nothing in flight")?;
+                chain
+                    .link(body, &self.incarnation)
+                    .map_err(|(_, error)| error)?
+            }
+        };
+        let sent = SendLink {
+            tenant_id: self.tenant,
+            link: STANDARD.encode(link.link().to_bytes()),
+        };
+        let answer = match self.client.send_link(&sent).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.beat = Some(link);
+                return Err(error.into());
+            }
+        };
+        let mark = link.link().mark();
+        let Answered::Taken(chain) = link.answered(&mark, &mut self.incarnation) else {
+            bail!("the link was not taken");
+        };
+        self.chain = Some(chain);
+        match answer.outcome {
+            Some(LinkOutcome::Heartbeat(ack)) => Ok(ack),
+            _ => bail!("no heartbeat is the outcome"),
+        }
     }
 
     /// Draws a pair's next bundle, in place of the one before.

@@ -1,0 +1,232 @@
+//! The tenant that takes all it can get.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use armour_api::{NewPair, NewWebhook, Policy, Role};
+use armour_benches::{
+    by_hand::ByHand,
+    service::{Endpoint, enrol},
+};
+use armour_cli::servers::postgres::Postgres;
+use armour_client::Client;
+use futures::StreamExt as _;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::receiver::Receiver;
+
+/// How much of each.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Plan {
+    /// Callers with the hostile tenant's token that do not pause.
+    #[arg(long, default_value_t = 32)]
+    callers: usize,
+    /// Callers without any token that do not pause.
+    #[arg(long, default_value_t = 32)]
+    anonymous: usize,
+    /// Its agents, which send heartbeats without a pause.
+    #[arg(long, default_value_t = 32)]
+    hostile_agents: usize,
+    /// Event streams that it opens.
+    #[arg(long, default_value_t = 500)]
+    streams: usize,
+    /// Callers that ask for long lists.
+    #[arg(long, default_value_t = 8)]
+    lists: usize,
+    /// Superseded bundles of its pair, which the lists are made of.
+    #[arg(long, default_value_t = 200_000)]
+    listed: usize,
+}
+
+/// The tenant, before it does anything.
+pub struct Hostile {
+    base: String,
+    plan: Plan,
+    operator: Client,
+    endpoints: Vec<Endpoint>,
+    pair: Uuid,
+    receiver: Receiver,
+}
+
+/// What it does.
+pub struct Attack {
+    tasks: JoinSet<()>,
+    counts: Arc<Counts>,
+    _receiver: Receiver,
+}
+
+/// What came of it.
+pub struct Outcome {
+    pub served: u64,
+    pub refused: u64,
+    pub streams: i64,
+}
+
+#[derive(Default)]
+struct Counts {
+    served: AtomicU64,
+    refused: AtomicU64,
+    streams: AtomicI64,
+    most_streams: AtomicI64,
+}
+
+impl Hostile {
+    /// Enrols it.
+    ///
+    /// # Errors
+    /// If the control plane refuses.
+    pub async fn begin(
+        base: &str,
+        platform: &Client,
+        postgres: &Postgres,
+        plan: &Plan,
+    ) -> anyhow::Result<Self> {
+        let operator = platform.with_token(platform.create_tenant("hostile").await?.token);
+        let consumer = operator.create_party(Role::Consumer, "c").await?.id;
+        let producer = operator.create_party(Role::Producer, "p").await?.id;
+        let new = NewPair {
+            consumer_id: consumer,
+            producer_id: producer,
+            policy: Policy::default(),
+        };
+        let pair = operator.create_pair(&new).await?.id;
+        enrol(base, &operator, Role::Producer, producer).await?;
+        let mut by_hand = ByHand {
+            operator: operator.clone(),
+            endpoint: enrol(base, &operator, Role::Consumer, consumer).await?,
+            pair,
+        };
+        by_hand.median(1).await?;
+        by_hand.supersede(postgres, plan.listed).await?;
+        let mut endpoints = Vec::new();
+        for _ in 0..plan.hostile_agents {
+            endpoints.push(enrol(base, &operator, Role::Consumer, consumer).await?);
+        }
+        let receiver = Receiver::start(true).await?;
+        let webhook = NewWebhook {
+            url: receiver.url.clone(),
+            kinds: vec!["pair.disconnected".into(), "pair.re-armed".into()],
+        };
+        operator.create_webhook(webhook).await?;
+        Ok(Self {
+            base: base.to_owned(),
+            plan: plan.clone(),
+            operator,
+            endpoints,
+            pair,
+            receiver,
+        })
+    }
+
+    /// Begins, all at once.
+    pub fn attack(self) -> Attack {
+        let (mut tasks, counts) = (JoinSet::new(), Arc::new(Counts::default()));
+        for _ in 0..self.plan.callers {
+            let operator = self.operator.clone();
+            tasks.spawn(again(counts.clone(), move || get(&operator, "/v1/pairs")));
+        }
+        if let Ok(nobody) = Client::new(&self.base, "nobody's token") {
+            for _ in 0..self.plan.anonymous {
+                let nobody = nobody.clone();
+                tasks.spawn(again(counts.clone(), move || get(&nobody, "/v1/pairs")));
+            }
+        }
+        for mut endpoint in self.endpoints {
+            let counts = counts.clone();
+            tasks.spawn(async move {
+                loop {
+                    counts.count(endpoint.heartbeat(&[]).await.is_ok());
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        for _ in 0..self.plan.streams {
+            tasks.spawn(follow(self.operator.clone(), counts.clone()));
+        }
+        for _ in 0..self.plan.lists {
+            let operator = self.operator.clone();
+            tasks.spawn(again(counts.clone(), move || all_bundles(&operator)));
+        }
+        let (operator, pair) = (self.operator, self.pair);
+        tasks.spawn(again(counts.clone(), move || change(&operator, pair)));
+        Attack {
+            tasks,
+            counts,
+            _receiver: self.receiver,
+        }
+    }
+}
+
+impl Attack {
+    /// Ends.
+    pub async fn end(mut self) -> Outcome {
+        self.tasks.shutdown().await;
+        Outcome {
+            served: self.counts.served.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+            streams: self.counts.most_streams.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Counts {
+    fn count(&self, served: bool) {
+        let of = if served { &self.served } else { &self.refused };
+        of.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Does it again and again, without a pause.
+async fn again<F: Future<Output = bool> + Send>(
+    counts: Arc<Counts>,
+    once: impl Fn() -> F + Send + 'static,
+) {
+    loop {
+        counts.count(once().await);
+        tokio::task::yield_now().await;
+    }
+}
+
+fn get(client: &Client, path: &'static str) -> impl Future<Output = bool> + Send + use<> {
+    let client = client.clone();
+    async move { client.get::<Value>(path).await.is_ok() }
+}
+
+/// Every page, though nobody reads them.
+fn all_bundles(client: &Client) -> impl Future<Output = bool> + Send + use<> {
+    let client = client.clone();
+    async move { client.bundles(None).every_raw().await.is_ok() }
+}
+
+/// Makes events for the receiver that hangs.
+fn change(client: &Client, pair: Uuid) -> impl Future<Output = bool> + Send + use<> {
+    let client = client.clone();
+    async move {
+        let cut = client.disconnect_pair(pair, "hostile").await.is_ok();
+        cut & client.re_arm(pair, "hostile").await.is_ok()
+    }
+}
+
+/// Follows events, and again when the stream ends or is refused.
+async fn follow(operator: Client, counts: Arc<Counts>) {
+    loop {
+        match operator.events("/v1/events", None).await {
+            Ok(mut events) => {
+                let open = counts.streams.fetch_add(1, Ordering::Relaxed) + 1;
+                counts.most_streams.fetch_max(open, Ordering::Relaxed);
+                while events.next().await.is_some() {}
+                counts.streams.fetch_sub(1, Ordering::Relaxed);
+            }
+            Err(_) => counts.count(false),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

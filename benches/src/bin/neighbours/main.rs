@@ -1,0 +1,131 @@
+//! What one tenant can do to another: a tenant with a steady load, alone and beside one that
+//! floods the control plane with calls, heartbeats and event streams, has a webhook's receiver
+//! that hangs, and asks for long lists. The last line is JSON. Endpoints are simulated; sockets,
+//! tokens, streams and deliveries are real.
+#![expect(clippy::disallowed_methods, reason = "measures real time")]
+
+mod hostile;
+mod probes;
+mod quiet;
+mod receiver;
+
+use std::{os::unix::fs::PermissionsExt as _, process::ExitCode, time::Duration};
+
+use armour_benches::service::{PLATFORM, control_plane_with};
+use armour_cli::servers::postgres::Postgres;
+use armour_client::Client;
+use armour_e2e::process::free_port;
+use clap::Parser;
+
+use crate::{hostile::Hostile, probes::Probes, quiet::Quiet};
+
+#[derive(Parser)]
+#[command(
+    about = "One tenant beside a hostile one",
+    after_long_help = "\
+The last line is one JSON object, and the benchmark fails if a limit does not hold:
+  p99_beside_of_alone  the p99 of the steady tenant's calls beside the hostile one, of its p99
+                       alone: at most 2
+  agents_refused       calls of its agents that failed beside the hostile one: 0
+  probes_failed        probes of health and readiness that were not answered with 200 in a second: 0
+  disconnect_ms        a disconnect by hand, once the hostile tenant has gone, with the superseded
+                       bundles behind its pair; the median: below 100"
+)]
+struct Options {
+    /// Seconds of each phase.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Agents of the steady tenant; each makes two calls a second.
+    #[arg(long, default_value_t = 60)]
+    agents: usize,
+    /// Superseded bundles of the steady tenant's pair.
+    #[arg(long, default_value_t = 1_000_000)]
+    superseded: usize,
+    #[command(flatten)]
+    hostile: hostile::Plan,
+}
+
+const RATIO: f64 = 2.0;
+const DISCONNECT_MS: f64 = 100.0;
+/// How often a disconnect is measured.
+const ROUNDS: usize = 20;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    let dir = tempfile::Builder::new().prefix("armour-bench").tempdir()?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
+    let postgres = Postgres::start(&dir.path().join("postgres"), free_port()?).await?;
+    // All limits are the default ones: they are what is measured.
+    let environment = vec![("ARMOUR_EGRESS_ALLOW_WEBHOOKS", "127.0.0.0/8".to_owned())];
+    let (_process, base) =
+        control_plane_with(dir.path(), "log", &postgres.urls(), environment).await?;
+    let platform = Client::new(&base, PLATFORM)?;
+    eprintln!("enrols {} agents", options.agents);
+    let mut quiet = Quiet::begin(&base, &platform, options.agents).await?;
+    quiet.supersede(&postgres, options.superseded).await?;
+    let hostile = Hostile::begin(&base, &platform, &postgres, &options.hostile).await?;
+    let phase = Duration::from_secs(options.seconds);
+
+    eprintln!("alone, {} s", options.seconds);
+    let alone = quiet.live(phase).await;
+    eprintln!("beside the hostile tenant, {} s", options.seconds);
+    let probes = Probes::start(&base)?;
+    let attack = hostile.attack();
+    // What is to be seen is not how it begins.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let beside = quiet.live(phase).await;
+    let hostile = attack.end().await;
+    let probes_failed = probes.end().await;
+    eprintln!("disconnects by hand");
+    let disconnect_ms = quiet.disconnect_ms(ROUNDS).await?;
+
+    let ratio = beside.p99() / alone.p99();
+    let rows = [
+        ("calls alone", alone.count().to_string()),
+        ("p50, p99 alone", alone.percentiles()),
+        ("failed alone", alone.failed.to_string()),
+        ("calls beside", beside.count().to_string()),
+        ("p50, p99 beside", beside.percentiles()),
+        (
+            "agents' calls that failed beside",
+            beside.failed.to_string(),
+        ),
+        ("webhooks told alone", alone.told()),
+        ("webhooks told beside", beside.told()),
+        (
+            "the hostile one's calls, served",
+            hostile.served.to_string(),
+        ),
+        (
+            "the hostile one's calls, refused",
+            hostile.refused.to_string(),
+        ),
+        ("its event streams, at most", hostile.streams.to_string()),
+    ];
+    for (name, value) in rows {
+        println!("{name:34} {value:>26}");
+    }
+    for (why, count) in beside.why.iter().chain(&alone.why) {
+        println!("  {why}: {count}");
+    }
+    println!(
+        "{}",
+        serde_json::json!({
+            "p99_beside_of_alone": ratio,
+            "agents_refused": beside.failed,
+            "probes_failed": probes_failed,
+            "disconnect_ms": disconnect_ms,
+            "superseded": options.superseded,
+        })
+    );
+    let holds = ratio <= RATIO
+        && beside.failed == 0
+        && probes_failed == 0
+        && disconnect_ms < DISCONNECT_MS
+        && beside.all_told();
+    Ok(match holds {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
