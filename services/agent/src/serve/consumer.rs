@@ -35,9 +35,7 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     let settings = options.settings()?;
     let tls = options.common.tls.open()?;
     let mut signals = Signals::begin()?;
-    let own = Options {
-        ..(&options.common).into()
-    };
+    let own = Options::from(&options.common);
     let standing = Arc::new(Standing::new(own.progress.clone()));
     let lock = tokio::select! {
         lock = DataDirLock::take(&own.data_dir, &own.progress) => lock?,
