@@ -49,8 +49,8 @@ async fn endpoints_and_bundles(fleet: &Fleet) -> anyhow::Result<Vec<String>> {
         }
         if !endpoint["lost_at"].is_null() {
             left.push(format!("{name} is lost"));
-        } else if !runs && text(&endpoint, "state") == "active" {
-            left.push(format!("{name} is active, and its agent is gone"));
+        } else if !runs && text(&endpoint, "state") == "active" && endpoint["left_at"].is_null() {
+            left.push(format!("{name} has not left, and its agent is gone"));
         }
     }
     for bundle in fleet.operator.bundles(None).every_raw().await? {
