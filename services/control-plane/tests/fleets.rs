@@ -196,7 +196,12 @@ async fn an_endpoint_holds_one_bundle_with_each_of_several_producers() {
     // What is of no use any more makes no place.
     let (refused, _) = fleet.draw(0, Some(drawn[1])).await;
     assert!(is(refused, "bundles-enough"));
+    // Nor does what a restored database does not know, or what is somebody else's.
     let (refused, _) = fleet.draw(0, Some(fleet.world.pair.id)).await;
+    assert!(is(refused, "bundles-enough"));
+    let mut fleet = fleet;
+    let other = fleet.add_consumer().await;
+    let (refused, _) = fleet.draw(other, Some(renewed)).await;
     assert!(is(refused, "not-found"));
 }
 

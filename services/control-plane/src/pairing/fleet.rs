@@ -234,7 +234,8 @@ mod tests {
         assert_eq!(found(None, Some("zone 1")), Some(id(1)));
         // The replaced one's producer may be it again, and counts without it.
         let replaced = Some(held_with(3).id);
-        assert_eq!(found(replaced, Some("zone 1")), Some(id(1)));
+        let as_good = [Some(id(1)), Some(id(3))];
+        assert!(as_good.contains(&found(replaced, Some("zone 1"))));
         assert_eq!(chosen(&fleet(&[1], 1, &[0]), None, None), None);
         let again = chosen(&fleet(&[1], 1, &[0]), Some(held_with(0).id), None);
         assert_eq!(again, Some(id(0)));

@@ -261,7 +261,8 @@ async fn issue_one(
     Ok(id)
 }
 
-/// The active bundle that a draw replaces. One that is of no use any more takes no place.
+/// The active bundle that a draw replaces. One that is of no use any more takes no place, nor does
+/// one that a restored database has lost.
 async fn replaced(
     tx: &mut Tx,
     consumer: &Living,
@@ -277,7 +278,7 @@ async fn replaced(
     let known = tx.bundles().find_many(&[id]).await?;
     let is_own =
         |bundle: &BundleRow| bundle.pair == draw.pair && bundle.consumer == consumer.endpoint.id;
-    match known.get(&id).is_some_and(is_own) {
+    match known.get(&id).is_none_or(is_own) {
         true => Ok(None),
         false => Err(IssueError::NothingToReplace.into()),
     }

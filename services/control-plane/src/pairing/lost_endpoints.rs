@@ -112,7 +112,10 @@ async fn is_to_wait(store: &Store, tenant: Uuid, since: SilentSince) -> ApiResul
     let known = tx.silence().of_many_since().await?;
     let many = silent >= MANY && silent * ONE_IN > there;
     let (wait, told) = match known {
-        Some(_) if !many => (false, tx.silence().set_of_many(None).await?),
+        // While it is not known yet who could be heard nothing is over.
+        Some(_) if !many && since.heard_since.is_none() => {
+            (false, tx.silence().set_of_many(None).await?)
+        }
         Some(at) => (tx.now() - at < WAIT, false),
         None if many => {
             let now = tx.now();
