@@ -224,7 +224,8 @@ def test_p1_a_caller_gets_no_byte_of_a_response_that_nobody_signed(plane, tmp_pa
                 assert served(f"http://{base}/first", agent).content == genuine
                 exchange, forged = producer.exchange, []
 
-                def on_path(wire):
+                def on_path(message):
+                    wire = message.read()
                     status, answer = exchange(wire)
                     if status == 200 and len(answer) > size and not forged:
                         forged.append(True)
@@ -253,7 +254,8 @@ def test_p1_one_altered_byte_of_a_stream_costs_no_more_than_a_cut(plane, tmp_pat
             assert served(f"http://{base}/first", agent).content == genuine
             exchange, altered = producer.exchange, []
 
-            def on_path(wire):
+            def on_path(message):
+                wire = message.read()
                 status, answer = exchange(wire)
                 if status == 200 and len(answer) > len(genuine) and len(altered) < 4:
                     altered.append(wire)

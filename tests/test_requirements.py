@@ -115,7 +115,8 @@ def test_r4_nothing_on_the_wire_tells_what_was_signed(plane, tmp_path):
             served(f"http://{base}/first", agent)
             exchange, tickets = producer.exchange, []
 
-            def on_path(wire):
+            def on_path(message):
+                wire = message.read()
                 with contextlib.suppress(StopIteration):
                     bundle = next(grant.bundle for named, grant in producer.bundles.items()
                                   if named == wire[5:21])

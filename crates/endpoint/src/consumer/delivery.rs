@@ -116,6 +116,8 @@ async fn first(
     let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
     let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
     let context = &exchange.bundle().context;
+    let traffic = &exchange.rekeying.traffic;
+    traffic.count(Direction::Response, sealed.len());
     if header.kind != SegmentKind::Switch {
         let arrived = incoming.open(header, &sealed)?.verify(context)?;
         return Ok((arrived, 1));
@@ -135,6 +137,7 @@ async fn first(
     let incoming = incoming.ok_or(ContentError::Switch)??;
     let segment = tokio::time::timeout(FIRST_TIMEOUT, rest.segment());
     let (header, sealed) = segment.await.map_err(|_| ReadError::Cut)??;
+    traffic.count(Direction::Response, sealed.len());
     let arrived = incoming.open(header, &sealed)?.verify(context)?;
     Ok((arrived, 2))
 }

@@ -155,6 +155,7 @@ async fn stream(
     exchange.upload = Some(AbortOnDropHandle::new(upload));
     exchange.streams();
     let traffic = exchange.rekeying.traffic.clone();
+    traffic.count(Direction::Request, out.len());
     // Where the caller's body breaks, this one merely ends. That looks whole to HTTP; the
     // missing last checkpoint shows the producer that it is not.
     let head = futures::stream::once(std::future::ready(Bytes::from(out)));

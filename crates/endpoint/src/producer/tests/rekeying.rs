@@ -292,10 +292,11 @@ async fn a_stream_whose_sub_ticket_is_not_answered_is_ended_and_its_lane_replace
     both.door.lost.store(usize::MAX, Ordering::Relaxed);
     let (request, sender) = pieces();
     let call = ingress::serve(&both.consumer, request);
-    let piece = Bytes::from(vec![7; PIECE + 1]);
-    sender.send(piece.clone()).await.unwrap();
+    sender.send(Bytes::from_static(b"first")).await.unwrap();
     let mut body = call.await.into_body();
-    take(&mut body, piece.len()).await;
+    assert_eq!(take(&mut body, 5).await, b"first");
+    // Enough to be re-keyed.
+    sender.send(Bytes::from(vec![7; PIECE + 1])).await.unwrap();
     // The limit is 10 s: twice the interval is more.
     let ended = tokio::time::timeout(PATIENCE * 2, body.collect()).await;
     assert!(ended.expect("it goes on").is_err());
