@@ -80,6 +80,8 @@ pub struct Terms {
     pub recipient: Recipient,
     /// How the call bears being made a second time.
     pub again: Again,
+    /// Where it is noted that it has begun.
+    pub begun: Arc<AtomicBool>,
 }
 
 /// When an answer that is read was verified last, and how it is asked for since.

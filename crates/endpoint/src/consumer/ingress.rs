@@ -100,6 +100,7 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         deadline: Instant::now() + consumer.patience(),
         recipient,
         again: Again { class, is_whole },
+        begun: Arc::default(),
     };
     let response = answered(consumer, outgoing, kind, terms).await?;
     Ok(upgrade::answer(upgrade, response))
@@ -134,6 +135,10 @@ async fn answered(
         };
         let Some(sent) = std::mem::replace(&mut outgoing, again) else {
             return Err(Refusal::stopping());
+        };
+        let terms = Terms {
+            begun: waiting.begun(),
+            ..terms.clone()
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, terms.clone()).await;
         let failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {

@@ -40,7 +40,15 @@ pub async fn run(consumer: Arc<ConsumerPair>, bundle: Arc<Bundle>) {
             },
             Some(silence) if silence < QUIET => tokio::time::sleep(QUIET - silence).await,
             Some(_) => match probe(&consumer, &bundle).await {
-                Ok(()) => standing.answers_probes(),
+                Ok(()) => {
+                    standing.answers_probes();
+                    // Who listens there says nothing of what it was brought: it may be somebody
+                    // on the way.
+                    let begin_within = Duration::from_millis(bundle.policy.begin_within_ms.into());
+                    if standing.stalled() > Some(begin_within + QUIET) {
+                        standing.leave_out(Trouble::Lost);
+                    }
+                }
                 // Something of its own may have come meanwhile.
                 Err(_) if standing.silence().is_none_or(|silence| silence < QUIET) => {}
                 Err(trouble) => standing.leave_out(trouble),

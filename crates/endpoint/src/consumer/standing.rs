@@ -1,7 +1,13 @@
 //! How a producer's endpoint stands with one consumer: what its calls took, whether it answers,
 //! and what the control plane says of it. Successive bundles with it share this.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use armour_ambient::Random;
 use parking_lot::Mutex;
@@ -73,18 +79,27 @@ struct State {
     latency: Latency,
     ejection: Ejection,
     phase: Phase,
-    /// When the calls began that have no answer yet, oldest first.
-    waiting: Vec<Instant>,
+    /// The calls that have no answer yet, oldest first.
+    waiting: Vec<Out>,
     /// When the endpoint was heard of last.
     heard: Instant,
+    /// When its own word came last, and not only an answer to a probe.
+    signed: Instant,
     /// Messages that were lost since.
     lost: u32,
+}
+
+/// A call that has no answer yet.
+struct Out {
+    since: Instant,
+    begun: Arc<AtomicBool>,
 }
 
 /// A call under way, until the head of its response is there.
 pub struct Waiting {
     standing: Arc<Standing>,
     since: Option<Instant>,
+    begun: Arc<AtomicBool>,
 }
 
 impl Standing {
@@ -101,6 +116,7 @@ impl Standing {
                 phase: Phase::Serving,
                 waiting: Vec::new(),
                 heard: now,
+                signed: now,
                 lost: 0,
             }),
             trouble: watch::Sender::new(None),
@@ -111,9 +127,13 @@ impl Standing {
     /// A call begins.
     pub fn call(self: &Arc<Self>) -> Waiting {
         let now = Instant::now();
+        let begun = Arc::<AtomicBool>::default();
         let first = {
             let waiting = &mut self.state.lock().waiting;
-            waiting.push(now);
+            waiting.push(Out {
+                since: now,
+                begun: begun.clone(),
+            });
             waiting.len() == 1
         };
         if first {
@@ -122,18 +142,19 @@ impl Standing {
         Waiting {
             standing: self.clone(),
             since: Some(now),
+            begun,
         }
     }
 
     /// As a candidate for the next call, with so many under way.
     pub fn candidate(&self, load: usize) -> Candidate {
         // That nothing has come yet tells as much.
-        let silence = self.silence();
+        let stalled = self.stalled();
         let state = self.state.lock();
         let now = Instant::now();
         Candidate {
             load,
-            latency: state.latency.at(now).max(silence),
+            latency: state.latency.at(now).max(stalled),
             warmth: warmth(now - state.since),
         }
     }
@@ -172,8 +193,17 @@ impl Standing {
     /// For how long it has not been heard of while a call waits for it; none if no call does.
     pub fn silence(&self) -> Option<Duration> {
         let state = self.state.lock();
-        let oldest = *state.waiting.first()?;
+        let oldest = state.waiting.first()?.since;
         Some(state.heard.max(oldest).elapsed())
+    }
+
+    /// For how long no word of its own has come while a call waits of which it has not said that
+    /// it has begun; none if no such call does. It says so in the policy's time, or refuses.
+    pub fn stalled(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let mut waiting = state.waiting.iter();
+        let oldest = waiting.find(|out| !out.begun.load(Ordering::Relaxed))?;
+        Some(state.signed.max(oldest.since).elapsed())
     }
 
     /// It was heard of, signed or by the bundle's secret.
@@ -181,6 +211,7 @@ impl Standing {
         {
             let mut state = self.state.lock();
             state.heard = Instant::now();
+            state.signed = state.heard;
             state.lost = 0;
         }
         self.is_over(|trouble| trouble != Trouble::Busy);
@@ -245,23 +276,24 @@ impl Standing {
         }
     }
 
-    fn end(&self, since: Instant) {
+    fn end(&self, begun: &Arc<AtomicBool>) {
         let waiting = &mut self.state.lock().waiting;
-        if let Ok(at) | Err(at) = waiting.binary_search(&since)
-            && at < waiting.len()
-        {
-            waiting.remove(at);
-        }
+        waiting.retain(|out| !Arc::ptr_eq(&out.begun, begun));
     }
 }
 
 impl Waiting {
+    /// Where it is noted that its producer has begun it.
+    pub fn begun(&self) -> Arc<AtomicBool> {
+        self.begun.clone()
+    }
+
     /// The head of its response is there; `works` if it is not the word of an API that failed.
     pub fn answered(mut self, works: bool) {
         let Some(since) = self.since.take() else {
             return;
         };
-        self.standing.end(since);
+        self.standing.end(&self.begun);
         let now = Instant::now();
         let mut state = self.standing.state.lock();
         match works {
@@ -277,8 +309,8 @@ impl Waiting {
 
     /// It has no response, since its producer or that one's API failed.
     pub fn failed(mut self) {
-        if let Some(since) = self.since.take() {
-            self.standing.end(since);
+        if self.since.take().is_some() {
+            self.standing.end(&self.begun);
             self.standing.state.lock().latency.failed(Instant::now());
         }
     }
@@ -291,7 +323,7 @@ impl Drop for Waiting {
         let Some(since) = self.since.take() else {
             return;
         };
-        self.standing.end(since);
+        self.standing.end(&self.begun);
         let now = Instant::now();
         let mut state = self.standing.state.lock();
         if state
@@ -327,6 +359,22 @@ mod tests {
         drop(waiting);
         assert!(standing.candidate(0).latency > Some(Duration::from_secs(1)));
         assert_eq!(standing.silence(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_a_probe_is_no_word_of_the_producers() {
+        let standing = standing();
+        let second = Duration::from_secs(1);
+        let (first, begun) = (standing.call(), standing.call());
+        begun.begun().store(true, Ordering::Relaxed);
+        tokio::time::advance(second).await;
+        standing.answers_probes();
+        tokio::time::advance(second).await;
+        assert_eq!(standing.silence(), Some(second));
+        assert_eq!(standing.stalled(), Some(2 * second));
+        drop(first);
+        assert_eq!(standing.stalled(), None, "the API may take its time");
+        assert_eq!(standing.silence(), Some(second));
     }
 
     #[tokio::test(start_paused = true)]

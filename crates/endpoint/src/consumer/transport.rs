@@ -87,18 +87,18 @@ pub struct Begun {
     ticket: body::Body,
     known: AtomicBool,
     /// Whether it was known at any time.
-    ever: AtomicBool,
+    ever: Arc<AtomicBool>,
     /// Its request.
     pub request: IdleTimer,
 }
 
 impl Begun {
-    /// The call of this ticket; nothing is known of it.
-    pub fn new(ticket: body::Body) -> Self {
+    /// The call of this ticket; nothing is known of it. It is noted in `ever` once it has begun.
+    pub fn new(ticket: body::Body, ever: Arc<AtomicBool>) -> Self {
         Self {
             ticket,
             known: AtomicBool::new(false),
-            ever: AtomicBool::new(false),
+            ever,
             request: IdleTimer::start(),
         }
     }
@@ -354,7 +354,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_to_an_upload_that_stops_is_late_after_its_last_piece() {
-        let begun = Begun::new(Lane::open().whole(b"POST /upload").ticket);
+        let begun = Begun::new(Lane::open().whole(b"POST /upload").ticket, Arc::default());
         let upload = begun.request.clone();
         let uploading = async move {
             for _ in 0..5 {

@@ -1,10 +1,21 @@
 //! A consumer with several producers, some of which fail: who is called, and that nothing runs
 //! twice that must not.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use armour_api::{Policy, ReportExchanges, ReportVerdict, ReportedExchanges};
-use axum::{Router, body::Body};
+use axum::{
+    Router,
+    body::Body,
+    middleware::{Next, from_fn},
+};
 use futures::future::join_all;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -49,6 +60,8 @@ enum Api {
 struct Peer {
     endpoint: Arc<ProducerEndpoint>,
     way: Way,
+    /// Whether what it is sent comes to nothing, while somebody answers whatever else is asked.
+    swallowed: Arc<AtomicBool>,
 }
 
 /// A consumer with its producers, and what the API has seen.
@@ -63,10 +76,14 @@ type Ran = Arc<Mutex<HashMap<String, Vec<usize>>>>;
 
 impl Fleet {
     async fn new(apis: &[Api]) -> Self {
+        // The machine may be busy.
+        Self::within(apis, 10_000).await
+    }
+
+    async fn within(apis: &[Api], begin_within_ms: u32) -> Self {
         let ledger = taking().await;
         let policy = Policy {
-            // The machine may be busy.
-            begin_within_ms: 10_000,
+            begin_within_ms,
             ..Policy::default()
         };
         let ran = Ran::default();
@@ -78,10 +95,25 @@ impl Fleet {
             let (endpoint, _) = producer(ends, policy.clone(), upstream, &ledger).await;
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let router = exchange_handler::router(endpoint.clone());
+            let swallowed = Arc::<AtomicBool>::default();
+            let is_swallowed = swallowed.clone();
+            let swallow = from_fn(move |request: Request<Body>, next: Next| {
+                let holds = is_swallowed.load(Ordering::Relaxed);
+                async move {
+                    match holds && request.method() == Method::POST {
+                        true => std::future::pending().await,
+                        false => next.run(request).await,
+                    }
+                }
+            });
+            let router = exchange_handler::router(endpoint.clone()).layer(swallow);
             tokio::spawn(async move { axum::serve(listener, router).await });
             let way = Way::to(address).await;
-            peers.push(Peer { endpoint, way });
+            peers.push(Peer {
+                endpoint,
+                way,
+                swallowed,
+            });
         }
         let producers: Vec<_> = all
             .iter()
@@ -312,6 +344,17 @@ async fn a_producer_that_is_frozen_is_left_out_until_it_answers_again() {
     assert!(are_ok(&other), "{other:?}");
     assert!(!fleet.ran("other").1 && !fleet.ran("after").1);
     fleet.until(|fleet| fleet.trouble(1).is_none()).await;
+}
+
+/// Nobody signs an answer to a probe.
+#[tokio::test]
+async fn who_answers_probes_and_swallows_calls_does_not_hold_them() {
+    let fleet = Fleet::within(&ALL_WELL, 1_000).await;
+    assert!(are_ok(&fleet.calls(&Method::GET, 12, "before").await));
+    fleet.peers[1].swallowed.store(true, Ordering::Relaxed);
+    let left_out = fleet.until(|fleet| fleet.trouble(1) == Some(Trouble::Lost));
+    let (safe, ()) = tokio::join!(fleet.calls(&Method::GET, 12, "safe"), left_out);
+    assert!(are_ok(&safe), "{safe:?}");
 }
 
 #[tokio::test]
