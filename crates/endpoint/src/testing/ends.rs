@@ -9,7 +9,8 @@ use armour_enclave::{
     ipc::{Install, Peer},
 };
 use armour_protocol::v2::{
-    context::Context, envelope, identity::start::SignedStart, schedule::BundleSecret,
+    context::Context, envelope, gate::Gate, identity::start::SignedStart,
+    schedule::BundleSecret,
 };
 
 /// Both ends of a bundle.
@@ -31,6 +32,12 @@ struct Started {
 impl Ends {
     /// A bundle that is installed in both.
     pub async fn installed(max_lanes: u16) -> Self {
+        Self::with_more(max_lanes, 0).await.0
+    }
+
+    /// The same, and so many bundles more that are installed in the producer's enclave alone, with
+    /// their gates.
+    pub async fn with_more(max_lanes: u16, more: u32) -> (Self, Vec<(Arc<Context>, Gate)>) {
         let (consumer, producer) = (Started::new(4).await, Started::new(5).await);
         let binding = Binding {
             suite: 1,
@@ -60,12 +67,31 @@ impl Ends {
         let theirs = install(&producer, &consumer, false);
         producer.enclave.install(theirs).await.unwrap();
         let installed = consumer.enclave.install(ours).await.unwrap();
-        Self {
+        let mut others = Vec::new();
+        for number in 0..more {
+            let mut binding = binding.clone();
+            binding.bundle[..4].copy_from_slice(&number.to_be_bytes());
+            binding.draw = u64::from(number) + 2;
+            let context = Arc::new(binding.context().unwrap());
+            let key = producer.start.unverified().hpke_key();
+            let install = Install {
+                binding,
+                consumer: false,
+                peer: consumer.peer.clone(),
+                envelope: envelope::seal(key, &context, &secret, &mut rng).unwrap(),
+                max_lanes,
+                now: 1_800_000_000,
+            };
+            let installed = producer.enclave.install(install).await.unwrap();
+            others.push((context, Gate::from_bytes(*installed.gate)));
+        }
+        let ends = Self {
             consumer: consumer.enclave,
             producer: producer.enclave,
             context,
             gate: *installed.gate,
-        }
+        };
+        (ends, others)
     }
 }
 
