@@ -9,8 +9,7 @@ use armour_enclave::{
     ipc::{Install, Peer},
 };
 use armour_protocol::v2::{
-    context::Context, envelope, gate::Gate, identity::start::SignedStart,
-    schedule::BundleSecret,
+    context::Context, envelope, gate::Gate, identity::start::SignedStart, schedule::BundleSecret,
 };
 
 /// Both ends of a bundle.

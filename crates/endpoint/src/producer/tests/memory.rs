@@ -24,8 +24,7 @@ async fn what_ten_thousand_bundles_and_a_thousand_lanes_take() {
         Duration::from_secs(60),
     );
     let (ends, _) = Ends::with_more(LANES, 10).await;
-    let (endpoint, held) =
-        limited_producer(&ends, policy.clone(), api, &ledger, None).await;
+    let (endpoint, held) = limited_producer(&ends, policy.clone(), api, &ledger, None).await;
     let before = resident();
     let (many, others) = Ends::with_more(LANES, BUNDLES).await;
     for (context, gate) in others {
