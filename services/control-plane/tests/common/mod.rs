@@ -10,7 +10,7 @@ mod problems;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -342,6 +342,13 @@ pub async fn enrol(operator: &Client, role: Role, party: Uuid) -> TestEndpoint {
         .expect("enrol")
 }
 
+/// An address that no other endpoint of these tests has, and where nobody listens.
+fn unused_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, b, c, d] = NEXT.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+    format!("http://127.{b}.{c}.{d}:9")
+}
+
 /// Enrols an endpoint with keys of its own; the client's token is an enrolment
 /// token.
 pub async fn enrol_with(
@@ -356,7 +363,7 @@ pub async fn enrol_with(
         name: "test".into(),
         signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
         kem_key: STANDARD.encode(kem_key),
-        address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
+        address: (role == Role::Producer).then(unused_address),
         version: "0".into(),
     };
     let endpoint = client.enrol(&enrol).await?;
