@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 
-from agents import agents, wait_for_port
+from agents import agents, served
 from control_plane import PATIENCE, ROOT, control_plane, free_port
 from test_interop import Echo, running
 
@@ -144,6 +144,14 @@ MATRIX = {
         {"metrics": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
         {"tls": {"secret": "stock-tls", "caSecret": "authorities"}},
         {"producer": {"ingressFrom": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}},
+    ),
+    ("armour-agent", "scaled"): merged(
+        AGENT,
+        {"role": "producer", "zone": "eu-1a", "readyWithLease": True, "holdApplication": False},
+        {"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 70}},
+        {"producer": {"upstreamCheck": "/healthz", "upstreamLimit": 64, "drainForSeconds": 20,
+                      "preStopSleepSeconds": 25}},
+        {"podDisruptionBudget": {"maxUnavailable": "25%"}},
     ),
     ("armour-agent", "token"): merged(
         AGENT,
@@ -290,6 +298,52 @@ def test_selectors_and_references_lead_somewhere(chart: str, name: str):
             assert mounts <= volumes
 
 
+def agent_pod(values: dict) -> tuple[dict, dict, dict]:
+    """The pod of a workload, its agent, and its application."""
+    [deployment] = [o for o in render("armour-agent", values) if o["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    return pod, pod["initContainers"][0], pod["containers"][0]
+
+
+def test_a_producers_application_serves_on_while_its_agent_drains():
+    """SIGTERM comes to a native sidecar only once the application has ended."""
+    values = MATRIX["armour-agent", "producer"]
+    pod, agent, application = agent_pod(values)
+    assert agent["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/armour-agent", "drain"]
+    sleep = application["lifecycle"]["preStop"]["sleep"]["seconds"]
+    env = {one["name"]: one.get("value") for one in agent["env"]}
+    assert int(env["ARMOUR_AGENT_DRAIN_FOR"]) < sleep < pod["terminationGracePeriodSeconds"]
+    # One that the application has itself is its own.
+    own = copy.deepcopy(AGENT["workload"])
+    own["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["/stop"]}}}
+    _, _, application = agent_pod(merged(values, {"workload": own}))
+    assert application["lifecycle"] == own["containers"][0]["lifecycle"]
+    # A consumer's agent serves until its application has ended.
+    _, agent, application = agent_pod(MATRIX["armour-agent", "consumer"])
+    assert "lifecycle" not in agent and "lifecycle" not in application
+    with pytest.raises(Exception, match="preStopSleepSeconds"):
+        render("armour-agent", merged(values, {"producer": {"preStopSleepSeconds": 60}}))
+
+
+def test_an_outage_of_the_control_plane_neither_restarts_nor_unroutes_a_pod():
+    for name in ["consumer", "producer"]:
+        _, agent, _ = agent_pod(MATRIX["armour-agent", name])
+        assert agent["livenessProbe"]["httpGet"]["path"] == "/live"
+        start = agent["startupProbe"]
+        assert start["httpGet"]["path"] == "/started"
+        assert start["periodSeconds"] * start["failureThreshold"] >= 24 * 60 * 60
+        assert "ARMOUR_AGENT_READY_WITH_LEASE" not in {one["name"] for one in agent["env"]}
+
+
+def test_each_producers_pod_is_called_at_its_own_address():
+    objects = render("armour-agent", MATRIX["armour-agent", "producer"])
+    [service] = [o for o in objects if o["kind"] == "Service"]
+    assert service["spec"]["clusterIP"] == "None"
+    _, agent, _ = agent_pod(MATRIX["armour-agent", "producer"])
+    env = {one["name"]: one.get("value") for one in agent["env"]}
+    assert env["ARMOUR_AGENT_ADDRESS"] == "https://$(POD_IP):7202"
+
+
 def test_migrations_come_first():
     def job(name: str) -> dict:
         [found] = [o for o in render("armour", MATRIX["armour", name]) if o["kind"] == "Job"]
@@ -355,6 +409,9 @@ WRONG = [
     ("armour", {"metrics": {"port": 7100}}, "port"),
     ("armour", {"egress": {"allowIssuers": ["everything"]}}, "allowIssuers"),
     ("armour-agent", {"role": "client"}, "role"),
+    ("armour-agent", {"producer": {"upstreamCheck": "tcp"}}, "upstreamCheck"),
+    ("armour-agent", {"zone": "z" * 64}, "zone"),
+    ("armour-agent", {"podDisruptionBudget": {"maxUnavailable": "all"}}, "maxUnavailable"),
     ("armour-agent", {"tenant": "shop"}, "tenant"),
     ("armour-agent", {"telemetry": {"traceRatio": 2}}, "traceRatio"),
     ("armour-agent", {"workload": {"containers": []}}, "containers"),
@@ -403,15 +460,15 @@ def of_agents(made) -> set:
     made.producer("--upstream", f"http://127.0.0.1:{upstream}", "--health-listen",
                   f"127.0.0.1:{ports[0]}")
     _, base = made.consumer("--health-listen", f"127.0.0.1:{ports[1]}")
-    wait_for_port(int(base.split(":")[1]))
-    requests.get(f"http://{base}/secret-path", timeout=PATIENCE)
+    served(f"http://{base}/secret-path")
     # A handshake with content is refused.
     handshake = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
                  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
     requests.post(f"http://{base}/", b"content", headers=handshake, timeout=PATIENCE)
     texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text for port in ports]
     outcomes = set(re.findall(r'armour_agent_calls_total{[^}]*outcome="([^"]*)"', texts[1]))
-    assert outcomes == {"answered", "upgrade"}
+    # It may have been asked before there was a bundle.
+    assert outcomes - {"disconnected"} == {"answered", "upgrade"}
     assert 'armour_agent_tickets_total{kind="next"' in texts[0].replace("otel_scope_name=\"armour\",", "")
     assert "secret-path" not in "".join(texts)
     return set(re.findall(r"^(armour_\w+)", "\n".join(texts), re.MULTILINE))

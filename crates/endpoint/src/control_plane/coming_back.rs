@@ -39,8 +39,8 @@ pub fn next(ended: Ended, silence: Duration, heartbeat: Duration, options: &Opti
         // was chosen against, by people, and would only have them asked again.
         Ended::Start if silence > heartbeat * MISSED => Next::StartAnew,
         // Nobody holds anything against who it is.
-        Ended::Retired if options.enrol_identity_file.is_some() => Next::EnrolAnew,
-        Ended::Start | Ended::Retired | Ended::Revoked | Ended::Collided => Next::StayOut,
+        Ended::Unknown if options.enrol_identity_file.is_some() => Next::EnrolAnew,
+        Ended::Start | Ended::Unknown | Ended::Revoked | Ended::Collided => Next::StayOut,
         Ended::TooLarge | Ended::Left | Ended::Intruded | Ended::Enclave => Next::End,
     }
 }
@@ -109,9 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_endpoint_enrols_anew_where_its_workload_is_vouched_for() {
-        assert_eq!(of(Ended::Retired, 0, true), Next::EnrolAnew);
-        assert_eq!(of(Ended::Retired, 0, false), Next::StayOut);
+    fn an_endpoint_that_is_not_known_enrols_anew_where_its_workload_is_vouched_for() {
+        assert_eq!(of(Ended::Unknown, 0, true), Next::EnrolAnew);
+        assert_eq!(of(Ended::Unknown, 0, false), Next::StayOut);
     }
 
     #[test]

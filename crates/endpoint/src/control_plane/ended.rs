@@ -4,9 +4,6 @@ use armour_api::ProblemType;
 use armour_client::ClientError;
 use thiserror::Error;
 
-/// The problem of an endpoint that the control plane has given up without a fault of its keys.
-const RETIRED: &str = "endpoint-retired";
-
 /// Why an endpoint's process is of no more use. Nothing that it could send would be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Ended {
@@ -23,9 +20,12 @@ pub enum Ended {
     /// The endpoint is admitted no more.
     #[error("this endpoint was revoked: enrol it anew, in an empty folder, with another token")]
     Revoked,
-    /// The control plane has given it up: it was silent for too long, or was told to go.
-    #[error("the control plane has retired this endpoint: enrol it anew, in an empty folder")]
-    Retired,
+    /// The control plane knows no such endpoint: its database is another one, or an earlier state.
+    #[error(
+        "the control plane knows no endpoint of these keys, as after a restore of its database: \
+         enrol it anew, in an empty folder"
+    )]
+    Unknown,
     /// A link of its chain is refused for its size, and nothing can be told after it.
     #[error(
         "the control plane, or a proxy before it, refuses a link for its size: this start of the \
@@ -52,14 +52,13 @@ pub enum Ended {
 impl Ended {
     /// Whether this refusal is for good.
     pub fn of(error: &ClientError) -> Option<Self> {
-        let refused = [Self::Start, Self::Collided, Self::Revoked]
+        [Self::Start, Self::Collided, Self::Revoked]
             .into_iter()
             .find(|ended| {
                 ended
                     .problem()
                     .is_some_and(|problem| error.is(problem.name()))
-            });
-        refused.or_else(|| error.is(RETIRED).then_some(Self::Retired))
+            })
     }
 
     /// The control plane's problem that says so.
@@ -68,7 +67,7 @@ impl Ended {
             Self::Start => Some(ProblemType::StartEnded),
             Self::Collided => Some(ProblemType::IdentityCollided),
             Self::Revoked => Some(ProblemType::EndpointRevoked),
-            Self::Retired | Self::TooLarge | Self::Left | Self::Intruded | Self::Enclave => None,
+            Self::Unknown | Self::TooLarge | Self::Left | Self::Intruded | Self::Enclave => None,
         }
     }
 }

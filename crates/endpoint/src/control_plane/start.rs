@@ -89,6 +89,11 @@ pub async fn announce(
             tracing::error!(%error, "this start is not accepted");
             return Err(StartError::Ended(ended));
         }
+        if error.is(ProblemType::Unauthenticated.name()) {
+            // It is its keys alone that an announcement is believed by.
+            tracing::error!(%error, "this start is nobody's");
+            return Err(StartError::Ended(Ended::Unknown));
+        }
         if error.is(ProblemType::IdentityInUse.name()) {
             tracing::error!(%error, "ANOTHER PROCESS IS THIS ENDPOINT and lives: end one of the \
                 two, or choose with `armour endpoints choose-start <id> --keep older|newer`; \
@@ -193,6 +198,7 @@ mod tests {
             ("start-ended", 409, Ended::Start),
             ("identity-collided", 403, Ended::Collided),
             ("endpoint-revoked", 403, Ended::Revoked),
+            ("unauthenticated", 401, Ended::Unknown),
         ] {
             let control_plane =
                 ControlPlane::start(move |_, _| Answer::Problem(problem, status)).await;

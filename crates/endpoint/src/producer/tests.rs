@@ -1,6 +1,7 @@
 //! A producer with its consumer, both in this process.
 
 mod leaving;
+mod memory;
 mod rekeying;
 
 use std::{
