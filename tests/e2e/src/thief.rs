@@ -77,9 +77,19 @@ async fn steal(
     name: &str,
     upstream: Option<String>,
 ) -> anyhow::Result<Thief> {
-    let mut socket = UnixStream::connect(system.folder().join(socket)).await?;
-    let mut state = Vec::new();
-    socket.read_to_end(&mut state).await?;
+    let socket = system.folder().join(socket);
+    // Nothing is handed out before there is a bundle.
+    let handed_out = async || -> anyhow::Result<Vec<u8>> {
+        let mut state = Vec::new();
+        let mut socket = UnixStream::connect(&socket).await?;
+        socket.read_to_end(&mut state).await?;
+        Ok(state)
+    };
+    until("a state to be handed out", || async {
+        handed_out().await.is_ok_and(|state| !state.is_empty())
+    })
+    .await?;
+    let state = handed_out().await?;
     let folder = system.folder().join(name);
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("stolen.json");
@@ -110,7 +120,10 @@ async fn steal(
             .is_ok()
     })
     .await
-    .context("the thief does not start")?;
+    .with_context(|| {
+        let log = thief.log().unwrap_or_default();
+        format!("the thief does not start: {}", log.trim())
+    })?;
     Ok(thief)
 }
 
