@@ -98,6 +98,8 @@ def control_plane(folder: Path, trust: Path | None = None, **more: str):
         "ARMOUR_PLATFORM_TOKEN_FILE": str(folder / "platform"),
         "ARMOUR_MIGRATE": "true",
         "ARMOUR_RATE_LIMIT": "100000",
+        # The endpoints of these tests that are no agents send few signs of life.
+        "ARMOUR_ENDPOINT_LOST_AFTER": "3600",
         **more,
     }
     server = subprocess.Popen(

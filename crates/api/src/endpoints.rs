@@ -27,6 +27,15 @@ wire! {
         /// What went wrong last, as the endpoint says itself.
         pub last_error: Option<String>,
         pub last_error_at: Option<DateTime<Utc>>,
+        /// What it is for callers, as it said last since it started; serving, if it did not.
+        #[serde(default)]
+        pub phase: Option<Phase>,
+        /// The zone that it runs in, if it told one.
+        #[serde(default)]
+        pub zone: Option<String>,
+        /// Since when no process is it: its start has ended, and none has followed.
+        #[serde(default)]
+        pub left_at: Option<DateTime<Utc>>,
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.

@@ -60,12 +60,18 @@ pub enum EventKind {
     /// Somebody else holds an endpoint's state.
     #[strum(serialize = "collision.detected")]
     CollisionDetected,
+    /// Two endpoints of producers claim one address, and both are heard of: neither is believed.
+    #[strum(serialize = "endpoint.address-shared")]
+    EndpointAddressShared,
     /// An endpoint that was lost is heard of again.
     #[strum(serialize = "endpoint.back")]
     EndpointBack,
     /// Somebody else holds an endpoint's keys; it is to be enrolled anew.
     #[strum(serialize = "endpoint.collided")]
     EndpointCollided,
+    /// Another endpoint claims an endpoint's address.
+    #[strum(serialize = "endpoint.displaced")]
+    EndpointDisplaced,
     /// A stranger was at the door of an endpoint's enclave.
     #[strum(serialize = "endpoint.enclave-intruder")]
     EndpointEnclaveIntruder,
@@ -87,6 +93,9 @@ pub enum EventKind {
     /// An endpoint has started: what was of its earlier start has ended.
     #[strum(serialize = "endpoint.started")]
     EndpointStarted,
+    /// So many endpoints are silent at once that none of them is taken for lost.
+    #[strum(serialize = "endpoints.silent")]
+    EndpointsSilent,
     /// The database was restored to an earlier state, and what was before has ended.
     #[strum(serialize = "ledger.fenced")]
     LedgerFenced,
@@ -126,8 +135,10 @@ mod tests {
             "bundle.superseded",
             "bundle.unwitnessed",
             "collision.detected",
+            "endpoint.address-shared",
             "endpoint.back",
             "endpoint.collided",
+            "endpoint.displaced",
             "endpoint.enclave-intruder",
             "endpoint.enrolled",
             "endpoint.in-use",
@@ -135,6 +146,7 @@ mod tests {
             "endpoint.presence-asked",
             "endpoint.revoked",
             "endpoint.started",
+            "endpoints.silent",
             "ledger.fenced",
             "pair.created",
             "pair.disconnected",

@@ -33,6 +33,7 @@ mod sessions;
 mod starts;
 mod tenants;
 mod tickets;
+mod traffic;
 mod webhooks;
 
 pub use access::*;
@@ -62,4 +63,5 @@ pub use sessions::*;
 pub use starts::*;
 pub use tenants::*;
 pub use tickets::*;
+pub use traffic::*;
 pub use webhooks::*;

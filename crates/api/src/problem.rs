@@ -113,6 +113,9 @@ pub enum ProblemType {
     PairActive,
     /// The producer has no active endpoint yet.
     NoProducer,
+    /// All endpoints of the producer that could serve share an address with another one, and are
+    /// refused for it.
+    AddressShared,
     /// The endpoint holds as many bundles of the pair as it should, or one with each producer's
     /// endpoint that serves: another one takes the place of one of these.
     BundlesEnough,
@@ -212,6 +215,7 @@ impl ProblemType {
             | Self::PairDisconnected
             | Self::PairActive
             | Self::NoProducer
+            | Self::AddressShared
             | Self::BundlesEnough
             | Self::DrawOver
             | Self::IdentityInUse

@@ -119,7 +119,7 @@ impl Bundles<'_> {
     /// Adds a bundle and stores its two secrets until they are acknowledged.
     ///
     /// # Errors
-    /// `Exists` if the endpoint has an active one in the pair.
+    /// `Exists` if the endpoint has an active one in the pair with the same producer's endpoint.
     pub async fn create(&mut self, new: &NewBundle<'_>) -> Result<()> {
         let bound = new.context.binding();
         let id = Uuid::from_bytes(bound.bundle);
@@ -356,25 +356,24 @@ impl Bundles<'_> {
             .collect())
     }
 
-    /// Supersedes the consumer endpoint's active bundle of a pair, if any.
+    /// Supersedes a bundle. Returns whether it was active until then.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn supersede(&mut self, pair: Uuid, consumer: Uuid) -> Result<Option<Uuid>> {
-        let earlier = sqlx::query_scalar!(
+    pub async fn supersede(&mut self, id: Uuid) -> Result<bool> {
+        let done = sqlx::query!(
             "UPDATE bundles SET state = 'superseded', superseded_at = now()
-             WHERE tenant_id = $1 AND pair_id = $2 AND consumer_endpoint_id = $3
-               AND state = 'active' RETURNING bundle_id",
+             WHERE tenant_id = $1 AND bundle_id = $2 AND state = 'active'",
             self.0.tenant,
-            pair,
-            consumer
+            id
         )
-        .fetch_optional(&mut *self.0.inner)
+        .execute(&mut *self.0.inner)
         .await?;
-        if let Some(earlier) = earlier {
-            self.0.secrets().erase(&bundle_secrets(earlier)).await?;
+        let was_active = done.rows_affected() == 1;
+        if was_active {
+            self.0.secrets().erase(&bundle_secrets(id)).await?;
         }
-        Ok(earlier)
+        Ok(was_active)
     }
 
     /// A pair's bundles that are of use.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use armour_api::{AuditEntry, Endpoint, EndpointState, Page, Role};
+use armour_api::{AuditEntry, Endpoint, EndpointState, Page, Phase, Role};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -82,7 +82,8 @@ impl Endpoints<'_> {
         sqlx::query_as!(
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at,
+                    phase, zone, left_at
              FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
             id
@@ -100,7 +101,8 @@ impl Endpoints<'_> {
         let rows = sqlx::query_as!(
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
-                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at
+                    state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at,
+                    phase, zone, left_at
              FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
              ORDER BY endpoint_id LIMIT $3",
             self.0.tenant,
@@ -193,22 +195,22 @@ impl Endpoints<'_> {
         Ok(())
     }
 
-    /// The producer's active endpoint with a living start that was heard of last.
+    /// Keeps what an endpoint is for callers, and where it runs.
     ///
     /// # Errors
-    /// If the database does not answer.
-    pub async fn latest_living(&mut self, producer: Uuid) -> Result<Option<Uuid>> {
-        Ok(sqlx::query_scalar!(
-            "SELECT e.endpoint_id FROM endpoints e
-             JOIN endpoint_starts s ON s.tenant_id = e.tenant_id AND s.endpoint_id = e.endpoint_id
-             WHERE e.tenant_id = $1 AND s.tenant_id = $1 AND party_id = $2 AND state = 'active'
-               AND s.ended_at IS NULL
-             ORDER BY last_seen_at DESC NULLS LAST LIMIT 1",
+    /// If the database refuses.
+    pub async fn set_phase(&mut self, id: Uuid, phase: Phase, zone: Option<&str>) -> Result<()> {
+        sqlx::query!(
+            "UPDATE endpoints SET phase = $3, zone = $4
+             WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
-            producer
+            id,
+            phase.into_str(),
+            zone
         )
-        .fetch_optional(&mut *self.0.inner)
-        .await?)
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
     }
 
     /// Marks an endpoint as one whose keys somebody else holds, and ends its living start.
@@ -283,7 +285,7 @@ impl Endpoints<'_> {
     /// If the database does not answer.
     pub async fn touch(&mut self, id: Uuid) -> Result<bool> {
         let lost = sqlx::query_scalar!(
-            r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL
+            r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL, left_at = NULL
                FROM (SELECT lost_at FROM endpoints
                      WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE) AS before
                WHERE e.tenant_id = $1 AND e.endpoint_id = $2
@@ -311,40 +313,6 @@ impl Endpoints<'_> {
         .execute(&mut *self.0.inner)
         .await?;
         Ok(())
-    }
-
-    /// Marks endpoints with a living start that were not heard of since a time as lost, at most
-    /// so many; returns those that were not marked before, with their names. One that others
-    /// have locked is being heard of.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn mark_lost(
-        &mut self,
-        silent_since: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<Vec<(Uuid, String)>> {
-        let rows = sqlx::query!(
-            "WITH due AS (
-                 SELECT endpoint_id FROM endpoints e
-                 WHERE tenant_id = $1 AND state = 'active' AND lost_at IS NULL
-                   AND last_seen_at < $2
-                   AND EXISTS (SELECT FROM endpoint_starts s WHERE s.tenant_id = $1
-                                 AND s.endpoint_id = e.endpoint_id AND s.ended_at IS NULL)
-                 ORDER BY endpoint_id LIMIT $3 FOR NO KEY UPDATE OF e SKIP LOCKED)
-             UPDATE endpoints SET lost_at = now()
-             WHERE tenant_id = $1 AND endpoint_id IN (SELECT endpoint_id FROM due)
-             RETURNING endpoint_id, name",
-            self.0.tenant,
-            silent_since,
-            limit
-        )
-        .fetch_all(&mut *self.0.inner)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.endpoint_id, row.name))
-            .collect())
     }
 
     /// Revokes an endpoint. Returns whether that changed it.
@@ -396,6 +364,9 @@ struct EndpointRow {
     enrol_seq: i64,
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
+    phase: Option<String>,
+    zone: Option<String>,
+    left_at: Option<DateTime<Utc>>,
 }
 
 impl EndpointRow {
@@ -417,6 +388,9 @@ impl EndpointRow {
             enrol_seq: self.enrol_seq,
             last_error: self.last_error,
             last_error_at: self.last_error_at,
+            phase: self.phase.as_deref().map(word).transpose()?,
+            zone: self.zone,
+            left_at: self.left_at,
         })
     }
 }

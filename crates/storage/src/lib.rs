@@ -5,6 +5,7 @@
 //! transaction, [`Tx`], has a view for each aggregate: `tx.pairs().find(id)`.
 
 mod actor;
+mod addresses;
 mod api_tokens;
 mod audit_actions;
 mod audit_log;
@@ -28,6 +29,7 @@ mod error;
 mod events;
 mod fences;
 mod fit;
+mod fleets;
 mod health;
 mod idempotency_claim;
 mod idempotency_keys;
@@ -61,6 +63,7 @@ mod serving_role;
 mod sessions;
 mod shares;
 mod signing_keys;
+mod silence;
 mod starts;
 mod store;
 mod sub_tickets;
@@ -68,6 +71,7 @@ mod sweep;
 mod system;
 mod tenants;
 mod tickets;
+mod traffic;
 mod tx;
 mod unwitnessed;
 mod webhooks;
@@ -75,6 +79,7 @@ mod work_hints;
 mod workload_rules;
 
 pub use actor::Actor;
+pub use addresses::{AddressRival, Addresses};
 pub use api_tokens::{ApiTokens, NewToken, TokenRow};
 pub use audit_actions::{
     AuditAction, IdentityAction, LedgerAction, LogAction, PairingAction, PlatformAction,
@@ -97,6 +102,7 @@ pub use enrolment_tokens::EnrolmentTokens;
 pub use error::{Result, StorageError};
 pub use events::Events;
 pub use fences::Fences;
+pub use fleets::{Fleets, HeldBundle, ServingProducer};
 pub use idempotency_claim::IdempotencyClaim;
 pub use idempotency_keys::{IdempotencyKeys, Replay};
 pub use issuers::{Issuers, client_secret};
@@ -108,7 +114,8 @@ pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, LineState, Witnessed};
 pub use log_keys::LogKeys;
 pub use migrations::migrate;
 pub use new_event::{
-    CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals, StartSummary,
+    AddressClaim, CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals,
+    StartSummary,
 };
 pub use origin::Origin;
 pub use page::PAGE;
@@ -125,6 +132,7 @@ pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
 pub use signing_keys::{PublicSigningKey, SigningKeys};
+pub use silence::{LostEndpoint, SilentCount, SilentEndpoints, SilentSince};
 pub use starts::{
     NewStart, StartRow, Starts,
     keys::KeyRow,
@@ -134,6 +142,7 @@ pub use store::Store;
 pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets};
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
+pub use traffic::RECENT_MINUTES;
 pub use tx::{PLATFORM, Tx};
 pub use unwitnessed::{Unwitnessed, UnwitnessedRow};
 pub use webhooks::Webhooks;

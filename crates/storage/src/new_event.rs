@@ -49,6 +49,18 @@ pub enum NewEvent<'a> {
     EndpointBack { endpoint: Uuid, name: &'a str },
     /// Somebody else holds an endpoint's keys.
     EndpointCollided { endpoint: Uuid, kind: CollisionKind },
+    /// Another endpoint claims the address of one that is there, which is believed no more.
+    EndpointDisplaced {
+        endpoint: Uuid,
+        claim: AddressClaim<'a>,
+    },
+    /// Two endpoints claim one address, and both are heard of.
+    EndpointAddressShared {
+        endpoint: Uuid,
+        claim: AddressClaim<'a>,
+    },
+    /// So many of the endpoints that are there are silent at once that none is taken for lost.
+    EndpointsSilent { silent: u64, there: u64 },
     /// A stranger was at the door of an endpoint's enclave.
     EndpointEnclaveIntruder { endpoint: Uuid, what: &'a str },
     /// An agent became an endpoint.
@@ -113,6 +125,15 @@ pub struct CollisionSummary {
     pub k: Option<u32>,
     /// The endpoint whose report showed it.
     pub reporter_id: Uuid,
+}
+
+/// What an event and an audit entry say of an address that two endpoints claim.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AddressClaim<'a> {
+    /// The address.
+    pub address: &'a str,
+    /// The other endpoint.
+    pub other_endpoint_id: Uuid,
 }
 
 /// What its event and its audit entry say of an endpoint that is lost.
@@ -255,6 +276,18 @@ impl NewEvent<'_> {
             Self::EndpointStarted { endpoint, start } => Record::new(EventKind::EndpointStarted)
                 .of_endpoint(endpoint)
                 .saying(json!(start)),
+            Self::EndpointDisplaced { endpoint, claim } => {
+                Record::new(EventKind::EndpointDisplaced)
+                    .of_endpoint(endpoint)
+                    .saying(json!(claim))
+            }
+            Self::EndpointAddressShared { endpoint, claim } => {
+                Record::new(EventKind::EndpointAddressShared)
+                    .of_endpoint(endpoint)
+                    .saying(json!(claim))
+            }
+            Self::EndpointsSilent { silent, there } => Record::new(EventKind::EndpointsSilent)
+                .saying(json!({ "silent": silent, "there": there })),
             Self::EndpointLost { endpoint, silence } => Record::new(EventKind::EndpointLost)
                 .of_endpoint(endpoint)
                 .saying(json!(silence)),
@@ -453,6 +486,29 @@ mod tests {
             "endpoint.revoked",
             ids,
             r#"{"reason":"sold"}"#,
+        );
+    }
+
+    #[test]
+    fn of_addresses_and_silences() {
+        let claim = AddressClaim {
+            address: "http://till:9000",
+            other_endpoint_id: OTHER,
+        };
+        let said = format!(r#"{{"address":"http://till:9000","other_endpoint_id":"{OTHER}"}}"#);
+        let (endpoint, ids) = (ENDPOINT, [None, None, Some(ENDPOINT)]);
+        let displaced = NewEvent::EndpointDisplaced { endpoint, claim };
+        check(displaced, "endpoint.displaced", ids, &said);
+        let shared = NewEvent::EndpointAddressShared { endpoint, claim };
+        check(shared, "endpoint.address-shared", ids, &said);
+        check(
+            NewEvent::EndpointsSilent {
+                silent: 6,
+                there: 20,
+            },
+            "endpoints.silent",
+            [None; 3],
+            r#"{"silent":6,"there":20}"#,
         );
     }
 

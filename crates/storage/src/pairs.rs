@@ -1,6 +1,6 @@
 //! Pairs of consumer and producer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use armour_api::{Page, Pair, PairSort, PairState, Policy, Role};
 use chrono::{DateTime, Utc};
@@ -84,6 +84,30 @@ impl Pairs<'_> {
         Ok(ends
             .map(|row| (row.pair_id, [row.consumer_id, row.producer_id]))
             .collect())
+    }
+
+    /// The consumers of these producers, by producer.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn consumers_of(
+        &mut self,
+        producers: &[Uuid],
+    ) -> Result<HashMap<Uuid, HashSet<Uuid>>> {
+        let rows = sqlx::query!(
+            "SELECT producer_id, consumer_id FROM pairs
+             WHERE tenant_id = $1 AND producer_id = ANY($2)",
+            self.0.tenant,
+            producers
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        let mut consumers: HashMap<Uuid, HashSet<Uuid>> = HashMap::new();
+        for row in rows {
+            let of = consumers.entry(row.producer_id).or_default();
+            of.insert(row.consumer_id);
+        }
+        Ok(consumers)
     }
 
     /// One pair.
@@ -230,7 +254,8 @@ impl Pairs<'_> {
     /// If the database refuses.
     pub async fn set_state(&mut self, id: Uuid, state: PairState) -> Result<bool> {
         let done = sqlx::query!(
-            "UPDATE pairs SET state = $3, revision = revision + 1
+            "UPDATE pairs SET state = $3, revision = revision + 1,
+                    re_armed_at = CASE WHEN $3 = 'active' THEN now() ELSE re_armed_at END
              WHERE tenant_id = $1 AND pair_id = $2 AND state <> $3",
             self.0.tenant,
             id,
@@ -239,6 +264,23 @@ impl Pairs<'_> {
         .execute(&mut *self.0.inner)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether a bundle of a pair was disconnected before the pair was last let go on.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn was_re_armed_since(&mut self, bundle: Uuid) -> Result<bool> {
+        let since = sqlx::query_scalar!(
+            r#"SELECT coalesce(b.disconnected_at < p.re_armed_at, false) AS "since!"
+               FROM bundles b JOIN pairs p ON p.tenant_id = $1 AND p.pair_id = b.pair_id
+               WHERE b.tenant_id = $1 AND b.bundle_id = $2"#,
+            self.0.tenant,
+            bundle
+        )
+        .fetch_optional(&mut *self.0.inner)
+        .await?;
+        Ok(since.unwrap_or(false))
     }
 
     /// Replaces a pair's policy.

@@ -114,8 +114,9 @@ pub struct Config {
     /// Days that audit entries are kept, to the month; for ever if absent.
     #[arg(long, env = "ARMOUR_AUDIT_RETENTION_DAYS")]
     pub audit_retention_days: Option<u32>,
-    /// Seconds without a heartbeat after which an endpoint counts as lost.
-    #[arg(long, env = "ARMOUR_ENDPOINT_LOST_AFTER", default_value_t = 90)]
+    /// Seconds without a heartbeat after which an endpoint counts as lost, where heartbeats come every
+    /// five seconds; where a policy has them come more rarely, so much longer.
+    #[arg(long, env = "ARMOUR_ENDPOINT_LOST_AFTER", default_value_t = 15)]
     pub endpoint_lost_after_s: u32,
     /// Days after which the key that signs access tokens is replaced.
     #[arg(long, env = "ARMOUR_SIGNING_KEY_DAYS", default_value_t = 30)]

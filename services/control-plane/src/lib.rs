@@ -29,3 +29,5 @@ pub mod platform;
 mod platform_admin;
 mod tenancy;
 pub mod webhooks;
+
+pub use pairing::lost_endpoints::look as find_lost_endpoints;

@@ -139,9 +139,10 @@ async fn numbers_names_and_cursors_tell_nothing_of_others() {
 #[tokio::test]
 async fn every_table_is_the_tenants_own() {
     // What belongs to the platform, and to no tenant.
-    const PLATFORM: [&str; 6] = [
+    const PLATFORM: [&str; 7] = [
         "replicas",
         "turns",
+        "unbroken_service",
         "_sqlx_migrations",
         "key_versions",
         "key_rotations",

@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{changes::changed, operator::Operator};
+use crate::output::Output;
 
 /// `armour pairs`.
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,9 @@ pub enum Pairs {
     List,
     /// Show a pair with its policy.
     Get { id: Uuid },
+    /// Show which endpoints of the producer serve a pair, how many bundles each has, and what went
+    /// through these lately.
+    Traffic { id: Uuid },
     /// Replace a pair's policy; endpoints follow it from their next bundle on.
     Policy {
         id: Uuid,
@@ -68,6 +72,24 @@ impl Pairs {
                 operator.pages(client.pairs(), &columns).await
             }
             Self::Get { id } => operator.show(client.pair(id)).await,
+            Self::Traffic { id } => {
+                let traffic = client.pair_traffic(id).raw().await?;
+                match operator.output {
+                    Output::Json => operator.output.print(&traffic, &[]),
+                    Output::Table => {
+                        let columns = [
+                            "name",
+                            "phase",
+                            "zone",
+                            "bundles",
+                            "exchanges",
+                            "recent",
+                            "last_seen_at",
+                        ];
+                        operator.output.print(&traffic["producers"], &columns)
+                    }
+                }
+            }
             Self::Policy { id, policy } => {
                 let mut pair = client.pair(id).raw().await?;
                 let policy = changed(pair["policy"].take(), &policy)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use armour_api::{Endpoint, EndpointState, PairState, Whoami};
+use armour_api::{Endpoint, EndpointState, Pair, PairState, Phase, Role, Whoami};
 use armour_client::Client;
 use chrono::{DateTime, Duration, Utc};
 
@@ -45,8 +45,8 @@ pub async fn check(
             return;
         }
     }
-    endpoints(findings, &client, server, now).await;
-    pairs(findings, &client).await;
+    let all = endpoints(findings, &client, server, now).await;
+    pairs(findings, &client, &all).await;
     collisions(findings, &client, now).await;
     match client.audit_head().await {
         Ok(log) => findings.ok("audit log", format!("{} entries, signed", log.head.size)),
@@ -70,10 +70,16 @@ fn token(findings: &mut Findings, who: &Whoami, now: DateTime<Utc>) {
     }
 }
 
-async fn endpoints(findings: &mut Findings, client: &Client, server: &Server, now: DateTime<Utc>) {
+/// Checks endpoints, and returns those that are of use.
+async fn endpoints(
+    findings: &mut Findings,
+    client: &Client,
+    server: &Server,
+    now: DateTime<Utc>,
+) -> Vec<Endpoint> {
     let Ok(all) = client.endpoints().every().await else {
         findings.skipped("endpoints", "they cannot be listed");
-        return;
+        return Vec::new();
     };
     let active: Vec<&Endpoint> = all
         .iter()
@@ -112,9 +118,12 @@ async fn endpoints(findings: &mut Findings, client: &Client, server: &Server, no
             "armour endpoints get … shows last_error",
         );
     }
+    let mut all = all;
+    all.retain(|one| one.state == EndpointState::Active && one.left_at.is_none());
+    all
 }
 
-async fn pairs(findings: &mut Findings, client: &Client) {
+async fn pairs(findings: &mut Findings, client: &Client, endpoints: &[Endpoint]) {
     let Ok(all) = client.pairs().every().await else {
         findings.skipped("pairs", "they cannot be listed");
         return;
@@ -133,6 +142,62 @@ async fn pairs(findings: &mut Findings, client: &Client) {
              anew, then armour pairs re-arm …",
         ),
     }
+    producers(findings, &all, endpoints);
+}
+
+/// Names the pairs whose producers' endpoints do not all serve.
+fn producers(findings: &mut Findings, pairs: &[Pair], endpoints: &[Endpoint]) {
+    let (mut partly, mut wholly) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        let own = endpoints
+            .iter()
+            .filter(|one| one.role == Role::Producer && one.party_id == pair.producer_id);
+        let (serving, others): (Vec<&Endpoint>, Vec<&Endpoint>) =
+            own.partition(|one| why_not(one).is_none());
+        let ailing: Vec<String> = others
+            .iter()
+            // Who leaves has said so, and is no failure.
+            .filter(|one| one.phase != Some(Phase::Draining) || serving.is_empty())
+            .filter_map(|one| Some(format!("{} {}", one.name, why_not(one)?)))
+            .collect();
+        let name = format!("{} -> {}", pair.consumer_name, pair.producer_name);
+        match (serving.len(), ailing.is_empty()) {
+            (0, true) => {}
+            (0, false) => wholly.push(format!("{name}: {}; no other does", ailing.join(", "))),
+            (_, true) => {}
+            (1, false) => partly.push(format!("{name}: {}; 1 other does", ailing.join(", "))),
+            (many, false) => {
+                partly.push(format!("{name}: {}; {many} others do", ailing.join(", ")));
+            }
+        }
+    }
+    if !wholly.is_empty() {
+        findings.broken(
+            "producers",
+            wholly.join("; "),
+            "are their agents and what they serve running? armour pairs traffic …",
+        );
+    }
+    if !partly.is_empty() {
+        findings.warning(
+            "producers",
+            partly.join("; "),
+            "consumers call the others; mend these, or revoke them: armour pairs traffic …",
+        );
+    }
+    if wholly.is_empty() && partly.is_empty() {
+        findings.ok("producers", "all that are there serve");
+    }
+}
+
+/// Why an endpoint of a producer does not serve, as what is said of it.
+fn why_not(endpoint: &Endpoint) -> Option<&'static str> {
+    match endpoint.phase {
+        _ if endpoint.lost_at.is_some() => Some("does not answer"),
+        Some(Phase::NotServing) => Some("does not serve, as what is behind it does not answer"),
+        Some(Phase::Draining) => Some("is about to leave"),
+        Some(Phase::Serving) | None => None,
+    }
 }
 
 async fn collisions(findings: &mut Findings, client: &Client, now: DateTime<Utc>) {
@@ -150,5 +215,77 @@ async fn collisions(findings: &mut Findings, client: &Client, now: DateTime<Utc>
             }
         }
         Err(error) => findings.skipped("collisions", error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use armour_api::Policy;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn endpoint(name: &str, party: Uuid) -> Endpoint {
+        Endpoint {
+            id: Uuid::nil(),
+            tenant_id: Uuid::nil(),
+            role: Role::Producer,
+            party_id: party,
+            name: name.to_owned(),
+            signing_key: String::new(),
+            kem_key: String::new(),
+            address: None,
+            state: EndpointState::Active,
+            version: String::new(),
+            created_at: DateTime::UNIX_EPOCH,
+            last_seen_at: None,
+            lost_at: None,
+            enrol_seq: 1,
+            last_error: None,
+            last_error_at: None,
+            phase: None,
+            zone: None,
+            left_at: None,
+        }
+    }
+
+    #[test]
+    fn a_pair_is_told_of_with_the_producer_that_does_not_answer() {
+        let party = Uuid::from_u128(1);
+        let pair = Pair {
+            id: Uuid::nil(),
+            consumer_id: Uuid::nil(),
+            producer_id: party,
+            consumer_name: "shop".to_owned(),
+            producer_name: "stock".to_owned(),
+            state: PairState::Active,
+            policy: Policy::default(),
+            created_at: DateTime::UNIX_EPOCH,
+            revision: 1,
+        };
+        let found = |endpoints: &[Endpoint]| {
+            let mut findings = Findings::default();
+            producers(&mut findings, std::slice::from_ref(&pair), endpoints);
+            findings.0.remove(0).found
+        };
+        let mut all: Vec<Endpoint> = ["p1", "p2", "p3", "p4"]
+            .map(|name| endpoint(name, party))
+            .into();
+        assert_eq!(found(&all), "all that are there serve");
+        all[0].lost_at = Some(DateTime::UNIX_EPOCH);
+        assert_eq!(
+            found(&all),
+            "shop -> stock: p1 does not answer; 3 others do"
+        );
+        all[2].phase = Some(Phase::Draining);
+        assert_eq!(
+            found(&all),
+            "shop -> stock: p1 does not answer; 2 others do"
+        );
+        let alone = &all[..1];
+        assert_eq!(
+            found(alone),
+            "shop -> stock: p1 does not answer; no other does"
+        );
     }
 }

@@ -34,8 +34,8 @@ impl View {
         );
         let rows = self.rows.iter().map(|row| {
             let style = match row.pair.state {
-                PairState::Active => Style::new(),
-                PairState::Disconnected => Style::new().fg(Color::Red),
+                PairState::Active if !row.is_unserved => Style::new(),
+                PairState::Active | PairState::Disconnected => Style::new().fg(Color::Red),
             };
             Row::new(row.cells().map(Cell::from)).style(style)
         });

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use armour_api::{Bundle, BundleState, Endpoint, Event, Overview, Pair, PairState};
+use armour_api::{
+    Bundle, BundleState, Endpoint, EndpointState, Event, Overview, Pair, PairState, Phase, Role,
+};
 use armour_client::Client;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -34,8 +36,10 @@ pub(super) struct PairRow {
     pub pair: Pair,
     per_second: f64,
     exchanges: i64,
-    /// Of both ends.
+    /// Of both ends, and how many of the producer's serve.
     endpoints: String,
+    /// None of the producer's endpoints serves.
+    pub is_unserved: bool,
 }
 
 impl View {
@@ -65,14 +69,19 @@ impl View {
                     .items
                     .iter()
                     .filter(|one| [pair.consumer_id, pair.producer_id].contains(&one.party_id))
+                    .filter(|one| one.state == EndpointState::Active && one.left_at.is_none())
                     .collect();
                 let lost = ends.iter().filter(|one| one.lost_at.is_some()).count();
+                let producers = ends.iter().filter(|one| one.role == Role::Producer);
+                let serving = producers.clone().filter(|one| serves(one)).count();
+                let of = producers.count();
                 PairRow {
+                    is_unserved: serving == 0 && of > 0,
                     per_second: total(own.iter().filter_map(|bundle| since(bundle))),
                     exchanges: own.iter().map(|bundle| bundle.exchanges).sum(),
                     endpoints: match lost {
-                        0 => format!("{}", ends.len()),
-                        lost => format!("{} ({lost} lost)", ends.len()),
+                        0 => format!("{}, {serving} of {of} serve", ends.len()),
+                        lost => format!("{} ({lost} lost), {serving} of {of} serve", ends.len()),
                     },
                     pair,
                 }
@@ -80,7 +89,8 @@ impl View {
             .collect();
         // What needs somebody first, then what is busiest.
         rows.sort_by(|a, b| {
-            let broken = |row: &PairRow| row.pair.state == PairState::Disconnected;
+            let broken =
+                |row: &PairRow| row.pair.state == PairState::Disconnected || row.is_unserved;
             broken(b)
                 .cmp(&broken(a))
                 .then(b.per_second.total_cmp(&a.per_second))
@@ -129,6 +139,11 @@ impl PairRow {
             self.endpoints.clone(),
         ]
     }
+}
+
+/// Whether a producer's endpoint serves, as far as it is known.
+fn serves(endpoint: &Endpoint) -> bool {
+    endpoint.lost_at.is_none() && matches!(endpoint.phase, None | Some(Phase::Serving))
 }
 
 /// A sum that is 0 and not -0 where there is nothing to add.

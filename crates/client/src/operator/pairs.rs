@@ -1,6 +1,6 @@
 //! Pairs: one consumer and one producer.
 
-use armour_api::{NewPair, Page, Pair, Reason};
+use armour_api::{NewPair, Page, Pair, PairTraffic, Reason};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -33,6 +33,11 @@ impl Client {
     /// A pair.
     pub fn pair(&self, id: Uuid) -> Call<'_, Pair> {
         self.read(format!("/v1/pairs/{id}"))
+    }
+
+    /// What goes through a pair, and between whom.
+    pub fn pair_traffic(&self, id: Uuid) -> Call<'_, PairTraffic> {
+        self.read(format!("/v1/pairs/{id}/traffic"))
     }
 
     /// Replaces a pair's policy; JSON as for [`Client::create_pair_with_policy`].

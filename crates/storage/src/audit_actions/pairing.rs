@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::action::AuditAction;
-use crate::new_event::{Silence, StartRivals, StartSummary};
+use crate::new_event::{AddressClaim, Silence, StartRivals, StartSummary};
 
 /// What was done to parties, pairs, endpoints and bundles.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -49,6 +49,14 @@ pub enum PairingAction<'a> {
         #[serde(skip)]
         id: Uuid,
         name: &'a str,
+    },
+    /// Two endpoints of producers claim one address, and both are heard of: neither is believed.
+    #[strum(serialize = "endpoint.address-shared")]
+    EndpointAddressShared {
+        #[serde(skip)]
+        id: Uuid,
+        #[serde(flatten)]
+        claim: AddressClaim<'a>,
     },
     /// An endpoint that was lost is heard of again.
     #[strum(serialize = "endpoint.back")]
@@ -142,6 +150,9 @@ pub enum PairingAction<'a> {
         #[serde(flatten)]
         silence: Silence<'a>,
     },
+    /// So many endpoints are silent at once that none of them is taken for lost.
+    #[strum(serialize = "endpoints.silent")]
+    EndpointsSilent { silent: u64, there: u64 },
     /// An endpoint is admitted no more.
     #[strum(serialize = "endpoint.revoke")]
     EndpointRevoke {
@@ -204,6 +215,7 @@ impl AuditAction for PairingAction<'_> {
             | Self::BundleRetire { id, .. }
             | Self::BundleSupersede { id, .. }
             | Self::ConsumerCreate { id, .. }
+            | Self::EndpointAddressShared { id, .. }
             | Self::EndpointBack { id }
             | Self::EndpointCertificate { id, .. }
             | Self::EndpointEnclaveIntruder { id, .. }
@@ -219,6 +231,7 @@ impl AuditAction for PairingAction<'_> {
             | Self::PairPolicy { id, .. }
             | Self::PairReArm { id, .. }
             | Self::ProducerCreate { id, .. } => id.to_string(),
+            Self::EndpointsSilent { .. } => "endpoints".to_owned(),
             Self::PairCreate { pair } => pair.id.to_string(),
         }
     }
@@ -312,6 +325,30 @@ mod tests {
             "endpoint.lost",
             ID_TEXT,
             r#"{"name":"till","silent_for_s":90}"#,
+        );
+        check(
+            PairingAction::EndpointAddressShared {
+                id: ID,
+                claim: AddressClaim {
+                    address: "http://till:9000",
+                    other_endpoint_id: OTHER,
+                },
+            },
+            "endpoint.address-shared",
+            ID_TEXT,
+            concat!(
+                r#"{"address":"http://till:9000","#,
+                r#""other_endpoint_id":"00000000-0000-0000-0000-000000000002"}"#
+            ),
+        );
+        check(
+            PairingAction::EndpointsSilent {
+                silent: 6,
+                there: 20,
+            },
+            "endpoints.silent",
+            "endpoints",
+            r#"{"silent":6,"there":20}"#,
         );
         check(
             PairingAction::EndpointRevoke {

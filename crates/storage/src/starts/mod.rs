@@ -96,6 +96,14 @@ impl Starts<'_> {
         )
         .execute(&mut *self.0.inner)
         .await?;
+        sqlx::query!(
+            "UPDATE endpoints SET phase = NULL, left_at = NULL
+             WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            new.endpoint
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
         let keys = NewKeys {
             key: *start.key(),
             hpke_key: *start.hpke_key(),
@@ -228,6 +236,14 @@ impl Starts<'_> {
             endpoint
         )
         .fetch_optional(&mut *self.0.inner)
+        .await?;
+        sqlx::query!(
+            "UPDATE endpoints SET left_at = now()
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND left_at IS NULL",
+            self.0.tenant,
+            endpoint
+        )
+        .execute(&mut *self.0.inner)
         .await?;
         self.0.disputes().end(endpoint).await?;
         self.0.presence_questions().drop(endpoint).await?;

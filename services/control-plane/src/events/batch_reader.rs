@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use armour_api::{EndpointState, Event};
+use armour_api::{EndpointState, Event, EventKind};
 use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{StorageError, Store};
 use uuid::Uuid;
@@ -43,6 +43,8 @@ pub struct Found {
     pub events: Arc<Vec<Event>>,
     /// Whose the pairs are that they are of: consumers and producers.
     ends: Arc<HashMap<Uuid, [Uuid; 2]>>,
+    /// The consumers of those producers whose consumers are to hold other bundles.
+    consumers: Arc<HashMap<Uuid, HashSet<Uuid>>>,
 }
 
 impl Found {
@@ -52,11 +54,21 @@ impl Found {
             Reader::Member(_) => true,
             Reader::Endpoint(endpoint) => {
                 let ends = event.pair_id.and_then(|pair| self.ends.get(&pair));
+                let consumers =
+                    changed_of(event).and_then(|producer| self.consumers.get(&producer));
                 event.endpoint_id == Some(endpoint.id)
                     || ends.is_some_and(|ends| ends.contains(&endpoint.party))
+                    || consumers.is_some_and(|all| all.contains(&endpoint.party))
             }
         }
     }
+}
+
+/// The producer whose consumers are to hold other bundles.
+fn changed_of(event: &Event) -> Option<Uuid> {
+    let changed = event.known_kind() == Some(EventKind::AssignmentsChanged);
+    let producer = event.detail.get("producer_id").filter(|_| changed)?;
+    producer.as_str()?.parse().ok()
 }
 
 /// A poll for events.
@@ -119,9 +131,15 @@ impl BatchOperation for EventBatchReader {
                         true => HashMap::new(),
                         false => tx.pairs().ends(&Vec::from_iter(pairs)).await?,
                     };
+                    let producers: HashSet<Uuid> = events.iter().filter_map(changed_of).collect();
+                    let consumers = match producers.is_empty() || endpoints.is_empty() {
+                        true => HashMap::new(),
+                        false => tx.pairs().consumers_of(&Vec::from_iter(producers)).await?,
+                    };
                     let of = Found {
                         events: Arc::new(events),
                         ends: Arc::new(ends),
+                        consumers: Arc::new(consumers),
                     };
                     new.insert(of).clone()
                 }

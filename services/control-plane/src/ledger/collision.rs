@@ -10,7 +10,9 @@ use opentelemetry::KeyValue;
 use uuid::Uuid;
 
 use super::disconnect::{Scope, cut};
-use crate::{http::problem::ApiResult, platform::instruments::METRICS};
+use crate::{
+    http::problem::ApiResult, pairing::assignments::changed, platform::instruments::METRICS,
+};
 
 /// A proof that somebody else holds an endpoint's state.
 pub struct Found {
@@ -50,12 +52,17 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     }
     let id = tx.new_id();
     let place = found.place.as_ref();
+    // What was cut before people let the pair go on shows what they have looked at.
+    let is_settled = match place {
+        Some((bundle, _)) => tx.pairs().was_re_armed_since(bundle.id).await?,
+        None => false,
+    };
     let ended = cut(
         tx,
         Scope::Endpoint {
             id: found.endpoint,
             pair: place
-                .filter(|_| found.role == Role::Consumer)
+                .filter(|_| found.role == Role::Consumer && !is_settled)
                 .map(|(bundle, _)| bundle.pair),
         },
     )
@@ -79,6 +86,8 @@ pub async fn record_collision(tx: &mut Tx, found: &Found) -> ApiResult<bool> {
     tell(tx, found, id).await?;
     let reporter = Actor::Endpoint(found.reporter);
     ended.tell(tx, &reporter, "collision").await?;
+    let collided = tx.endpoints().find(found.endpoint).await?;
+    changed(tx, &collided).await?;
     let kind = KeyValue::new("kind", found.kind.into_str());
     METRICS.collisions.add(1, &[kind]);
     Ok(true)

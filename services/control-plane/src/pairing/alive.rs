@@ -3,6 +3,7 @@
 use armour_api::Endpoint;
 use armour_storage::{Actor, NewEvent, PairingAction, Tx};
 
+use super::assignments::changed;
 use crate::http::problem::ApiResult;
 
 /// Notes when the endpoint was heard of, and tells if it had been lost.
@@ -25,5 +26,5 @@ pub async fn note_alive(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
             name: &endpoint.name,
         })
         .await?;
-    Ok(())
+    changed(tx, endpoint).await
 }

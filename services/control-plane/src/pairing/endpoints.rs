@@ -14,7 +14,7 @@ use crate::{
     },
     identity::authn::{Authn, Member},
     ledger::disconnect::{Scope, cut},
-    pairing::certificate,
+    pairing::{assignments::changed, certificate},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -77,6 +77,8 @@ async fn revoke(
             })
             .await?;
         ended.tell(tx, &actor, "endpoint revoked").await?;
+        let revoked = tx.endpoints().find(id).await?;
+        changed(tx, &revoked).await?;
     }
     let endpoint = tx.endpoints().find(id).await?;
     member.tx.commit().await?;

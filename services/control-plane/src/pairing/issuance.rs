@@ -1,9 +1,9 @@
-//! Issuing bundles: minted, sealed to both ends' living starts, in place of the one before.
+//! Issuing bundles: minted, sealed to both ends' living starts, one more or in place of another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use armour_ambient::Random;
-use armour_api::{BundleState, Endpoint, EndpointState, Pair, PairState, ProblemType};
+use armour_api::{Endpoint, Pair, PairState, ProblemType};
 use armour_protocol::v2::{
     context::{Binding, Context, End},
     envelope,
@@ -12,13 +12,18 @@ use armour_protocol::v2::{
     suite::Suite,
 };
 use armour_storage::{
-    Actor, BundleRow, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx,
+    Actor, BundleRow, HeldBundle, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx,
 };
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::{assignments::fleet, fleet::Fleet};
 use crate::http::problem::{ApiError, ApiResult, OperationError};
+
+/// How many of a producer's endpoints are locked for one draw: some of them may draw near while the
+/// locks are waited for.
+const CANDIDATES: usize = 8;
 
 /// Why no bundle is issued.
 #[derive(Debug, Clone, Copy, Error)]
@@ -30,8 +35,14 @@ pub enum IssueError {
     #[error("no such pair of this consumer")]
     NotOfConsumer,
     /// There is nobody to seal the secret to.
-    #[error("no endpoint of the producer lives")]
+    #[error("no endpoint of the producer serves")]
     NoProducer,
+    /// Whoever could serve is refused.
+    #[error(
+        "endpoints of the producer share one address: a balancer in front of them leads calls to \
+         those that they are not for; give each an address of its own"
+    )]
+    AddressShared,
     /// Somebody with the consumer's state has asked since, or the same was asked before.
     #[error("the endpoint has made this draw, or a later one; number the next one after it")]
     Overtaken,
@@ -49,6 +60,7 @@ impl OperationError for IssueError {
             Self::PairDisconnected => ProblemType::PairDisconnected,
             Self::NotOfConsumer | Self::NothingToReplace => ProblemType::NotFound,
             Self::NoProducer => ProblemType::NoProducer,
+            Self::AddressShared => ProblemType::AddressShared,
             Self::Overtaken => ProblemType::DrawOver,
             Self::Enough => ProblemType::BundlesEnough,
         }
@@ -73,8 +85,23 @@ struct Living {
     keys: KeyRow,
 }
 
-/// Issues bundles to a consumer's living start, whose endpoint's row is locked; its active ones
-/// of the same pairs are superseded. For each draw the new bundle's id, or why there is none.
+/// What came of a draw.
+#[derive(Debug)]
+pub struct Issued {
+    /// The new bundle, or why there is none.
+    pub bundle: ApiResult<Uuid>,
+    /// How many bundles of the pair the endpoint should hold; 0 if there is no such pair.
+    pub wanted: u32,
+}
+
+/// A pair that bundles are drawn of.
+struct DrawnPair {
+    ends: [Uuid; 2],
+    fleet: Fleet,
+}
+
+/// Issues bundles to a consumer's living start, whose endpoint's row is locked; those that are
+/// replaced are superseded. For each draw what came of it.
 ///
 /// # Errors
 /// If the database refuses.
@@ -83,79 +110,96 @@ pub async fn issue(
     consumer: &Endpoint,
     start: StartHash,
     draws: &[Draw],
-) -> ApiResult<Vec<ApiResult<Uuid>>> {
-    let producers = lock(tx, consumer, draws).await?;
+) -> ApiResult<Vec<Issued>> {
+    let mut pairs = lock(tx, consumer, draws).await?;
     let consumer = living(tx, consumer.clone(), start).await?;
     let mut issued = Vec::with_capacity(draws.len());
     for draw in draws {
-        issued.push(issue_one(tx, &consumer, &producers, draw).await);
+        issued.push(match pairs.get_mut(&draw.pair) {
+            None => Issued {
+                bundle: Err(IssueError::NotOfConsumer.into()),
+                wanted: 0,
+            },
+            Some(pair) => Issued {
+                bundle: issue_one(tx, &consumer, pair, draw).await,
+                wanted: pair.fleet.wanted(),
+            },
+        });
     }
     Ok(issued)
 }
 
 /// Locks all that is touched, in the order that all keep to: producers' endpoints, pairs,
-/// bundles. Returns the endpoint that each producer's bundles are sealed to.
-async fn lock(tx: &mut Tx, consumer: &Endpoint, draws: &[Draw]) -> ApiResult<BTreeMap<Uuid, Uuid>> {
-    let mut pairs = BTreeSet::new();
-    let mut producers = BTreeSet::new();
-    for draw in draws {
-        match tx.pairs().find(draw.pair).await {
-            Ok(pair) if pair.consumer_id == consumer.party_id => {
-                pairs.insert(pair.id);
-                producers.insert(pair.producer_id);
-            }
-            Ok(_) | Err(StorageError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let producers = lock_producers(tx, producers).await?;
-    let pairs: Vec<Uuid> = pairs.into_iter().collect();
-    for pair in &pairs {
+/// bundles. Returns the consumer's own pairs among those that are drawn of, each with those of
+/// its producer's endpoints that are locked and serve.
+async fn lock(
+    tx: &mut Tx,
+    consumer: &Endpoint,
+    draws: &[Draw],
+) -> ApiResult<BTreeMap<Uuid, DrawnPair>> {
+    let asked: BTreeSet<Uuid> = draws.iter().map(|draw| draw.pair).collect();
+    let asked = Vec::from_iter(asked);
+    let mut ends = tx.pairs().ends(&asked).await?;
+    ends.retain(|_, [of, _]| *of == consumer.party_id);
+    let locked = lock_producers(tx, consumer, draws, &ends).await?;
+    let mut ids: Vec<Uuid> = ends.keys().copied().collect();
+    ids.sort_unstable();
+    for pair in &ids {
         tx.pairs().lock(*pair).await?;
     }
-    tx.bundles().lock_active(consumer.id, &pairs).await?;
-    Ok(producers)
+    tx.bundles().lock_active(consumer.id, &ids).await?;
+    // Others have drawn while the locks were waited for: what counts is read now.
+    let held = tx.fleets().held(consumer.id).await?;
+    let mut pairs = BTreeMap::new();
+    for (pair, ends) in ends {
+        let fleet = Fleet {
+            locked: Some(locked.clone()),
+            ..fleet(tx, (pair, ends), &held).await?
+        };
+        pairs.insert(pair, DrawnPair { ends, fleet });
+    }
+    Ok(pairs)
 }
 
-/// Locks of each producer the endpoint that was heard of last, of those that live. It is chosen
-/// once: another that is heard of meanwhile is not locked, and may be revoked in this moment.
+/// Locks those of the producers' endpoints that the draws may come to, a few of each pair.
 async fn lock_producers(
     tx: &mut Tx,
-    mut producers: BTreeSet<Uuid>,
-) -> ApiResult<BTreeMap<Uuid, Uuid>> {
-    let mut chosen = BTreeMap::new();
-    while !producers.is_empty() {
-        let mut latest = BTreeMap::new();
-        for producer in producers {
-            let endpoint = tx.endpoints().latest_living(producer).await?;
-            latest.extend(endpoint.map(|endpoint| (endpoint, producer)));
-        }
-        let ids: Vec<Uuid> = latest.keys().copied().collect();
-        tx.endpoints().lock_for_share(&ids).await?;
-        let states = tx.endpoints().states(&ids).await?;
-        producers = BTreeSet::new();
-        for (endpoint, producer) in latest {
-            let is_active = states.get(&endpoint) == Some(&EndpointState::Active);
-            if is_active && tx.starts().living(endpoint).await?.is_some() {
-                chosen.insert(producer, endpoint);
-            } else {
-                // It ended while its lock was waited for, and is not found another time.
-                producers.insert(producer);
-            }
+    consumer: &Endpoint,
+    draws: &[Draw],
+    ends: &HashMap<Uuid, [Uuid; 2]>,
+) -> ApiResult<BTreeSet<Uuid>> {
+    let held = tx.fleets().held(consumer.id).await?;
+    let mut locked = BTreeSet::new();
+    for (pair, ends) in ends {
+        let fleet = fleet(tx, (*pair, *ends), &held).await?;
+        let of_pair = draws.iter().filter(|draw| draw.pair == *pair);
+        let count = of_pair.clone().count();
+        for draw in of_pair {
+            let found = fleet.candidates(draw.replaces, consumer.zone.as_deref(), tx.random());
+            locked.extend(found.into_iter().take(CANDIDATES + count - 1));
         }
     }
-    Ok(chosen)
+    tx.endpoints()
+        .lock_for_share(&Vec::from_iter(locked.iter().copied()))
+        .await?;
+    Ok(locked)
 }
 
 async fn issue_one(
     tx: &mut Tx,
     consumer: &Living,
-    producers: &BTreeMap<Uuid, Uuid>,
+    of: &mut DrawnPair,
     draw: &Draw,
 ) -> ApiResult<Uuid> {
     let pair = active_pair(tx, &consumer.endpoint, draw.pair).await?;
-    let producer = producers.get(&pair.producer_id);
-    let producer = producer_end(tx, *producer.ok_or(IssueError::NoProducer)?).await?;
+    let fleet = &of.fleet;
+    if fleet.serving.is_empty() {
+        let [_, producer] = of.ends;
+        return Err(match tx.fleets().is_address_shared(producer).await? {
+            true => IssueError::AddressShared.into(),
+            false => IssueError::NoProducer.into(),
+        });
+    }
     let advanced = tx
         .pair_draws()
         .advance(consumer.endpoint.id, pair.id, draw.number)
@@ -163,14 +207,28 @@ async fn issue_one(
     if !advanced {
         return Err(IssueError::Overtaken.into());
     }
-    let id = tx.new_id();
-    if draw.replaces.is_none() && holds_one(tx, &consumer.endpoint, pair.id).await? {
+    let replaced = replaced(tx, consumer, fleet, draw).await?;
+    if replaced.is_none() && fleet.is_enough() {
         return Err(IssueError::Enough.into());
     }
-    let superseded = tx
-        .bundles()
-        .supersede(pair.id, consumer.endpoint.id)
-        .await?;
+    let zone = consumer.endpoint.zone.as_deref();
+    let chosen = fleet
+        .candidates(replaced, zone, tx.random())
+        .into_iter()
+        .next();
+    let Some(chosen) = chosen else {
+        return Err(match fleet.has_others(replaced) {
+            // All that were locked ended while their locks were waited for.
+            true => ApiError::new(ProblemType::DatabaseBusy, "the producer's endpoints change"),
+            false => IssueError::Enough.into(),
+        });
+    };
+    let producer = producer_end(tx, chosen).await?;
+    let id = tx.new_id();
+    let superseded = match replaced {
+        Some(replaced) if tx.bundles().supersede(replaced).await? => Some(replaced),
+        _ => None,
+    };
     let context = Context::new(Binding {
         suite: Suite::from_u8(pair.policy.suite).map_err(ApiError::internal)?,
         tenant: *tx.tenant_id().as_bytes(),
@@ -193,15 +251,37 @@ async fn issue_one(
             for_producer: &for_producer,
         })
         .await?;
+    let drawn = HeldBundle {
+        id,
+        pair: pair.id,
+        producer: producer.endpoint.id,
+    };
+    of.fleet.drew(drawn, superseded);
     tell(tx, &consumer.endpoint, &pair, id, superseded).await?;
     Ok(id)
 }
 
-async fn holds_one(tx: &mut Tx, consumer: &Endpoint, pair: Uuid) -> ApiResult<bool> {
-    let live = tx.bundles().live_of_endpoint(consumer.id).await?;
-    let bundles = tx.bundles().find_many(&live).await?;
-    let of_pair = |bundle: &BundleRow| bundle.pair == pair && bundle.state == BundleState::Active;
-    Ok(bundles.values().any(of_pair))
+/// The active bundle that a draw replaces. One that is of no use any more takes no place, nor does
+/// one that a restored database has lost.
+async fn replaced(
+    tx: &mut Tx,
+    consumer: &Living,
+    fleet: &Fleet,
+    draw: &Draw,
+) -> ApiResult<Option<Uuid>> {
+    let Some(id) = draw.replaces else {
+        return Ok(None);
+    };
+    if fleet.held.iter().any(|held| held.id == id) {
+        return Ok(Some(id));
+    }
+    let known = tx.bundles().find_many(&[id]).await?;
+    let is_own =
+        |bundle: &BundleRow| bundle.pair == draw.pair && bundle.consumer == consumer.endpoint.id;
+    match known.get(&id).is_none_or(is_own) {
+        true => Ok(None),
+        false => Err(IssueError::NothingToReplace.into()),
+    }
 }
 
 impl Living {

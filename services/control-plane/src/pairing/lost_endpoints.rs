@@ -2,10 +2,14 @@
 
 use std::time::Duration as StdDuration;
 
-use armour_storage::{Actor, NewEvent, PLATFORM, PairingAction, Silence, Store};
-use chrono::Duration;
+use armour_api::{Phase, Policy, Role};
+use armour_storage::{
+    Actor, NewEvent, PLATFORM, PairingAction, Silence, SilentCount, SilentSince, Store,
+};
+use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
+use super::{assignments::changed_of, starts};
 use crate::{
     http::problem::ApiResult,
     jobs::{Job, acquire_lease},
@@ -13,11 +17,22 @@ use crate::{
 
 /// Of how many one transaction tells.
 const BATCH: u16 = 500;
+/// How often it is looked.
+const PAUSE: StdDuration = StdDuration::from_secs(5);
+/// The service was away if it did not look for so long, in seconds.
+const GAP_S: f64 = 12.0;
+/// How long agents wait at most before they try again to reach a service that was away.
+const BACKOFF: Duration = Duration::seconds(30);
+/// So many endpoints at least, and more than one in so many of those that are there, do not leave
+/// at once by themselves: something between them and the service has failed.
+const MANY: u64 = 5;
+const ONE_IN: u64 = 20;
+/// How long they are not taken for lost then.
+const WAIT: Duration = Duration::minutes(10);
 
 /// Looks for endpoints that were not heard of for so long.
 pub fn job(store: Store, after: Duration) -> Job {
-    let pause = StdDuration::from_secs(5);
-    Job::new("lost-endpoints", pause, (store, after), find_lost)
+    Job::new("lost-endpoints", PAUSE, (store, after), find_lost)
 }
 
 /// Marks endpoints that were not heard of for too long, and tells of each once.
@@ -25,27 +40,119 @@ async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
     if !acquire_lease(&store, "lost-endpoints", 4.0).await? {
         return Ok(());
     }
+    look(&store, after).await
+}
+
+/// Looks once, at all tenants.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn look(store: &Store, after: Duration) -> ApiResult<()> {
+    let service = store.unbroken_since(GAP_S).await?;
     let mut at = PLATFORM;
     while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
-        while find_some(&store, tenant, after).await? == usize::from(BATCH) {}
+        let after = allowed(store, tenant, after).await?;
+        let since = silent_since(store, service, after);
+        retire_leaving(store, tenant, since).await?;
+        if is_to_wait(store, tenant, since).await? {
+            continue;
+        }
+        while find_some(store, tenant, after, since).await? == usize::from(BATCH) {}
     }
     Ok(())
 }
 
-/// Tells of some of a tenant's endpoints, in one transaction: a network that fails loses all of
-/// them at once, and what is told stays told.
-async fn find_some(store: &Store, tenant: Uuid, after: Duration) -> ApiResult<usize> {
+/// How long a tenant's endpoints may be silent: longer where signs of life are rarer by policy.
+async fn allowed(store: &Store, tenant: Uuid, after: Duration) -> ApiResult<Duration> {
+    let mut tx = store.tenant(tenant).await?;
+    let longest = tx.silence().longest_interval_ms().await?;
+    let usual = i64::from(Policy::default().heartbeat_interval_ms);
+    let allowed = after.num_milliseconds().saturating_mul(longest.max(usual)) / usual;
+    Ok(Duration::milliseconds(allowed))
+}
+
+/// Silence counts from the later of the last sign of life and the time since when the service could
+/// hear any: after it was away endpoints have as long again, and the longest time that they wait
+/// before they try again.
+fn silent_since(store: &Store, service: DateTime<Utc>, after: Duration) -> SilentSince {
+    let now = store.now();
+    let all_could = now >= service + after + BACKOFF;
+    SilentSince {
+        last: now - after,
+        heard_since: (!all_could).then_some(service),
+    }
+}
+
+/// Ends what was about to leave and fell silent: it has left.
+async fn retire_leaving(store: &Store, tenant: Uuid, since: SilentSince) -> ApiResult<()> {
+    let mut tx = store.tenant(tenant).await?;
+    let leaving = tx.silence().draining(since, BATCH.into()).await?;
+    drop(tx);
+    for id in leaving {
+        // Each by itself: an endpoint's lock comes before the journal's.
+        let mut tx = store.tenant(tenant).await?;
+        tx.endpoints().lock(id).await?;
+        let endpoint = tx.endpoints().find(id).await?;
+        let silent = endpoint.last_seen_at.is_some_and(|seen| seen < since.last);
+        if silent && endpoint.phase == Some(Phase::Draining) {
+            let reason = "it was about to leave, and fell silent";
+            starts::leave(&mut tx, &endpoint, &Actor::Service, reason).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether so many of a tenant's endpoints are silent at once that they are waited for; people are
+/// told once.
+async fn is_to_wait(store: &Store, tenant: Uuid, since: SilentSince) -> ApiResult<bool> {
+    let mut tx = store.tenant(tenant).await?;
+    let SilentCount { silent, there } = tx.silence().count(since).await?;
+    let known = tx.silence().of_many_since().await?;
+    let many = silent >= MANY && silent * ONE_IN > there;
+    let (wait, told) = match known {
+        // While it is not known yet who could be heard nothing is over.
+        Some(_) if !many && since.heard_since.is_none() => {
+            (false, tx.silence().set_of_many(None).await?)
+        }
+        Some(at) => (tx.now() - at < WAIT, false),
+        None if many => {
+            let now = tx.now();
+            let told = tx.silence().set_of_many(Some(now)).await?;
+            if told {
+                let action = PairingAction::EndpointsSilent { silent, there };
+                tx.audit_log().append(&Actor::Service, action).await?;
+                let event = NewEvent::EndpointsSilent { silent, there };
+                tx.events().record(event).await?;
+            }
+            (true, told)
+        }
+        None => (false, false),
+    };
+    if told {
+        tx.commit().await?;
+    }
+    Ok(wait)
+}
+
+/// Tells of some of a tenant's endpoints, in one transaction: what is told stays told.
+async fn find_some(
+    store: &Store,
+    tenant: Uuid,
+    after: Duration,
+    since: SilentSince,
+) -> ApiResult<usize> {
     let mut tx = store.tenant(tenant).await?;
     // Of two replicas' updates of a row the second finds it marked.
-    let since = store.now() - after;
-    let lost = tx.endpoints().mark_lost(since, BATCH.into()).await?;
-    let silences = lost.iter().map(|(endpoint, name)| {
+    let lost = tx.silence().mark_lost(since, BATCH.into()).await?;
+    let left = tx.silence().mark_left(since.last, BATCH.into()).await?;
+    let silences = lost.iter().map(|endpoint| {
         let silence = Silence {
-            name,
+            name: &endpoint.name,
             silent_for_s: after.num_seconds(),
         };
-        (*endpoint, silence)
+        (endpoint.id, silence)
     });
     let events = silences
         .clone()
@@ -55,7 +162,10 @@ async fn find_some(store: &Store, tenant: Uuid, after: Duration) -> ApiResult<us
         let action = PairingAction::EndpointLost { id, silence };
         tx.audit_log().append(&Actor::Service, action).await?;
     }
-    if !lost.is_empty() {
+    let producers = lost.iter().filter(|one| one.role == Role::Producer);
+    let producers: Vec<(Uuid, Uuid)> = producers.map(|one| (one.id, one.party)).collect();
+    changed_of(&mut tx, &producers).await?;
+    if !lost.is_empty() || left > 0 {
         tx.commit().await?;
     }
     Ok(lost.len())

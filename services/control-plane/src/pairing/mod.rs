@@ -1,13 +1,16 @@
 //! Parties and their pairs, the endpoints that enrol for them, and their bundles.
 
 pub mod access;
+mod addresses;
 mod alive;
+pub mod assignments;
 mod bundles;
 mod certificate;
 mod endpoint;
 mod endpoints;
 mod enrolment;
 mod fenced;
+mod fleet;
 mod issuance;
 mod links;
 pub mod lost_endpoints;

@@ -10,7 +10,7 @@ mod problems;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -148,6 +148,10 @@ pub async fn app_in(database_url: &str, more: &[&str], ambient: Ambient) -> anyh
     line.extend(["--platform-token-file", &platform]);
     if !more.contains(&"--rate-limit") {
         line.extend(["--rate-limit", "100000"]);
+    }
+    // Endpoints of these tests send no signs of life of their own.
+    if !more.contains(&"--endpoint-lost-after-s") {
+        line.extend(["--endpoint-lost-after-s", "3600"]);
     }
     let first = format!("1:{}", MASTER_KEYS[0]);
     if !more.contains(&"--master-keys") {
@@ -342,6 +346,13 @@ pub async fn enrol(operator: &Client, role: Role, party: Uuid) -> TestEndpoint {
         .expect("enrol")
 }
 
+/// An address that no other endpoint of these tests has, and where nobody listens.
+fn unused_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, b, c, d] = NEXT.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+    format!("http://127.{b}.{c}.{d}:9")
+}
+
 /// Enrols an endpoint with keys of its own; the client's token is an enrolment
 /// token.
 pub async fn enrol_with(
@@ -356,7 +367,7 @@ pub async fn enrol_with(
         name: "test".into(),
         signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
         kem_key: STANDARD.encode(kem_key),
-        address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
+        address: (role == Role::Producer).then(unused_address),
         version: "0".into(),
     };
     let endpoint = client.enrol(&enrol).await?;

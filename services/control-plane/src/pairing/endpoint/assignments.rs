@@ -1,49 +1,47 @@
 //! Which bundles the calling consumer's endpoint is to hold.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use armour_api::{
-    AssignedBundle, Assignments, BundleState, EndpointState, PairAssignment, ProducerPhase,
-};
-use armour_storage::Standing;
+use armour_api::{AssignedBundle, Assignments, PairAssignment, ProducerPhase};
 use axum::Json as Answer;
 use uuid::Uuid;
 
-use crate::{http::problem::ApiResult, identity::authn::EndpointAuth};
+use crate::{http::problem::ApiResult, identity::authn::EndpointAuth, pairing::assignments::fleet};
 
 /// The calling consumer endpoint's active bundles, what their producers' endpoints are, and how
-/// many it should hold. To be asked for again when a heartbeat's answer has another number.
+/// many it should hold, of each pair that it holds any of. To be asked for again when a
+/// heartbeat's answer has another number.
 #[utoipa::path(get, path = "/v1/endpoint/assignments", tag = "endpoint",
     responses((status = 200, body = Assignments)))]
 pub(super) async fn assignments(mut caller: EndpointAuth) -> ApiResult<Answer<Assignments>> {
-    let (id, tx) = (caller.endpoint.id, &mut caller.tx);
-    let live = tx.bundles().live_of_endpoint(id).await?;
-    let mut bundles: Vec<_> = tx.bundles().find_many(&live).await?.into_values().collect();
-    bundles.retain(|bundle| bundle.state == BundleState::Active && bundle.consumer == id);
-    bundles.sort_unstable_by_key(|bundle| (bundle.pair, bundle.id));
-    let producers: Vec<Uuid> = bundles.iter().map(|bundle| bundle.producer).collect();
-    let standings = tx.starts().standings(&producers).await?;
-    let lives =
-        |standing: &Standing| standing.state == EndpointState::Active && standing.living.is_some();
-    let mut pairs: BTreeMap<Uuid, Vec<AssignedBundle>> = BTreeMap::new();
-    for bundle in bundles {
-        pairs.entry(bundle.pair).or_default().push(AssignedBundle {
+    let tx = &mut caller.tx;
+    // Before what it is the number of: what changes meanwhile has another.
+    let version = tx.fleets().version().await?;
+    let held = tx.fleets().held(caller.endpoint.id).await?;
+    let ids: BTreeSet<Uuid> = held.iter().map(|bundle| bundle.pair).collect();
+    let ends = tx.pairs().ends(&Vec::from_iter(ids.clone())).await?;
+    let producers: Vec<Uuid> = held.iter().map(|bundle| bundle.producer).collect();
+    let phases = tx.fleets().phases(&producers).await?;
+    let mut pairs = Vec::with_capacity(ids.len());
+    for pair_id in ids {
+        let Some(ends) = ends.get(&pair_id) else {
+            continue;
+        };
+        let fleet = fleet(tx, (pair_id, *ends), &held).await?;
+        let bundles = fleet.held.iter().map(|bundle| AssignedBundle {
             bundle_id: bundle.id,
             producer_endpoint_id: bundle.producer,
-            phase: match standings.get(&bundle.producer).is_some_and(lives) {
-                true => ProducerPhase::Serving,
-                false => ProducerPhase::Gone,
+            phase: match phases.get(&bundle.producer) {
+                Some(phase) => *phase,
+                None => ProducerPhase::Gone,
             },
-            rebalance: false,
+            rebalance: fleet.is_to_move(bundle, version),
+        });
+        pairs.push(PairAssignment {
+            pair_id,
+            wanted: fleet.wanted(),
+            bundles: bundles.collect(),
         });
     }
-    let pairs = pairs.into_iter().map(|(pair_id, bundles)| PairAssignment {
-        pair_id,
-        wanted: 1,
-        bundles,
-    });
-    Ok(Answer(Assignments {
-        version: 0,
-        pairs: pairs.collect(),
-    }))
+    Ok(Answer(Assignments { version, pairs }))
 }

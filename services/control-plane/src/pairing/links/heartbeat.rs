@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use armour_api::{
     BundleState, BundleStatus, Endpoint, Heartbeat, HeartbeatAck, ItemOutcome, LaneCursor,
-    LinkOutcome, Role,
+    LinkOutcome, Phase, Role,
 };
 use armour_storage::{BundleRow, MAX_GRACE, Tx};
 use chrono::{DateTime, Utc};
@@ -13,11 +13,13 @@ use uuid::Uuid;
 use super::told::Told;
 use crate::{
     http::problem::{ApiError, ApiResult},
-    pairing::alive::note_alive,
+    pairing::{addresses, alive::note_alive, assignments::changed},
 };
 
 /// Most characters of an agent's error that are kept.
 const MAX_ERROR: usize = 300;
+/// Most characters of a zone's name that are kept.
+const MAX_ZONE: usize = 63;
 /// Of how many lanes one answer tells the heads. A consumer may open 65,536 in each of its
 /// bundles, and names as many bundles as a link's body holds, so without a limit one call could
 /// ask for gigabytes.
@@ -40,6 +42,8 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
         let error: String = printable.take(MAX_ERROR).collect();
         tx.endpoints().record_error(endpoint.id, &error).await?;
     }
+    note_phase(tx, endpoint, &heartbeat).await?;
+    addresses::look(tx, endpoint).await?;
     tx.disconnect_acknowledgements()
         .record(
             endpoint.id,
@@ -48,6 +52,26 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
         )
         .await?;
     answer(tx, endpoint, &heartbeat).await
+}
+
+/// Notes what the endpoint is for callers, and where it runs.
+async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<()> {
+    let phase = heartbeat.phase.unwrap_or(Phase::Serving);
+    let zone = heartbeat.zone.as_deref().map(|zone| {
+        let printable = zone.chars().filter(|c| !c.is_control());
+        printable.take(MAX_ZONE).collect::<String>()
+    });
+    if endpoint.phase == Some(phase) && endpoint.zone == zone {
+        return Ok(());
+    }
+    tx.endpoints()
+        .set_phase(endpoint.id, phase, zone.as_deref())
+        .await?;
+    // It serves until it says otherwise.
+    match endpoint.phase.unwrap_or(Phase::Serving) == phase {
+        true => Ok(()),
+        false => changed(tx, endpoint).await,
+    }
 }
 
 /// Answers a heartbeat that was noted before.
@@ -117,7 +141,10 @@ async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiR
             lane: lane.into(),
         }),
         log_behind,
-        assignments: 0,
+        assignments: match endpoint.role {
+            Role::Consumer => tx.fleets().version().await?,
+            Role::Producer => 0,
+        },
     }))
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::told::{Told, refusal};
 use crate::{
     http::problem::{ApiError, ApiResult},
-    pairing::issuance::{self, Draw},
+    pairing::issuance::{self, Draw, Issued},
 };
 
 /// Issues the bundles that are asked for, each or not.
@@ -32,21 +32,18 @@ pub async fn apply(
         })
         .collect();
     let issued = match told.in_dispute {
-        true => draws.iter().map(|_| Err(in_dispute())).collect(),
+        true => draws.iter().map(|_| in_dispute()).collect(),
         false => issuance::issue(tx, told.endpoint, told.start, &draws).await?,
     };
     let items = issued.into_iter().map(|issued| {
-        Ok(match issued {
-            Ok(bundle) => BundleOutcome {
-                bundle_id: Some(bundle),
-                problem: None,
-                wanted: 1,
-            },
-            Err(error) => BundleOutcome {
-                bundle_id: None,
-                problem: Some(refusal(error)?),
-                wanted: 1,
-            },
+        let (bundle_id, problem) = match issued.bundle {
+            Ok(bundle) => (Some(bundle), None),
+            Err(error) => (None, Some(refusal(error)?)),
+        };
+        Ok(BundleOutcome {
+            bundle_id,
+            problem,
+            wanted: issued.wanted,
         })
     });
     Ok(LinkOutcome::Bundles {
@@ -54,9 +51,13 @@ pub async fn apply(
     })
 }
 
-fn in_dispute() -> ApiError {
-    ApiError::new(
+fn in_dispute() -> Issued {
+    let problem = ApiError::new(
         ProblemType::IdentityInUse,
         "another start of this endpoint lives; nothing is drawn until people choose",
-    )
+    );
+    Issued {
+        bundle: Err(problem),
+        wanted: 0,
+    }
 }

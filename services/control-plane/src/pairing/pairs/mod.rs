@@ -6,6 +6,7 @@ mod get;
 mod list;
 mod re_arm;
 mod set_policy;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -26,4 +27,5 @@ where
         .routes(routes!(set_policy::set_policy))
         .routes(routes!(disconnect::disconnect))
         .routes(routes!(re_arm::re_arm))
+        .routes(routes!(traffic::traffic))
 }

@@ -4,7 +4,10 @@ use armour_api::{Endpoint, Role};
 use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{Actor, NewEvent, NewStart, PairingAction, StartSummary, Tx};
 
-use crate::{http::problem::ApiResult, pairing::alive::note_alive};
+use crate::{
+    http::problem::ApiResult,
+    pairing::{addresses, alive::note_alive, assignments::changed},
+};
 
 /// A start that is announced, as its endpoint tells of it.
 pub struct Announced<'a> {
@@ -52,7 +55,8 @@ pub async fn accept(tx: &mut Tx, announced: &Announced<'_>, actor: &Actor) -> Ap
             start,
         })
         .await?;
-    Ok(())
+    addresses::claim(tx, endpoint).await?;
+    changed(tx, endpoint).await
 }
 
 /// Ends the living start without a later one, with its bundles.
@@ -80,6 +84,7 @@ pub async fn leave(
             },
         )
         .await?;
+    changed(tx, endpoint).await?;
     Ok(ended)
 }
 

@@ -1,0 +1,696 @@
+//! Fleets: which of a producer's endpoints consumers' endpoints hold bundles with, and what becomes
+//! of those that drain, fall silent or claim each other's address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use armour_api::{
+    AuditEntry, BundleState, Endpoint, EndpointState, Heartbeat, LinkOutcome, Page, Pair,
+    PairState, PairTraffic, Phase, Policy, Problem, ProducerPhase, Role,
+};
+use armour_control_plane::find_lost_endpoints;
+use armour_protocol::v2::{
+    body::Kind,
+    identity::body::{BundleRequest, Disowned, LinkBody, NO_BUNDLE},
+};
+use armour_storage::Store;
+use chrono::Duration;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::common::{
+    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve,
+};
+
+/// A tenant whose pair has so many endpoints on each side, all of which have started.
+struct Fleet {
+    base: String,
+    database: String,
+    world: World,
+    consumers: Vec<TestEndpoint>,
+    producers: Vec<TestEndpoint>,
+}
+
+impl Fleet {
+    async fn new(consumers: usize, producers: usize) -> Self {
+        let database = database().await;
+        let base = serve(app_with(&database, &[]).await.expect("start")).await;
+        Self::at(database, base, consumers, producers).await
+    }
+
+    async fn at(database: String, base: String, consumers: usize, producers: usize) -> Self {
+        let world = World::new(&base, Policy::default()).await;
+        // What the world has is not of these.
+        assert!(world.consumer.retire(&base, &[], true).await.ended);
+        assert!(world.producer.retire(&base, &[], true).await.ended);
+        let mut fleet = Self {
+            base,
+            database,
+            world,
+            consumers: Vec::new(),
+            producers: Vec::new(),
+        };
+        for _ in 0..producers {
+            fleet.add_producer().await;
+        }
+        for _ in 0..consumers {
+            fleet.add_consumer().await;
+        }
+        // Nobody is silent, however long a test takes.
+        let mut sql = fleet.sql().await;
+        sqlx::query("UPDATE endpoints SET last_seen_at = now() + interval '1 hour'")
+            .execute(&mut sql)
+            .await
+            .unwrap();
+        fleet
+    }
+
+    async fn add_producer(&mut self) -> usize {
+        let party = self.world.pair.producer_id;
+        let endpoint = enrol(&self.world.operator, Role::Producer, party).await;
+        endpoint.start(&self.base).await;
+        self.producers.push(endpoint);
+        self.producers.len() - 1
+    }
+
+    async fn add_consumer(&mut self) -> usize {
+        let party = self.world.pair.consumer_id;
+        let endpoint = enrol(&self.world.operator, Role::Consumer, party).await;
+        endpoint.start(&self.base).await;
+        self.consumers.push(endpoint);
+        self.consumers.len() - 1
+    }
+
+    /// One more bundle of a consumer's endpoint, or one in place of another; and how many it
+    /// should hold.
+    async fn draw(&self, consumer: usize, replaces: Option<Uuid>) -> (Result<Uuid, Problem>, u32) {
+        self.consumers[consumer]
+            .try_draw_for(&self.base, self.world.pair.id, replaces)
+            .await
+    }
+
+    /// As many bundles as a consumer's endpoint should hold.
+    async fn draw_all(&self, consumer: usize) -> Vec<Uuid> {
+        let mut drawn = Vec::new();
+        loop {
+            let (bundle, wanted) = self.draw(consumer, None).await;
+            drawn.push(bundle.expect("a bundle"));
+            if drawn.len() >= wanted as usize {
+                return drawn;
+            }
+        }
+    }
+
+    /// Active bundles of each of the producer's endpoints.
+    async fn spread(&self) -> Vec<usize> {
+        let mut counts: BTreeMap<Uuid, usize> = BTreeMap::new();
+        let pair = Some(self.world.pair.id);
+        for bundle in self.world.operator.bundles(pair).every().await.unwrap() {
+            if bundle.state == BundleState::Active {
+                *counts.entry(bundle.producer_endpoint_id).or_default() += 1;
+            }
+        }
+        let producers = self.producers.iter();
+        producers
+            .map(|producer| counts.get(&producer.id).copied().unwrap_or_default())
+            .collect()
+    }
+
+    /// The producer's endpoint that a bundle is with.
+    async fn producer_of(&self, bundle: Uuid) -> Uuid {
+        let bundle = self.world.operator.bundle(bundle).await.unwrap();
+        bundle.producer_endpoint_id
+    }
+
+    async fn told(&self, producer: usize, phase: Phase, zone: Option<&str>) {
+        tell(&self.base, &self.producers[producer], phase, zone).await;
+    }
+
+    /// What the consumer's endpoint is told of its one pair.
+    async fn assigned(&self, consumer: usize) -> armour_api::PairAssignment {
+        let client = self.consumers[consumer].client(&self.base);
+        client.assignments().await.unwrap().pairs.remove(0)
+    }
+
+    async fn version(&self, consumer: usize) -> u64 {
+        let ack = self.consumers[consumer].heartbeat(&self.base, vec![]).await;
+        ack.assignments
+    }
+
+    async fn sql(&self) -> PgConnection {
+        bound(&self.database, self.world.tenant).await
+    }
+
+    async fn endpoint(&self, id: Uuid) -> Endpoint {
+        let path = format!("/v1/endpoints/{id}");
+        self.world.operator.get(&path).await.unwrap()
+    }
+
+    /// How often this was told of in the audit log.
+    async fn entries(&self, action: &str) -> Vec<AuditEntry> {
+        let path = format!("/v1/audit?action={action}");
+        let page: Page<AuditEntry> = self.world.operator.get(&path).await.unwrap();
+        page.items
+    }
+
+    async fn events(&self, kind: &str) -> i64 {
+        let mut sql = self.sql().await;
+        sqlx::query_scalar("SELECT count(*) FROM events WHERE kind = $1")
+            .bind(kind)
+            .fetch_one(&mut sql)
+            .await
+            .unwrap()
+    }
+}
+
+async fn tell(base: &str, endpoint: &TestEndpoint, phase: Phase, zone: Option<&str>) {
+    let heartbeat = Heartbeat {
+        phase: Some(phase),
+        zone: zone.map(str::to_owned),
+        ..Heartbeat::default()
+    };
+    endpoint.beat(base, &heartbeat).await;
+}
+
+fn is(refused: Result<Uuid, Problem>, kind: &str) -> bool {
+    refused.is_err_and(|problem| problem.kind() == Some(kind))
+}
+
+#[tokio::test]
+async fn an_endpoint_holds_one_bundle_with_each_of_several_producers() {
+    let fleet = Fleet::new(1, 3).await;
+    let drawn = fleet.draw_all(0).await;
+    assert_eq!(drawn.len(), 3);
+    assert_eq!(fleet.spread().await, [1, 1, 1]);
+    let (refused, wanted) = fleet.draw(0, None).await;
+    assert!(is(refused, "bundles-enough"));
+    assert_eq!(wanted, 3);
+    // A renewal supersedes the one that it names, and no other.
+    let (renewed, _) = fleet.draw(0, Some(drawn[1])).await;
+    let (renewed, before) = (renewed.unwrap(), fleet.producer_of(drawn[1]).await);
+    assert_eq!(fleet.producer_of(renewed).await, before);
+    let of = async |id| fleet.world.operator.bundle(id).await.unwrap().state;
+    assert_eq!(of(drawn[0]).await, BundleState::Active);
+    assert_eq!(of(drawn[1]).await, BundleState::Superseded);
+    assert_eq!(of(drawn[2]).await, BundleState::Active);
+    // What is of no use any more makes no place.
+    let (refused, _) = fleet.draw(0, Some(drawn[1])).await;
+    assert!(is(refused, "bundles-enough"));
+    // Nor does what a restored database does not know, or what is somebody else's.
+    let (refused, _) = fleet.draw(0, Some(fleet.world.pair.id)).await;
+    assert!(is(refused, "bundles-enough"));
+    let mut fleet = fleet;
+    let other = fleet.add_consumer().await;
+    let (refused, _) = fleet.draw(other, Some(renewed)).await;
+    assert!(is(refused, "not-found"));
+}
+
+#[tokio::test]
+async fn several_draws_of_a_moment_go_to_several_producers_and_late_ones_are_refused() {
+    let fleet = Fleet::new(1, 3).await;
+    let (consumer, pair) = (&fleet.consumers[0], fleet.world.pair.id);
+    let request = |draw, replaces: Option<Uuid>| BundleRequest {
+        pair: *pair.as_bytes(),
+        draw,
+        replaces: replaces.map_or(NO_BUNDLE, Uuid::into_bytes),
+    };
+    let draw = async |requests| {
+        let answer = consumer
+            .tell(&fleet.base, LinkBody::Request(requests))
+            .await;
+        match answer.outcome {
+            Some(LinkOutcome::Bundles { items }) => items,
+            other => panic!("{other:?}"),
+        }
+    };
+    let items = draw(vec![request(1, None), request(2, None), request(3, None)]).await;
+    let drawn: BTreeSet<Uuid> = items.iter().filter_map(|item| item.bundle_id).collect();
+    assert_eq!(drawn.len(), 3, "{items:?}");
+    assert_eq!(fleet.spread().await, [1, 1, 1]);
+    let late = draw(vec![request(2, items[0].bundle_id)]).await.remove(0);
+    assert_eq!(late.problem.unwrap().kind(), Some("draw-over"));
+    assert_eq!(fleet.spread().await, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn twenty_on_twenty_have_between_half_and_twice_their_share() {
+    let fleet = Fleet::new(20, 20).await;
+    for consumer in 0..20 {
+        assert_eq!(fleet.draw_all(consumer).await.len(), 3);
+    }
+    let spread = fleet.spread().await;
+    assert!(
+        spread.iter().all(|count| (2..=6).contains(count)),
+        "{spread:?}"
+    );
+    assert_eq!(spread.iter().sum::<usize>(), 60);
+}
+
+#[tokio::test]
+async fn of_those_with_as_few_bundles_the_one_of_the_own_zone_comes_first() {
+    let fleet = Fleet::new(1, 4).await;
+    for producer in 0..4 {
+        let zone = if producer == 2 { "east" } else { "west" };
+        fleet.told(producer, Phase::Serving, Some(zone)).await;
+    }
+    tell(
+        &fleet.base,
+        &fleet.consumers[0],
+        Phase::Serving,
+        Some("east"),
+    )
+    .await;
+    let (first, _) = fleet.draw(0, None).await;
+    assert_eq!(
+        fleet.producer_of(first.unwrap()).await,
+        fleet.producers[2].id
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
+    let fleet = Fleet::new(1, 3).await;
+    fleet.told(0, Phase::NotServing, None).await;
+    fleet.told(1, Phase::Draining, None).await;
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    let drawn = drawn.unwrap();
+    assert_eq!(wanted, 1);
+    assert_eq!(fleet.producer_of(drawn).await, fleet.producers[2].id);
+    let mut sql = fleet.sql().await;
+    sqlx::query("UPDATE endpoints SET lost_at = now() WHERE endpoint_id = $1")
+        .bind(fleet.producers[2].id)
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    assert!(is(fleet.draw(0, Some(drawn)).await.0, "no-producer"));
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Gone);
+    assert_eq!(assigned.wanted, 0);
+    // One is heard of again, the other one's upstream is.
+    fleet.told(0, Phase::Serving, None).await;
+    let (next, _) = fleet.draw(0, Some(drawn)).await;
+    assert_eq!(
+        fleet.producer_of(next.unwrap()).await,
+        fleet.producers[0].id
+    );
+    fleet.told(2, Phase::Serving, None).await;
+    let (next, wanted) = fleet.draw(0, None).await;
+    assert_eq!(
+        fleet.producer_of(next.unwrap()).await,
+        fleet.producers[2].id
+    );
+    assert_eq!(wanted, 2);
+    // A start that follows has yet to say so.
+    fleet.producers[1].start(&fleet.base).await;
+    let (next, _) = fleet.draw(0, None).await;
+    assert_eq!(
+        fleet.producer_of(next.unwrap()).await,
+        fleet.producers[1].id
+    );
+}
+
+#[tokio::test]
+async fn consumers_are_told_that_a_producer_does_not_serve_and_no_other_tenant_is() {
+    let mut fleet = Fleet::new(1, 2).await;
+    let other = Fleet::at(fleet.database.clone(), fleet.base.clone(), 1, 1).await;
+    fleet.draw_all(0).await;
+    other.draw_all(0).await;
+    let unchanged = changes(&other).await;
+    let mut before = changes(&fleet).await;
+    let mut changed = async |fleet: &Fleet, what: &str| {
+        let now = changes(fleet).await;
+        assert!(now > before, "{what}");
+        before = now;
+    };
+    fleet.told(0, Phase::NotServing, None).await;
+    changed(&fleet, "it does not serve").await;
+    let assigned = fleet.assigned(0).await;
+    let phases: BTreeMap<Uuid, ProducerPhase> = assigned
+        .bundles
+        .iter()
+        .map(|one| (one.producer_endpoint_id, one.phase))
+        .collect();
+    assert_eq!(phases[&fleet.producers[0].id], ProducerPhase::NotServing);
+    assert_eq!(phases[&fleet.producers[1].id], ProducerPhase::Serving);
+    assert_eq!(assigned.wanted, 1);
+    fleet.told(0, Phase::Draining, None).await;
+    changed(&fleet, "it drains").await;
+    let events = fleet.events("assignments.changed").await;
+    // The same again is no change.
+    fleet.told(0, Phase::Draining, None).await;
+    assert_eq!(fleet.events("assignments.changed").await, events);
+    assert!(
+        fleet.producers[0]
+            .retire(&fleet.base, &[], true)
+            .await
+            .ended
+    );
+    changed(&fleet, "it has left").await;
+    let fresh = fleet.add_producer().await;
+    changed(&fleet, "another one has started").await;
+    let path = format!("/v1/endpoints/{}/revoke", fleet.producers[fresh].id);
+    let reason = json!({ "reason": "sold" });
+    let _: Endpoint = fleet.world.operator.post(&path, &reason).await.unwrap();
+    changed(&fleet, "it is revoked").await;
+    assert_eq!(changes(&other).await, unchanged);
+    // Each is told of its own.
+    let own = other.assigned(0).await;
+    assert_eq!(own.bundles.len(), 1);
+    assert_eq!(own.bundles[0].producer_endpoint_id, other.producers[0].id);
+    assert_ne!(fleet.version(0).await, 0);
+}
+
+async fn changes(fleet: &Fleet) -> i64 {
+    let mut sql = fleet.sql().await;
+    sqlx::query_scalar("SELECT assignments FROM journals")
+        .fetch_one(&mut sql)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_number_that_tells_of_changes_goes_on_for_as_long_as_consumers_move() {
+    let fleet = Fleet::new(1, 1).await;
+    let first = fleet.version(0).await;
+    let mut sql = fleet.sql().await;
+    let mut age = async |seconds: i32| {
+        sqlx::query("UPDATE journals SET assignments_at = now() - make_interval(secs => $1)")
+            .bind(f64::from(seconds))
+            .execute(&mut sql)
+            .await
+            .unwrap();
+    };
+    age(11).await;
+    let moving = fleet.version(0).await;
+    age(1_000).await;
+    let settled = fleet.version(0).await;
+    age(10_000).await;
+    assert!(first < moving && moving < settled);
+    assert_eq!(fleet.version(0).await, settled);
+    fleet.told(0, Phase::Draining, None).await;
+    assert!(fleet.version(0).await > settled);
+}
+
+#[tokio::test]
+async fn those_who_come_fresh_get_their_part_of_the_bundles_that_there_are() {
+    let mut fleet = Fleet::new(8, 2).await;
+    for consumer in 0..8 {
+        fleet.draw_all(consumer).await;
+    }
+    assert_eq!(fleet.spread().await, [8, 8]);
+    for _ in 0..2 {
+        fleet.add_producer().await;
+    }
+    let mut sql = fleet.sql().await;
+    // Three heartbeats.
+    for seconds in [0, 5, 10] {
+        sqlx::query("UPDATE journals SET assignments_at = now() - make_interval(secs => $1)")
+            .bind(f64::from(seconds))
+            .execute(&mut sql)
+            .await
+            .unwrap();
+        for consumer in 0..8 {
+            let assigned = fleet.assigned(consumer).await;
+            for bundle in assigned.bundles.iter().filter(|bundle| bundle.rebalance) {
+                let (moved, _) = fleet.draw(consumer, Some(bundle.bundle_id)).await;
+                moved.unwrap();
+            }
+        }
+    }
+    let spread = fleet.spread().await;
+    assert_eq!(spread.iter().sum::<usize>(), 16);
+    assert!(
+        spread.iter().all(|count| (2..=8).contains(count)),
+        "{spread:?}"
+    );
+}
+
+/// Endpoints of the producer, as copies of one that has started, not heard of for so long.
+async fn add_silent(fleet: &Fleet, count: i32, phase: Option<&str>) {
+    let mut sql = fleet.sql().await;
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO endpoints (tenant_id, endpoint_id, role, party_id, name, signing_key,
+                                    kem_key, version, last_seen_at, enrol_seq, enrol_entry, phase)
+             SELECT tenant_id, gen_random_uuid(), role, party_id, name, signing_key, kem_key,
+                    version, now() - interval '1 day', enrol_seq, enrol_entry, $3
+             FROM endpoints, generate_series(1, $2) WHERE endpoint_id = $1
+             RETURNING tenant_id, endpoint_id)
+         INSERT INTO endpoint_starts (tenant_id, endpoint_id, hash, counter, start, head_hash)
+         SELECT s.tenant_id, made.endpoint_id, s.hash, s.counter, s.start, s.head_hash
+         FROM endpoint_starts s, made WHERE s.endpoint_id = $1",
+    )
+    .bind(fleet.producers[0].id)
+    .bind(count)
+    .bind(phase)
+    .execute(&mut sql)
+    .await
+    .unwrap();
+}
+
+async fn look(store: &Store) {
+    let after = Duration::seconds(15);
+    find_lost_endpoints(store, after).await.expect("a look");
+}
+
+/// The service has been there for long.
+async fn long_there(fleet: &Fleet) {
+    let mut sql = fleet.sql().await;
+    sqlx::query(
+        "INSERT INTO unbroken_service (since, seen_at) VALUES (now() - interval '1 day', now())
+         ON CONFLICT (one) DO UPDATE SET since = excluded.since, seen_at = excluded.seen_at",
+    )
+    .execute(&mut sql)
+    .await
+    .unwrap();
+}
+
+async fn watched() -> (Fleet, Store) {
+    let database = database().await;
+    let app = app_with(&database, &[]).await.expect("start");
+    let store = app.store.clone();
+    let base = serve(app).await;
+    let fleet = Fleet::at(database, base, 1, 3).await;
+    long_there(&fleet).await;
+    (fleet, store)
+}
+
+#[tokio::test]
+async fn few_that_fall_silent_are_lost_and_what_was_leaving_is_retired_without_an_alarm() {
+    let (fleet, store) = watched().await;
+    add_silent(&fleet, 2, None).await;
+    add_silent(&fleet, 3, Some("draining")).await;
+    look(&store).await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoint.lost").await, 2);
+    assert_eq!(fleet.entries("endpoint.lost").await.len(), 2);
+    let ended = fleet.entries("endpoint.start-end").await;
+    let leaving = ended
+        .iter()
+        .filter(|entry| entry.detail["reason"] == "it was about to leave, and fell silent");
+    assert_eq!(leaving.count(), 3);
+    assert_eq!(fleet.events("endpoints.silent").await, 0);
+    let there = fleet.world.operator.endpoints().every().await.unwrap();
+    let lost = there.iter().filter(|one| one.lost_at.is_some());
+    assert_eq!(lost.count(), 2);
+}
+
+#[tokio::test]
+async fn many_that_fall_silent_at_once_are_waited_for_and_one_alarm_is_raised() {
+    let (fleet, store) = watched().await;
+    add_silent(&fleet, 6, None).await;
+    for _ in 0..3 {
+        look(&store).await;
+    }
+    assert_eq!(fleet.events("endpoints.silent").await, 1);
+    assert_eq!(fleet.entries("endpoints.silent").await.len(), 1);
+    assert_eq!(fleet.events("endpoint.lost").await, 0);
+    // They are heard of again: it is over, and another time it is told of anew.
+    let mut sql = fleet.sql().await;
+    sqlx::query("UPDATE endpoints SET last_seen_at = now()")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    look(&store).await;
+    sqlx::query("UPDATE endpoints SET last_seen_at = now() - interval '1 hour'")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    look(&store).await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoints.silent").await, 2);
+    assert_eq!(fleet.events("endpoint.lost").await, 0);
+    // Not for ever.
+    sqlx::query("UPDATE journals SET silence_at = now() - interval '11 minutes'")
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    look(&store).await;
+    assert!(fleet.events("endpoint.lost").await > 0);
+}
+
+#[tokio::test]
+async fn nobody_is_lost_because_the_service_was_away() {
+    let (fleet, store) = watched().await;
+    add_silent(&fleet, 2, None).await;
+    let mut sql = fleet.sql().await;
+    let mut service = async |since: &str, seen: &str| {
+        let statement = format!(
+            "UPDATE unbroken_service SET since = now() - interval '{since}',
+                    seen_at = now() - interval '{seen}'"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut sql)
+            .await
+            .unwrap();
+    };
+    // It was away for a minute, and is there again.
+    service("1 day", "60 seconds").await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoint.lost").await, 0);
+    // For three intervals, and as long as agents wait before they try again.
+    service("40 seconds", "2 seconds").await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoint.lost").await, 0);
+    service("50 seconds", "2 seconds").await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoint.lost").await, 2);
+}
+
+#[tokio::test]
+async fn whoever_claims_an_address_later_displaces_the_earlier() {
+    let fleet = Fleet::new(1, 2).await;
+    let mut sql = fleet.sql().await;
+    let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
+    sqlx::query(share).execute(&mut sql).await.unwrap();
+    // It starts anew, and claims its address with that.
+    fleet.producers[1].start(&fleet.base).await;
+    assert_eq!(fleet.events("endpoint.displaced").await, 1);
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    assert_eq!(
+        fleet.producer_of(drawn.unwrap()).await,
+        fleet.producers[1].id
+    );
+    assert_eq!(wanted, 1);
+    // The earlier one is heard of too early for anybody to think of a balancer.
+    fleet.told(0, Phase::Serving, None).await;
+    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    // The later one leaves: the earlier one has its address.
+    assert!(
+        fleet.producers[1]
+            .retire(&fleet.base, &[], true)
+            .await
+            .ended
+    );
+    let (drawn, _) = fleet.draw(0, None).await;
+    assert_eq!(
+        fleet.producer_of(drawn.unwrap()).await,
+        fleet.producers[0].id
+    );
+}
+
+#[tokio::test]
+async fn an_address_with_a_balancer_is_refused_with_the_reason() {
+    let fleet = Fleet::new(1, 2).await;
+    let mut sql = fleet.sql().await;
+    let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
+    sqlx::query(share).execute(&mut sql).await.unwrap();
+    fleet.producers[1].start(&fleet.base).await;
+    // After two intervals both are heard of.
+    sqlx::query(
+        "UPDATE endpoints SET address_claimed_at = now() - interval '11 seconds'
+                 WHERE endpoint_id = $1",
+    )
+    .bind(fleet.producers[1].id)
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    sqlx::query(
+        "UPDATE endpoints SET address_claimed_at = now() - interval '1 hour'
+                 WHERE endpoint_id = $1",
+    )
+    .bind(fleet.producers[0].id)
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    fleet.told(1, Phase::Serving, None).await;
+    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    for _ in 0..2 {
+        fleet.told(0, Phase::Serving, None).await;
+        fleet.told(1, Phase::Serving, None).await;
+    }
+    assert_eq!(fleet.events("endpoint.address-shared").await, 1);
+    assert_eq!(fleet.entries("endpoint.address-shared").await.len(), 1);
+    for producer in &fleet.producers {
+        let error = fleet.endpoint(producer.id).await.last_error.unwrap();
+        assert!(error.contains("a balancer"), "{error}");
+    }
+    assert!(is(fleet.draw(0, None).await.0, "address-shared"));
+    // With one of them gone there is nothing to refuse.
+    assert!(
+        fleet.producers[1]
+            .retire(&fleet.base, &[], true)
+            .await
+            .ended
+    );
+    fleet.told(0, Phase::Serving, None).await;
+    assert!(fleet.draw(0, None).await.0.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_cut_before_a_pair_was_re_armed_does_not_cut_it_again() {
+    let fleet = Fleet::new(2, 1).await;
+    let (pair, operator) = (fleet.world.pair.id, &fleet.world.operator);
+    let drawn = fleet.draw_all(0).await.remove(0);
+    let grant = fleet.consumers[0]
+        .client(&fleet.base)
+        .bundle_grant(drawn, None)
+        .await
+        .unwrap();
+    let bundle = TestBundle::of(&grant, &fleet.consumers[0], &fleet.producers[0]);
+    let history = bundle.plain(0, 1);
+    let client = fleet.consumers[0].client(&fleet.base);
+    client.report(vec![bundle.report(&history)]).await.unwrap();
+    let mark = mark(&history, Kind::Ticket);
+    operator.disconnect_pair(pair, "looked at").await.unwrap();
+    operator.re_arm(pair, "nothing found").await.unwrap();
+    let bystander = fleet.draw_all(1).await;
+    let disowned = Disowned::Ticket {
+        bundle: *drawn.as_bytes(),
+        mark,
+    };
+    let link = fleet.consumers[0].sign(LinkBody::Disown(vec![disowned]));
+    let answer = fleet.consumers[0].send(&fleet.base, &link).await.unwrap();
+    assert!(answer.ended);
+    let own = fleet.endpoint(fleet.consumers[0].id).await;
+    assert_eq!(own.state, EndpointState::Collided);
+    let path = format!("/v1/pairs/{pair}");
+    let after: Pair = operator.get(&path).await.unwrap();
+    assert_eq!(after.state, PairState::Active);
+    let of = operator.bundle(bystander[0]).await.unwrap();
+    assert_eq!(of.state, BundleState::Active);
+}
+
+#[tokio::test]
+async fn people_see_who_serves_a_pair_and_nobody_sees_anothers() {
+    let fleet = Fleet::new(2, 3).await;
+    for consumer in 0..2 {
+        fleet.draw_all(consumer).await;
+    }
+    fleet.told(1, Phase::NotServing, Some("west")).await;
+    let path = format!("/v1/pairs/{}/traffic", fleet.world.pair.id);
+    let seen: PairTraffic = fleet.world.operator.get(&path).await.unwrap();
+    assert_eq!((seen.serving, seen.consumers, seen.wanted), (2, 2, 2));
+    let of = |producer: usize| {
+        let id = fleet.producers[producer].id;
+        let found = seen.producers.iter().find(|one| one.endpoint_id == id);
+        found.unwrap()
+    };
+    assert_eq!(of(0).phase, ProducerPhase::Serving);
+    assert_eq!(of(1).phase, ProducerPhase::NotServing);
+    assert_eq!(of(1).zone.as_deref(), Some("west"));
+    assert_eq!(of(0).bundles, 2);
+    let other = World::new(&fleet.base, Policy::default()).await;
+    let refused = other.operator.get::<Value>(&path).await;
+    assert!(refused.unwrap_err().is("not-found"));
+}
