@@ -98,6 +98,8 @@ class Agents:
     def consumer(self, *arguments, **env: str):
         """A consumer's agent, and the address that applications call."""
         port = free_port()
+        # The machine may be busy.
+        env = {"ARMOUR_AGENT_LANE_WAIT_MS": "10000"} | env
         agent = self.start("consumer", "consumer", self.tenant.consumer,
                            "--listen", f"127.0.0.1:{port}", *arguments, **env)
         return agent, f"127.0.0.1:{port}"

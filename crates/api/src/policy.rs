@@ -77,7 +77,7 @@ impl Default for Policy {
             empty_exchange_interval_ms: 30_000,
             heartbeat_interval_ms: 5_000,
             lease_ms: 60_000,
-            max_lanes: 16,
+            max_lanes: 1_024,
             supersede_grace_ms: 10_000,
             begin_within_ms: 2_000,
             bundle_lifetime_ms: 3_600_000,
@@ -121,7 +121,7 @@ impl Policy {
                 600_000,
             ),
             ("lease_ms", self.lease_ms, 1_000, 86_400_000),
-            ("max_lanes", self.max_lanes, 1, 1024),
+            ("max_lanes", self.max_lanes, 1, 8_192),
             (
                 "supersede_grace_ms",
                 self.supersede_grace_ms,
@@ -174,7 +174,7 @@ mod tests {
         let text = concat!(
             r#"{"begin_within_ms":2000,"bundle_lifetime_ms":3600000,"#,
             r#""empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"#,
-            r#""lease_ms":60000,"max_lanes":16,"padding":"none","rekey_bytes":67108864,"#,
+            r#""lease_ms":60000,"max_lanes":1024,"padding":"none","rekey_bytes":67108864,"#,
             r#""rekey_interval_ms":30000,"report_interval_ms":200,"#,
             r#""reporting":"batched","retry":"safe","suite":1,"supersede_grace_ms":10000,"#,
             r#""witness_within_ms":60000}"#

@@ -9,6 +9,8 @@ use opentelemetry::{
 };
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
+use crate::consumer::standing::Trouble;
+
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -61,6 +63,10 @@ pub struct Metrics {
     upstream_durations: Histogram<f64>,
     /// Bundles issued to this consumer.
     pub bundles_issued: Counter<u64>,
+    /// A consumer's calls that were made anew, by why.
+    calls_again: Counter<u64>,
+    /// Times that a producer's endpoint was left out, by why.
+    ejections: Counter<u64>,
 }
 
 /// This process's instruments.
@@ -78,6 +84,8 @@ pub static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
         streams_cut: meter.u64_counter("armour_agent_streams_cut").build(),
         upstream_durations: seconds("armour_agent_upstream_duration"),
         bundles_issued: meter.u64_counter("armour_agent_bundles_drawn").build(),
+        calls_again: meter.u64_counter("armour_agent_calls_again").build(),
+        ejections: meter.u64_counter("armour_agent_ejections").build(),
     }
 });
 
@@ -86,6 +94,17 @@ impl Metrics {
     pub fn call(&self, outcome: &'static str, took: Duration) {
         self.calls.add(1, &[KeyValue::new("outcome", outcome)]);
         self.call_durations.record(took.as_secs_f64(), &[]);
+    }
+
+    /// A consumer's call is made anew, after what is named by this kind of refusal.
+    pub fn call_again(&self, reason: &'static str) {
+        self.calls_again.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// A producer's endpoint is left out.
+    pub fn ejected(&self, trouble: Trouble) {
+        let reason: &'static str = trouble.into();
+        self.ejections.add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// A producer was brought a ticket.
@@ -161,6 +180,18 @@ mod tests {
         let listed = between(MANUAL, "streams that were ended before their end: ", " |");
         let listed: BTreeSet<&str> = listed.split(", ").collect();
         let words: BTreeSet<&str> = CutReason::iter().map(Into::into).collect();
+        assert_eq!(listed, words);
+    }
+
+    #[test]
+    fn the_manual_lists_each_reason_that_a_producer_is_left_out_for() {
+        let listed = between(
+            MANUAL,
+            "times that a producer's endpoint was left out: ",
+            " |",
+        );
+        let listed: BTreeSet<&str> = listed.split(", ").collect();
+        let words: BTreeSet<&str> = Trouble::iter().map(Into::into).collect();
         assert_eq!(listed, words);
     }
 

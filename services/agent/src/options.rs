@@ -219,6 +219,9 @@ pub struct ConsumerOptions {
     /// Seconds that a caller waits while a lost exchange is repeated.
     #[arg(long, env = "ARMOUR_AGENT_RETRY_FOR", default_value_t = 30)]
     pub retry_for: u64,
+    /// Milliseconds that a call waits where every lane is busy.
+    #[arg(long, env = "ARMOUR_AGENT_LANE_WAIT_MS", default_value_t = 1_000)]
+    pub lane_wait_ms: u64,
     /// Answer HTTP/1.1 with field names in title case (`Content-Type`), for callers that tell
     /// them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
@@ -352,6 +355,7 @@ impl ConsumerOptions {
                     listen: self.listen,
                     via: self.via.clone(),
                     retry_for: self.retry_for,
+                    lane_wait_ms: self.lane_wait_ms,
                     title_case_fields: self.title_case_fields,
                 }],
             })),

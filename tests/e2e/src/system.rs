@@ -301,6 +301,9 @@ impl System {
             format!("http://{via}"),
             "--retry-for".into(),
             setup.retry_for.to_string(),
+            // The machine may be busy.
+            "--lane-wait-ms".into(),
+            "10000".into(),
         ];
         if setup.exports {
             arguments.push("--insecure-export".into());

@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::standing::{Phase, Standing};
 use crate::wire::body::Form;
 
 /// For so long at least a producer may not be heard of before another bundle is drawn.
@@ -39,6 +40,8 @@ pub struct Bundle {
     pub gate: Gate,
     /// Where the producer is reached.
     pub producer: String,
+    /// How its producer's endpoint stands.
+    pub standing: Arc<Standing>,
     /// Cancelled once the bundle must not be used any more.
     pub dead: CancellationToken,
     /// Whether that is because the control plane has disconnected it.
@@ -47,11 +50,19 @@ pub struct Bundle {
     pub leaving: CancellationToken,
     /// Whether its successor is being drawn, which supersedes it.
     pub renewing: AtomicBool,
-    /// Notified when another bundle should be drawn: this one's producer stops, or is not
-    /// reached.
+    /// Notified when another bundle should be drawn: this one's producer is not reached.
     pub useless: Notify,
+    /// Cancelled once its producer leaves: another bundle should be drawn soon.
+    pub moves: CancellationToken,
+    /// Whether another endpoint should be served by instead, since this one has too many
+    /// bundles; notified when that becomes so.
+    pub is_one_too_many: AtomicBool,
+    /// See above.
+    pub rebalance: Notify,
     hearing: Mutex<Hearing>,
     lanes: Arc<Semaphore>,
+    /// The part of the lanes that streams may take.
+    streams: Arc<Semaphore>,
     pool: Mutex<Pool>,
 }
 
@@ -79,6 +90,15 @@ struct Idle {
     unused: Instant,
 }
 
+/// What a lane is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A call that is over soon.
+    Call,
+    /// One that may last: three quarters of the lanes are for these at most.
+    Stream,
+}
+
 /// Whether there is a lane.
 pub enum Place {
     /// An open one.
@@ -90,6 +110,7 @@ pub enum Place {
 /// Room for a lane that is to be opened.
 pub struct Fresh {
     permit: OwnedSemaphorePermit,
+    stream: Option<OwnedSemaphorePermit>,
     /// A lane that was lost.
     pub lost: Option<Lost>,
 }
@@ -110,15 +131,17 @@ pub struct Lane {
     pub bundle: Arc<Bundle>,
     /// The lane's number.
     pub number: u16,
-    standing: Standing,
+    state: State,
     unused: Instant,
     /// The frame of the ticket under way, until the producer is known to have it.
     unseen: Option<Bytes>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Of a stream's: its place among them.
+    stream: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum State {
     Idle,
     UnderWay,
     Closed,
@@ -134,20 +157,32 @@ pub enum Due {
 
 impl Bundle {
     /// A bundle without lanes.
-    pub fn new(policy: Policy, context: Arc<Context>, gate: Gate, producer: String) -> Arc<Self> {
+    pub fn new(
+        policy: Policy,
+        context: Arc<Context>,
+        gate: Gate,
+        producer: String,
+        standing: Arc<Standing>,
+    ) -> Arc<Self> {
+        let max_lanes = policy.max_lanes as usize;
         Arc::new(Self {
             id: Uuid::from_bytes(context.binding().bundle),
             form: policy.padding.into(),
-            lanes: Arc::new(Semaphore::new(policy.max_lanes as usize)),
+            lanes: Arc::new(Semaphore::new(max_lanes)),
+            streams: Arc::new(Semaphore::new(max_lanes - max_lanes / 4)),
             policy,
             context,
             gate,
             producer,
+            standing,
             dead: CancellationToken::new(),
             leaving: CancellationToken::new(),
             condemned: AtomicBool::new(false),
             renewing: AtomicBool::new(false),
             useless: Notify::new(),
+            moves: CancellationToken::new(),
+            is_one_too_many: AtomicBool::new(false),
+            rebalance: Notify::new(),
             hearing: Mutex::default(),
             pool: Mutex::default(),
         })
@@ -172,19 +207,32 @@ impl Bundle {
         self.dead.cancel();
     }
 
+    /// Whether a lane for this may be had at once.
+    pub fn has_room(&self, kind: Kind) -> bool {
+        let is_free = |lanes: &Semaphore| lanes.available_permits() > 0;
+        is_free(&self.lanes) && (kind == Kind::Call || is_free(&self.streams))
+    }
+
     /// A lane: the one used last, else room for a new one, else the first to be free. None
     /// of a dead bundle.
-    pub async fn place(self: &Arc<Self>, until: Instant) -> Option<Place> {
-        let permit = tokio::time::timeout_at(until, self.lanes.clone().acquire_owned());
-        let permit = permit.await.ok()?.ok()?;
+    pub async fn place(self: &Arc<Self>, kind: Kind, until: Instant) -> Option<Place> {
+        let placed = tokio::time::timeout_at(until, async {
+            let stream = match kind {
+                Kind::Call => None,
+                Kind::Stream => Some(self.streams.clone().acquire_owned().await.ok()?),
+            };
+            Some((self.lanes.clone().acquire_owned().await.ok()?, stream))
+        });
+        let (permit, stream) = placed.await.ok()??;
         if self.dead.is_cancelled() {
             return None;
         }
         let mut pool = self.pool.lock();
         Some(match pool.idle.pop() {
-            Some(idle) => Place::Lane(self.lane(idle, permit)),
+            Some(idle) => Place::Lane(self.lane(idle, permit, stream)),
             None => Place::Fresh(Fresh {
                 permit,
+                stream,
                 lost: pool.lost.pop(),
             }),
         })
@@ -205,21 +253,27 @@ impl Bundle {
         let at = pool.idle.iter().position(is_due)?;
         let idle = pool.idle.remove(at);
         let close = others && idle.unused.elapsed() >= interval * 4;
-        let lane = self.lane(idle, permit);
+        let lane = self.lane(idle, permit, None);
         Some(match close {
             true => Due::Close(lane),
             false => Due::Refresh(lane),
         })
     }
 
-    fn lane(self: &Arc<Self>, idle: Idle, permit: OwnedSemaphorePermit) -> Lane {
+    fn lane(
+        self: &Arc<Self>,
+        idle: Idle,
+        permit: OwnedSemaphorePermit,
+        stream: Option<OwnedSemaphorePermit>,
+    ) -> Lane {
         Lane {
             bundle: self.clone(),
             number: idle.lane,
-            standing: Standing::Idle,
+            state: State::Idle,
             unused: idle.unused,
             unseen: None,
             permit: Some(permit),
+            stream,
         }
     }
 
@@ -231,7 +285,7 @@ impl Bundle {
             since: now,
             unused: now,
         };
-        self.lane(idle, fresh.permit)
+        self.lane(idle, fresh.permit, fresh.stream)
     }
 
     /// A lane could not be opened: that which it would have replaced is lost still.
@@ -263,8 +317,15 @@ impl Bundle {
         self.hearing.lock().silent.is_none()
     }
 
+    /// Its producer takes no more calls, or will not soon: it is about to leave.
+    pub fn producer_leaves(&self, phase: Phase) {
+        self.standing.set_phase(phase);
+        self.moves.cancel();
+    }
+
     /// The producer has answered.
     pub fn heard(&self) {
+        self.standing.heard();
         *self.hearing.lock() = Hearing {
             heard: Some(Instant::now()),
             silent: None,
@@ -311,13 +372,21 @@ impl Lane {
     /// A ticket has been signed, whose frame this is if there is one: until it is concluded
     /// the lane is of no use.
     pub fn under_way(&mut self, frame: Option<Bytes>) {
-        self.standing = Standing::UnderWay;
+        self.state = State::UnderWay;
         self.unseen = frame;
     }
 
     /// The producer has the ticket under way.
     pub fn is_seen(&mut self) {
         self.unseen = None;
+    }
+
+    /// What it carries turns out to last: it takes a place among streams if there is one, and
+    /// those that come later wait.
+    pub fn streams(&mut self) {
+        if self.stream.is_none() {
+            self.stream = self.bundle.streams.clone().try_acquire_owned().ok();
+        }
     }
 
     /// A call uses it.
@@ -327,18 +396,19 @@ impl Lane {
 
     /// Its exchange is concluded.
     pub fn is_free(&mut self) {
-        self.standing = Standing::Idle;
+        self.state = State::Idle;
     }
 
     /// Room for another in its place, if its exchange is not concluded.
     pub fn into_fresh(mut self) -> Option<Fresh> {
-        if self.standing != Standing::UnderWay {
+        if self.state != State::UnderWay {
             return None;
         }
         let permit = self.permit.take()?;
-        self.standing = Standing::Closed;
+        self.state = State::Closed;
         Some(Fresh {
             permit,
+            stream: None,
             lost: Some(self.lost()),
         })
     }
@@ -352,7 +422,7 @@ impl Lane {
 
     /// It has ended, at both ends.
     pub fn is_closed(&mut self) {
-        self.standing = Standing::Closed;
+        self.state = State::Closed;
     }
 }
 
@@ -360,14 +430,14 @@ impl Drop for Lane {
     fn drop(&mut self) {
         let lost = self.lost();
         let mut pool = self.bundle.pool.lock();
-        match self.standing {
-            Standing::Idle => pool.idle.push(Idle {
+        match self.state {
+            State::Idle => pool.idle.push(Idle {
                 lane: self.number,
                 since: Instant::now(),
                 unused: self.unused,
             }),
-            Standing::UnderWay => pool.lost.push(lost),
-            Standing::Closed => {}
+            State::UnderWay => pool.lost.push(lost),
+            State::Closed => {}
         }
     }
 }
@@ -386,11 +456,13 @@ mod tests {
         };
         let context: Arc<Context> = testing::Lane::open().context;
         let gate = Gate::from_bytes([1; 32]);
-        Bundle::new(policy, context, gate, "http://127.0.0.1:9".to_owned())
+        let standing = Standing::new(Uuid::nil(), armour_ambient::Random::seeded(1));
+        let producer = "http://127.0.0.1:9".to_owned();
+        Bundle::new(policy, context, gate, producer, standing)
     }
 
     async fn place(bundle: &Arc<Bundle>) -> Option<Place> {
-        bundle.place(Instant::now()).await
+        bundle.place(Kind::Call, Instant::now()).await
     }
 
     fn opened(bundle: &Arc<Bundle>, place: Option<Place>, number: u16) -> (Lane, Option<u16>) {
@@ -441,13 +513,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn streams_take_three_quarters_of_the_lanes_at_most() {
+        let bundle = bundle(8);
+        let mut lanes = Vec::new();
+        for number in 0..6 {
+            let place = bundle.place(Kind::Stream, Instant::now()).await;
+            lanes.push(opened(&bundle, place, number).0);
+        }
+        assert!(!bundle.has_room(Kind::Stream) && bundle.has_room(Kind::Call));
+        assert!(bundle.place(Kind::Stream, Instant::now()).await.is_none());
+        let (mut lane, _) = opened(&bundle, place(&bundle).await, 6);
+        // One that lasts though nobody could know is not cut.
+        lane.streams();
+        lanes.pop();
+        assert!(bundle.has_room(Kind::Stream));
+        lane.streams();
+        assert!(!bundle.has_room(Kind::Stream));
+        drop(lane);
+        assert!(bundle.has_room(Kind::Stream));
+    }
+
+    #[test]
+    fn few_lanes_are_for_streams_as_well() {
+        for max_lanes in 1..4 {
+            let streams = bundle(max_lanes).streams.available_permits();
+            assert_eq!(streams, max_lanes as usize);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_a_lane_of_a_bundle_that_dies_gets_none() {
         let bundle = bundle(1);
         let (lane, _) = opened(&bundle, place(&bundle).await, 0);
         let until = Instant::now() + Duration::from_secs(1);
         let waiting = tokio::spawn({
             let bundle = bundle.clone();
-            async move { bundle.place(until).await.is_none() }
+            async move { bundle.place(Kind::Call, until).await.is_none() }
         });
         tokio::task::yield_now().await;
         bundle.kill(false);

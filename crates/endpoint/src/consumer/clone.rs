@@ -20,9 +20,11 @@ use uuid::Uuid;
 use super::{
     bundle::Bundle,
     ingress,
-    pair::{ConsumerPair, Current, Shared},
+    pair::{ConsumerPair, Shared},
     pair_manager::PairManager,
     rekeying::Rekeying,
+    settings::Manner,
+    standing::Standing,
 };
 use crate::{
     control_plane::{reporter::Reporter, session::Session},
@@ -112,18 +114,25 @@ pub async fn run(
         revision: 0,
     };
     let gate = Gate::from_bytes(theft.gate);
-    let bundle = Bundle::new(theft.policy, context, gate, theft.producer);
+    let random = armour_ambient::Random::system();
+    let endpoint = Uuid::from_bytes(context.binding().producer.endpoint);
+    let standing = Standing::new(endpoint, random.clone());
+    let bundle = Bundle::new(theft.policy, context, gate, theft.producer, standing);
     bundle.adopt(&idle);
     let shared = Arc::new(Shared {
         session,
         enclave,
         reporter,
         http: Trust::new(None)?.client(HttpVersion::Http1),
-        random: armour_ambient::Random::system(),
+        random,
         rekey_streams,
     });
-    let current = Current::Bundle(bundle.clone());
-    let consumer = Arc::new(ConsumerPair::new(shared, pair, None, RETRY_FOR, current));
+    let manner = Manner {
+        retry_for: RETRY_FOR,
+        ..Manner::default()
+    };
+    let consumer = Arc::new(ConsumerPair::new(shared, pair, manner));
+    consumer.serve_by(bundle.clone(), None);
     // Streams that it was copied inside of it re-keys as their owner does.
     let _rekeyings: Vec<Rekeying> = streaming
         .into_iter()

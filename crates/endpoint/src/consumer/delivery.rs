@@ -51,6 +51,7 @@ pub async fn deliver(
     let arrived = tokio::select! {
         arrived = arrival(&exchange, incoming, &head, &mut rest) => arrived,
         () = left(caller) => None,
+        () = exchange.is_better_elsewhere() => None,
     };
     match arrived {
         // It was begun; how far it ran nobody says.
@@ -71,6 +72,7 @@ pub async fn deliver(
         }
         Some((Arrived::Stream(first, reader), segments)) => {
             exchange.streams();
+            exchange.lane.streams();
             let mut decoder = Decoder::default();
             decoder.push(first.content());
             drop(first);

@@ -48,8 +48,9 @@ impl ConsumerPair {
     /// by themselves; by a later start of its producer, which does not hold it; or by a draw
     /// in this endpoint's name that is not ours, of which the chain of links will tell.
     fn superseded(&self, id: Uuid) {
-        let current = self.current().filter(|bundle| bundle.id == id);
-        let Some(bundle) = current else { return };
+        let Some(bundle) = self.serving().into_iter().find(|bundle| bundle.id == id) else {
+            return;
+        };
         if !bundle.renewing.load(Ordering::Relaxed) {
             tracing::warn!(bundle = %id, "the bundle was superseded, and not by our own draw");
             bundle.kill(false);

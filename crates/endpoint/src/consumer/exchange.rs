@@ -25,11 +25,11 @@ use tracing::Instrument;
 
 use super::{
     bundle::Lane,
-    caller::Recipient,
     delivery,
     fate::Failure,
-    in_flight::{Caller, Exchange, Outcome, tell},
+    in_flight::{Caller, Exchange, Outcome, Terms, tell},
     pair::ConsumerPair,
+    standing::Phase,
     transport::{Answer, Begun},
 };
 use crate::wire::{
@@ -53,8 +53,7 @@ pub fn start(
     consumer: Arc<ConsumerPair>,
     lane: Lane,
     outgoing: Outgoing,
-    deadline: Instant,
-    recipient: Recipient,
+    terms: Terms,
 ) -> oneshot::Receiver<Outcome> {
     let (caller, receiver) = oneshot::channel();
     let span = tracing::info_span!(
@@ -65,7 +64,7 @@ pub fn start(
     );
     let work = async move {
         let mut caller = Some(caller);
-        let begun = begun(consumer, lane, outgoing, deadline, recipient).await;
+        let begun = begun(consumer, lane, outgoing, terms).await;
         if let Ok((exchange, first)) = begun {
             run(exchange, first, &mut caller).await;
         }
@@ -81,14 +80,14 @@ async fn begun(
     consumer: Arc<ConsumerPair>,
     mut lane: Lane,
     outgoing: Outgoing,
-    deadline: Instant,
-    recipient: Recipient,
+    terms: Terms,
 ) -> Result<(Exchange, Option<Body>), Broken> {
     lane.used();
     match outgoing {
-        Outgoing::Whole(content) => whole(consumer, lane, &content, deadline, recipient).await,
+        Outgoing::Whole(content) => whole(consumer, lane, &content, terms).await,
         Outgoing::Stream(content, rest) => {
-            stream(consumer, lane, (content, rest), deadline, recipient).await
+            lane.streams();
+            stream(consumer, lane, (content, rest), terms).await
         }
     }
 }
@@ -113,26 +112,17 @@ async fn whole(
     consumer: Arc<ConsumerPair>,
     mut lane: Lane,
     content: &Content,
-    deadline: Instant,
-    recipient: Recipient,
+    terms: Terms,
 ) -> Result<(Exchange, Option<Body>), Broken> {
     let (kind, padding) = lane.bundle.form.of_whole(content.len());
     let whole = WholeContent::new(content.as_slice(), kind, padding).map_err(cannot)?;
-    let (ticket, frame, keys) = begin(&consumer, &mut lane, whole.claim(), deadline).await?;
+    let (ticket, frame, keys) = begin(&consumer, &mut lane, whole.claim(), terms.deadline).await?;
     let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
     let sealing = Sealing::none();
-    let exchange = Exchange::new(
-        consumer,
-        lane,
-        begun,
-        out.into(),
-        sealing,
-        deadline,
-        recipient,
-    );
+    let exchange = Exchange::new(consumer, lane, begun, out.into(), sealing, terms);
     Ok((exchange, None))
 }
 
@@ -140,27 +130,18 @@ async fn stream(
     consumer: Arc<ConsumerPair>,
     mut lane: Lane,
     (mut content, rest): (Content, Rest),
-    deadline: Instant,
-    recipient: Recipient,
+    terms: Terms,
 ) -> Result<(Exchange, Option<Body>), Broken> {
     let first = content.split_to(MAX_PIECE);
     let (kind, padding) = lane.bundle.form.of_stream();
     let first = FirstContent::new(first.as_slice(), kind, padding).map_err(cannot)?;
-    let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), deadline).await?;
+    let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), terms.deadline).await?;
     let mut out = frame.to_vec();
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
     let begun = Begun::new(ticket);
     let request = begun.request.clone();
     let sealing = Sealing::later();
-    let mut exchange = Exchange::new(
-        consumer,
-        lane,
-        begun,
-        frame,
-        sealing.clone(),
-        deadline,
-        recipient,
-    );
+    let mut exchange = Exchange::new(consumer, lane, begun, frame, sealing.clone(), terms);
     let (enclave, lane) = (exchange.consumer.enclave.clone(), exchange.lane.id());
     let sender = StreamSender::new(writer, enclave, lane, exchange.peer.clone(), content);
     sealing.begin(|_| Ok(Some(sender))).await?;
@@ -235,7 +216,7 @@ async fn take(mut exchange: Exchange, received: Received, answer: Answer, caller
             exchange.upload = None;
             exchange.lane.is_free();
             if reason(why) == Reason::STOPPING {
-                exchange.bundle().useless.notify_one();
+                exchange.bundle().producer_leaves(Phase::Stopped);
             }
             let lane = exchange.lane;
             drop(lane);

@@ -25,6 +25,19 @@ pub struct Failure {
     pub refusal: Refusal,
     /// Whether the producer may take it if it is asked anew.
     passing: bool,
+    /// What it says of the producer's endpoint.
+    pub fault: Fault,
+}
+
+/// What a failed call says of the producer's endpoint that it was at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it is the call's own.
+    None,
+    /// It, or its API, does not do its work.
+    Failing,
+    /// It has too much to do.
+    Busy,
 }
 
 impl Failure {
@@ -40,7 +53,7 @@ impl Failure {
                 "no answer came; the request may or may not have been served",
             ),
         };
-        Self::of(fate, refusal, true)
+        Self::of(fate, refusal, true).by(Fault::Failing)
     }
 
     /// The producer never began it.
@@ -75,12 +88,21 @@ impl Failure {
             ),
             _ => (ProblemType::Refused, "the producer refused it", false),
         };
-        Self::of(Fate::Refused, Refusal::new(problem, detail), passing)
+        let fault = match reason {
+            Reason::BUSY => Fault::Busy,
+            _ if passing => Fault::Failing,
+            _ => Fault::None,
+        };
+        Self::of(Fate::Refused, Refusal::new(problem, detail), passing).by(fault)
     }
 
     /// The producer began it, and it broke off.
     pub fn aborted(reason: Reason) -> Self {
-        Self::of(Fate::Aborted, Refusal::aborted(reason), false)
+        let fault = match reason {
+            Reason::API | Reason::TIMEOUT | Reason::CONTENT => Fault::Failing,
+            _ => Fault::None,
+        };
+        Self::of(Fate::Aborted, Refusal::aborted(reason), false).by(fault)
     }
 
     /// This end has ended its streams.
@@ -108,7 +130,12 @@ impl Failure {
             fate,
             refusal: refusal.ran(ran),
             passing,
+            fault: Fault::None,
         }
+    }
+
+    fn by(self, fault: Fault) -> Self {
+        Self { fault, ..self }
     }
 
     /// Whether the call is made anew while its caller waits.

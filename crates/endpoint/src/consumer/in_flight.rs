@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     bundle::{Bundle, Lane},
     caller::Recipient,
+    elsewhere::Again,
     fate::Failure,
     pair::ConsumerPair,
     rekeying::Rekeying,
@@ -61,10 +62,23 @@ pub struct Exchange {
     pub upload: Option<Upload>,
     /// When its caller is told at the latest.
     deadline: Instant,
+    /// How it bears being made a second time.
+    pub again: Again,
     /// Whether anything of it may have been sent.
     sent: AtomicBool,
     /// Whether the producer has begun it: then it may take its time.
     begun: Begun,
+}
+
+/// What a call's caller wants of it.
+#[derive(Clone)]
+pub struct Terms {
+    /// When it is told at the latest.
+    pub deadline: Instant,
+    /// Whom the answer is for.
+    pub recipient: Recipient,
+    /// How the call bears being made a second time.
+    pub again: Again,
 }
 
 /// When an answer that is read was verified last, and how it is asked for since.
@@ -117,18 +131,18 @@ impl Exchange {
         begun: Begun,
         message: Bytes,
         request: Sealing<Request>,
-        deadline: Instant,
-        recipient: Recipient,
+        terms: Terms,
     ) -> Self {
         Self {
             rekeying: Rekeying::new(request, &lane.bundle),
             consumer,
             lane,
-            recipient,
+            recipient: terms.recipient,
             message,
             peer: PeerMark::default(),
             upload: None,
-            deadline,
+            deadline: terms.deadline,
+            again: terms.again,
             sent: AtomicBool::new(false),
             begun,
         }
@@ -188,6 +202,7 @@ impl Exchange {
                 tokio::select! {
                     outcome = &mut attempt => break outcome,
                     () = left(caller) => return None,
+                    () = self.is_better_elsewhere(), if caller.is_some() => return None,
                     () = tokio::time::sleep_until(self.deadline), if waits && caller.is_some() => {
                         self.tell_in_time(caller).await;
                     }
@@ -225,6 +240,7 @@ impl Exchange {
             tokio::select! {
                 () = backoff.wait() => {}
                 () = left(caller) => return None,
+                () = self.is_better_elsewhere(), if caller.is_some() => return None,
                 () = self.bundle().dead.cancelled() => return None,
             }
         }

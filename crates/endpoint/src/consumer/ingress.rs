@@ -9,16 +9,21 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::{
+    bundle::Kind,
     caller::Recipient,
+    elsewhere::Again,
     exchange::{self, Outgoing},
-    fate,
+    fate::{self, Failure, Fault},
+    in_flight::Terms,
+    lanes::Need,
     pair::ConsumerPair,
+    standing::{Trouble, Waiting},
     upgrade::{self, Upgrade},
 };
 use crate::{
@@ -65,8 +70,9 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     let (response, outcome) = match outcome {
         Ok(response) => (response, "answered"),
         Err(refusal) => {
-            span.record("armour.refused", refusal.problem.name());
             let name = refusal.problem.name();
+            span.record("armour.refused", name);
+            consumer.refused.log(&refusal);
             (refusal.into_response(), name)
         }
     };
@@ -81,17 +87,46 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
     let recipient = Recipient::of(&request);
     let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
-    let mut outgoing = Some(
-        read(request, upgrade.is_some(), &recipient)
-            .await
-            .map_err(|refusal| refusal.ran(Ran::No))?,
-    );
-    let deadline = Instant::now() + consumer.patience();
+    let lasts = upgrade.is_some() || wants_events(request.headers());
+    let outgoing = read(request, upgrade.is_some(), &recipient)
+        .await
+        .map_err(|refusal| refusal.ran(Ran::No))?;
+    let is_whole = matches!(outgoing, Outgoing::Whole(_));
+    let kind = match is_whole && !lasts {
+        true => Kind::Call,
+        false => Kind::Stream,
+    };
+    let terms = Terms {
+        deadline: Instant::now() + consumer.patience(),
+        recipient,
+        again: Again { class, is_whole },
+    };
+    let response = answered(consumer, outgoing, kind, terms).await?;
+    Ok(upgrade::answer(upgrade, response))
+}
+
+/// Makes a call, and makes it anew where that does no harm: at once at another producer's
+/// endpoint, else after a while.
+async fn answered(
+    consumer: &Arc<ConsumerPair>,
+    outgoing: Outgoing,
+    kind: Kind,
+    terms: Terms,
+) -> Result<Response, Refusal> {
+    let mut outgoing = Some(outgoing);
     let mut backoff = Backoff::up_to(LONGEST_WAIT);
+    // The endpoints that it was at, and whether it may have run there.
+    let (mut before, mut ran) = (Vec::new(), Ran::No);
+    consumer.retries.call();
     loop {
-        let lane = consumer.lane(deadline).await;
-        let lane = lane.map_err(|refusal| refusal.ran(Ran::No))?;
-        let retry = lane.bundle.policy.retry;
+        let need = Need {
+            kind,
+            until: terms.deadline,
+            before: &before,
+        };
+        let placed = consumer.lane(&need).await;
+        let (lane, waiting) = placed.map_err(|refusal| refusal.ran(ran))?;
+        let bundle = lane.bundle.clone();
         // A stream is sent once: its body cannot be read again.
         let again = match &outgoing {
             Some(Outgoing::Whole(content)) => Some(Outgoing::Whole(content.clone())),
@@ -100,25 +135,61 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         let Some(sent) = std::mem::replace(&mut outgoing, again) else {
             return Err(Refusal::stopping());
         };
-        let outcome =
-            exchange::start(consumer.clone(), lane, sent, deadline, recipient.clone()).await;
-        let failure = match outcome.map_err(|_| Refusal::stopping())? {
+        let outcome = exchange::start(consumer.clone(), lane, sent, terms.clone()).await;
+        let failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {
             Ok(response) => {
-                return Ok(upgrade::answer(upgrade, response));
+                waiting.answered(!response.status().is_server_error());
+                return Ok(response);
             }
             Err(failure) => failure,
         };
-        let time = Instant::now() < deadline && !consumer.closing.is_cancelled();
-        if outgoing.is_none() || !time || !failure.may_go_again(class, retry) {
-            return Err(failure.refusal);
+        if !failure.fate.did_not_run() {
+            ran = Ran::Unknown;
         }
+        if failure.fault == Fault::Busy {
+            bundle.standing.leave_out(Trouble::Busy);
+        }
+        counted(waiting, &failure);
+        let time = Instant::now() < terms.deadline && !consumer.closing.is_cancelled();
+        let may = failure.may_go_again(terms.again.class, bundle.policy.retry);
+        before.push(bundle.standing.producer);
+        // Where all fail, more calls do not help.
+        let again = outgoing.is_some() && time && may && !consumer.all_fail();
+        if !again || !consumer.retries.retry() {
+            return Err(failure.refusal.ran(ran));
+        }
+        METRICS.call_again(failure.refusal.problem.name());
         tracing::debug!(fate = ?failure.fate, kind = failure.refusal.problem.name(),
             "a request is made anew");
+        if consumer.is_elsewhere(&before) {
+            continue;
+        }
+        before.clear();
         tokio::select! {
             () = backoff.wait() => {}
-            () = tokio::time::sleep_until(deadline) => return Err(failure.refusal),
+            () = tokio::time::sleep_until(terms.deadline) => {
+                return Err(failure.refusal.ran(ran));
+            }
         }
     }
+}
+
+/// What a failed call tells of its producer's endpoint.
+fn counted(waiting: Waiting, failure: &Failure) {
+    match failure.fault {
+        Fault::None => drop(waiting),
+        Fault::Failing | Fault::Busy => waiting.failed(),
+    }
+}
+
+/// Whether a caller asks for a stream of events, which may last.
+fn wants_events(fields: &HeaderMap) -> bool {
+    let mut accepted = fields.get_all(header::ACCEPT).iter();
+    accepted.any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|value| value.to_ascii_lowercase().contains("text/event-stream"))
+    })
 }
 
 /// Encodes a request; all that can be sent whole is read before a lane is taken, so that a

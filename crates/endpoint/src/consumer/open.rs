@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use armour_api::Role;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{
+    assignments,
     pair::{ConsumerPair, Shared},
     pair_manager::PairManager,
 };
@@ -29,6 +31,7 @@ pub struct Opened {
     pub pair_manager: Arc<PairManager>,
     /// What goes on beside requests.
     pub background: Background,
+    _assignments: AbortOnDropHandle<()>,
     _data_dir_lock: Arc<DataDirLock>,
 }
 
@@ -63,6 +66,7 @@ pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Resul
     });
     let pair_manager = PairManager::new(shared.clone());
     gauges::observe(&session, &reporter, &pair_manager);
+    let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
     let busy = Arc::downgrade(&pair_manager);
     gauges::observe_lanes(move || busy.upgrade().map(|pairs| pairs.busy_lanes()));
     let interval = {
@@ -81,6 +85,7 @@ pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Resul
         shared,
         pair_manager,
         background,
+        _assignments: AbortOnDropHandle::new(assignments),
         _data_dir_lock: lock,
     })
 }

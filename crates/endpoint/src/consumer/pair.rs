@@ -1,4 +1,4 @@
-//! One pair's side of the consumer: which bundle is in use, or why there is none.
+//! One pair's side of the consumer.
 
 use std::{
     ops::Deref,
@@ -17,14 +17,14 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use super::bundle::Bundle;
+use super::{
+    bundle::Bundle, refusal_log::RefusalLog, retry_budget::RetryBudget, serving::Serving,
+    settings::Manner, slots::Slots,
+};
 use crate::{
     control_plane::{lease, reporter::Reporter, session::Session},
-    wire::{http_client::HttpClient, problem::Refusal, problem_type::ProblemType},
+    wire::{http_client::HttpClient, problem::Refusal},
 };
-
-/// Why there is no bundle of a disconnected pair.
-pub const DISCONNECTED: &str = "the pair is disconnected; an operator must re-arm it";
 
 /// How long a bundle that is given up may take.
 const GIVE_UP: Duration = Duration::from_secs(3);
@@ -51,11 +51,20 @@ pub struct ConsumerPair {
     pub(super) pair: Mutex<Pair>,
     pub(super) via: Option<String>,
     /// Seconds that a caller waits while a lost exchange is repeated.
-    pub(super) retry_for: AtomicU64,
-    pub(super) current: Mutex<Current>,
-    /// All bundles that the enclave holds, the one in use among them.
+    retry_for: AtomicU64,
+    /// Milliseconds that a call waits for a free lane.
+    lane_wait_ms: AtomicU64,
+    /// The bundles in use.
+    pub(super) serving: Mutex<Serving>,
+    /// How many there should be.
+    pub(super) slots: Slots,
+    /// How much is made a second time.
+    pub(super) retries: RetryBudget,
+    /// What was refused, for the log.
+    pub(super) refused: RefusalLog,
+    /// All bundles that the enclave holds, those in use among them.
     pub(super) live: Mutex<Vec<Arc<Bundle>>>,
-    /// Notified when `current` changes, or may after another request.
+    /// Notified when `serving` changes, or may after another request.
     pub(super) changed: Notify,
     /// Cancelled once the pair is not served here any more.
     pub(super) closing: CancellationToken,
@@ -73,28 +82,18 @@ impl Deref for ConsumerPair {
     }
 }
 
-/// The bundle in use, or why there is none.
-pub enum Current {
-    /// This one.
-    Bundle(Arc<Bundle>),
-    /// None, for this reason.
-    None(&'static str),
-}
-
 impl ConsumerPair {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        pair: Pair,
-        via: Option<String>,
-        retry_for: u64,
-        current: Current,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, pair: Pair, manner: Manner) -> Self {
         Self {
             shared,
             pair: Mutex::new(pair),
-            via,
-            retry_for: AtomicU64::new(retry_for),
-            current: Mutex::new(current),
+            via: manner.via,
+            retry_for: AtomicU64::new(manner.retry_for),
+            lane_wait_ms: AtomicU64::new(manner.lane_wait_ms),
+            serving: Mutex::new(Serving::new()),
+            slots: Slots::new(),
+            retries: RetryBudget::new(),
+            refused: RefusalLog::default(),
             live: Mutex::default(),
             changed: Notify::new(),
             closing: CancellationToken::new(),
@@ -179,9 +178,11 @@ impl ConsumerPair {
         live.iter().any(|bundle| bundle.id == id)
     }
 
-    /// Seconds that a caller waits while a lost exchange is repeated.
-    pub fn be_patient_for(&self, seconds: u64) {
-        self.retry_for.store(seconds, Ordering::Relaxed);
+    /// Seconds that a caller waits while a lost exchange is repeated, and milliseconds that it
+    /// waits for a free lane.
+    pub fn be_patient_for(&self, retry_for: u64, lane_wait_ms: u64) {
+        self.retry_for.store(retry_for, Ordering::Relaxed);
+        self.lane_wait_ms.store(lane_wait_ms, Ordering::Relaxed);
     }
 
     /// How long a caller waits while a lost exchange is repeated.
@@ -189,44 +190,9 @@ impl ConsumerPair {
         Duration::from_secs(self.retry_for.load(Ordering::Relaxed))
     }
 
-    /// The current bundle, as soon as there is one. A pair that is known to be
-    /// disconnected is refused at once.
-    pub async fn bundle(&self) -> Result<Arc<Bundle>, Refusal> {
-        loop {
-            if self.closing.is_cancelled() {
-                return Err(Refusal::stopping());
-            }
-            let changed = self.changed.notified();
-            match &*self.current.lock() {
-                Current::Bundle(bundle) if !bundle.dead.is_cancelled() => {
-                    return Ok(bundle.clone());
-                }
-                Current::None(why) if *why == DISCONNECTED => {
-                    return Err(Refusal::new(ProblemType::Disconnected, *why));
-                }
-                Current::Bundle(_) | Current::None(_) => {}
-            }
-            tokio::select! {
-                () = changed => {}
-                () = self.closing.cancelled() => {}
-            }
-        }
-    }
-
-    /// Waits until the bundle in use is another one than this.
-    pub(super) async fn changed_from(&self, bundle: &Bundle) {
-        loop {
-            let changed = self.changed.notified();
-            match &*self.current.lock() {
-                Current::Bundle(current)
-                    if current.id == bundle.id && !bundle.dead.is_cancelled() => {}
-                _ => return,
-            }
-            tokio::select! {
-                () = changed => {}
-                () = bundle.dead.cancelled() => return,
-            }
-        }
+    /// How long a call waits for a free lane.
+    pub(super) fn lane_wait(&self) -> Duration {
+        Duration::from_millis(self.lane_wait_ms.load(Ordering::Relaxed))
     }
 
     /// Fails closed: no contact for longer than the lease, no traffic.
@@ -234,14 +200,6 @@ impl ConsumerPair {
         match lease::is_over(&self.session, &self.reporter, bundle.lease()) {
             true => Err(Refusal::lease_expired()),
             false => Ok(()),
-        }
-    }
-
-    /// The bundle in use, if there is one.
-    pub fn current(&self) -> Option<Arc<Bundle>> {
-        match &*self.current.lock() {
-            Current::Bundle(bundle) => Some(bundle.clone()),
-            Current::None(_) => None,
         }
     }
 

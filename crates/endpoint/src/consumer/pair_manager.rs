@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use armour_api::{BundleStatus, Event, Pair};
+use armour_api::{BundleStatus, Event, EventKind, Pair};
 use armour_listener::{Listener, Tls};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    bundle_lifecycle, ingress,
+    assignments::Assigned,
+    ingress,
     pair::{ConsumerPair, Shared},
-    settings::PairSettings,
+    settings::{Manner, PairSettings},
+    slots,
 };
 use crate::{
     control_plane::{dead::Dead, session::Watcher},
@@ -25,15 +27,14 @@ use crate::{
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long what is still unreported may take before bundles are given up.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
-/// Seconds that a call of this process waits while a lost exchange is repeated.
-const PATIENCE: u64 = 30;
 
 /// All pairs of an agent.
 pub struct PairManager {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
     /// Listeners that were opened before there was an endpoint.
     opened: Mutex<HashMap<SocketAddr, TcpListener>>,
+    pub(super) assigned: Assigned,
 }
 
 struct Served {
@@ -55,6 +56,7 @@ impl PairManager {
             shared,
             served: Mutex::default(),
             opened: Mutex::default(),
+            assigned: Assigned::default(),
         })
     }
 
@@ -125,7 +127,7 @@ impl PairManager {
         let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
         let mut served = self.served.lock();
         let served = served.entry(pair.id).or_insert_with(|| Served {
-            consumer: bundle_lifecycle::start(self.shared.clone(), pair, None, PATIENCE),
+            consumer: slots::start(self.shared.clone(), pair, Manner::default()),
             listener: None,
         });
         Ok(served.consumer.clone())
@@ -188,7 +190,9 @@ impl PairManager {
         let mut failed = None;
         for (id, (pair, settings)) in chosen {
             if let Some(served) = self.served.lock().get(&id) {
-                served.consumer.be_patient_for(settings.retry_for);
+                served
+                    .consumer
+                    .be_patient_for(settings.retry_for, settings.lane_wait_ms);
                 continue;
             }
             let opened = self.opened.lock().remove(&settings.listen);
@@ -206,12 +210,7 @@ impl PairManager {
 
     fn begin(&self, pair: Pair, settings: PairSettings, listener: TcpListener, tls: Option<Tls>) {
         let id = pair.id;
-        let consumer = bundle_lifecycle::start(
-            self.shared.clone(),
-            pair,
-            settings.via.clone(),
-            settings.retry_for,
-        );
+        let consumer = slots::start(self.shared.clone(), pair, settings.manner());
         let stop = CancellationToken::new();
         let router = ingress::router(consumer.clone());
         let listener = Listener::new(listener, tls).title_case_fields(settings.title_case_fields);
@@ -229,7 +228,7 @@ impl PairManager {
     }
 
     /// What concerns all pairs alike.
-    fn all(&self) -> Vec<Arc<ConsumerPair>> {
+    pub(super) fn all(&self) -> Vec<Arc<ConsumerPair>> {
         let served = self.served.lock();
         served
             .values()
@@ -244,10 +243,17 @@ impl PairManager {
         Duration::from_millis(shortest.unwrap_or(default).into())
     }
 
+    /// Whether each pair has a bundle.
+    pub fn has_bundles(&self) -> bool {
+        let all = self.all();
+        let mut all = all.iter();
+        all.all(|consumer| !consumer.serving().is_empty())
+    }
+
     /// Lanes in use.
     pub fn busy_lanes(&self) -> usize {
         let all = self.all();
-        let bundles = all.iter().filter_map(|consumer| consumer.current());
+        let bundles = all.iter().flat_map(|consumer| consumer.serving());
         bundles.map(|bundle| bundle.busy()).sum()
     }
 }
@@ -328,8 +334,15 @@ impl Watcher for PairManager {
         }
     }
 
+    fn assignments(&self, number: u64) {
+        self.assigned.is_now(number);
+    }
+
     async fn event(&self, event: Event) {
         let all = self.all();
+        if event.known_kind() == Some(EventKind::AssignmentsChanged) {
+            self.assigned.changed();
+        }
         if event.kind == "pair.updated"
             && let Ok(own) = self.shared.session.client().endpoint().await
         {

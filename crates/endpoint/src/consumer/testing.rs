@@ -1,4 +1,4 @@
-//! A consumer of a test's, with one bundle.
+//! A consumer of a test's, with one bundle or several.
 
 use std::sync::Arc;
 
@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::{
     bundle::Bundle,
-    pair::{ConsumerPair, Current, Shared},
+    pair::{ConsumerPair, Shared},
+    probing,
+    settings::Manner,
+    standing::Standing,
 };
 use crate::{
     control_plane::{
@@ -29,16 +32,28 @@ pub(crate) fn consumer(
     control_plane: &ControlPlane,
     rekey_streams: bool,
 ) -> (Arc<ConsumerPair>, Arc<Bundle>) {
+    let producers = [(ends, producer)];
+    let consumer = consumer_of(&producers, policy, control_plane, rekey_streams);
+    let bundle = consumer.current().unwrap();
+    (consumer, bundle)
+}
+
+/// A consumer with a bundle with each of these producers, at these addresses.
+pub(crate) fn consumer_of(
+    producers: &[(&Ends, String)],
+    policy: Policy,
+    control_plane: &ControlPlane,
+    rekey_streams: bool,
+) -> Arc<ConsumerPair> {
     let session = control_plane.session();
     let (reporter, _) = Reporter::new(session.clone());
-    let gate = Gate::from_bytes(ends.gate);
-    let bundle = Bundle::new(policy.clone(), ends.context.clone(), gate, producer);
+    let random = Random::seeded(7);
     let shared = Arc::new(Shared {
         session,
-        enclave: ends.consumer.clone(),
+        enclave: producers[0].0.consumer.clone(),
         reporter,
         http: Trust::new(None).unwrap().client(HttpVersion::Http1),
-        random: Random::seeded(7),
+        random: random.clone(),
         rekey_streams,
     });
     let pair = Pair {
@@ -48,12 +63,26 @@ pub(crate) fn consumer(
         consumer_name: String::new(),
         producer_name: String::new(),
         state: PairState::Active,
-        policy,
+        policy: policy.clone(),
         created_at: DateTime::UNIX_EPOCH,
         revision: 0,
     };
-    let current = Current::Bundle(bundle.clone());
-    let consumer = Arc::new(ConsumerPair::new(shared, pair, None, 1, current));
-    consumer.live.lock().push(bundle.clone());
-    (consumer, bundle)
+    let manner = Manner {
+        retry_for: 1,
+        ..Manner::default()
+    };
+    let consumer = Arc::new(ConsumerPair::new(shared, pair, manner));
+    for (ends, address) in producers {
+        let context = ends.context.clone();
+        let endpoint = Uuid::from_bytes(context.binding().producer.endpoint);
+        let standing = Standing::new(endpoint, random.clone());
+        let gate = Gate::from_bytes(ends.gate);
+        let bundle = Bundle::new(policy.clone(), context, gate, address.clone(), standing);
+        consumer.live.lock().push(bundle.clone());
+        consumer.serve_by(bundle.clone(), None);
+        if producers.len() > 1 {
+            tokio::spawn(probing::run(consumer.clone(), bundle));
+        }
+    }
+    consumer
 }

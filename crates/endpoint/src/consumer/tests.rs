@@ -1,5 +1,7 @@
 //! A consumer whose bundle dies: its enclave runs in this process, and its producer is silent.
 
+mod fleet;
+
 use std::{collections::BTreeSet, net::TcpListener, sync::Arc, time::Duration};
 
 use armour_api::{ItemOutcome, LinkOutcome, Policy, ReportExchanges};
@@ -9,9 +11,10 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{
-    bundle::Bundle,
-    bundle_lifecycle::give_up_later,
-    pair::{ConsumerPair, Current},
+    bundle::{Bundle, Kind},
+    giving_up::give_up_later,
+    lanes::Need,
+    pair::ConsumerPair,
     testing::consumer,
     transport,
 };
@@ -73,14 +76,19 @@ impl Dying {
     fn want_lane(&self) {
         let consumer = self.consumer.clone();
         tokio::spawn(async move {
-            let _ = consumer.lane(Instant::now() + PATIENCE).await;
+            let need = Need {
+                kind: Kind::Call,
+                until: Instant::now() + PATIENCE,
+                before: &[],
+            };
+            let _ = consumer.lane(&need).await;
         });
     }
 
     /// The bundle dies, and is given up; `condemned` if it was disconnected.
     async fn die(&self, condemned: bool) {
         self.bundle.kill(condemned);
-        *self.consumer.current.lock() = Current::None("it is dead");
+        self.consumer.serve_without(self.bundle.id);
         give_up_later(&self.consumer, self.bundle.clone(), false);
         self.consumer.giving_up.close();
         let given_up = self.consumer.giving_up.wait();

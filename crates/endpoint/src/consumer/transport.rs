@@ -2,6 +2,7 @@
 //! signature is no more than a connection that broke, whatever it says.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +24,7 @@ use tracing::Instrument;
 use super::{
     bundle::Bundle,
     pair::{ConsumerPair, Shared},
+    standing::Trouble,
 };
 use crate::{
     backoff::Backoff,
@@ -46,6 +48,20 @@ pub struct Unanswered {
     pub why: String,
     /// Whether anything of the request can have been sent.
     pub sent: bool,
+}
+
+/// Whether a connection was refused: nothing listens there.
+pub fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(one) = error {
+        if let Some(io) = one.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::ConnectionRefused
+        {
+            return true;
+        }
+        error = one.source();
+    }
+    false
 }
 
 /// Whether the enclave took an answer's head.
@@ -138,7 +154,13 @@ pub async fn ask(
             asked.await
         }
     };
-    answer.inspect_err(|_| silent())
+    answer.inspect_err(|unanswered| {
+        silent();
+        // One that was refused a connection is left out already.
+        if unanswered.sent {
+            bundle.standing.lost();
+        }
+    })
 }
 
 /// Sends a message to the producer, and reads what it answers.
@@ -164,6 +186,11 @@ pub async fn post(
         })?;
     let response = shared.http.request(request).await.map_err(|error| {
         let sent = !error.is_connect();
+        if is_refused(&error) {
+            bundle.standing.leave_out(Trouble::Refused);
+        } else if !sent {
+            bundle.standing.leave_out(Trouble::Silent);
+        }
         let error = anyhow::Error::new(error);
         let why = format!("the producer is out of reach: {error:#}");
         Unanswered { why, sent }
@@ -192,6 +219,7 @@ async fn head(
         (AnswerFrame::Begun(notice), Some(begun)) => {
             let checked = bundle.gate.check_begun(&begun.ticket, &notice);
             checked.map_err(strange)?;
+            bundle.standing.heard();
             begun.known.store(true, Ordering::Relaxed);
             begun.ever.store(true, Ordering::Relaxed);
             tokio::select! {

@@ -55,6 +55,7 @@ impl Session {
                         tracing::error!(%error, "the control plane's log has lost entries");
                         self.note(&error);
                     }
+                    watcher.assignments(ack.assignments);
                     for status in ack.bundles {
                         watcher.status(status).await;
                     }

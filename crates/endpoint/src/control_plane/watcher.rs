@@ -19,6 +19,9 @@ pub trait Watcher: Send + Sync + 'static {
     /// A bundle's state as the control plane has it, by its answer to the heartbeat that
     /// named it.
     fn status(&self, status: BundleStatus) -> impl Future<Output = ()> + Send;
+    /// The number of what the control plane has assigned to this endpoint, by its answer to a
+    /// heartbeat.
+    fn assignments(&self, _number: u64) {}
     /// A bundle is of no more use, by the ledger's verdict on a report.
     fn dead(&self, dead: Dead) -> impl Future<Output = ()> + Send;
     /// Something happened.

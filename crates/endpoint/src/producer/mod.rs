@@ -44,7 +44,7 @@ mod serving;
 mod shared_question;
 mod streams;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod turn;

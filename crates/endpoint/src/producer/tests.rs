@@ -135,7 +135,7 @@ impl Both {
         let router = router(producer).layer(reached);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let (consumer, _) = consumer(&ends, policy, address, &ours, rekey);
-        consumer.be_patient_for(PATIENCE.as_secs());
+        consumer.be_patient_for(PATIENCE.as_secs(), 10_000);
         Self {
             consumer,
             producer: endpoint,

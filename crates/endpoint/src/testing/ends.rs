@@ -31,19 +31,64 @@ struct Started {
 impl Ends {
     /// A bundle that is installed in both.
     pub async fn installed(max_lanes: u16) -> Self {
-        Self::with_more(max_lanes, 0).await.0
+        Self::several(1, max_lanes).await.remove(0)
     }
 
-    /// The same, and so many bundles more that are installed in the producer's enclave alone, with
-    /// their gates.
+    /// Bundles of one consumer with so many producers, which are one party's.
+    pub async fn several(count: u8, max_lanes: u16) -> Vec<Self> {
+        let consumer = Started::new(4).await;
+        let mut ends = Vec::new();
+        for number in 0..count {
+            let producer = Started::new(5 + number).await;
+            ends.push(Self::of(&consumer, &producer, number, max_lanes).await);
+        }
+        ends
+    }
+
+    /// A bundle that is installed in both, and so many more that are in the producer's enclave
+    /// alone, with their gates.
     pub async fn with_more(max_lanes: u16, more: u32) -> (Self, Vec<(Arc<Context>, Gate)>) {
         let (consumer, producer) = (Started::new(4).await, Started::new(5).await);
+        let ends = Self::of(&consumer, &producer, 0, max_lanes).await;
+        let key = producer.start.unverified().hpke_key();
+        let mut rng = Random::seeded(8).generator();
+        let mut others = Vec::new();
+        for number in 0..more {
+            let mut bundle = [3; 16];
+            bundle[..4].copy_from_slice(&number.to_be_bytes());
+            let binding = Binding {
+                suite: 1,
+                tenant: [1; 16],
+                pair: [2; 16],
+                bundle,
+                draw: 2 + u64::from(number),
+                policy: [6; 32],
+                consumer: consumer.end(7),
+                producer: producer.end(8),
+            };
+            let context = Arc::new(binding.context().unwrap());
+            let secret = BundleSecret::from_bytes([9; 32]);
+            let install = Install {
+                binding,
+                consumer: false,
+                peer: consumer.peer.clone(),
+                envelope: envelope::seal(key, &context, &secret, &mut rng).unwrap(),
+                max_lanes,
+                now: 1_800_000_000,
+            };
+            let installed = producer.enclave.install(install).await.unwrap();
+            others.push((context, Gate::from_bytes(*installed.gate)));
+        }
+        (ends, others)
+    }
+
+    async fn of(consumer: &Started, producer: &Started, number: u8, max_lanes: u16) -> Self {
         let binding = Binding {
             suite: 1,
             tenant: [1; 16],
             pair: [2; 16],
-            bundle: [3; 16],
-            draw: 1,
+            bundle: [3 + number; 16],
+            draw: 1 + u64::from(number),
             policy: [6; 32],
             consumer: consumer.end(7),
             producer: producer.end(8),
@@ -62,35 +107,16 @@ impl Ends {
                 now: 1_800_000_000,
             }
         };
-        let ours = install(&consumer, &producer, true);
-        let theirs = install(&producer, &consumer, false);
+        let ours = install(consumer, producer, true);
+        let theirs = install(producer, consumer, false);
         producer.enclave.install(theirs).await.unwrap();
         let installed = consumer.enclave.install(ours).await.unwrap();
-        let mut others = Vec::new();
-        for number in 0..more {
-            let mut binding = binding.clone();
-            binding.bundle[..4].copy_from_slice(&number.to_be_bytes());
-            binding.draw = u64::from(number) + 2;
-            let context = Arc::new(binding.context().unwrap());
-            let key = producer.start.unverified().hpke_key();
-            let install = Install {
-                binding,
-                consumer: false,
-                peer: consumer.peer.clone(),
-                envelope: envelope::seal(key, &context, &secret, &mut rng).unwrap(),
-                max_lanes,
-                now: 1_800_000_000,
-            };
-            let installed = producer.enclave.install(install).await.unwrap();
-            others.push((context, Gate::from_bytes(*installed.gate)));
-        }
-        let ends = Self {
-            consumer: consumer.enclave,
-            producer: producer.enclave,
+        Self {
+            consumer: consumer.enclave.clone(),
+            producer: producer.enclave.clone(),
             context,
             gate: *installed.gate,
-        };
-        (ends, others)
+        }
     }
 }
 

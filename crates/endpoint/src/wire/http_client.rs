@@ -15,6 +15,11 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// And where others may be had: a packet that is lost is sent again after a second.
+const CONNECT_OR_LEAVE: Duration = Duration::from_secs(2);
+
 /// A pooling client.
 pub type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
@@ -57,10 +62,14 @@ impl Trust {
 
     /// What connects, under TLS where the address says so.
     pub fn connector(&self, version: HttpVersion) -> HttpsConnector<HttpConnector> {
+        self.connecting(version, CONNECT)
+    }
+
+    fn connecting(&self, version: HttpVersion, within: Duration) -> HttpsConnector<HttpConnector> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        connector.set_connect_timeout(Some(within));
         // A peer that is gone without a word is noticed all the same.
         connector.set_keepalive(Some(Duration::from_secs(15)));
         connector.set_tcp_user_timeout(Some(Duration::from_secs(30)));
@@ -74,12 +83,12 @@ impl Trust {
         }
     }
 
-    /// A client with a pool of its own.
+    /// A client with a pool of its own, for what may be sent elsewhere.
     pub fn client(&self, version: HttpVersion) -> HttpClient {
         Client::builder(TokioExecutor::new())
             .http2_only(version == HttpVersion::Http2)
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_timer(TokioTimer::new())
-            .build(self.connector(version))
+            .build(self.connecting(version, CONNECT_OR_LEAVE))
     }
 }

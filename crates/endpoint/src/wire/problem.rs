@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, header};
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use super::problem_type::ProblemType;
 
@@ -23,13 +24,21 @@ pub struct Refusal {
 }
 
 /// Whether the API has seen a request that has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Ran {
     /// It has not and will not.
     No,
     /// It may or may not have.
     Unknown,
+}
+
+impl Ran {
+    /// Its word, as in the document.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Refusal {

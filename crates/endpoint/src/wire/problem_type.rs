@@ -5,7 +5,7 @@ use strum::{EnumIter, IntoStaticStr};
 
 /// The kind of a refusal. Its `type` is `urn:armour:problem:` and its name in kebab case;
 /// neither changes. `docs/agent.md` lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ProblemType {
     /// The request was begun and broke off.
@@ -20,7 +20,7 @@ pub enum ProblemType {
     Busy,
     /// The message is cut short.
     Cut,
-    /// The pair has no bundle: it is disconnected, or none came in time.
+    /// The pair is disconnected.
     Disconnected,
     /// The agent's endpoint has ended, and people have to act.
     EndpointEnded,
@@ -38,6 +38,8 @@ pub enum ProblemType {
     LeaseExpired,
     /// The message is not valid.
     Malformed,
+    /// The control plane has granted no bundle in time.
+    NoBundle,
     /// Only protected exchanges are served here.
     NotFound,
     /// The ledger could not be asked, or does not take the ticket.
@@ -115,6 +117,7 @@ impl ProblemType {
             | Self::LanesBusy
             | Self::Late
             | Self::LeaseExpired
+            | Self::NoBundle
             | Self::NotRecorded
             | Self::ProducerStopping
             | Self::Starting

@@ -253,7 +253,7 @@ mod tests {
     const POLICY: &str = concat!(
         r#"{"begin_within_ms":2000,"bundle_lifetime_ms":3600000,"#,
         r#""empty_exchange_interval_ms":30000,"heartbeat_interval_ms":5000,"lease_ms":60000,"#,
-        r#""max_lanes":16,"padding":"none","rekey_bytes":67108864,"rekey_interval_ms":30000,"#,
+        r#""max_lanes":1024,"padding":"none","rekey_bytes":67108864,"rekey_interval_ms":30000,"#,
         r#""report_interval_ms":200,"reporting":"batched","#,
         r#""retry":"safe","suite":1,"supersede_grace_ms":10000,"witness_within_ms":60000}"#
     );

@@ -24,7 +24,7 @@ pub struct Events {
 /// Opens the streams, which send at different times, and reads all of them.
 pub async fn measure(streams: u32, count: u32) -> anyhow::Result<Events> {
     let api = Api::start(false).await?;
-    let system = system(&api, streams + 8).await?;
+    let system = system(&api, 2 * streams + 8).await?;
     let direct = format!("http://{}", api.address);
     Ok(Events {
         direct: read_all(streams, count, &direct, api.began()).await?,

@@ -1,0 +1,373 @@
+//! How a producer's endpoint stands with one consumer: what its calls took, whether it answers,
+//! and what the control plane says of it. Successive bundles with it share this.
+
+use std::{sync::Arc, time::Duration};
+
+use armour_ambient::Random;
+use parking_lot::Mutex;
+use strum::{EnumIter, IntoStaticStr};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use uuid::Uuid;
+
+use super::{
+    choice::{Candidate, warmth},
+    ejection::Ejection,
+    latency::Latency,
+};
+use crate::metrics::METRICS;
+
+/// Messages in a row that may break off, or be answered by nobody who holds the bundle, before
+/// the endpoint is left out.
+const MAX_LOST: u32 = 3;
+
+/// Why an endpoint is left out: the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Trouble {
+    /// Nothing listens at its address.
+    Refused,
+    /// It does not answer a probe.
+    Silent,
+    /// What comes back is nobody's word, again and again.
+    Lost,
+    /// It says, signed, that it has too much to do.
+    Busy,
+}
+
+impl Trouble {
+    /// Whether a probe that is answered shows that it is over.
+    pub fn is_seen_by_probes(self) -> bool {
+        matches!(self, Self::Refused | Self::Silent)
+    }
+}
+
+/// What a producer's endpoint is for callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It takes calls.
+    Serving,
+    /// Its API does not answer.
+    NotServing,
+    /// It is about to leave.
+    Leaving,
+    /// It takes no more calls, and has signed that.
+    Stopped,
+}
+
+/// How a producer's endpoint stands.
+pub struct Standing {
+    /// The endpoint.
+    pub producer: Uuid,
+    random: Random,
+    state: Mutex<State>,
+    trouble: watch::Sender<Option<Trouble>>,
+    /// Notified when a call begins where none was under way.
+    pub called: Notify,
+}
+
+struct State {
+    since: Instant,
+    latency: Latency,
+    ejection: Ejection,
+    phase: Phase,
+    /// When the calls began that have no answer yet, oldest first.
+    waiting: Vec<Instant>,
+    /// When the endpoint was heard of last.
+    heard: Instant,
+    /// Messages that were lost since.
+    lost: u32,
+}
+
+/// A call under way, until the head of its response is there.
+pub struct Waiting {
+    standing: Arc<Standing>,
+    since: Option<Instant>,
+}
+
+impl Standing {
+    /// Nothing is known of this endpoint.
+    pub fn new(producer: Uuid, random: Random) -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self {
+            producer,
+            random,
+            state: Mutex::new(State {
+                since: now,
+                latency: Latency::default(),
+                ejection: Ejection::default(),
+                phase: Phase::Serving,
+                waiting: Vec::new(),
+                heard: now,
+                lost: 0,
+            }),
+            trouble: watch::Sender::new(None),
+            called: Notify::new(),
+        })
+    }
+
+    /// A call begins.
+    pub fn call(self: &Arc<Self>) -> Waiting {
+        let now = Instant::now();
+        let first = {
+            let waiting = &mut self.state.lock().waiting;
+            waiting.push(now);
+            waiting.len() == 1
+        };
+        if first {
+            self.called.notify_one();
+        }
+        Waiting {
+            standing: self.clone(),
+            since: Some(now),
+        }
+    }
+
+    /// As a candidate for the next call, with so many under way.
+    pub fn candidate(&self, load: usize) -> Candidate {
+        // That nothing has come yet tells as much.
+        let silence = self.silence();
+        let state = self.state.lock();
+        let now = Instant::now();
+        Candidate {
+            load,
+            latency: state.latency.at(now).max(silence),
+            warmth: warmth(now - state.since),
+        }
+    }
+
+    /// Why it is left out, if it is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        *self.trouble.borrow()
+    }
+
+    /// When it is taken in again, if it is left out.
+    pub fn out_until(&self) -> Option<Instant> {
+        self.trouble()?;
+        self.state.lock().ejection.until()
+    }
+
+    /// Waits until it is left out.
+    pub async fn troubled(&self) -> Trouble {
+        let mut trouble = self.trouble.subscribe();
+        match trouble.wait_for(Option::is_some).await.map(|now| *now) {
+            Ok(Some(trouble)) => trouble,
+            // The sender is ours.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// What it is for callers.
+    pub fn phase(&self) -> Phase {
+        self.state.lock().phase
+    }
+
+    /// The control plane, or its own signature, says what it is for callers.
+    pub fn set_phase(&self, phase: Phase) {
+        self.state.lock().phase = phase;
+    }
+
+    /// For how long it has not been heard of while a call waits for it; none if no call does.
+    pub fn silence(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let oldest = *state.waiting.first()?;
+        Some(state.heard.max(oldest).elapsed())
+    }
+
+    /// It was heard of, signed or by the bundle's secret.
+    pub fn heard(&self) {
+        {
+            let mut state = self.state.lock();
+            state.heard = Instant::now();
+            state.lost = 0;
+        }
+        self.is_over(|trouble| trouble != Trouble::Busy);
+    }
+
+    /// It has answered a probe, which is nobody's word.
+    pub fn answers_probes(&self) {
+        self.state.lock().heard = Instant::now();
+        self.is_over(Trouble::is_seen_by_probes);
+    }
+
+    /// Its time out is over.
+    pub fn is_admitted(&self) {
+        self.is_over(|_| true);
+    }
+
+    /// A message to it has no answer of its own.
+    pub fn lost(&self) {
+        let lost = {
+            let mut state = self.state.lock();
+            state.lost = state.lost.saturating_add(1);
+            state.lost
+        };
+        if lost >= MAX_LOST {
+            self.leave_out(Trouble::Lost);
+        }
+    }
+
+    /// Leaves it out for a while; what is left out already stays so.
+    pub fn leave_out(&self, trouble: Trouble) {
+        let jitter = f64::from(u16::from_be_bytes(self.random.bytes())) / f64::from(u16::MAX);
+        let mut state = self.state.lock();
+        state.ejection.eject(Instant::now(), jitter);
+        let is_new = self.trouble.send_if_modified(|now| {
+            // What a probe shows is known better.
+            let replaces =
+                trouble == Trouble::Refused || now.is_none_or(|now| !now.is_seen_by_probes());
+            let changed = replaces && *now != Some(trouble);
+            if changed {
+                *now = Some(trouble);
+            }
+            changed
+        });
+        drop(state);
+        if is_new {
+            METRICS.ejected(trouble);
+            let reason: &'static str = trouble.into();
+            tracing::warn!(endpoint = %self.producer, reason, "a producer is left out");
+        }
+    }
+
+    fn is_over(&self, is: impl Fn(Trouble) -> bool) {
+        // Under the lock: nobody leaves it out in between.
+        let mut state = self.state.lock();
+        let over = self
+            .trouble
+            .send_if_modified(|now| now.take_if(|now| is(*now)).is_some());
+        if over {
+            state.ejection.end();
+            drop(state);
+            tracing::info!(endpoint = %self.producer, "a producer is called again");
+        }
+    }
+
+    fn end(&self, since: Instant) {
+        let waiting = &mut self.state.lock().waiting;
+        if let Ok(at) | Err(at) = waiting.binary_search(&since)
+            && at < waiting.len()
+        {
+            waiting.remove(at);
+        }
+    }
+}
+
+impl Waiting {
+    /// The head of its response is there; `works` if it is not the word of an API that failed.
+    pub fn answered(mut self, works: bool) {
+        let Some(since) = self.since.take() else {
+            return;
+        };
+        self.standing.end(since);
+        let now = Instant::now();
+        let mut state = self.standing.state.lock();
+        match works {
+            true => {
+                state.latency.answered(now - since, now);
+                if self.standing.trouble.borrow().is_none() {
+                    state.ejection.forget();
+                }
+            }
+            false => state.latency.answered_by_failure(now),
+        }
+    }
+
+    /// It has no response, since its producer or that one's API failed.
+    pub fn failed(mut self) {
+        if let Some(since) = self.since.take() {
+            self.standing.end(since);
+            self.standing.state.lock().latency.failed(Instant::now());
+        }
+    }
+}
+
+impl Drop for Waiting {
+    /// Its caller has left, or it was refused for what it is: it is not known what it would
+    /// have taken, but that it was longer than until now.
+    fn drop(&mut self) {
+        let Some(since) = self.since.take() else {
+            return;
+        };
+        self.standing.end(since);
+        let now = Instant::now();
+        let mut state = self.standing.state.lock();
+        if state
+            .latency
+            .at(now)
+            .is_some_and(|usual| now - since > usual)
+        {
+            state.latency.answered(now - since, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing() -> Arc<Standing> {
+        Standing::new(Uuid::from_u128(1), Random::seeded(4))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_tells_what_its_producer_takes() {
+        let standing = standing();
+        standing.call().answered(true);
+        let waiting = standing.call();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let latency = standing.candidate(1).latency;
+        assert_eq!(latency, Some(Duration::from_secs(3)));
+        assert_eq!(standing.silence(), Some(Duration::from_secs(3)));
+        // It says that it has begun another one: that this one takes long may be its own.
+        standing.heard();
+        assert!(standing.candidate(1).latency < Some(Duration::from_secs(1)));
+        drop(waiting);
+        assert!(standing.candidate(0).latency > Some(Duration::from_secs(1)));
+        assert_eq!(standing.silence(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_breaks_off_again_and_again_is_left_out_until_its_word_comes() {
+        let standing = standing();
+        standing.lost();
+        standing.lost();
+        standing.heard();
+        standing.lost();
+        standing.lost();
+        assert_eq!(standing.trouble(), None);
+        standing.lost();
+        assert_eq!(standing.trouble(), Some(Trouble::Lost));
+        standing.answers_probes();
+        assert_eq!(standing.trouble(), Some(Trouble::Lost));
+        standing.heard();
+        assert_eq!(standing.trouble(), None);
+        assert_eq!(standing.out_until(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_refuses_connections_is_left_out_until_a_probe_is_answered() {
+        let standing = standing();
+        standing.leave_out(Trouble::Refused);
+        assert_eq!(standing.troubled().await, Trouble::Refused);
+        let until = standing.out_until().unwrap();
+        standing.leave_out(Trouble::Lost);
+        assert_eq!(standing.trouble(), Some(Trouble::Refused));
+        assert_eq!(standing.out_until(), Some(until));
+        standing.answers_probes();
+        assert_eq!(standing.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_busy_stays_out_for_its_time() {
+        let standing = standing();
+        standing.leave_out(Trouble::Busy);
+        standing.heard();
+        standing.answers_probes();
+        assert_eq!(standing.trouble(), Some(Trouble::Busy));
+        standing.is_admitted();
+        assert_eq!(standing.trouble(), None);
+    }
+}
