@@ -33,12 +33,14 @@ async fn a_producer_serves_on_until_its_consumers_have_moved_and_then_refuses_wh
     assert!(seen.iter().all(|awaited| awaited.bundles == 1));
     both.producer.quiesce(LONG).await;
     both.consumer.be_patient_for(3, 10_000);
-    let refused = refusal(both.call().await).await;
-    let stopping = "urn:armour:problem:producer-stopping".to_owned();
+    // Nor is it asked again, and there is no other.
+    let (status, problem, ran) = refusal(both.call().await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
-        refused,
-        (StatusCode::SERVICE_UNAVAILABLE, stopping, "no".into())
+        (&problem[..], &ran[..]),
+        ("urn:armour:problem:no-bundle", "no")
     );
+    assert_eq!(both.producer.calls(), 0);
 }
 
 #[tokio::test]
