@@ -64,8 +64,12 @@ pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Resul
         random: options.ambient.random.clone(),
     });
     let pair_manager = PairManager::new(shared.clone());
+<<<<<<< HEAD
     let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
+=======
+>>>>>>> producer
     gauges::observe(&session, &reporter, &pair_manager);
+    let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
     let busy = Arc::downgrade(&pair_manager);
     gauges::observe_lanes(move || busy.upgrade().map(|pairs| pairs.busy_lanes()));
     let interval = {

@@ -32,13 +32,15 @@ async fn a_producer_serves_on_until_its_consumers_have_moved_and_then_refuses_wh
     tokio::time::timeout(PATIENCE, both_done).await.unwrap();
     assert!(seen.iter().all(|awaited| awaited.bundles == 1));
     both.producer.quiesce(LONG).await;
-    both.consumer.be_patient_for(3);
-    let refused = refusal(both.call().await).await;
-    let stopping = "urn:armour:problem:producer-stopping".to_owned();
+    both.consumer.be_patient_for(3, 10_000);
+    // Nor is it asked again, and there is no other.
+    let (status, problem, ran) = refusal(both.call().await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
-        refused,
-        (StatusCode::SERVICE_UNAVAILABLE, stopping, "no".into())
+        (&problem[..], &ran[..]),
+        ("urn:armour:problem:no-bundle", "no")
     );
+    assert_eq!(both.producer.calls(), 0);
 }
 
 #[tokio::test]
@@ -89,7 +91,7 @@ async fn a_call_beyond_what_the_upstream_takes_at_once_is_refused_and_has_not_ru
         held.notified().await;
     });
     let both = Both::with_places(api, Arc::new(Semaphore::new(1))).await;
-    both.consumer.be_patient_for(3);
+    both.consumer.be_patient_for(3, 10_000);
     let second = async {
         both.until(|_| served.load(Ordering::Relaxed) == 1).await;
         let refused = refusal(both.call().await).await;
