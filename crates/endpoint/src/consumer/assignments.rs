@@ -96,7 +96,18 @@ impl ConsumerPair {
                 bundle.rebalance.notify_one();
             }
         }
-        self.slots.assigned(assigned.wanted);
+        // Those whose APIs fail for now are not counted in what is wanted: none that serves is given
+        // up for them.
+        self.slots.assigned(assigned.wanted + self.not_serving());
+    }
+
+    /// How many bundles are held whose producers' APIs fail for now.
+    pub(super) fn not_serving(&self) -> u32 {
+        let serving = self.serving();
+        let failing = serving
+            .iter()
+            .filter(|bundle| bundle.standing.phase() == Phase::NotServing);
+        u32::try_from(failing.count()).unwrap_or(u32::MAX)
     }
 }
 

@@ -35,10 +35,12 @@ pub async fn draw(
     consumer: Arc<ConsumerPair>,
     replaces: Option<Uuid>,
 ) -> (Option<Uuid>, Result<Arc<Bundle>, Failed>) {
+    // The enclave takes the draws of a pair in the order of their numbers only.
+    let _one = consumer.drawing.lock().await;
     let pair = consumer.pair.lock().id;
     match consumer.session.draw(pair, replaces).await {
         Ok(drawn) => {
-            consumer.slots.want(drawn.wanted);
+            consumer.slots.want(drawn.wanted + consumer.not_serving());
             let taken = take(&consumer, pair, drawn.bundle).await;
             (Some(drawn.bundle), taken)
         }

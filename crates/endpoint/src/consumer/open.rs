@@ -64,10 +64,6 @@ pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Resul
         random: options.ambient.random.clone(),
     });
     let pair_manager = PairManager::new(shared.clone());
-<<<<<<< HEAD
-    let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
-=======
->>>>>>> producer
     gauges::observe(&session, &reporter, &pair_manager);
     let assignments = tokio::spawn(assignments::follow(pair_manager.clone()));
     let busy = Arc::downgrade(&pair_manager);

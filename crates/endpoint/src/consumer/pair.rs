@@ -64,6 +64,8 @@ pub struct ConsumerPair {
     pub(super) live: Mutex<Vec<Arc<Bundle>>>,
     /// Notified when `serving` changes, or may after another request.
     pub(super) changed: Notify,
+    /// Held while a bundle is drawn and installed: one after the other.
+    pub(super) drawing: tokio::sync::Mutex<()>,
     /// Cancelled once the pair is not served here any more.
     pub(super) closing: CancellationToken,
     /// Bundles that are being given up.
@@ -94,6 +96,7 @@ impl ConsumerPair {
             refused: RefusalLog::default(),
             live: Mutex::default(),
             changed: Notify::new(),
+            drawing: tokio::sync::Mutex::default(),
             closing: CancellationToken::new(),
             giving_up: TaskTracker::new(),
             lifecycle: Mutex::default(),

@@ -32,15 +32,9 @@ const LAST_REPORTS: Duration = Duration::from_secs(5);
 pub struct PairManager {
     pub(super) shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
-<<<<<<< HEAD
     pub(super) assigned: Assigned,
     /// Listeners that were opened before there was an endpoint.
     opened: Mutex<HashMap<SocketAddr, TcpListener>>,
-=======
-    /// Listeners that were opened before there was an endpoint.
-    opened: Mutex<HashMap<SocketAddr, TcpListener>>,
-    pub(super) assigned: Assigned,
->>>>>>> producer
 }
 
 struct Served {
@@ -61,13 +55,8 @@ impl PairManager {
         Arc::new(Self {
             shared,
             served: Mutex::default(),
-<<<<<<< HEAD
             assigned: Assigned::default(),
             opened: Mutex::default(),
-=======
-            opened: Mutex::default(),
-            assigned: Assigned::default(),
->>>>>>> producer
         })
     }
 

@@ -34,6 +34,9 @@ const REBALANCE_WITHIN_MS: u16 = 5_000;
 /// control plane assigns anew before.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// A bundle that was of use for less than this is followed by a pause, ever longer.
+const LIVED: Duration = Duration::from_secs(10);
+
 /// What draws one bundle after the other.
 pub struct Slot {
     consumer: Arc<ConsumerPair>,
@@ -51,6 +54,8 @@ pub struct Slot {
 /// A bundle in use.
 struct Held {
     bundle: Arc<Bundle>,
+    /// When it was drawn.
+    since: Instant,
     /// When it is renewed.
     due: Instant,
     /// When it ends.
@@ -112,11 +117,16 @@ impl Slot {
     }
 
     async fn serve(&mut self) {
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut drew) = (Backoff::default(), false);
         loop {
             let wanted = match &self.held {
                 None => Wanted::First,
                 Some(held) => wanted(held, &self.released).await,
+            };
+            let short = match (&self.held, &wanted) {
+                (Some(held), Wanted::Dead | Wanted::Moves) => held.since.elapsed() < LIVED,
+                (Some(_), _) => false,
+                (None, _) => true,
             };
             if self.is_over(&wanted).await {
                 return;
@@ -124,8 +134,16 @@ impl Slot {
             if self.prepared(wanted).await.is_none() {
                 continue;
             }
-            match self.draw().await {
-                Drawn::Done => backoff = Backoff::default(),
+            if !short {
+                backoff = Backoff::default();
+            } else if drew {
+                // Whoever grants nothing but what dies at once is asked ever less often.
+                backoff.wait().await;
+            }
+            let drawn = self.draw().await;
+            drew = matches!(drawn, Drawn::Done);
+            match drawn {
+                Drawn::Done => {}
                 Drawn::Again => backoff.wait().await,
                 Drawn::Over => return,
             }
@@ -241,7 +259,8 @@ impl Slot {
             }
             Err(failed) => failed,
         };
-        if let Some(held) = &self.held {
+        // Once another is granted this one is superseded, whatever came of the other.
+        if let (Some(held), None) = (&self.held, drawn) {
             held.bundle.renewing.store(false, Ordering::Relaxed);
         }
         self.failed(failed).await
@@ -304,6 +323,7 @@ impl Held {
         let probing = tokio::spawn(probing::run(consumer.clone(), bundle.clone()));
         Self {
             bundle,
+            since: now,
             due: now + Duration::from_millis(lifetime * percent / 100),
             end: now + Duration::from_millis(lifetime),
             _keeper: AbortOnDropHandle::new(keeper),

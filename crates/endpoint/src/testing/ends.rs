@@ -73,59 +73,8 @@ impl Ends {
         ends
     }
 
-<<<<<<< HEAD
     async fn of(consumer: &Started, producer: &Started, number: u8, max_lanes: u16) -> Self {
         let binding = binding(consumer, producer, number);
-=======
-    /// A bundle that is installed in both, and so many more that are in the producer's enclave
-    /// alone, with their gates.
-    pub async fn with_more(max_lanes: u16, more: u32) -> (Self, Vec<(Arc<Context>, Gate)>) {
-        let (consumer, producer) = (Started::new(4).await, Started::new(5).await);
-        let ends = Self::of(&consumer, &producer, 0, max_lanes).await;
-        let key = producer.start.unverified().hpke_key();
-        let mut rng = Random::seeded(8).generator();
-        let mut others = Vec::new();
-        for number in 0..more {
-            let mut bundle = [3; 16];
-            bundle[..4].copy_from_slice(&number.to_be_bytes());
-            let binding = Binding {
-                suite: 1,
-                tenant: [1; 16],
-                pair: [2; 16],
-                bundle,
-                draw: 2 + u64::from(number),
-                policy: [6; 32],
-                consumer: consumer.end(7),
-                producer: producer.end(8),
-            };
-            let context = Arc::new(binding.context().unwrap());
-            let secret = BundleSecret::from_bytes([9; 32]);
-            let install = Install {
-                binding,
-                consumer: false,
-                peer: consumer.peer.clone(),
-                envelope: envelope::seal(key, &context, &secret, &mut rng).unwrap(),
-                max_lanes,
-                now: 1_800_000_000,
-            };
-            let installed = producer.enclave.install(install).await.unwrap();
-            others.push((context, Gate::from_bytes(*installed.gate)));
-        }
-        (ends, others)
-    }
-
-    async fn of(consumer: &Started, producer: &Started, number: u8, max_lanes: u16) -> Self {
-        let binding = Binding {
-            suite: 1,
-            tenant: [1; 16],
-            pair: [2; 16],
-            bundle: [3 + number; 16],
-            draw: 1 + u64::from(number),
-            policy: [6; 32],
-            consumer: consumer.end(7),
-            producer: producer.end(8),
-        };
->>>>>>> producer
         let context = Arc::new(binding.context().unwrap());
         let secret = BundleSecret::from_bytes([9; 32]);
         let mut rng = Random::seeded(8).generator();
@@ -150,7 +99,6 @@ impl Ends {
             context,
             gate: *installed.gate,
         }
-<<<<<<< HEAD
     }
 }
 
@@ -164,8 +112,6 @@ fn binding(consumer: &Started, producer: &Started, number: u8) -> Binding {
         policy: [6; 32],
         consumer: consumer.end(7),
         producer: producer.end(8),
-=======
->>>>>>> producer
     }
 }
 
