@@ -141,7 +141,7 @@ impl Slot {
                 backoff.wait().await;
             }
             let drawn = self.draw().await;
-            drew = matches!(drawn, Drawn::Done);
+            drew = matches!(drawn, Drawn::Done) && self.held.is_some();
             match drawn {
                 Drawn::Done => {}
                 Drawn::Again => backoff.wait().await,
