@@ -163,7 +163,7 @@ export class Keycloak {
     const answer = await fetch(`${SERVER}/admin/realms${path}`, {
       method,
       headers: { authorization: `Bearer ${this.token}`, "content-type": "application/json" },
-      body: body && JSON.stringify(body),
+      body: body ? JSON.stringify(body) : null,
     });
     const text = await answer.text();
     if (!answer.ok) {
