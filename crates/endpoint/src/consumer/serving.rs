@@ -171,10 +171,7 @@ impl ConsumerPair {
 }
 
 /// Those for which this holds, or all if it holds for none.
-fn preferred<'a>(
-    bundles: Vec<&'a Arc<Bundle>>,
-    holds: impl Fn(&Bundle) -> bool,
-) -> Vec<&'a Arc<Bundle>> {
+fn preferred(bundles: Vec<&Arc<Bundle>>, holds: impl Fn(&Bundle) -> bool) -> Vec<&Arc<Bundle>> {
     match bundles.iter().any(|one| holds(one)) {
         true => bundles.into_iter().filter(|one| holds(one)).collect(),
         false => bundles,

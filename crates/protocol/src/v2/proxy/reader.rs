@@ -88,9 +88,12 @@ pub struct Switching<S> {
 /// What a segment is.
 enum Next {
     Held,
-    Checkpoint(SignedCheckpoint),
+    Checkpoint(Box<SignedCheckpoint>),
     Waits { k: u32, commitment: [u8; 32] },
 }
+
+/// The stream in its next epoch, or as it was and why not.
+pub type Switched<S> = Result<Box<StreamReader<S>>, (Box<StreamReader<S>>, ContentError)>;
 
 impl<S> ZeroizeOnDrop for StreamReader<S> {}
 impl<S> ZeroizeOnDrop for Switching<S> {}
@@ -105,14 +108,12 @@ impl<S: Side> Switching<S> {
     ///
     /// # Errors
     /// As [`StreamReader::read`].
-    pub fn go_on(
-        self: Box<Self>,
-    ) -> Result<Box<StreamReader<S>>, (Box<StreamReader<S>>, ContentError)> {
+    pub fn go_on(self) -> Switched<S> {
         let Self {
             mut reader,
             k,
             commitment,
-        } = *self;
+        } = self;
         let switched = reader.switch_to(k, &commitment);
         match switched.unwrap_or(Err(ContentError::Switch)) {
             Ok(()) => Ok(reader),
@@ -122,7 +123,7 @@ impl<S: Side> Switching<S> {
 
     /// As [`StreamReader::back`]: the switch may be forged.
     #[must_use]
-    pub fn back(self: Box<Self>) -> Box<StreamReader<S>> {
+    pub fn back(self) -> Box<StreamReader<S>> {
         self.reader.back()
     }
 }
@@ -192,7 +193,7 @@ impl<S: Side> StreamReader<S> {
                     commitment,
                 })));
             }
-            Ok(Next::Checkpoint(checkpoint)) => checkpoint,
+            Ok(Next::Checkpoint(checkpoint)) => *checkpoint,
             Err(error) => return Err((self.back(), error)),
         };
         let content = self.held.verified();
@@ -254,7 +255,7 @@ impl<S: Side> StreamReader<S> {
                 let opened = self.cipher.open(header, sealed)?;
                 let checkpoint = self.checkpoint(&opened)?;
                 self.has_its_place(&checkpoint)?;
-                Ok(Next::Checkpoint(checkpoint))
+                Ok(Next::Checkpoint(Box::new(checkpoint)))
             }
             SegmentKind::Switch => self.switch(header, sealed),
             SegmentKind::Whole | SegmentKind::First => Err(ContentError::Malformed),
