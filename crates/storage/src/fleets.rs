@@ -53,7 +53,9 @@ impl Tx {
 pub struct Fleets<'a>(&'a mut Tx);
 
 impl Fleets<'_> {
-    /// The endpoints of a producer that serve, with their bundles of a pair.
+    /// The endpoints of a producer that serve, with their bundles of a pair. One that was not
+    /// heard of since it started does not serve yet: it may be about to fail. One that was, and
+    /// has no phase, told an earlier control plane, which keeps none.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -67,7 +69,7 @@ impl Fleets<'_> {
                FROM endpoints e
                WHERE e.tenant_id = $1 AND e.party_id = $2 AND e.state = 'active'
                  AND e.lost_at IS NULL AND e.left_at IS NULL
-                 AND e.address_refused_at IS NULL AND coalesce(e.phase, 'serving') = 'serving'
+                 AND e.address_refused_at IS NULL
                  AND NOT EXISTS (SELECT FROM endpoints r
                    WHERE r.tenant_id = $1 AND r.address = e.address
                      AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
@@ -77,7 +79,9 @@ impl Fleets<'_> {
                         > coalesce(e.address_claimed_at, e.created_at)))
                  AND EXISTS (SELECT FROM endpoint_starts s
                    WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
-                     AND s.ended_at IS NULL)
+                     AND s.ended_at IS NULL
+                     AND (e.phase = 'serving'
+                       OR e.phase IS NULL AND e.last_seen_at > s.accepted_at))
                ORDER BY e.endpoint_id"#,
             self.0.tenant,
             producer,
@@ -138,13 +142,17 @@ impl Fleets<'_> {
             .collect())
     }
 
-    /// What these endpoints of producers are for callers.
+    /// What these endpoints of producers are for callers. One that has started and was not heard
+    /// of since does not serve yet.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
     pub async fn phases(&mut self, producers: &[Uuid]) -> Result<HashMap<Uuid, ProducerPhase>> {
         let rows = sqlx::query!(
             r#"SELECT e.endpoint_id, e.state, e.phase,
+                      EXISTS (SELECT FROM endpoint_starts s
+                        WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
+                          AND s.ended_at IS NULL AND e.last_seen_at > s.accepted_at) AS "heard!",
                       (e.lost_at IS NOT NULL OR e.address_refused_at IS NOT NULL
                        OR EXISTS (SELECT FROM endpoints r
                          WHERE r.tenant_id = $1 AND r.address = e.address
@@ -168,8 +176,9 @@ impl Fleets<'_> {
                 let phase = row.phase.as_deref().map(word::<Phase>).transpose()?;
                 let phase = match phase {
                     _ if row.gone || state != EndpointState::Active => ProducerPhase::Gone,
-                    None | Some(Phase::Serving) => ProducerPhase::Serving,
-                    Some(Phase::NotServing) => ProducerPhase::NotServing,
+                    None if row.heard => ProducerPhase::Serving,
+                    None | Some(Phase::NotServing) => ProducerPhase::NotServing,
+                    Some(Phase::Serving) => ProducerPhase::Serving,
                     Some(Phase::Draining) => ProducerPhase::Draining,
                 };
                 Ok((row.endpoint_id, phase))

@@ -68,7 +68,7 @@ impl Fleet {
     async fn add_producer(&mut self) -> usize {
         let party = self.world.pair.producer_id;
         let endpoint = enrol(&self.world.operator, Role::Producer, party).await;
-        endpoint.start(&self.base).await;
+        endpoint.serve(&self.base).await;
         self.producers.push(endpoint);
         self.producers.len() - 1
     }
@@ -300,12 +300,52 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
         fleet.producers[2].id
     );
     assert_eq!(wanted, 2);
-    // A start that follows has yet to say so.
-    fleet.producers[1].start(&fleet.base).await;
+    // A start that follows says that it serves.
+    fleet.producers[1].serve(&fleet.base).await;
     let (next, _) = fleet.draw(0, None).await;
     assert_eq!(
         fleet.producer_of(next.unwrap()).await,
         fleet.producers[1].id
+    );
+}
+
+#[tokio::test]
+async fn a_start_that_has_said_nothing_yet_attracts_no_draws() {
+    let fleet = Fleet::new(1, 2).await;
+    let held = fleet.draw_all(0).await;
+    // It falls over after each start: with none of its bundles left it would come first.
+    fleet.producers[0].start(&fleet.base).await;
+    let (drawn, _) = fleet.draw(0, Some(held[0])).await;
+    if let Ok(drawn) = drawn {
+        assert_eq!(fleet.producer_of(drawn).await, fleet.producers[1].id);
+    }
+    assert_eq!(fleet.spread().await[0], 0);
+    let path = format!("/v1/pairs/{}/traffic", fleet.world.pair.id);
+    let seen: PairTraffic = fleet.world.operator.get(&path).await.unwrap();
+    assert_eq!(seen.serving, 1);
+    // Its first sign of life is told of, and it is drawn with from then on.
+    let (before, events) = (
+        changes(&fleet).await,
+        fleet.events("assignments.changed").await,
+    );
+    fleet.told(0, Phase::Serving, None).await;
+    assert!(changes(&fleet).await > before);
+    assert!(fleet.events("assignments.changed").await > events);
+    let (drawn, _) = fleet.draw(0, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn who_was_heard_of_by_an_earlier_control_plane_serves_without_a_phase() {
+    let fleet = Fleet::new(1, 1).await;
+    let mut sql = fleet.sql().await;
+    let silent = "UPDATE endpoints SET phase = NULL, last_seen_at = now()";
+    sqlx::query(silent).execute(&mut sql).await.unwrap();
+    assert!(fleet.draw(0, None).await.0.is_ok());
+    assert_eq!(
+        fleet.assigned(0).await.bundles[0].phase,
+        ProducerPhase::Serving
     );
 }
 
@@ -564,7 +604,7 @@ async fn whoever_claims_an_address_later_displaces_the_earlier() {
     let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
     sqlx::query(share).execute(&mut sql).await.unwrap();
     // It starts anew, and claims its address with that.
-    fleet.producers[1].start(&fleet.base).await;
+    fleet.producers[1].serve(&fleet.base).await;
     assert_eq!(fleet.events("endpoint.displaced").await, 1);
     let (drawn, wanted) = fleet.draw(0, None).await;
     assert_eq!(
@@ -595,7 +635,7 @@ async fn an_address_with_a_balancer_is_refused_with_the_reason() {
     let mut sql = fleet.sql().await;
     let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
     sqlx::query(share).execute(&mut sql).await.unwrap();
-    fleet.producers[1].start(&fleet.base).await;
+    fleet.producers[1].serve(&fleet.base).await;
     // After two intervals both are heard of.
     sqlx::query(
         "UPDATE endpoints SET address_claimed_at = now() - interval '11 seconds'

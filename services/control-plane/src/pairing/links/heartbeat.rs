@@ -67,8 +67,8 @@ async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> 
     tx.endpoints()
         .set_phase(endpoint.id, phase, zone.as_deref())
         .await?;
-    // It serves until it says otherwise.
-    match endpoint.phase.unwrap_or(Phase::Serving) == phase {
+    // The first one since it started says what it is, too.
+    match endpoint.phase == Some(phase) {
         true => Ok(()),
         false => changed(tx, endpoint).await,
     }
