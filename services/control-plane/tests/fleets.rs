@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::common::{
-    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve,
+    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve, until,
 };
 
 /// A tenant whose pair has so many endpoints on each side, all of which have started.
@@ -595,6 +595,46 @@ async fn nobody_is_lost_because_the_service_was_away() {
     service("50 seconds", "2 seconds").await;
     look(&store).await;
     assert_eq!(fleet.events("endpoint.lost").await, 2);
+}
+
+#[tokio::test]
+async fn the_service_counts_as_there_while_nobody_gets_around_to_looking() {
+    let database = database().await;
+    let app = app_with(&database, &[]).await.expect("start");
+    let mut sql = bound(&database, Uuid::nil()).await;
+    // Another replica is at it, and is not done with all tenants.
+    sqlx::query(
+        "INSERT INTO turns (name, until) VALUES ('lost-endpoints', now() + interval '1 day')
+         ON CONFLICT (name) DO UPDATE SET until = excluded.until",
+    )
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    app.start_jobs().detach_all();
+    until("the service is noted", async || {
+        let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM unbroken_service")
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
+        (noted == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_fails_at_one_tenant_does_not_end_the_look_at_those_behind_it() {
+    let (fleet, store) = watched().await;
+    let other = Fleet::at(fleet.database.clone(), fleet.base.clone(), 1, 1).await;
+    let (broken, whole) = match fleet.world.tenant < other.world.tenant {
+        true => (&fleet, &other),
+        false => (&other, &fleet),
+    };
+    let mut sql = broken.sql().await;
+    let unreadable = "UPDATE pairs SET policy = policy || '{\"heartbeat_interval_ms\": \"x\"}'";
+    sqlx::query(unreadable).execute(&mut sql).await.unwrap();
+    add_silent(whole, 2, None).await;
+    look(&store).await;
+    assert_eq!(whole.events("endpoint.lost").await, 2);
 }
 
 #[tokio::test]
