@@ -1,7 +1,10 @@
 //! Fleets: which of a producer's endpoints consumers' endpoints hold bundles with, and what becomes
 //! of those that drain, fall silent or claim each other's address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::AtomicBool,
+};
 
 use armour_api::{
     AuditEntry, BundleState, Endpoint, EndpointState, Heartbeat, LinkOutcome, Page, Pair,
@@ -15,11 +18,11 @@ use armour_protocol::v2::{
 use armour_storage::Store;
 use chrono::Duration;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::common::{
-    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve, until,
+    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve, until, wait_for,
 };
 
 /// A tenant whose pair has so many endpoints on each side, all of which have started.
@@ -334,6 +337,30 @@ async fn a_start_that_has_said_nothing_yet_attracts_no_draws() {
     let (drawn, _) = fleet.draw(0, None).await;
     let drawn = fleet.producer_of(drawn.unwrap()).await;
     assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn the_tenants_journal_is_free_while_a_heartbeat_that_changes_a_phase_is_answered() {
+    let fleet = Fleet::new(1, 1).await;
+    let drawn = fleet.draw_all(0).await.remove(0);
+    let pair = fleet.world.pair.id;
+    let disconnected = fleet.world.operator.disconnect_pair(pair, "test").await;
+    disconnected.unwrap();
+    let (mut watcher, mut holder) = (fleet.sql().await, fleet.sql().await);
+    let mut held = holder.begin().await.unwrap();
+    // What it acknowledges waits for the bundle.
+    sqlx::query("SELECT FROM bundles WHERE bundle_id = $1 FOR UPDATE")
+        .bind(drawn)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let never = AtomicBool::new(false);
+    tokio::join!(fleet.told(0, Phase::NotServing, None), async {
+        wait_for(&mut watcher, 1, &never).await;
+        let free = "SELECT FROM journals FOR UPDATE NOWAIT";
+        sqlx::query(free).execute(&mut watcher).await.unwrap();
+        held.commit().await.unwrap();
+    });
 }
 
 #[tokio::test]

@@ -6,10 +6,9 @@
 //! is believed, and people are told why.
 
 use armour_api::{Endpoint, Phase, Role};
-use armour_storage::{Actor, AddressClaim, NewEvent, PairingAction, Tx};
+use armour_storage::{Actor, AddressClaim, AddressRival, NewEvent, PairingAction, Tx};
 use chrono::Duration;
 
-use super::assignments::changed;
 use crate::http::problem::ApiResult;
 
 /// A later claim is a balancer's only if both are heard of after so many intervals of heartbeats.
@@ -36,20 +35,54 @@ pub async fn claim(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
     Ok(tx.events().record_all(events).await?)
 }
 
+/// What a look at an endpoint's address has found that is to be told.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Whether its consumers' endpoints may have to hold other bundles.
+    pub changed: bool,
+    refused: Option<AddressRival>,
+}
+
+impl Found {
+    /// Tells of it. It takes the journal's lock.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn tell(&self, tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
+        let Some(rival) = &self.refused else {
+            return Ok(());
+        };
+        let (id, claim) = (
+            endpoint.id,
+            AddressClaim {
+                address: &rival.address,
+                other_endpoint_id: rival.rival,
+            },
+        );
+        let action = PairingAction::EndpointAddressShared { id, claim };
+        tx.audit_log().append(&Actor::Service, action).await?;
+        let event = NewEvent::EndpointAddressShared {
+            endpoint: endpoint.id,
+            claim,
+        };
+        tx.events().record(event).await?;
+        Ok(())
+    }
+}
+
 /// Looks, with a sign of life of an endpoint, whether another one is heard of that claims its
 /// address.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn look(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
+pub async fn look(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<Found> {
+    let mut found = Found::default();
     if endpoint.role != Role::Producer {
-        return Ok(());
+        return Ok(found);
     }
     let Some(rival) = tx.addresses().rival(endpoint.id).await? else {
-        if tx.addresses().set_refused(endpoint.id, false).await? {
-            changed(tx, endpoint).await?;
-        }
-        return Ok(());
+        found.changed = tx.addresses().set_refused(endpoint.id, false).await?;
+        return Ok(found);
     };
     let error = format!(
         "endpoint {} claims the address {} as well, and both are heard of: a balancer in front of \
@@ -63,27 +96,10 @@ pub async fn look(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
     } else if rival.is_later && both_beat && endpoint.phase != Some(Phase::Draining) {
         tx.addresses().set_refused(endpoint.id, true).await?;
         tx.endpoints().record_error(endpoint.id, &error).await?;
-        let (id, claim) = (
-            endpoint.id,
-            AddressClaim {
-                address: &rival.address,
-                other_endpoint_id: rival.rival,
-            },
-        );
-        tx.audit_log()
-            .append(
-                &Actor::Service,
-                PairingAction::EndpointAddressShared { id, claim },
-            )
-            .await?;
-        let endpoint_id = endpoint.id;
-        tx.events()
-            .record(NewEvent::EndpointAddressShared {
-                endpoint: endpoint_id,
-                claim,
-            })
-            .await?;
-        changed(tx, endpoint).await?;
+        found = Found {
+            changed: true,
+            refused: Some(rival),
+        };
     }
-    Ok(())
+    Ok(found)
 }
