@@ -364,6 +364,26 @@ async fn the_tenants_journal_is_free_while_a_heartbeat_that_changes_a_phase_is_a
 }
 
 #[tokio::test]
+async fn a_producers_sign_of_life_waits_for_no_draw() {
+    let fleet = Fleet::new(1, 1).await;
+    let (mut watcher, mut holder) = (fleet.sql().await, fleet.sql().await);
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM pairs WHERE pair_id = $1 FOR UPDATE")
+        .bind(fleet.world.pair.id)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let never = AtomicBool::new(false);
+    // The draw has the producer's endpoint locked, and waits for the pair.
+    let ((drawn, _), ()) = tokio::join!(fleet.draw(0, None), async {
+        wait_for(&mut watcher, 1, &never).await;
+        fleet.told(0, Phase::Serving, Some("east")).await;
+        held.commit().await.unwrap();
+    });
+    assert!(drawn.is_ok());
+}
+
+#[tokio::test]
 async fn who_was_heard_of_by_an_earlier_control_plane_serves_without_a_phase() {
     let fleet = Fleet::new(1, 1).await;
     let mut sql = fleet.sql().await;

@@ -94,6 +94,7 @@ pub async fn look(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<Found> {
     if rival.is_refused {
         tx.endpoints().record_error(endpoint.id, &error).await?;
     } else if rival.is_later && both_beat && endpoint.phase != Some(Phase::Draining) {
+        tx.endpoints().lock(endpoint.id).await?;
         tx.addresses().set_refused(endpoint.id, true).await?;
         tx.endpoints().record_error(endpoint.id, &error).await?;
         found = Found {
