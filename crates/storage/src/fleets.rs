@@ -55,7 +55,8 @@ pub struct Fleets<'a>(&'a mut Tx);
 impl Fleets<'_> {
     /// The endpoints of a producer that serve, with their bundles of a pair. One that was not
     /// heard of since it started does not serve yet: it may be about to fail. One that was, and
-    /// has no phase, told an earlier control plane, which keeps none.
+    /// has no phase, told an earlier control plane, which keeps none. Of those that claim one
+    /// address the first one serves for as long as it is heard of.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -71,12 +72,22 @@ impl Fleets<'_> {
                  AND e.lost_at IS NULL AND e.left_at IS NULL
                  AND e.address_refused_at IS NULL
                  AND NOT EXISTS (SELECT FROM endpoints r
+                   JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
+                    AND t.ended_at IS NULL
                    WHERE r.tenant_id = $1 AND r.address = e.address
                      AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
                      AND r.lost_at IS NULL AND r.left_at IS NULL
-                     AND (r.address_refused_at IS NOT NULL
-                       OR coalesce(r.address_claimed_at, r.created_at)
-                        > coalesce(e.address_claimed_at, e.created_at)))
+                     AND r.phase IS DISTINCT FROM 'draining'
+                     AND r.address_claimed_at IS NOT NULL AND r.address_refused_at IS NULL
+                     AND CASE WHEN r.address_claimed_at < e.address_claimed_at
+                       THEN coalesce(r.last_seen_at > now() - 2 * make_interval(secs =>
+                         coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                           WHERE p.tenant_id = $1 AND p.producer_id = r.party_id), 5000) / 1000.0),
+                         false)
+                       ELSE coalesce(e.last_seen_at <= now() - 2 * make_interval(secs =>
+                         coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                           WHERE p.tenant_id = $1 AND p.producer_id = e.party_id), 5000) / 1000.0),
+                         true) END)
                  AND EXISTS (SELECT FROM endpoint_starts s
                    WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
                      AND s.ended_at IS NULL
@@ -155,12 +166,22 @@ impl Fleets<'_> {
                           AND s.ended_at IS NULL AND e.last_seen_at > s.accepted_at) AS "heard!",
                       (e.lost_at IS NOT NULL OR e.address_refused_at IS NOT NULL
                        OR EXISTS (SELECT FROM endpoints r
+                         JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
+                          AND t.ended_at IS NULL
                          WHERE r.tenant_id = $1 AND r.address = e.address
                            AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
                            AND r.lost_at IS NULL AND r.left_at IS NULL
-                           AND (r.address_refused_at IS NOT NULL
-                             OR coalesce(r.address_claimed_at, r.created_at)
-                              > coalesce(e.address_claimed_at, e.created_at)))
+                           AND r.phase IS DISTINCT FROM 'draining'
+                           AND r.address_claimed_at IS NOT NULL AND r.address_refused_at IS NULL
+                           AND CASE WHEN r.address_claimed_at < e.address_claimed_at
+                             THEN coalesce(r.last_seen_at > now() - 2 * make_interval(secs =>
+                               coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                                 WHERE p.tenant_id = $1 AND p.producer_id = r.party_id), 5000) / 1000.0),
+                               false)
+                             ELSE coalesce(e.last_seen_at <= now() - 2 * make_interval(secs =>
+                               coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                                 WHERE p.tenant_id = $1 AND p.producer_id = e.party_id), 5000) / 1000.0),
+                               true) END)
                        OR NOT EXISTS (SELECT FROM endpoint_starts s
                          WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
                            AND s.ended_at IS NULL)) AS "gone!"

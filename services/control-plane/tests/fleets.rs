@@ -684,83 +684,130 @@ async fn what_fails_at_one_tenant_does_not_end_the_look_at_those_behind_it() {
     assert_eq!(whole.events("endpoint.lost").await, 2);
 }
 
-#[tokio::test]
-async fn whoever_claims_an_address_later_displaces_the_earlier() {
-    let fleet = Fleet::new(1, 2).await;
+/// All of the producer's endpoints claim one address, the first of them an hour ago and the second
+/// one so many seconds ago; both were heard of now.
+async fn share_address(fleet: &Fleet, seconds: i32) {
     let mut sql = fleet.sql().await;
-    let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
-    sqlx::query(share).execute(&mut sql).await.unwrap();
-    // It starts anew, and claims its address with that.
-    fleet.producers[1].serve(&fleet.base).await;
-    assert_eq!(fleet.events("endpoint.displaced").await, 1);
-    let (drawn, wanted) = fleet.draw(0, None).await;
-    assert_eq!(
-        fleet.producer_of(drawn.unwrap()).await,
-        fleet.producers[1].id
-    );
-    assert_eq!(wanted, 1);
-    // The earlier one is heard of too early for anybody to think of a balancer.
-    fleet.told(0, Phase::Serving, None).await;
-    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
-    // The later one leaves: the earlier one has its address.
-    assert!(
-        fleet.producers[1]
-            .retire(&fleet.base, &[], true)
-            .await
-            .ended
-    );
-    let (drawn, _) = fleet.draw(0, None).await;
-    assert_eq!(
-        fleet.producer_of(drawn.unwrap()).await,
-        fleet.producers[0].id
-    );
+    sqlx::query(
+        "UPDATE endpoints SET address = 'http://till:9000', last_seen_at = now(),
+                address_claimed_at = now() - CASE WHEN endpoint_id = $1
+                  THEN interval '1 hour' ELSE make_interval(secs => $2) END
+         WHERE role = 'producer' AND state = 'active' AND endpoint_id = ANY($3)",
+    )
+    .bind(fleet.producers[0].id)
+    .bind(f64::from(seconds))
+    .bind(fleet.producers.iter().map(|one| one.id).collect::<Vec<_>>())
+    .execute(&mut sql)
+    .await
+    .unwrap();
+}
+
+async fn set_seen(fleet: &Fleet, producer: usize, seconds: i32) {
+    let mut sql = fleet.sql().await;
+    sqlx::query(
+        "UPDATE endpoints SET last_seen_at = now() - make_interval(secs => $2)
+         WHERE endpoint_id = $1",
+    )
+    .bind(fleet.producers[producer].id)
+    .bind(f64::from(seconds))
+    .execute(&mut sql)
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
-async fn an_address_with_a_balancer_is_refused_with_the_reason() {
+async fn whoever_claims_an_address_later_has_it_once_the_earlier_is_not_heard_of() {
     let fleet = Fleet::new(1, 2).await;
+    share_address(&fleet, 1).await;
+    fleet.told(1, Phase::Serving, None).await;
+    // The earlier one lives: the later one waits, and is told so.
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    let drawn = drawn.unwrap();
+    assert_eq!(fleet.producer_of(drawn).await, fleet.producers[0].id);
+    assert_eq!(wanted, 1);
+    assert_eq!(fleet.events("endpoint.displaced").await, 0);
+    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    let error = fleet.endpoint(fleet.producers[1].id).await.last_error;
+    assert!(error.unwrap().contains("waits"));
+    // It has missed its signs of life since the later one was heard of.
+    set_seen(&fleet, 1, 3).await;
+    set_seen(&fleet, 0, 12).await;
+    let before = changes(&fleet).await;
+    fleet.told(1, Phase::Serving, None).await;
+    assert_eq!(fleet.events("endpoint.displaced").await, 1);
+    assert!(changes(&fleet).await > before);
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Gone);
+    let (next, _) = fleet.draw(0, Some(drawn)).await;
+    let next = next.unwrap();
+    assert_eq!(fleet.producer_of(next).await, fleet.producers[1].id);
+    // It is heard of again: it is its address.
+    fleet.told(0, Phase::Serving, None).await;
+    let (next, _) = fleet.draw(0, Some(next)).await;
+    let next = fleet.producer_of(next.unwrap()).await;
+    assert_eq!(next, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_only_enrolled_displaces_nobody_from_its_address() {
+    let fleet = Fleet::new(1, 1).await;
+    let party = fleet.world.operator.create_party(Role::Producer, "rival");
+    let party = party.await.unwrap();
+    let rival = enrol(&fleet.world.operator, Role::Producer, party.id).await;
     let mut sql = fleet.sql().await;
     let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
     sqlx::query(share).execute(&mut sql).await.unwrap();
-    fleet.producers[1].serve(&fleet.base).await;
-    // After two intervals both are heard of.
-    sqlx::query(
-        "UPDATE endpoints SET address_claimed_at = now() - interval '11 seconds'
-                 WHERE endpoint_id = $1",
-    )
-    .bind(fleet.producers[1].id)
-    .execute(&mut sql)
-    .await
-    .unwrap();
-    sqlx::query(
-        "UPDATE endpoints SET address_claimed_at = now() - interval '1 hour'
-                 WHERE endpoint_id = $1",
-    )
-    .bind(fleet.producers[0].id)
-    .execute(&mut sql)
-    .await
-    .unwrap();
+    assert!(fleet.draw(0, None).await.0.is_ok());
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Serving);
+    // Nor does it once it has started and is heard of: whoever lives keeps its address.
+    rival.serve(&fleet.base).await;
+    fleet.told(0, Phase::Serving, None).await;
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Serving);
+    assert_eq!(fleet.events("endpoint.displaced").await, 0);
+}
+
+#[tokio::test]
+async fn whoever_starts_again_at_its_address_keeps_its_claim() {
+    let fleet = Fleet::new(1, 2).await;
+    share_address(&fleet, 600).await;
+    fleet.producers[0].serve(&fleet.base).await;
     fleet.told(1, Phase::Serving, None).await;
-    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    let (drawn, _) = fleet.draw(0, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn who_shares_an_address_behind_a_balancer_is_refused_and_the_first_one_goes_on() {
+    let fleet = Fleet::new(1, 2).await;
+    // After two intervals both are heard of.
+    share_address(&fleet, 60).await;
     for _ in 0..2 {
         fleet.told(0, Phase::Serving, None).await;
         fleet.told(1, Phase::Serving, None).await;
     }
     assert_eq!(fleet.events("endpoint.address-shared").await, 1);
-    assert_eq!(fleet.entries("endpoint.address-shared").await.len(), 1);
-    for producer in &fleet.producers {
-        let error = fleet.endpoint(producer.id).await.last_error.unwrap();
-        assert!(error.contains("a balancer"), "{error}");
-    }
-    assert!(is(fleet.draw(0, None).await.0, "address-shared"));
-    // With one of them gone there is nothing to refuse.
+    let entries = fleet.entries("endpoint.address-shared").await;
+    assert_eq!(entries.len(), 1);
+    let error = fleet.endpoint(fleet.producers[1].id).await.last_error;
+    assert!(error.unwrap().contains("a balancer"));
+    let first = fleet.endpoint(fleet.producers[0].id).await;
+    assert_eq!(first.last_error, None);
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    let drawn = drawn.unwrap();
+    assert_eq!(fleet.producer_of(drawn).await, fleet.producers[0].id);
+    assert_eq!(wanted, 1);
+    // With the first one gone there is nothing to refuse; until it is noted, that is why.
     assert!(
-        fleet.producers[1]
+        fleet.producers[0]
             .retire(&fleet.base, &[], true)
             .await
             .ended
     );
-    fleet.told(0, Phase::Serving, None).await;
+    assert!(is(fleet.draw(0, None).await.0, "address-shared"));
+    fleet.told(1, Phase::Serving, None).await;
     assert!(fleet.draw(0, None).await.0.is_ok());
 }
 

@@ -57,7 +57,7 @@ pub async fn accept(tx: &mut Tx, announced: &Announced<'_>, actor: &Actor) -> Ap
             start,
         })
         .await?;
-    addresses::claim(tx, endpoint).await?;
+    addresses::claim(tx, endpoint, moved).await?;
     changed(tx, endpoint).await
 }
 
