@@ -23,6 +23,8 @@ pub struct ServingProducer {
     pub bundles: u64,
     /// It has missed two signs of life, and may be lost.
     pub silent: bool,
+    /// Whether it serves; if not, it may again in a moment.
+    pub serves: bool,
 }
 
 /// An active bundle of a consumer's endpoint.
@@ -53,23 +55,33 @@ impl Tx {
 pub struct Fleets<'a>(&'a mut Tx);
 
 impl Fleets<'_> {
-    /// The endpoints of a producer that serve, with their bundles of a pair. One that was not
+    /// The endpoints of a producer that are there, draining ones excepted, with their bundles of a
+    /// pair and whether they serve. One that was not
     /// heard of since it started does not serve yet: it may be about to fail. One that was, and
     /// has no phase, told an earlier control plane, which keeps none. Of those that claim one
     /// address the first one serves for as long as it is heard of.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn serving(&mut self, producer: Uuid, pair: Uuid) -> Result<Vec<ServingProducer>> {
+    pub async fn producers(&mut self, producer: Uuid, pair: Uuid) -> Result<Vec<ServingProducer>> {
         let rows = sqlx::query!(
             r#"SELECT e.endpoint_id, e.zone,
                       (SELECT count(*) FROM bundles b
                        WHERE b.tenant_id = $1 AND b.pair_id = $3 AND b.state = 'active'
                          AND b.producer_endpoint_id = e.endpoint_id) AS "bundles!",
-                      coalesce(e.last_seen_at < now() - interval '11 seconds', true) AS "silent!"
+                      coalesce(e.last_seen_at < now() - interval '1 second'
+                        - 2 * make_interval(secs => (SELECT coalesce(
+                            max((p.policy ->> 'heartbeat_interval_ms')::bigint), 5000) / 1000.0
+                          FROM pairs p WHERE p.tenant_id = $1 AND p.producer_id = $2)), true)
+                        AS "silent!",
+                      coalesce(e.phase = 'serving', e.last_seen_at > t.accepted_at, false)
+                        AS "serves!"
                FROM endpoints e
+               JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = e.endpoint_id
+                AND t.ended_at IS NULL
                WHERE e.tenant_id = $1 AND e.party_id = $2 AND e.state = 'active'
                  AND e.lost_at IS NULL AND e.left_at IS NULL
+                 AND e.phase IS DISTINCT FROM 'draining'
                  AND e.address_refused_at IS NULL
                  AND NOT EXISTS (SELECT FROM endpoints r
                    JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
@@ -88,11 +100,6 @@ impl Fleets<'_> {
                          coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
                            WHERE p.tenant_id = $1 AND p.producer_id = e.party_id), 5000) / 1000.0),
                          true) END)
-                 AND EXISTS (SELECT FROM endpoint_starts s
-                   WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
-                     AND s.ended_at IS NULL
-                     AND (e.phase = 'serving'
-                       OR e.phase IS NULL AND e.last_seen_at > s.accepted_at))
                ORDER BY e.endpoint_id"#,
             self.0.tenant,
             producer,
@@ -107,6 +114,7 @@ impl Fleets<'_> {
                     zone: row.zone,
                     bundles: to_u64(row.bundles)?,
                     silent: row.silent,
+                    serves: row.serves,
                 })
             })
             .collect()

@@ -277,7 +277,8 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
     fleet.told(1, Phase::Draining, None).await;
     let (drawn, wanted) = fleet.draw(0, None).await;
     let drawn = drawn.unwrap();
-    assert_eq!(wanted, 1);
+    // The one that does not serve may again.
+    assert_eq!(wanted, 2);
     assert_eq!(fleet.producer_of(drawn).await, fleet.producers[2].id);
     let mut sql = fleet.sql().await;
     sqlx::query("UPDATE endpoints SET lost_at = now() WHERE endpoint_id = $1")
@@ -288,7 +289,7 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
     assert!(is(fleet.draw(0, Some(drawn)).await.0, "no-producer"));
     let assigned = fleet.assigned(0).await;
     assert_eq!(assigned.bundles[0].phase, ProducerPhase::Gone);
-    assert_eq!(assigned.wanted, 0);
+    assert_eq!(assigned.wanted, 1);
     // One is heard of again, the other one's upstream is.
     fleet.told(0, Phase::Serving, None).await;
     let (next, _) = fleet.draw(0, Some(drawn)).await;
@@ -384,6 +385,35 @@ async fn a_producers_sign_of_life_waits_for_no_draw() {
 }
 
 #[tokio::test]
+async fn a_check_that_fails_at_all_producers_shrinks_no_consumers_bundles() {
+    let fleet = Fleet::new(1, 3).await;
+    fleet.draw_all(0).await;
+    for producer in 0..3 {
+        fleet.told(producer, Phase::NotServing, None).await;
+    }
+    assert_eq!(fleet.assigned(0).await.wanted, 3);
+    assert_eq!(fleet.spread().await, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn who_is_heard_of_every_30_s_by_policy_is_not_silent_after_11() {
+    let fleet = Fleet::new(2, 3).await;
+    let mut sql = fleet.sql().await;
+    let rare = "UPDATE pairs SET policy = policy || '{\"heartbeat_interval_ms\": 30000}'";
+    sqlx::query(rare).execute(&mut sql).await.unwrap();
+    // It has the fewest bundles.
+    fleet.told(0, Phase::NotServing, None).await;
+    for _ in 0..2 {
+        fleet.draw(0, None).await.0.unwrap();
+    }
+    fleet.told(0, Phase::Serving, None).await;
+    set_seen(&fleet, 0, 25).await;
+    let (drawn, _) = fleet.draw(1, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
 async fn who_was_heard_of_by_an_earlier_control_plane_serves_without_a_phase() {
     let fleet = Fleet::new(1, 1).await;
     let mut sql = fleet.sql().await;
@@ -419,8 +449,10 @@ async fn consumers_are_told_that_a_producer_does_not_serve_and_no_other_tenant_i
         .collect();
     assert_eq!(phases[&fleet.producers[0].id], ProducerPhase::NotServing);
     assert_eq!(phases[&fleet.producers[1].id], ProducerPhase::Serving);
-    assert_eq!(assigned.wanted, 1);
+    // A failing check shrinks nothing.
+    assert_eq!(assigned.wanted, 2);
     fleet.told(0, Phase::Draining, None).await;
+    assert_eq!(fleet.assigned(0).await.wanted, 1);
     changed(&fleet, "it drains").await;
     let events = fleet.events("assignments.changed").await;
     // The same again is no change.
@@ -854,7 +886,7 @@ async fn people_see_who_serves_a_pair_and_nobody_sees_anothers() {
     fleet.told(1, Phase::NotServing, Some("west")).await;
     let path = format!("/v1/pairs/{}/traffic", fleet.world.pair.id);
     let seen: PairTraffic = fleet.world.operator.get(&path).await.unwrap();
-    assert_eq!((seen.serving, seen.consumers, seen.wanted), (2, 2, 2));
+    assert_eq!((seen.serving, seen.consumers, seen.wanted), (2, 2, 3));
     let of = |producer: usize| {
         let id = fleet.producers[producer].id;
         let found = seen.producers.iter().find(|one| one.endpoint_id == id);
