@@ -1,29 +1,54 @@
-//! Addresses of producers' endpoints that more than one claims: of those that are there, whoever
-//! claimed it last is believed, and none once an earlier one is refused for it. Nobody's row is
-//! written but one's own, so that no two of them wait for each other.
+//! Addresses of producers' endpoints that more than one claims: whoever claimed it first is believed
+//! for as long as it is heard of. Nobody's row is written but one's own, so that no two of them wait
+//! for each other.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::{error::Result, tx::Tx};
 
-/// Another endpoint that is there, and claims the same address; the last one that does.
+/// Whoever was not heard of for so many intervals of heartbeats is believed no more.
+const INTERVALS: i32 = 2;
+
+/// Another endpoint that is there with a living start, and has claimed the same address; none of
+/// those that leave or are refused.
 #[derive(Debug, Clone)]
 pub struct AddressRival {
     /// The address.
     pub address: String,
     /// The other endpoint.
     pub rival: Uuid,
-    /// Whether the other one claimed it later.
-    pub is_later: bool,
+    /// Whether the other one claimed it earlier.
+    pub is_earlier: bool,
     /// When the later one of the two did.
     pub since: DateTime<Utc>,
     /// When the other one was heard of.
-    pub rival_seen_at: DateTime<Utc>,
-    /// Whether either is refused for it.
-    pub is_refused: bool,
-    /// The longest interval of heartbeats of the producer's pairs, in milliseconds.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// The longest interval of heartbeats of the other one's pairs, in milliseconds.
     pub interval_ms: i64,
+    /// And of the endpoint's own.
+    pub own_interval_ms: i64,
+}
+
+impl AddressRival {
+    /// Until when it is believed, if it is not heard of again.
+    pub fn beats_until(&self) -> Option<DateTime<Utc>> {
+        Some(self.seen_at? + self.patience())
+    }
+
+    /// Since when both would not be heard of if one had taken the other's place.
+    pub fn settled_at(&self) -> DateTime<Utc> {
+        self.since + self.patience()
+    }
+
+    /// How long the endpoint itself may be silent and be believed.
+    pub fn own_patience(&self) -> Duration {
+        Duration::milliseconds(self.own_interval_ms) * INTERVALS
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::milliseconds(self.interval_ms) * INTERVALS
+    }
 }
 
 impl Tx {
@@ -37,67 +62,58 @@ impl Tx {
 pub struct Addresses<'a>(&'a mut Tx);
 
 impl Addresses<'_> {
-    /// An endpoint claims its address from now on. Returns it, and who else does, if any.
+    /// An endpoint claims its address from now on, or goes on with the claim that it has.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn claim(&mut self, endpoint: Uuid) -> Result<Vec<(Uuid, String)>> {
+    pub async fn claim(&mut self, endpoint: Uuid, goes_on: bool) -> Result<()> {
         sqlx::query!(
-            "UPDATE endpoints SET address_claimed_at = clock_timestamp(), address_refused_at = NULL
+            "UPDATE endpoints SET address_refused_at = NULL, address_claimed_at =
+               CASE WHEN $3 AND address_claimed_at IS NOT NULL THEN address_claimed_at
+                 ELSE clock_timestamp() END
              WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
-            endpoint
+            endpoint,
+            goes_on
         )
         .execute(&mut *self.0.inner)
         .await?;
-        let rows = sqlx::query!(
-            r#"SELECT r.endpoint_id, e.address AS "address!"
-               FROM endpoints e
-               JOIN endpoints r ON r.tenant_id = $1 AND r.address = e.address
-                AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
-                AND r.lost_at IS NULL AND r.left_at IS NULL
-               WHERE e.tenant_id = $1 AND e.endpoint_id = $2 AND e.address IS NOT NULL
-               ORDER BY r.endpoint_id"#,
-            self.0.tenant,
-            endpoint
-        )
-        .fetch_all(&mut *self.0.inner)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.endpoint_id, row.address))
-            .collect())
+        Ok(())
     }
 
-    /// Who else is there with an endpoint's address, if anybody; none of those that leave.
+    /// Who else has claimed an endpoint's address, the first one first, at most so many.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn rival(&mut self, endpoint: Uuid) -> Result<Option<AddressRival>> {
+    pub async fn rivals(&mut self, endpoint: Uuid, limit: i64) -> Result<Vec<AddressRival>> {
         Ok(sqlx::query_as!(
             AddressRival,
             r#"SELECT e.address AS "address!", r.endpoint_id AS rival,
-                      coalesce(r.address_claimed_at, r.created_at)
-                        > coalesce(e.address_claimed_at, e.created_at) AS "is_later!",
-                      greatest(coalesce(r.address_claimed_at, r.created_at),
-                        coalesce(e.address_claimed_at, e.created_at)) AS "since!",
-                      coalesce(r.last_seen_at, r.created_at) AS "rival_seen_at!",
-                      (e.address_refused_at IS NOT NULL OR r.address_refused_at IS NOT NULL)
-                        AS "is_refused!",
+                      coalesce(r.address_claimed_at < e.address_claimed_at, false)
+                        AS "is_earlier!",
+                      greatest(r.address_claimed_at, e.address_claimed_at) AS "since!",
+                      r.last_seen_at AS seen_at,
+                      coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint)
+                        FROM pairs p WHERE p.tenant_id = $1 AND p.producer_id = r.party_id),
+                        5000) AS "interval_ms!",
                       coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint)
                         FROM pairs p WHERE p.tenant_id = $1 AND p.producer_id = e.party_id),
-                        5000) AS "interval_ms!"
+                        5000) AS "own_interval_ms!"
                FROM endpoints e
                JOIN endpoints r ON r.tenant_id = $1 AND r.address = e.address
                 AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
                 AND r.lost_at IS NULL AND r.left_at IS NULL
                 AND r.phase IS DISTINCT FROM 'draining'
+                AND r.address_claimed_at IS NOT NULL AND r.address_refused_at IS NULL
+               JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
+                AND t.ended_at IS NULL
                WHERE e.tenant_id = $1 AND e.endpoint_id = $2 AND e.address IS NOT NULL
-               ORDER BY coalesce(r.address_claimed_at, r.created_at) DESC LIMIT 1"#,
+               ORDER BY r.address_claimed_at LIMIT $3"#,
             self.0.tenant,
-            endpoint
+            endpoint,
+            limit
         )
-        .fetch_optional(&mut *self.0.inner)
+        .fetch_all(&mut *self.0.inner)
         .await?)
     }
 

@@ -163,8 +163,9 @@ impl Endpoints<'_> {
         serde_json::from_value(entry).map_err(corrupt)
     }
 
-    /// Locks an endpoint's row until the transaction ends: whoever judges its starts and links
-    /// holds it. Endpoints' rows come before pairs', and a consumer's before a producer's.
+    /// Locks an endpoint's row until the transaction ends, against draws with it, too: whoever may
+    /// end the endpoint or its start holds it. Endpoints' rows come before pairs', and a consumer's
+    /// before a producer's.
     ///
     /// # Errors
     /// `NotFound`.
@@ -179,14 +180,33 @@ impl Endpoints<'_> {
         word(&state)
     }
 
-    /// Locks endpoints' rows against whoever judges their starts and links, in order.
+    /// Locks an endpoint's row against whoever judges its starts and links, but not against draws
+    /// with it: its signs of life wait for none of them. Whoever finds then that it ends locks it
+    /// again, by [`Self::lock`], before anything else.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn lock_living(&mut self, id: Uuid) -> Result<EndpointState> {
+        let state = sqlx::query_scalar!(
+            "SELECT state FROM endpoints
+             WHERE tenant_id = $1 AND endpoint_id = $2 FOR NO KEY UPDATE",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        word(&state)
+    }
+
+    /// Locks endpoints' rows, in order, against whoever ends them or their starts; not against
+    /// their signs of life.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn lock_for_share(&mut self, ids: &[Uuid]) -> Result<()> {
+    pub async fn lock_to_draw(&mut self, ids: &[Uuid]) -> Result<()> {
         sqlx::query!(
             "SELECT endpoint_id FROM endpoints WHERE tenant_id = $1 AND endpoint_id = ANY($2)
-             ORDER BY endpoint_id FOR SHARE",
+             ORDER BY endpoint_id FOR KEY SHARE",
             self.0.tenant,
             ids
         )
@@ -287,7 +307,7 @@ impl Endpoints<'_> {
         let lost = sqlx::query_scalar!(
             r#"UPDATE endpoints e SET last_seen_at = now(), lost_at = NULL, left_at = NULL
                FROM (SELECT lost_at FROM endpoints
-                     WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE) AS before
+                     WHERE tenant_id = $1 AND endpoint_id = $2 FOR NO KEY UPDATE) AS before
                WHERE e.tenant_id = $1 AND e.endpoint_id = $2
                RETURNING before.lost_at IS NOT NULL AS "lost!""#,
             self.0.tenant,
@@ -338,7 +358,10 @@ impl Endpoints<'_> {
     /// If the database refuses.
     pub async fn revoke_all(&mut self) -> Result<()> {
         sqlx::query!(
-            "UPDATE endpoints SET state = 'revoked' WHERE tenant_id = $1",
+            "UPDATE endpoints SET state = 'revoked'
+             WHERE tenant_id = $1 AND endpoint_id IN (
+                 SELECT endpoint_id FROM endpoints WHERE tenant_id = $1
+                 ORDER BY endpoint_id FOR UPDATE)",
             self.0.tenant
         )
         .execute(&mut *self.0.inner)

@@ -23,6 +23,8 @@ pub struct ServingProducer {
     pub bundles: u64,
     /// It has missed two signs of life, and may be lost.
     pub silent: bool,
+    /// Whether it serves; if not, it may again in a moment.
+    pub serves: bool,
 }
 
 /// An active bundle of a consumer's endpoint.
@@ -53,31 +55,51 @@ impl Tx {
 pub struct Fleets<'a>(&'a mut Tx);
 
 impl Fleets<'_> {
-    /// The endpoints of a producer that serve, with their bundles of a pair.
+    /// The endpoints of a producer that are there, draining ones excepted, with their bundles of a
+    /// pair and whether they serve. One that was not
+    /// heard of since it started does not serve yet: it may be about to fail. One that was, and
+    /// has no phase, told an earlier control plane, which keeps none. Of those that claim one
+    /// address the first one serves for as long as it is heard of.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn serving(&mut self, producer: Uuid, pair: Uuid) -> Result<Vec<ServingProducer>> {
+    pub async fn producers(&mut self, producer: Uuid, pair: Uuid) -> Result<Vec<ServingProducer>> {
         let rows = sqlx::query!(
             r#"SELECT e.endpoint_id, e.zone,
                       (SELECT count(*) FROM bundles b
                        WHERE b.tenant_id = $1 AND b.pair_id = $3 AND b.state = 'active'
                          AND b.producer_endpoint_id = e.endpoint_id) AS "bundles!",
-                      coalesce(e.last_seen_at < now() - interval '11 seconds', true) AS "silent!"
+                      coalesce(e.last_seen_at < now() - interval '1 second'
+                        - 2 * make_interval(secs => (SELECT coalesce(
+                            max((p.policy ->> 'heartbeat_interval_ms')::bigint), 5000) / 1000.0
+                          FROM pairs p WHERE p.tenant_id = $1 AND p.producer_id = $2)), true)
+                        AS "silent!",
+                      coalesce(e.phase = 'serving', e.last_seen_at > t.accepted_at, false)
+                        AS "serves!"
                FROM endpoints e
+               JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = e.endpoint_id
+                AND t.ended_at IS NULL
                WHERE e.tenant_id = $1 AND e.party_id = $2 AND e.state = 'active'
                  AND e.lost_at IS NULL AND e.left_at IS NULL
-                 AND e.address_refused_at IS NULL AND coalesce(e.phase, 'serving') = 'serving'
+                 AND e.phase IS DISTINCT FROM 'draining'
+                 AND e.address_refused_at IS NULL
                  AND NOT EXISTS (SELECT FROM endpoints r
+                   JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
+                    AND t.ended_at IS NULL
                    WHERE r.tenant_id = $1 AND r.address = e.address
                      AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
                      AND r.lost_at IS NULL AND r.left_at IS NULL
-                     AND (r.address_refused_at IS NOT NULL
-                       OR coalesce(r.address_claimed_at, r.created_at)
-                        > coalesce(e.address_claimed_at, e.created_at)))
-                 AND EXISTS (SELECT FROM endpoint_starts s
-                   WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
-                     AND s.ended_at IS NULL)
+                     AND r.phase IS DISTINCT FROM 'draining'
+                     AND r.address_claimed_at IS NOT NULL AND r.address_refused_at IS NULL
+                     AND CASE WHEN r.address_claimed_at < e.address_claimed_at
+                       THEN coalesce(r.last_seen_at > now() - 2 * make_interval(secs =>
+                         coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                           WHERE p.tenant_id = $1 AND p.producer_id = r.party_id), 5000) / 1000.0),
+                         false)
+                       ELSE coalesce(e.last_seen_at <= now() - 2 * make_interval(secs =>
+                         coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                           WHERE p.tenant_id = $1 AND p.producer_id = e.party_id), 5000) / 1000.0),
+                         true) END)
                ORDER BY e.endpoint_id"#,
             self.0.tenant,
             producer,
@@ -92,6 +114,7 @@ impl Fleets<'_> {
                     zone: row.zone,
                     bundles: to_u64(row.bundles)?,
                     silent: row.silent,
+                    serves: row.serves,
                 })
             })
             .collect()
@@ -138,21 +161,35 @@ impl Fleets<'_> {
             .collect())
     }
 
-    /// What these endpoints of producers are for callers.
+    /// What these endpoints of producers are for callers. One that has started and was not heard
+    /// of since does not serve yet.
     ///
     /// # Errors
     /// If the database does not answer or holds what cannot be read.
     pub async fn phases(&mut self, producers: &[Uuid]) -> Result<HashMap<Uuid, ProducerPhase>> {
         let rows = sqlx::query!(
             r#"SELECT e.endpoint_id, e.state, e.phase,
+                      EXISTS (SELECT FROM endpoint_starts s
+                        WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
+                          AND s.ended_at IS NULL AND e.last_seen_at > s.accepted_at) AS "heard!",
                       (e.lost_at IS NOT NULL OR e.address_refused_at IS NOT NULL
                        OR EXISTS (SELECT FROM endpoints r
+                         JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = r.endpoint_id
+                          AND t.ended_at IS NULL
                          WHERE r.tenant_id = $1 AND r.address = e.address
                            AND r.endpoint_id <> e.endpoint_id AND r.state = 'active'
                            AND r.lost_at IS NULL AND r.left_at IS NULL
-                           AND (r.address_refused_at IS NOT NULL
-                             OR coalesce(r.address_claimed_at, r.created_at)
-                              > coalesce(e.address_claimed_at, e.created_at)))
+                           AND r.phase IS DISTINCT FROM 'draining'
+                           AND r.address_claimed_at IS NOT NULL AND r.address_refused_at IS NULL
+                           AND CASE WHEN r.address_claimed_at < e.address_claimed_at
+                             THEN coalesce(r.last_seen_at > now() - 2 * make_interval(secs =>
+                               coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                                 WHERE p.tenant_id = $1 AND p.producer_id = r.party_id), 5000) / 1000.0),
+                               false)
+                             ELSE coalesce(e.last_seen_at <= now() - 2 * make_interval(secs =>
+                               coalesce((SELECT max((p.policy ->> 'heartbeat_interval_ms')::bigint) FROM pairs p
+                                 WHERE p.tenant_id = $1 AND p.producer_id = e.party_id), 5000) / 1000.0),
+                               true) END)
                        OR NOT EXISTS (SELECT FROM endpoint_starts s
                          WHERE s.tenant_id = $1 AND s.endpoint_id = e.endpoint_id
                            AND s.ended_at IS NULL)) AS "gone!"
@@ -168,8 +205,9 @@ impl Fleets<'_> {
                 let phase = row.phase.as_deref().map(word::<Phase>).transpose()?;
                 let phase = match phase {
                     _ if row.gone || state != EndpointState::Active => ProducerPhase::Gone,
-                    None | Some(Phase::Serving) => ProducerPhase::Serving,
-                    Some(Phase::NotServing) => ProducerPhase::NotServing,
+                    None if row.heard => ProducerPhase::Serving,
+                    None | Some(Phase::NotServing) => ProducerPhase::NotServing,
+                    Some(Phase::Serving) => ProducerPhase::Serving,
                     Some(Phase::Draining) => ProducerPhase::Draining,
                 };
                 Ok((row.endpoint_id, phase))

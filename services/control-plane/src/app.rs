@@ -188,6 +188,7 @@ impl App {
         vec![
             delivery::job(deliveries),
             rotation::job(store.clone(), self.stopping.clone()),
+            lost_endpoints::service_job(store.clone()),
             lost_endpoints::job(store.clone(), lost_after),
             disputes::job(store.clone()),
             unwitnessed::job(store.clone()),

@@ -98,7 +98,7 @@ async fn grants_prove_what_both_ends_are_through_starts_and_revocations() {
     let first = draw(&pin).await;
     check(&mut pin, &first).unwrap();
     // Another start of the producer: the earlier one's bundle is not borne out any more.
-    world.producer.start(&base).await;
+    world.producer.serve(&base).await;
     let granted = again(&pin, &first).await;
     otherwise(check(&mut pin, &granted), "has another start");
     let second = draw(&pin).await;
@@ -143,7 +143,7 @@ async fn a_thief_who_writes_into_the_database_revives_and_moves_no_endpoint() {
     let granted = again(&pin).await;
     otherwise(check(&mut pin, &granted), "is revoked");
     // The map takes changes from the log alone, so what follows revives it no more.
-    world.producer.start(&base).await;
+    world.producer.serve(&base).await;
     let drawn = world
         .consumer
         .draw(&base, world.pair.id, Some(pin.head.size))

@@ -1,7 +1,10 @@
 //! Fleets: which of a producer's endpoints consumers' endpoints hold bundles with, and what becomes
 //! of those that drain, fall silent or claim each other's address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::AtomicBool,
+};
 
 use armour_api::{
     AuditEntry, BundleState, Endpoint, EndpointState, Heartbeat, LinkOutcome, Page, Pair,
@@ -15,11 +18,11 @@ use armour_protocol::v2::{
 use armour_storage::Store;
 use chrono::Duration;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::common::{
-    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve,
+    TestBundle, TestEndpoint, World, app_with, bound, database, enrol, mark, serve, until, wait_for,
 };
 
 /// A tenant whose pair has so many endpoints on each side, all of which have started.
@@ -68,7 +71,7 @@ impl Fleet {
     async fn add_producer(&mut self) -> usize {
         let party = self.world.pair.producer_id;
         let endpoint = enrol(&self.world.operator, Role::Producer, party).await;
-        endpoint.start(&self.base).await;
+        endpoint.serve(&self.base).await;
         self.producers.push(endpoint);
         self.producers.len() - 1
     }
@@ -274,7 +277,8 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
     fleet.told(1, Phase::Draining, None).await;
     let (drawn, wanted) = fleet.draw(0, None).await;
     let drawn = drawn.unwrap();
-    assert_eq!(wanted, 1);
+    // The one that does not serve may again.
+    assert_eq!(wanted, 2);
     assert_eq!(fleet.producer_of(drawn).await, fleet.producers[2].id);
     let mut sql = fleet.sql().await;
     sqlx::query("UPDATE endpoints SET lost_at = now() WHERE endpoint_id = $1")
@@ -285,7 +289,7 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
     assert!(is(fleet.draw(0, Some(drawn)).await.0, "no-producer"));
     let assigned = fleet.assigned(0).await;
     assert_eq!(assigned.bundles[0].phase, ProducerPhase::Gone);
-    assert_eq!(assigned.wanted, 0);
+    assert_eq!(assigned.wanted, 1);
     // One is heard of again, the other one's upstream is.
     fleet.told(0, Phase::Serving, None).await;
     let (next, _) = fleet.draw(0, Some(drawn)).await;
@@ -300,12 +304,125 @@ async fn nothing_is_drawn_with_who_does_not_serve_drains_or_is_lost() {
         fleet.producers[2].id
     );
     assert_eq!(wanted, 2);
-    // A start that follows has yet to say so.
-    fleet.producers[1].start(&fleet.base).await;
+    // A start that follows says that it serves.
+    fleet.producers[1].serve(&fleet.base).await;
     let (next, _) = fleet.draw(0, None).await;
     assert_eq!(
         fleet.producer_of(next.unwrap()).await,
         fleet.producers[1].id
+    );
+}
+
+#[tokio::test]
+async fn a_start_that_has_said_nothing_yet_attracts_no_draws() {
+    let fleet = Fleet::new(1, 2).await;
+    let held = fleet.draw_all(0).await;
+    // It falls over after each start: with none of its bundles left it would come first.
+    fleet.producers[0].start(&fleet.base).await;
+    let (drawn, _) = fleet.draw(0, Some(held[0])).await;
+    if let Ok(drawn) = drawn {
+        assert_eq!(fleet.producer_of(drawn).await, fleet.producers[1].id);
+    }
+    assert_eq!(fleet.spread().await[0], 0);
+    let path = format!("/v1/pairs/{}/traffic", fleet.world.pair.id);
+    let seen: PairTraffic = fleet.world.operator.get(&path).await.unwrap();
+    assert_eq!(seen.serving, 1);
+    // Its first sign of life is told of, and it is drawn with from then on.
+    let (before, events) = (
+        changes(&fleet).await,
+        fleet.events("assignments.changed").await,
+    );
+    fleet.told(0, Phase::Serving, None).await;
+    assert!(changes(&fleet).await > before);
+    assert!(fleet.events("assignments.changed").await > events);
+    let (drawn, _) = fleet.draw(0, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn the_tenants_journal_is_free_while_a_heartbeat_that_changes_a_phase_is_answered() {
+    let fleet = Fleet::new(1, 1).await;
+    let drawn = fleet.draw_all(0).await.remove(0);
+    let pair = fleet.world.pair.id;
+    let disconnected = fleet.world.operator.disconnect_pair(pair, "test").await;
+    disconnected.unwrap();
+    let (mut watcher, mut holder) = (fleet.sql().await, fleet.sql().await);
+    let mut held = holder.begin().await.unwrap();
+    // What it acknowledges waits for the bundle.
+    sqlx::query("SELECT FROM bundles WHERE bundle_id = $1 FOR UPDATE")
+        .bind(drawn)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let never = AtomicBool::new(false);
+    tokio::join!(fleet.told(0, Phase::NotServing, None), async {
+        wait_for(&mut watcher, 1, &never).await;
+        let free = "SELECT FROM journals FOR UPDATE NOWAIT";
+        sqlx::query(free).execute(&mut watcher).await.unwrap();
+        held.commit().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_producers_sign_of_life_waits_for_no_draw() {
+    let fleet = Fleet::new(1, 1).await;
+    let (mut watcher, mut holder) = (fleet.sql().await, fleet.sql().await);
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM pairs WHERE pair_id = $1 FOR UPDATE")
+        .bind(fleet.world.pair.id)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let never = AtomicBool::new(false);
+    // The draw has the producer's endpoint locked, and waits for the pair.
+    let ((drawn, _), ()) = tokio::join!(fleet.draw(0, None), async {
+        wait_for(&mut watcher, 1, &never).await;
+        fleet.told(0, Phase::Serving, Some("east")).await;
+        held.commit().await.unwrap();
+    });
+    assert!(drawn.is_ok());
+}
+
+#[tokio::test]
+async fn a_check_that_fails_at_all_producers_shrinks_no_consumers_bundles() {
+    let fleet = Fleet::new(1, 3).await;
+    fleet.draw_all(0).await;
+    for producer in 0..3 {
+        fleet.told(producer, Phase::NotServing, None).await;
+    }
+    assert_eq!(fleet.assigned(0).await.wanted, 3);
+    assert_eq!(fleet.spread().await, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn who_is_heard_of_every_30_s_by_policy_is_not_silent_after_11() {
+    let fleet = Fleet::new(2, 3).await;
+    let mut sql = fleet.sql().await;
+    let rare = "UPDATE pairs SET policy = policy || '{\"heartbeat_interval_ms\": 30000}'";
+    sqlx::query(rare).execute(&mut sql).await.unwrap();
+    // It has the fewest bundles.
+    fleet.told(0, Phase::NotServing, None).await;
+    for _ in 0..2 {
+        fleet.draw(0, None).await.0.unwrap();
+    }
+    fleet.told(0, Phase::Serving, None).await;
+    set_seen(&fleet, 0, 25).await;
+    let (drawn, _) = fleet.draw(1, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn who_was_heard_of_by_an_earlier_control_plane_serves_without_a_phase() {
+    let fleet = Fleet::new(1, 1).await;
+    let mut sql = fleet.sql().await;
+    let silent = "UPDATE endpoints SET phase = NULL, last_seen_at = now()";
+    sqlx::query(silent).execute(&mut sql).await.unwrap();
+    assert!(fleet.draw(0, None).await.0.is_ok());
+    assert_eq!(
+        fleet.assigned(0).await.bundles[0].phase,
+        ProducerPhase::Serving
     );
 }
 
@@ -332,8 +449,10 @@ async fn consumers_are_told_that_a_producer_does_not_serve_and_no_other_tenant_i
         .collect();
     assert_eq!(phases[&fleet.producers[0].id], ProducerPhase::NotServing);
     assert_eq!(phases[&fleet.producers[1].id], ProducerPhase::Serving);
-    assert_eq!(assigned.wanted, 1);
+    // A failing check shrinks nothing.
+    assert_eq!(assigned.wanted, 2);
     fleet.told(0, Phase::Draining, None).await;
+    assert_eq!(fleet.assigned(0).await.wanted, 1);
     changed(&fleet, "it drains").await;
     let events = fleet.events("assignments.changed").await;
     // The same again is no change.
@@ -558,82 +677,169 @@ async fn nobody_is_lost_because_the_service_was_away() {
 }
 
 #[tokio::test]
-async fn whoever_claims_an_address_later_displaces_the_earlier() {
-    let fleet = Fleet::new(1, 2).await;
-    let mut sql = fleet.sql().await;
-    let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
-    sqlx::query(share).execute(&mut sql).await.unwrap();
-    // It starts anew, and claims its address with that.
-    fleet.producers[1].start(&fleet.base).await;
-    assert_eq!(fleet.events("endpoint.displaced").await, 1);
-    let (drawn, wanted) = fleet.draw(0, None).await;
-    assert_eq!(
-        fleet.producer_of(drawn.unwrap()).await,
-        fleet.producers[1].id
-    );
-    assert_eq!(wanted, 1);
-    // The earlier one is heard of too early for anybody to think of a balancer.
-    fleet.told(0, Phase::Serving, None).await;
-    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
-    // The later one leaves: the earlier one has its address.
-    assert!(
-        fleet.producers[1]
-            .retire(&fleet.base, &[], true)
+async fn the_service_counts_as_there_while_nobody_gets_around_to_looking() {
+    let database = database().await;
+    let app = app_with(&database, &[]).await.expect("start");
+    let mut sql = bound(&database, Uuid::nil()).await;
+    // Another replica is at it, and is not done with all tenants.
+    sqlx::query(
+        "INSERT INTO turns (name, until) VALUES ('lost-endpoints', now() + interval '1 day')
+         ON CONFLICT (name) DO UPDATE SET until = excluded.until",
+    )
+    .execute(&mut sql)
+    .await
+    .unwrap();
+    app.start_jobs().detach_all();
+    until("the service is noted", async || {
+        let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM unbroken_service")
+            .fetch_one(&mut sql)
             .await
-            .ended
-    );
-    let (drawn, _) = fleet.draw(0, None).await;
-    assert_eq!(
-        fleet.producer_of(drawn.unwrap()).await,
-        fleet.producers[0].id
-    );
+            .unwrap();
+        (noted == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn an_address_with_a_balancer_is_refused_with_the_reason() {
+async fn what_fails_at_one_tenant_does_not_end_the_look_at_those_behind_it() {
+    let (fleet, store) = watched().await;
+    let other = Fleet::at(fleet.database.clone(), fleet.base.clone(), 1, 1).await;
+    let (broken, whole) = match fleet.world.tenant < other.world.tenant {
+        true => (&fleet, &other),
+        false => (&other, &fleet),
+    };
+    let mut sql = broken.sql().await;
+    let unreadable = "UPDATE pairs SET policy = policy || '{\"heartbeat_interval_ms\": \"x\"}'";
+    sqlx::query(unreadable).execute(&mut sql).await.unwrap();
+    add_silent(whole, 2, None).await;
+    look(&store).await;
+    assert_eq!(whole.events("endpoint.lost").await, 2);
+}
+
+/// All of the producer's endpoints claim one address, the first of them an hour ago and the second
+/// one so many seconds ago; both were heard of now.
+async fn share_address(fleet: &Fleet, seconds: i32) {
+    let mut sql = fleet.sql().await;
+    sqlx::query(
+        "UPDATE endpoints SET address = 'http://till:9000', last_seen_at = now(),
+                address_claimed_at = now() - CASE WHEN endpoint_id = $1
+                  THEN interval '1 hour' ELSE make_interval(secs => $2) END
+         WHERE role = 'producer' AND state = 'active' AND endpoint_id = ANY($3)",
+    )
+    .bind(fleet.producers[0].id)
+    .bind(f64::from(seconds))
+    .bind(fleet.producers.iter().map(|one| one.id).collect::<Vec<_>>())
+    .execute(&mut sql)
+    .await
+    .unwrap();
+}
+
+async fn set_seen(fleet: &Fleet, producer: usize, seconds: i32) {
+    let mut sql = fleet.sql().await;
+    sqlx::query(
+        "UPDATE endpoints SET last_seen_at = now() - make_interval(secs => $2)
+         WHERE endpoint_id = $1",
+    )
+    .bind(fleet.producers[producer].id)
+    .bind(f64::from(seconds))
+    .execute(&mut sql)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn whoever_claims_an_address_later_has_it_once_the_earlier_is_not_heard_of() {
     let fleet = Fleet::new(1, 2).await;
+    share_address(&fleet, 1).await;
+    fleet.told(1, Phase::Serving, None).await;
+    // The earlier one lives: the later one waits, and is told so.
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    let drawn = drawn.unwrap();
+    assert_eq!(fleet.producer_of(drawn).await, fleet.producers[0].id);
+    assert_eq!(wanted, 1);
+    assert_eq!(fleet.events("endpoint.displaced").await, 0);
+    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    let error = fleet.endpoint(fleet.producers[1].id).await.last_error;
+    assert!(error.unwrap().contains("waits"));
+    // It has missed its signs of life since the later one was heard of.
+    set_seen(&fleet, 1, 3).await;
+    set_seen(&fleet, 0, 12).await;
+    let before = changes(&fleet).await;
+    fleet.told(1, Phase::Serving, None).await;
+    assert_eq!(fleet.events("endpoint.displaced").await, 1);
+    assert!(changes(&fleet).await > before);
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Gone);
+    let (next, _) = fleet.draw(0, Some(drawn)).await;
+    let next = next.unwrap();
+    assert_eq!(fleet.producer_of(next).await, fleet.producers[1].id);
+    // It is heard of again: it is its address.
+    fleet.told(0, Phase::Serving, None).await;
+    let (next, _) = fleet.draw(0, Some(next)).await;
+    let next = fleet.producer_of(next.unwrap()).await;
+    assert_eq!(next, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_only_enrolled_displaces_nobody_from_its_address() {
+    let fleet = Fleet::new(1, 1).await;
+    let party = fleet.world.operator.create_party(Role::Producer, "rival");
+    let party = party.await.unwrap();
+    let rival = enrol(&fleet.world.operator, Role::Producer, party.id).await;
     let mut sql = fleet.sql().await;
     let share = "UPDATE endpoints SET address = 'http://till:9000' WHERE role = 'producer'";
     sqlx::query(share).execute(&mut sql).await.unwrap();
-    fleet.producers[1].start(&fleet.base).await;
-    // After two intervals both are heard of.
-    sqlx::query(
-        "UPDATE endpoints SET address_claimed_at = now() - interval '11 seconds'
-                 WHERE endpoint_id = $1",
-    )
-    .bind(fleet.producers[1].id)
-    .execute(&mut sql)
-    .await
-    .unwrap();
-    sqlx::query(
-        "UPDATE endpoints SET address_claimed_at = now() - interval '1 hour'
-                 WHERE endpoint_id = $1",
-    )
-    .bind(fleet.producers[0].id)
-    .execute(&mut sql)
-    .await
-    .unwrap();
+    assert!(fleet.draw(0, None).await.0.is_ok());
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Serving);
+    // Nor does it once it has started and is heard of: whoever lives keeps its address.
+    rival.serve(&fleet.base).await;
+    fleet.told(0, Phase::Serving, None).await;
+    let assigned = fleet.assigned(0).await;
+    assert_eq!(assigned.bundles[0].phase, ProducerPhase::Serving);
+    assert_eq!(fleet.events("endpoint.displaced").await, 0);
+}
+
+#[tokio::test]
+async fn whoever_starts_again_at_its_address_keeps_its_claim() {
+    let fleet = Fleet::new(1, 2).await;
+    share_address(&fleet, 600).await;
+    fleet.producers[0].serve(&fleet.base).await;
     fleet.told(1, Phase::Serving, None).await;
-    assert_eq!(fleet.events("endpoint.address-shared").await, 0);
+    let (drawn, _) = fleet.draw(0, None).await;
+    let drawn = fleet.producer_of(drawn.unwrap()).await;
+    assert_eq!(drawn, fleet.producers[0].id);
+}
+
+#[tokio::test]
+async fn who_shares_an_address_behind_a_balancer_is_refused_and_the_first_one_goes_on() {
+    let fleet = Fleet::new(1, 2).await;
+    // After two intervals both are heard of.
+    share_address(&fleet, 60).await;
     for _ in 0..2 {
         fleet.told(0, Phase::Serving, None).await;
         fleet.told(1, Phase::Serving, None).await;
     }
     assert_eq!(fleet.events("endpoint.address-shared").await, 1);
-    assert_eq!(fleet.entries("endpoint.address-shared").await.len(), 1);
-    for producer in &fleet.producers {
-        let error = fleet.endpoint(producer.id).await.last_error.unwrap();
-        assert!(error.contains("a balancer"), "{error}");
-    }
-    assert!(is(fleet.draw(0, None).await.0, "address-shared"));
-    // With one of them gone there is nothing to refuse.
+    let entries = fleet.entries("endpoint.address-shared").await;
+    assert_eq!(entries.len(), 1);
+    let error = fleet.endpoint(fleet.producers[1].id).await.last_error;
+    assert!(error.unwrap().contains("a balancer"));
+    let first = fleet.endpoint(fleet.producers[0].id).await;
+    assert_eq!(first.last_error, None);
+    let (drawn, wanted) = fleet.draw(0, None).await;
+    let drawn = drawn.unwrap();
+    assert_eq!(fleet.producer_of(drawn).await, fleet.producers[0].id);
+    assert_eq!(wanted, 1);
+    // With the first one gone there is nothing to refuse; until it is noted, that is why.
     assert!(
-        fleet.producers[1]
+        fleet.producers[0]
             .retire(&fleet.base, &[], true)
             .await
             .ended
     );
-    fleet.told(0, Phase::Serving, None).await;
+    assert!(is(fleet.draw(0, None).await.0, "address-shared"));
+    fleet.told(1, Phase::Serving, None).await;
     assert!(fleet.draw(0, None).await.0.is_ok());
 }
 
@@ -680,7 +886,7 @@ async fn people_see_who_serves_a_pair_and_nobody_sees_anothers() {
     fleet.told(1, Phase::NotServing, Some("west")).await;
     let path = format!("/v1/pairs/{}/traffic", fleet.world.pair.id);
     let seen: PairTraffic = fleet.world.operator.get(&path).await.unwrap();
-    assert_eq!((seen.serving, seen.consumers, seen.wanted), (2, 2, 2));
+    assert_eq!((seen.serving, seen.consumers, seen.wanted), (2, 2, 3));
     let of = |producer: usize| {
         let id = fleet.producers[producer].id;
         let found = seen.producers.iter().find(|one| one.endpoint_id == id);

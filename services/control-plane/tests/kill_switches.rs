@@ -45,7 +45,7 @@ async fn h2_no_bundle_is_of_use_with_a_producers_endpoint_that_is_revoked_meanwh
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
     let other = enrol(&world.operator, Role::Producer, world.pair.producer_id).await;
-    other.start(&base).await;
+    other.serve(&base).await;
     let mut watcher = bound(&database, world.tenant).await;
     let mut holder = bound(&database, world.tenant).await;
     let mut pairs = holder.begin().await.unwrap();

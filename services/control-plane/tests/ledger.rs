@@ -210,7 +210,7 @@ async fn two_receipts_for_one_ticket_end_the_producers_identity_alone() {
         // Another endpoint of the producer serves the consumer on.
         let party = world.pair.producer_id;
         let spare = enrol(&world.operator, Role::Producer, party).await;
-        spare.start(&base).await;
+        spare.serve(&base).await;
         let next = consumer.draw(&base, world.pair.id, None).await;
         assert_eq!(next.producer.endpoint_id, spare.id);
     }

@@ -260,7 +260,7 @@ async fn no_bundle_is_minted_for_a_producer_that_does_not_live() {
     let refused = world.consumer.try_draw(&base, world.pair.id).await;
     assert_eq!(refused.unwrap_err().kind(), Some("no-producer"));
     // Once it has started anew the same number is good.
-    world.producer.start(&base).await;
+    world.producer.serve(&base).await;
     world.consumer.draw_after(&base, world.pair.id, 0).await;
 }
 
@@ -555,7 +555,7 @@ async fn no_bundle_is_minted_to_a_producers_endpoint_that_has_yet_to_start() {
         assert_eq!(grant.producer.endpoint_id, world.producer.id);
     }
     // It has the fewest bundles.
-    second.start(&base).await;
+    second.serve(&base).await;
     let grant = world.consumer.draw(&base, world.pair.id, None).await;
     assert_eq!(grant.producer.endpoint_id, second.id);
 }

@@ -3,17 +3,13 @@
 use armour_api::Endpoint;
 use armour_storage::{Actor, NewEvent, PairingAction, Tx};
 
-use super::assignments::changed;
 use crate::http::problem::ApiResult;
 
-/// Notes when the endpoint was heard of, and tells if it had been lost.
+/// Tells that an endpoint that was lost is heard of again. It takes the journal's lock.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn note_alive(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
-    if !tx.endpoints().touch(endpoint.id).await? {
-        return Ok(());
-    }
+pub async fn tell_back(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
     tx.audit_log()
         .append(
             &Actor::Endpoint(endpoint.id),
@@ -26,5 +22,5 @@ pub async fn note_alive(tx: &mut Tx, endpoint: &Endpoint) -> ApiResult<()> {
             name: &endpoint.name,
         })
         .await?;
-    changed(tx, endpoint).await
+    Ok(())
 }

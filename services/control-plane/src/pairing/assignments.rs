@@ -48,8 +48,10 @@ pub async fn fleet(
 ) -> ApiResult<Fleet> {
     let [consumer, producer] = ends;
     let of_pair = held.iter().filter(|bundle| bundle.pair == pair);
+    let producers = tx.fleets().producers(producer, pair).await?;
     Ok(Fleet {
-        serving: tx.fleets().serving(producer, pair).await?,
+        there: producers.len() as u64,
+        serving: producers.into_iter().filter(|one| one.serves).collect(),
         consumers: tx.fleets().count(consumer).await?,
         held: of_pair.copied().collect(),
         locked: None,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Each producer's endpoint is to have the bundles of this many consumers' endpoints, if there are
 /// as many of the one as of the other.
 const SPREAD: u64 = 3;
-/// Bundles that a consumer's endpoint holds at least, unless fewer producers' endpoints serve.
+/// Bundles that a consumer's endpoint holds at least, unless fewer producers' endpoints are there.
 const MIN_WANTED: u64 = 2;
 /// And at most.
 const MAX_PRODUCERS: u64 = 32;
@@ -25,6 +25,9 @@ const A_TENTH: f64 = 0.1;
 pub struct Fleet {
     /// The producer's endpoints that serve.
     pub serving: Vec<ServingProducer>,
+    /// How many endpoints of the producer are there, whether they serve or not: what does not
+    /// answer for a moment is no reason to give bundles up.
+    pub there: u64,
     /// How many endpoints of the consumer there are.
     pub consumers: u64,
     /// The endpoint's active bundles of the pair.
@@ -36,7 +39,7 @@ pub struct Fleet {
 impl Fleet {
     /// How many bundles the endpoint should hold.
     pub fn wanted(&self) -> u32 {
-        let producers = self.serving.len() as u64;
+        let producers = self.there;
         let share = (SPREAD * producers).div_ceil(self.consumers.max(1));
         let wanted = share.clamp(MIN_WANTED, MAX_PRODUCERS).min(producers);
         // It is at most 32.
@@ -189,9 +192,11 @@ mod tests {
             zone: Some(format!("zone {}", number % 2)),
             bundles: *bundles,
             silent: false,
+            serves: true,
         });
         Fleet {
             serving: serving.collect(),
+            there: bundles.len() as u64,
             consumers,
             locked: None,
             held: held.iter().map(|producer| held_with(*producer)).collect(),

@@ -23,7 +23,7 @@ use crate::http::problem::{ApiError, ApiResult, OperationError};
 
 /// How many of a producer's endpoints are locked for one draw: some of them may draw near while the
 /// locks are waited for.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 3;
 
 /// Why no bundle is issued.
 #[derive(Debug, Clone, Copy, Error)]
@@ -180,7 +180,7 @@ async fn lock_producers(
         }
     }
     tx.endpoints()
-        .lock_for_share(&Vec::from_iter(locked.iter().copied()))
+        .lock_to_draw(&Vec::from_iter(locked.iter().copied()))
         .await?;
     Ok(locked)
 }

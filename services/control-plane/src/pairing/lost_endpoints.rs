@@ -7,19 +7,24 @@ use armour_storage::{
     Actor, NewEvent, PLATFORM, PairingAction, Silence, SilentCount, SilentSince, Store,
 };
 use chrono::{DateTime, Duration, Utc};
+use opentelemetry::KeyValue;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{assignments::changed_of, starts};
 use crate::{
     http::problem::ApiResult,
     jobs::{Job, acquire_lease},
+    platform::instruments::METRICS,
 };
 
 /// Of how many one transaction tells.
 const BATCH: u16 = 500;
 /// How often it is looked.
 const PAUSE: StdDuration = StdDuration::from_secs(5);
-/// The service was away if it did not look for so long, in seconds.
+/// How often it is noted that the service is there.
+const THERE: StdDuration = StdDuration::from_secs(3);
+/// The service was away if that was not noted for so long, in seconds.
 const GAP_S: f64 = 12.0;
 /// How long agents wait at most before they try again to reach a service that was away.
 const BACKOFF: Duration = Duration::seconds(30);
@@ -35,6 +40,14 @@ pub fn job(store: Store, after: Duration) -> Job {
     Job::new("lost-endpoints", PAUSE, (store, after), find_lost)
 }
 
+/// Notes that the service is there, however long it takes to look at all tenants.
+pub fn service_job(store: Store) -> Job {
+    Job::new("service-there", THERE, store, async |store| {
+        store.unbroken_since(GAP_S).await?;
+        Ok(())
+    })
+}
+
 /// Marks endpoints that were not heard of for too long, and tells of each once.
 async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
     if !acquire_lease(&store, "lost-endpoints", 4.0).await? {
@@ -43,21 +56,45 @@ async fn find_lost((store, after): (Store, Duration)) -> ApiResult<()> {
     look(&store, after).await
 }
 
-/// Looks once, at all tenants.
+/// Looks once, at all tenants. What fails at one of them is told, and tried again with the next
+/// look: the others do not wait for it.
 ///
 /// # Errors
-/// If the database refuses.
+/// If the database does not answer.
 pub async fn look(store: &Store, after: Duration) -> ApiResult<()> {
-    let service = store.unbroken_since(GAP_S).await?;
+    let (mut service, mut asked) = (store.unbroken_since(GAP_S).await?, Instant::now());
     let mut at = PLATFORM;
     while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
-        let after = allowed(store, tenant, after).await?;
-        let since = silent_since(store, service, after);
-        retire_leaving(store, tenant, since).await?;
-        if is_to_wait(store, tenant, since).await? {
-            continue;
+        if asked.elapsed() > THERE {
+            // It may have been away since.
+            (service, asked) = (store.unbroken_since(GAP_S).await?, Instant::now());
         }
+        if let Err(error) = look_at(store, tenant, service, after).await {
+            METRICS
+                .worker_failures
+                .add(1, &[KeyValue::new("worker", "lost-endpoints")]);
+            tracing::warn!(
+                %tenant,
+                error = error.detail(),
+                "cannot look for lost endpoints; trying again later"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Looks at one tenant.
+async fn look_at(
+    store: &Store,
+    tenant: Uuid,
+    service: DateTime<Utc>,
+    after: Duration,
+) -> ApiResult<()> {
+    let after = allowed(store, tenant, after).await?;
+    let since = silent_since(store, service, after);
+    retire_leaving(store, tenant, since).await?;
+    if !is_to_wait(store, tenant, since).await? {
         while find_some(store, tenant, after, since).await? == usize::from(BATCH) {}
     }
     Ok(())

@@ -126,6 +126,12 @@ impl TestEndpoint {
         self.run(starting);
     }
 
+    /// Starts, and says that it serves, as a producer's agent does at once.
+    pub async fn serve(&self, base: &str) {
+        self.start(base).await;
+        self.heartbeat(base, vec![]).await;
+    }
+
     /// H of its start.
     pub fn start_hash(&self) -> StartHash {
         self.with(|running| running.incarnation.start().unverified().hash())

@@ -310,7 +310,7 @@ impl World {
         let consumer = enrol(&operator, Role::Consumer, consumer.id).await;
         let producer = enrol(&operator, Role::Producer, producer.id).await;
         consumer.start(base).await;
-        producer.start(base).await;
+        producer.serve(base).await;
         Self {
             base: base.into(),
             tenant,

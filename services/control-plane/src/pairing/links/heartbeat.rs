@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::told::Told;
 use crate::{
     http::problem::{ApiError, ApiResult},
-    pairing::{addresses, alive::note_alive, assignments::changed},
+    pairing::{addresses, alive::tell_back, assignments::changed},
 };
 
 /// Most characters of an agent's error that are kept.
@@ -32,8 +32,12 @@ const MAX_HEADS: usize = 4_096;
 /// If the database refuses.
 pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkOutcome> {
     let endpoint = told.endpoint;
-    note_alive(tx, endpoint).await?;
+    let was_lost = tx.endpoints().touch(endpoint.id).await?;
     let Some(heartbeat) = read(body) else {
+        if was_lost {
+            tell_back(tx, endpoint).await?;
+            changed(tx, endpoint).await?;
+        }
         return Ok(malformed());
     };
     if let Some(error) = &heartbeat.error {
@@ -42,8 +46,8 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
         let error: String = printable.take(MAX_ERROR).collect();
         tx.endpoints().record_error(endpoint.id, &error).await?;
     }
-    note_phase(tx, endpoint, &heartbeat).await?;
-    addresses::look(tx, endpoint).await?;
+    let is_another_phase = note_phase(tx, endpoint, &heartbeat).await?;
+    let address = addresses::look(tx, endpoint).await?;
     tx.disconnect_acknowledgements()
         .record(
             endpoint.id,
@@ -51,27 +55,34 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
             (heartbeat.from, heartbeat.to),
         )
         .await?;
-    answer(tx, endpoint, &heartbeat).await
+    let outcome = answer(tx, endpoint, &heartbeat).await?;
+    // The journal's lock comes last: the tenant's other endpoints wait for it.
+    if was_lost {
+        tell_back(tx, endpoint).await?;
+    }
+    address.tell(tx, endpoint).await?;
+    if was_lost || is_another_phase || address.changed {
+        changed(tx, endpoint).await?;
+    }
+    Ok(outcome)
 }
 
-/// Notes what the endpoint is for callers, and where it runs.
-async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<()> {
+/// Notes what the endpoint is for callers, and where it runs. Returns whether it is for callers
+/// what it was not.
+async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<bool> {
     let phase = heartbeat.phase.unwrap_or(Phase::Serving);
     let zone = heartbeat.zone.as_deref().map(|zone| {
         let printable = zone.chars().filter(|c| !c.is_control());
         printable.take(MAX_ZONE).collect::<String>()
     });
     if endpoint.phase == Some(phase) && endpoint.zone == zone {
-        return Ok(());
+        return Ok(false);
     }
     tx.endpoints()
         .set_phase(endpoint.id, phase, zone.as_deref())
         .await?;
-    // It serves until it says otherwise.
-    match endpoint.phase.unwrap_or(Phase::Serving) == phase {
-        true => Ok(()),
-        false => changed(tx, endpoint).await,
-    }
+    // The first one since it started says what it is, too.
+    Ok(endpoint.phase != Some(phase))
 }
 
 /// Answers a heartbeat that was noted before.

@@ -193,7 +193,17 @@ impl Chain {
 /// Judges a link and does what it says.
 async fn take(tx: &mut Tx, link: &SignedLink) -> ApiResult<Taken> {
     let id = Uuid::from_bytes(link.head().of().endpoint);
-    match tx.endpoints().lock(id).await? {
+    // What may end it waits for who draws with it; its signs of life do not.
+    let state = match link.body() {
+        LinkBody::Heartbeat(_) | LinkBody::Request(_) | LinkBody::Acknowledge(_) => {
+            tx.endpoints().lock_living(id).await?
+        }
+        LinkBody::Disown(_)
+        | LinkBody::Retire(_)
+        | LinkBody::Renew(_)
+        | LinkBody::EnclaveIntruder(_) => tx.endpoints().lock(id).await?,
+    };
+    match state {
         EndpointState::Active => {}
         EndpointState::Revoked => return Ok(Taken::NotAny(NotLiving::Revoked)),
         EndpointState::Collided => return Ok(Taken::NotAny(NotLiving::Collided)),

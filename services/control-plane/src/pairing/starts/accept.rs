@@ -6,7 +6,7 @@ use armour_storage::{Actor, NewEvent, NewStart, PairingAction, StartSummary, Tx}
 
 use crate::{
     http::problem::ApiResult,
-    pairing::{addresses, alive::note_alive, assignments::changed},
+    pairing::{addresses, alive::tell_back, assignments::changed},
 };
 
 /// A start that is announced, as its endpoint tells of it.
@@ -36,7 +36,9 @@ pub async fn accept(tx: &mut Tx, announced: &Announced<'_>, actor: &Actor) -> Ap
         None => false,
     };
     tx.starts().record(new).await?;
-    note_alive(tx, endpoint).await?;
+    if tx.endpoints().touch(endpoint.id).await? {
+        tell_back(tx, endpoint).await?;
+    }
     let start = hex::encode(new.start.unverified().hash().0);
     let start = summary(&start, new);
     tx.audit_log()
@@ -55,7 +57,7 @@ pub async fn accept(tx: &mut Tx, announced: &Announced<'_>, actor: &Actor) -> Ap
             start,
         })
         .await?;
-    addresses::claim(tx, endpoint).await?;
+    addresses::claim(tx, endpoint, moved).await?;
     changed(tx, endpoint).await
 }
 

@@ -62,6 +62,7 @@ pub async fn expire(tx: &mut Tx, endpoint: Uuid, dispute: &DisputeRow) -> ApiRes
 /// # Errors
 /// If the database refuses.
 pub async fn end_both(tx: &mut Tx, endpoint: Uuid) -> ApiResult<()> {
+    tx.endpoints().lock(endpoint).await?;
     if let Some(dispute) = tx.disputes().find(endpoint).await? {
         tx.disputes().decline(endpoint, dispute.newer).await?;
     }
