@@ -9,7 +9,7 @@ use opentelemetry::{
 };
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
-use crate::consumer::standing::Trouble;
+use crate::consumer::trouble::Trouble;
 
 /// Bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [

@@ -71,8 +71,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 enum Consumer {
-    Idle(Idle),
-    Waiting(Box<Waiting>, Sent, u64),
+    Idle(Box<Idle>),
+    Waiting(Box<Waiting>, Box<Sent>, u64),
     Gone,
 }
 
@@ -107,7 +107,7 @@ impl Lane {
         let (idle, ready) = w.opened();
         Self {
             w,
-            consumer: Consumer::Idle(idle),
+            consumer: Consumer::Idle(Box::new(idle)),
             producer: Producer::Ready(Box::new(ready)),
             screen: Screen::default(),
             cache: None,
@@ -126,7 +126,7 @@ impl Lane {
             Step::Begin => self.begin(),
             Step::SendAgain => {
                 if let Consumer::Waiting(_, sent, _) = &self.consumer {
-                    self.requests.push(sent.clone());
+                    self.requests.push((**sent).clone());
                 }
             }
             Step::DeliverRequest(which) => {
@@ -161,11 +161,11 @@ impl Lane {
         match std::mem::replace(&mut self.consumer, Consumer::Gone) {
             Consumer::Idle(idle) => {
                 let content = idle.next().to_be_bytes();
-                let (waiting, sent) = self.w.begin(idle, &content);
+                let (waiting, sent) = self.w.begin(*idle, &content);
                 let hash = sent.ticket.unverified().body().hash();
                 self.issued.insert(hash, self.w.now);
                 self.requests.push(sent.clone());
-                self.consumer = Consumer::Waiting(Box::new(waiting), sent, self.w.now);
+                self.consumer = Consumer::Waiting(Box::new(waiting), Box::new(sent), self.w.now);
             }
             other => self.consumer = other,
         }
@@ -283,7 +283,7 @@ impl Lane {
                 let After::Lane(idle) = received.lane else {
                     panic!("nothing streams");
                 };
-                self.consumer = Consumer::Idle(idle);
+                self.consumer = Consumer::Idle(Box::new(idle));
             }
         }
     }

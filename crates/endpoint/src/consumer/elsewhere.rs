@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use armour_protocol::v2::retry::{Fate, MethodClass};
 
-use super::{in_flight::Exchange, standing::Trouble};
+use super::{in_flight::Exchange, trouble::Trouble};
 
 /// Whether a call's time to begin is over is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

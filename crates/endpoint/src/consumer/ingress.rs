@@ -23,7 +23,8 @@ use super::{
     in_flight::Terms,
     lanes::Need,
     pair::ConsumerPair,
-    standing::{Trouble, Waiting},
+    standing::Waiting,
+    trouble::Trouble,
     upgrade::{self, Upgrade},
 };
 use crate::{

@@ -39,6 +39,7 @@ pub mod ingress;
 mod keeper;
 mod lanes;
 mod latency;
+mod lifecycle;
 pub mod open;
 pub mod pair;
 pub mod pair_manager;
@@ -50,10 +51,11 @@ mod serving;
 pub mod settings;
 mod slot;
 mod slots;
-pub(crate) mod standing;
+mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+pub(crate) mod trouble;
 mod upgrade;

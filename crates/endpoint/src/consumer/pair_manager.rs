@@ -13,10 +13,9 @@ use uuid::Uuid;
 
 use super::{
     assignments::Assigned,
-    ingress,
+    ingress, lifecycle,
     pair::{ConsumerPair, Shared},
     settings::{Manner, PairSettings},
-    slots,
 };
 use crate::{
     control_plane::{dead::Dead, session::Watcher},
@@ -127,7 +126,7 @@ impl PairManager {
         let pair = choose(&self.shared.session.own().await?.pairs, wanted)?;
         let mut served = self.served.lock();
         let served = served.entry(pair.id).or_insert_with(|| Served {
-            consumer: slots::start(self.shared.clone(), pair, Manner::default()),
+            consumer: lifecycle::start(self.shared.clone(), pair, Manner::default()),
             listener: None,
         });
         Ok(served.consumer.clone())
@@ -210,7 +209,7 @@ impl PairManager {
 
     fn begin(&self, pair: Pair, settings: PairSettings, listener: TcpListener, tls: Option<Tls>) {
         let id = pair.id;
-        let consumer = slots::start(self.shared.clone(), pair, settings.manner());
+        let consumer = lifecycle::start(self.shared.clone(), pair, settings.manner());
         let stop = CancellationToken::new();
         let router = ingress::router(consumer.clone());
         let listener = Listener::new(listener, tls).title_case_fields(settings.title_case_fields);

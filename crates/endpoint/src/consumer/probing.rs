@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     bundle::Bundle,
     pair::{ConsumerPair, Shared},
-    standing::Trouble,
+    trouble::Trouble,
 };
 use crate::wire::message::EXCHANGE_PATH;
 

@@ -1,32 +1,22 @@
 //! How many bundles a pair is served by: each has a slot, which draws it and renews it. The first
 //! one serves at once; how many more there should be is the control plane's word.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use armour_api::Pair;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
-
-use super::{
-    pair::{ConsumerPair, Shared},
-    settings::Manner,
-    slot::Slot,
-};
+use tokio::{sync::Notify, time::Instant};
 
 /// Most bundles of one pair.
 const MAX_SLOTS: u32 = 32;
-/// Slots that are too many may find out by themselves for so long, those first whose producers
-/// leave.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 /// Where the control plane grants no more though it wants more, it is asked again after this
 /// time.
-const ENOUGH_FOR: Duration = Duration::from_secs(30);
+pub const ENOUGH_FOR: Duration = Duration::from_secs(30);
 
 /// How many slots there are, and should be.
 pub struct Slots {
     counts: Mutex<Counts>,
     /// Notified when they should change.
-    due: Notify,
+    pub due: Notify,
     /// Notified when the control plane has assigned anew.
     pub assigned: Notify,
 }
@@ -99,13 +89,13 @@ impl Slots {
     }
 
     /// A slot has failed.
-    fn is_lost(&self) {
+    pub fn is_lost(&self) {
         let mut counts = self.counts.lock();
         counts.running = counts.running.saturating_sub(1);
     }
 
     /// How many are to be begun now, which are then counted.
-    fn begin(&self) -> u32 {
+    pub fn begin(&self) -> u32 {
         let mut counts = self.counts.lock();
         let missing = counts.target().saturating_sub(counts.running);
         counts.running += missing;
@@ -113,53 +103,10 @@ impl Slots {
     }
 
     /// How many there are too many.
-    fn surplus(&self) -> usize {
+    pub fn surplus(&self) -> usize {
         let counts = self.counts.lock();
         counts.running.saturating_sub(counts.target()) as usize
     }
-}
-
-/// Begins to serve a pair.
-pub fn start(shared: Arc<Shared>, pair: Pair, manner: Manner) -> Arc<ConsumerPair> {
-    let consumer = Arc::new(ConsumerPair::new(shared, pair, manner));
-    *consumer.lifecycle.lock() = Some(tokio::spawn(run(consumer.clone())));
-    consumer
-}
-
-/// Runs until the pair is not served here any more.
-async fn run(consumer: Arc<ConsumerPair>) {
-    let slots = &consumer.slots;
-    let mut running = JoinSet::new();
-    let mut release: Vec<Arc<Notify>> = Vec::new();
-    while !consumer.closing.is_cancelled() {
-        for _ in 0..slots.begin() {
-            let released = Arc::new(Notify::new());
-            running.spawn(Slot::new(consumer.clone(), released.clone()).run());
-            release.push(released);
-        }
-        tokio::select! {
-            () = slots.due.notified() => {}
-            // Maybe more are granted now.
-            () = tokio::time::sleep(ENOUGH_FOR) => {}
-            Some(ended) = running.join_next() => if ended.is_err() {
-                slots.is_lost();
-            },
-            () = consumer.closing.cancelled() => break,
-        }
-        if slots.surplus() > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(LEAVE_WITHIN) => {}
-                () = consumer.closing.cancelled() => break,
-            }
-            // Those of slots that have ended are held by nobody else.
-            release.retain(|released| Arc::strong_count(released) > 1);
-            // The newest is used least.
-            for released in release.iter().rev().take(slots.surplus()) {
-                released.notify_one();
-            }
-        }
-    }
-    while running.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::{
 
 use armour_ambient::Random;
 use parking_lot::Mutex;
-use strum::{EnumIter, IntoStaticStr};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -22,33 +21,13 @@ use super::{
     choice::{Candidate, warmth},
     ejection::Ejection,
     latency::Latency,
+    trouble::Trouble,
 };
 use crate::metrics::METRICS;
 
 /// Messages in a row that may break off, or be answered by nobody who holds the bundle, before
 /// the endpoint is left out.
 const MAX_LOST: u32 = 3;
-
-/// Why an endpoint is left out: the label `reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Trouble {
-    /// Nothing listens at its address.
-    Refused,
-    /// It does not answer a probe.
-    Silent,
-    /// What comes back is nobody's word, again and again.
-    Lost,
-    /// It says, signed, that it has too much to do.
-    Busy,
-}
-
-impl Trouble {
-    /// Whether a probe that is answered shows that it is over.
-    pub fn is_seen_by_probes(self) -> bool {
-        matches!(self, Self::Refused | Self::Silent)
-    }
-}
 
 /// What a producer's endpoint is for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

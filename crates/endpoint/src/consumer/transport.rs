@@ -24,7 +24,7 @@ use tracing::Instrument;
 use super::{
     bundle::Bundle,
     pair::{ConsumerPair, Shared},
-    standing::Trouble,
+    trouble::Trouble,
 };
 use crate::{
     backoff::Backoff,

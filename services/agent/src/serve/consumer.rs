@@ -7,7 +7,7 @@ use armour_endpoint::{
     consumer::{open::Opened, pair_manager::PairManager},
     control_plane::session::Watcher as _,
     options::Options,
-    producer::leaving::Awaited,
+    producer::draining::Awaited,
 };
 use armour_listener::Tls;
 use prometheus::Registry;

@@ -9,9 +9,9 @@ use armour_endpoint::{
     options::Options,
     producer::{
         self,
+        draining::Awaited,
         endpoint::ProducerEndpoint,
         exchange_handler,
-        leaving::Awaited,
         open::Opened,
         upstream::{Manner, Server, Upstream},
     },

@@ -290,8 +290,8 @@ mod tests {
         bundles[..2].fill(CONSUMERS);
         let mut held: Vec<Vec<u64>> = (0..CONSUMERS).map(|_| vec![0, 1]).collect();
         for moment in 0..4u64 {
-            for consumer in 0..held.len() {
-                let mut own = fleet(&bundles, CONSUMERS, &held[consumer]);
+            for (consumer, theirs) in held.iter_mut().enumerate() {
+                let mut own = fleet(&bundles, CONSUMERS, theirs);
                 for (at, one) in own.held.iter_mut().enumerate() {
                     one.id = id(moment * 10_000 + (consumer as u64) * 100 + at as u64);
                 }
@@ -315,7 +315,7 @@ mod tests {
                     };
                     own.drew(drawn, None);
                 }
-                held[consumer] = own
+                *theirs = own
                     .held
                     .iter()
                     .map(|one| one.producer.as_u128() as u64)

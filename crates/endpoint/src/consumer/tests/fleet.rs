@@ -29,7 +29,7 @@ use tokio::{
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    consumer::{ingress, pair::ConsumerPair, standing::Trouble, testing::consumer_of},
+    consumer::{ingress, pair::ConsumerPair, testing::consumer_of, trouble::Trouble},
     control_plane::testing::{Answer, ControlPlane},
     producer::{
         endpoint::ProducerEndpoint,

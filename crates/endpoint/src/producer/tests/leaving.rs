@@ -1,7 +1,7 @@
 //! A producer that leaves, and one that has no place for more.
 
 use super::*;
-use crate::producer::leaving::Awaited;
+use crate::producer::draining::Awaited;
 
 const LONG: Duration = Duration::from_secs(600);
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{end, killed::busiest, pass, settle};
+use super::{
+    killed::busiest,
+    steps::{end, pass, settle},
+};
 use crate::fleet::{
     api::Manner,
     figures::Findings,
@@ -41,8 +44,8 @@ pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<
         settle(context, &load).await;
     }
     let calls = end("failing", fleet, load, context, findings).await?;
-    super::tell_failures("failing", &calls, findings);
-    let failed = super::failed(&calls);
+    super::steps::tell_failures("failing", &calls, findings);
+    let failed = super::steps::failed(&calls);
     findings.figures.failing_producer_share = Some(worst);
     findings.holds(worst <= LIMIT, || {
         format!("failing: {worst:.2} of the calls reached a producer that fails, {LIMIT} at most")

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::{between, end, killed::busiest, pass, settle, tell_failures};
+use super::{
+    killed::busiest,
+    steps::{between, end, pass, settle, tell_failures},
+};
 use crate::{
     fleet::{
         call::Call,

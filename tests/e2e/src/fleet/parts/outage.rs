@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{between, end, failed, pass, settle, tell_failures};
+use super::steps::{between, end, failed, pass, settle, tell_failures};
 use crate::fleet::{
     call::{Call, End},
     figures::Findings,

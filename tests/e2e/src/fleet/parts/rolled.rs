@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{end, failed, pass, settle, tell_failures};
+use super::steps::{end, failed, pass, settle, tell_failures};
 use crate::fleet::{
     figures::Findings,
     left,
@@ -45,7 +45,7 @@ pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<
     findings.figures.left_behind = Some(left.len() as u64);
     findings.row(
         "rolled: longest wait, seconds",
-        format!("{:.3}", super::longest(&calls)),
+        format!("{:.3}", super::steps::longest(&calls)),
     );
     findings.holds(failed == 0, || format!("rolled: {failed} calls failed"));
     for sentence in left {

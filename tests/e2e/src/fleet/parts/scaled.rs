@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{end, pass};
+use super::steps::{end, pass};
 use crate::fleet::{
     figures::Findings,
     load::Load,
@@ -68,8 +68,8 @@ pub async fn play(context: &Context, findings: &mut Findings) -> anyhow::Result<
     let seconds = all.map_or(f64::INFINITY, |all| all.max(serving).as_secs_f64());
     settle_and_share(context, &fleet, &load, findings).await;
     let calls = end("scaled", fleet, load, context, findings).await?;
-    super::tell_failures("scaled", &calls, findings);
-    let failed = super::failed(&calls);
+    super::steps::tell_failures("scaled", &calls, findings);
+    let failed = super::steps::failed(&calls);
     findings.figures.scaled_seconds = Some(seconds);
     findings.row("scaled: all serve after, seconds", format!("{seconds:.1}"));
     findings.holds(seconds <= LIMIT, || {

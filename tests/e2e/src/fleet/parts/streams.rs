@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{end, failed, longest, pass, tell_failures};
+use super::steps::{end, failed, longest, pass, tell_failures};
 use crate::fleet::{
     figures::Findings,
     stage::{Context, Fleet, Shape},

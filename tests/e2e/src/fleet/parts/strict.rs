@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use armour_api::Reporting;
 
-use super::{between, end, longest, pass, settle, tell_failures};
+use super::steps::{between, end, longest, pass, settle, tell_failures};
 use crate::fleet::{
     call::{Call, End},
     figures::Findings,
