@@ -85,6 +85,7 @@ def test_every_route_has_a_command(world, tmp_path):
     admin.json("pairs", "policy", pair["id"], '{"report_interval_ms": 60}')
     admin.json("enrolment-tokens", "create", "--role", "producer", "--party", party)
     assert admin.json("enrolment-tokens", "list")
+    assert admin.json("pairs", "traffic", pair["id"])
     assert admin.json("bundles", "lanes", bundle["id"])
     assert admin.json("bundles", "tickets", bundle["id"], "--lane", 0)
     assert admin.json("bundles", "sub-tickets", bundle["id"], "--lane", 0, "--n", 1) == []

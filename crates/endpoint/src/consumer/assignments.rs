@@ -6,38 +6,14 @@ use std::{
     time::Duration,
 };
 
-use armour_api::{PairAssignment, ProducerPhase};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
 use super::{pair::ConsumerPair, pair_manager::PairManager, standing::Phase};
 use crate::backoff::Backoff;
+use armour_api::{PairAssignment, ProducerPhase};
 
 /// Agents that are nudged at the same moment ask within this time.
 const JITTER_MS: u16 = 500;
 /// And no more often.
 const INTERVAL: Duration = Duration::from_secs(2);
-
-/// What is known of the assignments.
-#[derive(Default)]
-pub struct Assigned {
-    seen: Mutex<Option<u64>>,
-    due: Notify,
-}
-
-impl Assigned {
-    /// Their number now, by a heartbeat's answer.
-    pub fn is_now(&self, number: u64) {
-        if *self.seen.lock() != Some(number) {
-            self.due.notify_one();
-        }
-    }
-
-    /// They have changed.
-    pub fn changed(&self) {
-        self.due.notify_one();
-    }
-}
 
 /// Asks whenever it is due, for ever.
 pub async fn follow(pairs: Arc<PairManager>) {

@@ -3,28 +3,10 @@
 
 use std::time::Duration;
 
-use armour_protocol::v2::retry::{Fate, MethodClass};
-
 use super::{in_flight::Exchange, trouble::Trouble};
 
 /// Whether a call's time to begin is over is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// How a call bears being made a second time.
-#[derive(Debug, Clone, Copy)]
-pub struct Again {
-    /// Its method.
-    pub class: MethodClass,
-    /// Whether that its caller may send it a second time: its request is here, whole.
-    pub is_whole: bool,
-}
-
-impl Again {
-    /// Whether more can be hoped for than to be told what is known.
-    fn may_go(self, fate: Fate, idempotent: bool) -> bool {
-        self.is_whole && fate.may_go_elsewhere(self.class, idempotent)
-    }
-}
 
 impl Exchange {
     /// Waits until its producer does not answer, another one may, and either the call may go
@@ -37,7 +19,9 @@ impl Exchange {
             self.consumer.elsewhere(bundle).await;
             if bundle.standing.trouble() == Some(trouble) {
                 let fate = self.fate().await;
-                if trouble == Trouble::Refused || self.again.may_go(fate, idempotent) {
+                // One that has begun may still be answered: its connection may be whole.
+                let is_lost = trouble == Trouble::Refused && !self.has_begun();
+                if is_lost || self.again.may_go(fate, idempotent) {
                     return;
                 }
             }

@@ -17,9 +17,9 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    again::Again,
     bundle::{Bundle, Lane},
     caller::Recipient,
-    elsewhere::Again,
     fate::Failure,
     pair::ConsumerPair,
     rekeying::{Rekeying, foreign_checkpoint},
@@ -273,6 +273,11 @@ impl Exchange {
                 Err("the bundle is gone".to_owned())
             }
         }
+    }
+
+    /// Whether its producer is known to have begun it.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_known()
     }
 
     /// What is known while no answer is.

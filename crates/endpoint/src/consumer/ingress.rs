@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::{
+    again::Again,
     bundle::Kind,
     caller::Recipient,
-    elsewhere::Again,
     exchange::{self, Outgoing},
     fate::{self, Failure, Fault},
     in_flight::Terms,

@@ -20,10 +20,13 @@
 //! * [`settings`]: how pairs are served;
 //! * [`bundle`]: a bundle's lanes.
 
+mod again;
+mod assigned;
 mod assignments;
 mod bundle;
 mod caller;
 mod choice;
+mod choosing;
 #[cfg(feature = "clone-demo")]
 pub mod clone;
 mod delivery;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    assignments::Assigned,
+    assigned::Assigned,
     ingress, lifecycle,
     pair::{ConsumerPair, Shared},
     settings::{Manner, PairSettings},
