@@ -179,7 +179,7 @@ def expecting(plane, tmp_path_factory):
     import threading
 
     with Expecting() as api, agents(plane, tmp_path_factory.mktemp("expect"), ONE_LANE) as made:
-        made.producer("--upstream", api.base)
+        made.producer("--upstream", api.base, "--upstream-check", "off")
         _, api.consumer = made.consumer()
         requests = queue.Queue()
         waiting = threading.Thread(
@@ -353,7 +353,8 @@ def test_an_answer_that_breaks_off_is_told_from_one_that_ends_in_http_1_0(http1)
 
 def test_an_api_that_reads_nothing_of_an_upload_is_given_up_in_time(plane, tmp_path):
     with Expecting() as api, agents(plane, tmp_path / "a", ONE_LANE) as made:
-        made.producer("--upstream", api.base, "--upstream-timeout", "2")
+        made.producer("--upstream", api.base, "--upstream-timeout", "2",
+                      "--upstream-check", "off")
         _, base = made.consumer()
         held = []
         import threading
