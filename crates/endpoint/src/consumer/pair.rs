@@ -103,6 +103,15 @@ impl ConsumerPair {
         }
     }
 
+    /// Its endpoint has ended: there are to be no bundles any more.
+    pub(super) fn has_ended(&self) {
+        self.closing.cancel();
+        // Nobody tells an endpoint that has ended what else does.
+        for bundle in self.live.lock().iter() {
+            bundle.kill(false);
+        }
+    }
+
     /// Gives up all bundles, and draws none any more. How far their lanes came, for the
     /// control plane to be told.
     pub async fn close(&self) -> Vec<(Uuid, Vec<Mark>)> {

@@ -132,6 +132,13 @@ impl PairManager {
         Ok(served.consumer.clone())
     }
 
+    /// The endpoint has ended: no call waits for a bundle or an answer any more.
+    pub fn has_ended(&self) {
+        for served in self.served.lock().values() {
+            served.consumer.has_ended();
+        }
+    }
+
     /// Gives up every pair's bundles, and this start of the endpoint with them.
     pub async fn leave(&self) {
         let served: Vec<Served> = self

@@ -96,6 +96,7 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
                 return Ok(());
             }
             End::Ended(ended) => {
+                pairs.has_ended();
                 served_to_the_end(serving).await;
                 drop((opened, session, pairs));
                 doors = doors_of(&settings, tls.as_ref(), &standing).await?;
