@@ -554,9 +554,15 @@ async fn no_bundle_is_minted_to_a_producers_endpoint_that_has_yet_to_start() {
         let grant = world.consumer.draw(&base, world.pair.id, None).await;
         assert_eq!(grant.producer.endpoint_id, world.producer.id);
     }
-    // It has the fewest bundles.
+    // One more is with whom the consumer has none yet.
     second.serve(&base).await;
-    let grant = world.consumer.draw(&base, world.pair.id, None).await;
+    let (drawn, wanted) = world
+        .consumer
+        .try_draw_for(&base, world.pair.id, None)
+        .await;
+    assert_eq!(wanted, 2);
+    let client = world.consumer.client(&base);
+    let grant = client.bundle_grant(drawn.unwrap(), None).await.unwrap();
     assert_eq!(grant.producer.endpoint_id, second.id);
 }
 
