@@ -329,7 +329,10 @@ impl Lanes<'_> {
                         unseen_since = CASE
                             WHEN greatest(lanes.producer_n, s.producer_n) >= s.head_n THEN NULL
                             WHEN s.producer_n > lanes.producer_n THEN now()
-                            ELSE coalesce(lanes.unseen_since, now()) END
+                            ELSE coalesce(lanes.unseen_since, now()) END,
+                        sub_unseen_since = CASE
+                            WHEN greatest(lanes.producer_n, s.producer_n) > lanes.sub_n THEN NULL
+                            ELSE lanes.sub_unseen_since END
                  FROM steps s
                  WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
                    AND lanes.last_at = s.before
@@ -398,7 +401,10 @@ impl Lanes<'_> {
                               producer_n = greatest(lanes.producer_n, s.producer_n),
                               unseen_since = CASE
                                   WHEN greatest(lanes.producer_n, s.producer_n) >= lanes.head_n
-                                  THEN NULL ELSE lanes.unseen_since END
+                                  THEN NULL ELSE lanes.unseen_since END,
+                              sub_unseen_since = CASE
+                                  WHEN greatest(lanes.producer_n, s.producer_n) > lanes.sub_n
+                                  THEN NULL ELSE lanes.sub_unseen_since END
              FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[])
                   AS s(bundle, lane, consumer_n, producer_n)
              WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane

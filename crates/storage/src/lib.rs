@@ -114,8 +114,8 @@ pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, LineState, Witnessed};
 pub use log_keys::LogKeys;
 pub use migrations::migrate;
 pub use new_event::{
-    AddressClaim, CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals,
-    StartSummary,
+    AddressClaim, CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness, NewEvent,
+    Silence, StartRivals, StartSummary,
 };
 pub use origin::Origin;
 pub use page::PAGE;
@@ -139,7 +139,7 @@ pub use starts::{
     standing::{LivingStart, Standing},
 };
 pub use store::Store;
-pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets};
+pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets, SubWitness};
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use traffic::RECENT_MINUTES;
