@@ -15,6 +15,7 @@ mod bundle_retirements;
 mod bundles;
 mod clock;
 mod collisions;
+mod congestion;
 mod connections;
 mod contexts;
 mod counted;
@@ -131,6 +132,7 @@ pub use replicas::Replicas;
 pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
+pub use shares::Urgency;
 pub use signing_keys::{PublicSigningKey, SigningKeys};
 pub use silence::{LostEndpoint, SilentCount, SilentEndpoints, SilentSince};
 pub use starts::{
