@@ -28,6 +28,7 @@ mod endpoints;
 mod enrolment_tokens;
 mod error;
 mod events;
+mod exchange_counts;
 mod fences;
 mod fit;
 mod fleets;

@@ -132,7 +132,7 @@ pub async fn enrol(
             name: "bench".into(),
             signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
             kem_key: STANDARD.encode(kem_key),
-            address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
+            address: (role == Role::Producer).then(unused_address),
             version: "0".into(),
         })
         .await?;
@@ -163,6 +163,13 @@ pub async fn enrol(
         draws: 0,
         held: HashMap::new(),
     })
+}
+
+/// An address where nobody listens, and that no other endpoint claims: of two that claim one a
+/// single one serves.
+fn unused_address() -> String {
+    let [a, b, c]: [u8; 3] = rand::rng().random();
+    format!("http://127.{a}.{b}.{c}:9")
 }
 
 /// Enrols a producer's endpoint that serves for as long as what is returned is kept.
