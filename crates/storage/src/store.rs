@@ -1,6 +1,6 @@
 //! The database, and how a transaction with it begins.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     fit,
     keyring::Keyring,
+    news::News,
     shares::{Share, Shares},
     tx::{PLATFORM, Tx},
 };
@@ -27,11 +28,13 @@ pub struct Store {
     pub(crate) pool: PgPool,
     /// Of background work, which calls do not wait for.
     pub(crate) jobs: PgPool,
-    /// Where notices are listened for.
+    /// Where notices are listened for, and announcements are made.
     pub(crate) direct: Server,
     settings: Arc<str>,
     settings_of_jobs: Arc<str>,
     shares: Shares,
+    /// What is to be announced.
+    pub(crate) news: Arc<News>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
@@ -59,6 +62,7 @@ impl Store {
             settings: to.limits.statements().into(),
             settings_of_jobs: to.limits.of_jobs().statements().into(),
             shares: Shares::new(calls, to.wait),
+            news: Arc::default(),
             keyring,
             clock: DatabaseClock::new(ambient.clock.clone()),
             ambient,
@@ -111,6 +115,8 @@ impl Store {
             clock: self.clock.clone(),
             ambient: self.ambient.clone(),
             claim: None,
+            with_events: BTreeSet::new(),
+            news: self.news.clone(),
             _share: share,
         })
     }
