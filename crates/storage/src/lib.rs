@@ -47,6 +47,7 @@ mod log_head;
 mod log_keys;
 mod migrations;
 mod new_event;
+mod news;
 mod origin;
 mod overview;
 mod page;
@@ -69,6 +70,7 @@ mod silence;
 mod starts;
 mod store;
 mod sub_tickets;
+mod suspects;
 mod sweep;
 mod system;
 mod tenants;
@@ -104,7 +106,7 @@ pub use enrolment_tokens::EnrolmentTokens;
 pub use error::{Result, StorageError};
 pub use events::Events;
 pub use fences::Fences;
-pub use fleets::{Fleets, HeldBundle, ServingProducer};
+pub use fleets::{Fleets, HeldBundle, MovingPair, ServingProducer};
 pub use idempotency_claim::IdempotencyClaim;
 pub use idempotency_keys::{IdempotencyKeys, Replay};
 pub use issuers::{Issuers, client_secret};
@@ -119,6 +121,7 @@ pub use new_event::{
     AddressClaim, CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness, NewEvent,
     Silence, StartRivals, StartSummary,
 };
+pub use news::Announcer;
 pub use origin::Origin;
 pub use page::PAGE;
 pub use pair_draws::PairDrawNumbers;
@@ -143,6 +146,7 @@ pub use starts::{
 };
 pub use store::Store;
 pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets, SubWitness};
+pub use suspects::SuspectBundles;
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use traffic::RECENT_MINUTES;

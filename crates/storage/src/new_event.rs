@@ -10,8 +10,12 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy)]
 pub enum NewEvent<'a> {
     /// What a producer's endpoint is for callers has changed: its consumers' endpoints may have
-    /// to hold other bundles.
-    AssignmentsChanged { endpoint: Uuid, producer: Uuid },
+    /// to hold other bundles. They ask for them within this time.
+    AssignmentsChanged {
+        endpoint: Uuid,
+        producer: Uuid,
+        within_ms: u32,
+    },
     /// A bundle is of no use any more, on either side.
     BundleDisconnected {
         pair: Uuid,
@@ -208,6 +212,8 @@ pub struct FenceSummary<'a> {
     pub reason: &'a str,
     /// How many bundles ended.
     pub bundles: usize,
+    /// How many go on if both their ends say so, because the database was seconds behind alone.
+    pub suspect: u64,
     /// How many sessions ended.
     pub sessions: usize,
     /// How many entries somebody has seen of the log that is lost.
@@ -228,11 +234,13 @@ impl NewEvent<'_> {
     pub(crate) fn record(self) -> EventRecord {
         use EventRecord as Record;
         match self {
-            Self::AssignmentsChanged { endpoint, producer } => {
-                Record::new(EventKind::AssignmentsChanged)
-                    .of_endpoint(endpoint)
-                    .saying(json!({ "producer_id": producer }))
-            }
+            Self::AssignmentsChanged {
+                endpoint,
+                producer,
+                within_ms,
+            } => Record::new(EventKind::AssignmentsChanged)
+                .of_endpoint(endpoint)
+                .saying(json!({ "producer_id": producer, "within_ms": within_ms })),
             Self::BundleDisconnected {
                 pair,
                 bundle,
@@ -572,10 +580,11 @@ mod tests {
             NewEvent::AssignmentsChanged {
                 endpoint: PAIR,
                 producer: PAIR,
+                within_ms: 500,
             },
             "assignments.changed",
             [None, None, Some(PAIR)],
-            &format!(r#"{{"producer_id":"{PAIR}"}}"#),
+            &format!(r#"{{"producer_id":"{PAIR}","within_ms":500}}"#),
         );
     }
 
@@ -690,6 +699,7 @@ mod tests {
         let fence = FenceSummary {
             reason: "restored",
             bundles: 1,
+            suspect: 3,
             sessions: 2,
             seen_of_the_lost_log: None,
         };
@@ -697,7 +707,7 @@ mod tests {
             NewEvent::LedgerFenced(fence),
             "ledger.fenced",
             [None; 3],
-            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2}"#,
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2,"suspect":3}"#,
         );
     }
 }

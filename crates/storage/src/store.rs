@@ -1,6 +1,6 @@
 //! The database, and how a transaction with it begins.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use crate::{
     error::Result,
     fit,
     keyring::Keyring,
+    news::News,
     shares::{Share, Shares, Urgency},
     tx::{PLATFORM, Tx},
 };
@@ -31,11 +32,13 @@ pub struct Store {
     pub(crate) pool: PgPool,
     /// Of background work, which calls do not wait for.
     pub(crate) jobs: PgPool,
-    /// Where notices are listened for.
+    /// Where notices are listened for, and announcements are made.
     pub(crate) direct: Server,
     settings: Arc<str>,
     settings_of_jobs: Arc<str>,
     shares: Shares,
+    /// What is to be announced.
+    pub(crate) news: Arc<News>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
@@ -63,6 +66,7 @@ impl Store {
             settings: to.limits.statements().into(),
             settings_of_jobs: to.limits.of_jobs().statements().into(),
             shares: Shares::new(calls, to.wait),
+            news: Arc::default(),
             keyring,
             clock: DatabaseClock::new(ambient.clock.clone()),
             ambient,
@@ -146,6 +150,8 @@ impl Store {
             ambient: self.ambient.clone(),
             claim: None,
             seals_under: None,
+            with_events: BTreeSet::new(),
+            news: self.news.clone(),
             _share: share,
         })
     }
