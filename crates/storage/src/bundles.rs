@@ -302,6 +302,27 @@ impl Bundles<'_> {
         self.0.secrets().erase(&[bundle_secret(id, side)]).await
     }
 
+    /// Notes that one side has found a checkpoint of foreign hands. Returns whether it is that
+    /// side's first of the bundle.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn alarm(&mut self, id: Uuid, side: Role) -> Result<bool> {
+        let noted = sqlx::query!(
+            "UPDATE bundles SET
+               consumer_alarm_at = CASE WHEN $3 THEN now() ELSE consumer_alarm_at END,
+               producer_alarm_at = CASE WHEN $3 THEN producer_alarm_at ELSE now() END
+             WHERE tenant_id = $1 AND bundle_id = $2
+               AND CASE WHEN $3 THEN consumer_alarm_at ELSE producer_alarm_at END IS NULL",
+            self.0.tenant,
+            id,
+            side == Role::Consumer
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(noted.rows_affected() > 0)
+    }
+
     /// Records that one side has given a bundle up. Returns whether it was of use until then.
     ///
     /// # Errors

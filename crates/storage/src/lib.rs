@@ -15,6 +15,7 @@ mod bundle_retirements;
 mod bundles;
 mod clock;
 mod collisions;
+mod congestion;
 mod connections;
 mod contexts;
 mod counted;
@@ -27,6 +28,7 @@ mod endpoints;
 mod enrolment_tokens;
 mod error;
 mod events;
+mod exchange_counts;
 mod fences;
 mod fit;
 mod fleets;
@@ -114,8 +116,8 @@ pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, LineState, Witnessed};
 pub use log_keys::LogKeys;
 pub use migrations::migrate;
 pub use new_event::{
-    AddressClaim, CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals,
-    StartSummary,
+    AddressClaim, CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness, NewEvent,
+    Silence, StartRivals, StartSummary,
 };
 pub use origin::Origin;
 pub use page::PAGE;
@@ -131,6 +133,7 @@ pub use replicas::Replicas;
 pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
+pub use shares::Urgency;
 pub use signing_keys::{PublicSigningKey, SigningKeys};
 pub use silence::{LostEndpoint, SilentCount, SilentEndpoints, SilentSince};
 pub use starts::{
@@ -139,7 +142,7 @@ pub use starts::{
     standing::{LivingStart, Standing},
 };
 pub use store::Store;
-pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets};
+pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets, SubWitness};
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use traffic::RECENT_MINUTES;

@@ -18,6 +18,13 @@ pub enum NewEvent<'a> {
         bundle: Uuid,
         reason: &'a str,
     },
+    /// In one of a bundle's streams a checkpoint was found that an end's key signed and not
+    /// that end.
+    BundleForeignCheckpoint {
+        pair: Uuid,
+        bundle: Uuid,
+        alarm: CheckpointAlarm<'a>,
+    },
     /// A bundle was issued.
     BundleMinted { pair: Uuid, bundle: Uuid },
     /// A bundle's consumer or producer gave it up.
@@ -176,6 +183,24 @@ pub struct MissingWitness {
     pub since: DateTime<Utc>,
 }
 
+/// What its event and its audit entry say of a checkpoint that an end's key signed and not that
+/// end.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct CheckpointAlarm<'a> {
+    /// The endpoint that found it.
+    pub reporter_id: Uuid,
+    /// The lane.
+    pub lane: u32,
+    /// The exchange, and how often its streams had been re-keyed, if the checkpoint was told.
+    pub n: Option<u64>,
+    /// The same.
+    pub k: Option<u32>,
+    /// The endpoint whose key signed the checkpoint, if it was told and the signature holds.
+    pub signed_by: Option<Uuid>,
+    /// The checkpoint as it was told, in base64.
+    pub checkpoint: Option<&'a str>,
+}
+
 /// What its event and its audit entry say of a fence.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct FenceSummary<'a> {
@@ -215,6 +240,13 @@ impl NewEvent<'_> {
             } => Record::new(EventKind::BundleDisconnected)
                 .of_bundle(pair, bundle)
                 .saying(json!({ "reason": reason })),
+            Self::BundleForeignCheckpoint {
+                pair,
+                bundle,
+                alarm,
+            } => Record::new(EventKind::BundleForeignCheckpoint)
+                .of_bundle(pair, bundle)
+                .saying(json!(alarm)),
             Self::BundleMinted { pair, bundle } => {
                 Record::new(EventKind::BundleMinted).of_bundle(pair, bundle)
             }
@@ -396,6 +428,28 @@ mod tests {
             "bundle.superseded",
             ids,
             r#"{"successor":"00000000-0000-0000-0000-000000000004"}"#,
+        );
+        let alarm = CheckpointAlarm {
+            reporter_id: ENDPOINT,
+            lane: 1,
+            n: Some(2),
+            k: Some(3),
+            signed_by: Some(OTHER),
+            checkpoint: Some("AA=="),
+        };
+        check(
+            NewEvent::BundleForeignCheckpoint {
+                pair,
+                bundle,
+                alarm,
+            },
+            "bundle.foreign-checkpoint",
+            ids,
+            concat!(
+                r#"{"checkpoint":"AA==","k":3,"lane":1,"n":2,"#,
+                r#""reporter_id":"00000000-0000-0000-0000-000000000003","#,
+                r#""signed_by":"00000000-0000-0000-0000-000000000004"}"#
+            ),
         );
         let witness = MissingWitness {
             producer_endpoint_id: ENDPOINT,

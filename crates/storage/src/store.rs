@@ -5,6 +5,7 @@ use std::sync::Arc;
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -13,13 +14,16 @@ use crate::{
     error::Result,
     fit,
     keyring::Keyring,
-    shares::{Share, Shares},
+    shares::{Share, Shares, Urgency},
     tx::{PLATFORM, Tx},
 };
 
 /// Each statement is to see what was committed before it, whatever the server's default is:
 /// what waits for a lock reads what its holder has changed.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// In whose share those are who have not proved yet which tenant's they are.
+const ANYBODY: Uuid = Uuid::nil();
 
 /// The database.
 #[derive(Clone)]
@@ -78,12 +82,36 @@ impl Store {
         }
     }
 
-    /// Begins a transaction for a tenant, within its share of connections.
+    /// Begins a transaction for a tenant, within its share of connections. Nobody begins one
+    /// while another of the tenant's is held: with its share held by calls that wait for more
+    /// of it, none would go on.
     ///
     /// # Errors
     /// If no connection is to be had.
     pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
-        let share = self.shares.take(tenant).await?;
+        self.tenant_for(tenant, Urgency::Members).await
+    }
+
+    /// Also, before what is less urgent.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn tenant_for(&self, tenant: Uuid, urgency: Urgency) -> Result<Tx> {
+        let share = self.shares.take(tenant, urgency).await?;
+        self.begin_for(tenant, share).await
+    }
+
+    /// Begins a transaction for somebody who only says which tenant's they are: within the share
+    /// that all such callers have together, so that none of them takes a tenant's own.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn tenant_unproven(&self, tenant: Uuid) -> Result<Tx> {
+        let share = self.shares.take(ANYBODY, Urgency::Members).await?;
+        self.begin_for(tenant, share).await
+    }
+
+    async fn begin_for(&self, tenant: Uuid, share: Option<Share>) -> Result<Tx> {
         // One message instead of two. A UUID's text cannot end a literal.
         let begin = format!("{BEGIN}; SET LOCAL armour.tenant = '{tenant}'");
         self.begin(tenant, begin, share).await
@@ -103,7 +131,13 @@ impl Store {
 
     async fn begin(&self, tenant: Uuid, begin: String, share: Option<Share>) -> Result<Tx> {
         let begin = begin + &self.settings;
+        // To make a connection takes longer, and says nothing of how busy the database is.
+        let is_there = self.pool.num_idle() > 0;
+        let since = Instant::now();
         let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        if is_there {
+            self.shares.answered_within(since.elapsed());
+        }
         Ok(Tx {
             inner,
             tenant,
@@ -111,6 +145,7 @@ impl Store {
             clock: self.clock.clone(),
             ambient: self.ambient.clone(),
             claim: None,
+            seals_under: None,
             _share: share,
         })
     }

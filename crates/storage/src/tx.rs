@@ -24,6 +24,8 @@ pub struct Tx {
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
     pub(crate) claim: Option<IdempotencyClaim>,
+    /// The master key's version that it seals under, once it has sealed something.
+    pub(crate) seals_under: Option<i32>,
     /// Of the tenant's connections, until the transaction is over.
     pub(crate) _share: Option<Share>,
 }

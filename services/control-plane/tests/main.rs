@@ -16,6 +16,7 @@ mod database;
 mod database_roles;
 mod endpoint_map;
 mod evidence;
+mod fairness;
 mod fleets;
 mod health;
 mod isolation;

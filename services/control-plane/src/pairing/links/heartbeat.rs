@@ -10,7 +10,7 @@ use armour_storage::{BundleRow, MAX_GRACE, Tx};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::told::Told;
+use super::{foreign_checkpoints, told::Told};
 use crate::{
     http::problem::{ApiError, ApiResult},
     pairing::{addresses, alive::tell_back, assignments::changed},
@@ -55,12 +55,14 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
             (heartbeat.from, heartbeat.to),
         )
         .await?;
+    let alarms = foreign_checkpoints::note(tx, endpoint, &heartbeat.foreign_checkpoints).await?;
     let outcome = answer(tx, endpoint, &heartbeat).await?;
     // The journal's lock comes last: the tenant's other endpoints wait for it.
     if was_lost {
         tell_back(tx, endpoint).await?;
     }
     address.tell(tx, endpoint).await?;
+    foreign_checkpoints::tell(tx, endpoint, &alarms).await?;
     if was_lost || is_another_phase || address.changed {
         changed(tx, endpoint).await?;
     }

@@ -3,6 +3,7 @@
 
 mod acknowledge;
 mod disown;
+mod foreign_checkpoints;
 mod heartbeat;
 mod intruder;
 mod outcome;

@@ -12,7 +12,7 @@ use armour_protocol::v2::identity::{
     link::SignedLink,
     mark::LinkMark,
 };
-use armour_storage::{Actor, KeyRow, StartRow, StorageError, Tx};
+use armour_storage::{Actor, KeyRow, StartRow, StorageError, Tx, Urgency};
 use axum::{Json as Answer, extract::State, http::request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
@@ -57,12 +57,19 @@ pub(super) async fn send(
         tenant: sent.tenant_id,
         endpoint: Uuid::from_bytes(link.head().of().endpoint),
     };
-    calls.admit(source, by, |known| match &known.start {
+    let is_known = calls.admit(source, by, |known| match &known.start {
         // At most two.
         Some((of, keys)) => of == link.head().of() && keys.iter().any(|key| link.is_signed_by(key)),
         None => false,
     })?;
-    let mut tx = authn.store.tenant(sent.tenant_id).await?;
+    let urgency = match link.body() {
+        LinkBody::Request(_) => Urgency::Draws,
+        _ => Urgency::Life,
+    };
+    let mut tx = match is_known {
+        true => authn.store.tenant_for(sent.tenant_id, urgency).await?,
+        false => authn.store.tenant_unproven(sent.tenant_id).await?,
+    };
     // Nothing is locked, and nothing counts as the endpoint's, before its signature is found.
     let Some(chain) = Chain::read(&mut tx, &link).await? else {
         calls.unverified(source);
@@ -81,14 +88,18 @@ pub(super) async fn send(
         };
     }
     calls.verified(by, chain.known_keys(&link))?;
-    rate_limit::consume(
-        &parts,
-        &authn.rates,
-        &authn.store,
-        sent.tenant_id,
-        Class::Endpoints,
-    )
-    .await?;
+    let (rates, class) = (&authn.rates, Class::Endpoints);
+    let is_leased = rate_limit::consume_leased(&parts, rates, sent.tenant_id, class)?;
+    if !is_leased {
+        // Leasing more takes a transaction of its own.
+        tx.rollback().await?;
+        rate_limit::consume(&parts, rates, &authn.store, sent.tenant_id, class).await?;
+        tx = authn.store.tenant_for(sent.tenant_id, urgency).await?;
+    } else if !is_known {
+        // From here on it is the tenant's own.
+        tx.rollback().await?;
+        tx = authn.store.tenant_for(sent.tenant_id, urgency).await?;
+    }
     match take(&mut tx, &link).await? {
         Taken::Answered(answer) => {
             tx.commit().await?;
