@@ -222,6 +222,9 @@ pub struct ConsumerOptions {
     /// Milliseconds that a call waits where every lane is busy.
     #[arg(long, env = "ARMOUR_AGENT_LANE_WAIT_MS", default_value_t = 1_000)]
     pub lane_wait_ms: u64,
+    /// Seconds until the agent is ready though it has been granted no bundle.
+    #[arg(long, env = "ARMOUR_AGENT_READY_AFTER", default_value_t = 30)]
+    pub ready_after: u64,
     /// Answer HTTP/1.1 with field names in title case (`Content-Type`), for callers that tell
     /// them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]

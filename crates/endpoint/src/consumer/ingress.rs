@@ -135,20 +135,21 @@ async fn answered(
             _ => None,
         };
         let Some(sent) = std::mem::replace(&mut outgoing, again) else {
-            return Err(Refusal::stopping());
+            return Err(Refusal::stopping().ran(ran));
         };
         let terms = Terms {
             begun: waiting.begun(),
             ..terms.clone()
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, terms.clone()).await;
-        let failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {
+        let mut failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {
             Ok(response) => {
                 waiting.answered(!response.status().is_server_error());
                 return Ok(response);
             }
             Err(failure) => failure,
         };
+        let permit = failure.permit.take();
         if !failure.fate.did_not_run() {
             ran = Ran::Unknown;
         }
@@ -159,9 +160,10 @@ async fn answered(
         let time = Instant::now() < terms.deadline && !consumer.closing.is_cancelled();
         let may = failure.may_go_again(terms.again.class, bundle.policy.retry);
         before.push(bundle.standing.producer);
+        let again = outgoing.is_some() && time && may;
         // Where all fail, more calls do not help.
-        let again = outgoing.is_some() && time && may && !consumer.all_fail();
-        if !again || !consumer.retries.retry() {
+        let leave = || (!consumer.all_fail()).then(|| consumer.retries.permit());
+        if !again || permit.or_else(|| leave().flatten()).is_none() {
             return Err(failure.refusal.ran(ran));
         }
         METRICS.call_again(failure.refusal.problem.name());

@@ -75,6 +75,7 @@ pub(crate) fn consumer_of(
         let standing = Standing::new(endpoint, random.clone());
         let gate = Gate::from_bytes(ends.gate);
         let bundle = Bundle::new(policy.clone(), context, gate, address.clone(), standing);
+        consumer.taken.lock().insert(bundle.id);
         consumer.live.lock().push(bundle.clone());
         consumer.serve_by(bundle.clone(), None);
         if producers.len() > 1 {
