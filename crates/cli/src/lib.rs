@@ -14,5 +14,6 @@ pub mod output;
 pub mod party_keys;
 pub mod profile;
 pub mod servers;
+mod support_bundle;
 pub mod terminal;
 mod top;
