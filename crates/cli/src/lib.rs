@@ -12,6 +12,7 @@ pub mod dev;
 pub mod doctor;
 pub mod output;
 pub mod party_keys;
+mod permissive;
 pub mod profile;
 pub mod servers;
 mod support_bundle;
