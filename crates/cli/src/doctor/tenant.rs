@@ -10,8 +10,11 @@ use armour_client::Client;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use super::{control_plane::Server, findings::Findings};
-use crate::access::{Access, As};
+use super::{agent::PERMISSIVE, control_plane::Server, findings::Findings};
+use crate::{
+    access::{Access, As},
+    permissive::is_permissive,
+};
 
 /// A token that expires within this is told of.
 const SOON: Duration = Duration::days(7);
@@ -114,9 +117,18 @@ async fn endpoints(
             "upgrade control planes first, then agents",
         );
     }
+    if let Some(open) = names(&is_permissive) {
+        findings.warning(
+            "permissive agents",
+            format!("calls without protection are passed on by {open}"),
+            PERMISSIVE,
+        );
+    }
     if let Some(ailing) = names(&|one| {
-        one.last_error_at
-            .is_some_and(|at| at > now - Duration::hours(1))
+        !is_permissive(one)
+            && one
+                .last_error_at
+                .is_some_and(|at| at > now - Duration::hours(1))
     }) {
         findings.warning(
             "agents' errors",

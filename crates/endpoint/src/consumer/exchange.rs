@@ -121,6 +121,7 @@ async fn whole(
     let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
+    terms.record.ticket(ticket.header.n);
     let begun = Begun::new(ticket, terms.begun.clone());
     let sealing = Sealing::none();
     let exchange = Exchange::new(consumer, lane, begun, out.into(), sealing, terms);
@@ -139,6 +140,7 @@ async fn stream(
     let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), terms.deadline).await?;
     let mut out = frame.to_vec();
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
+    terms.record.ticket(ticket.header.n);
     let begun = Begun::new(ticket, terms.begun.clone());
     let request = begun.request.clone();
     let sealing = Sealing::later();

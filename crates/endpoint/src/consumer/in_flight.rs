@@ -27,6 +27,7 @@ use super::{
     transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
 };
 use crate::{
+    access_log::Record,
     backoff::Backoff,
     control_plane::lease,
     foreign_checkpoint::FOREIGN_CHECKPOINT,
@@ -89,6 +90,8 @@ pub struct Terms {
     pub again: Again,
     /// Where it is noted that it has begun.
     pub begun: Arc<AtomicBool>,
+    /// What is noted of it for the access log.
+    pub record: Record,
 }
 
 /// When an answer that is read was verified last, and how it is asked for since.

@@ -23,6 +23,7 @@ use super::{
     settings::Manner, slots::Slots,
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{lease, reporter::Reporter, session::Session},
     wire::{http_client::HttpClient, problem::Refusal},
 };
@@ -42,6 +43,7 @@ pub struct Shared {
     pub reporter: Arc<Reporter>,
     pub http: HttpClient,
     pub random: Random,
+    pub access_log: AccessLog,
 }
 
 /// One pair's side of the consumer.

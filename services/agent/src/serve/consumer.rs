@@ -35,7 +35,11 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     let settings = options.settings()?;
     let tls = options.common.tls.open()?;
     let mut signals = Signals::begin()?;
-    let own = Options::from(&options.common);
+    let access_log = options.common.access_log.open()?;
+    let own = Options {
+        access_log: access_log.log(),
+        ..Options::from(&options.common)
+    };
     let standing = Arc::new(Standing::new(own.progress.clone()));
     let lock = tokio::select! {
         lock = DataDirLock::take(&own.data_dir, &own.progress) => lock?,

@@ -12,6 +12,7 @@ use armour_endpoint::{
         endpoint::ProducerEndpoint,
         exchange_handler,
         open::Opened,
+        plain::{self, Permissive},
         upstream::{Manner, Server, Upstream},
     },
     wire::http_client::Trust,
@@ -51,7 +52,9 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
         .unwrap_or_else(|| format!("{scheme}://{}", options.listen));
     to_server(&settings.borrow_and_update(), &trust)?;
     let mut signals = Signals::begin()?;
+    let access_log = common.access_log.open()?;
     let own = Options {
+        access_log: access_log.log(),
         upstream_limit: options.upstream_limit,
         ..common.into()
     };
@@ -73,6 +76,11 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
     let listener = Listener::new(listening::listen(options.listen).await?, tls);
     let served = listening::serve(listener, front.router(), stop.clone());
     let mut serving = tokio::spawn(served);
+    plain::observe(options.permissive);
+    let permissive = options
+        .permissive
+        .then(|| Permissive::new(own.ambient.random.clone()));
+    standing.is_permissive(options.permissive);
     let mut lives = Lives::new(own);
     loop {
         let upstream = to_server(&settings.borrow_and_update(), &trust)?;
@@ -103,7 +111,13 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
             opened.drain().await;
             return stay(&mut signals).await;
         }
-        front.set(Some(exchange_handler::router(producer.clone())));
+        front.set(Some(match &permissive {
+            None => exchange_handler::router(producer.clone()),
+            Some(permissive) => plain::router(producer.clone(), permissive.clone()),
+        }));
+        let _teller = permissive
+            .as_ref()
+            .map(|permissive| permissive.tell(&producer.session));
         #[cfg(feature = "clone-demo")]
         if let Some(path) = &options.insecure_export {
             producer::clone::export(producer.clone(), path)?;
