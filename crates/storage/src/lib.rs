@@ -25,6 +25,7 @@ mod disputes;
 mod endpoint_map;
 mod endpoints;
 mod enrolment_tokens;
+mod erasure;
 mod error;
 mod events;
 mod fences;

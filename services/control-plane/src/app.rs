@@ -123,6 +123,7 @@ impl App {
             base_url: base_url(&config)?,
             denials,
             session_life_s: config.session_life_s,
+            session_idle: config.session_idle(),
         };
         let events = EventStreams {
             open: OpenStreams::new(config.event_streams),
