@@ -96,7 +96,8 @@ impl Tx {
         .await?
         .rows_affected();
         rows += sqlx::query!(
-            "UPDATE endpoints SET name = endpoint_id::text, address = NULL, last_error = NULL, zone = NULL
+            "UPDATE endpoints SET name = endpoint_id::text, address = NULL, last_error = NULL,
+                                  zone = NULL, enrol_entry = '{}'
              WHERE tenant_id = $1 AND endpoint_id IN
                (SELECT endpoint_id FROM endpoints
                 WHERE tenant_id = $1 AND name <> endpoint_id::text LIMIT $2)",

@@ -345,14 +345,20 @@ async fn low_the_ticket_that_is_disowned_is_stored_and_not_the_lanes_head() {
     let bundle = world.bundle().await;
     let lane = bundle.plain(0, 4);
     say(&world, &world.producer, &bundle, &lane).await;
-    let ticket = Disowned::Ticket {
-        bundle: *bundle.id.as_bytes(),
-        mark: mark(&lane[..3], Kind::Ticket),
+    let disown = async |part: &[Evidence]| {
+        let ticket = Disowned::Ticket {
+            bundle: *bundle.id.as_bytes(),
+            mark: mark(part, Kind::Ticket),
+        };
+        let body = LinkBody::Disown(vec![ticket]);
+        world.consumer.tell(&world.base, body).await;
     };
-    let body = LinkBody::Disown(vec![ticket]);
-    world.consumer.tell(&world.base, body).await;
+    // The lane has gone on from there.
+    disown(&lane[..3]).await;
+    assert!(world.operator.collisions().await.unwrap().items.is_empty());
+    disown(&lane).await;
     let found = only_collision(&world).await;
-    assert_eq!((found.kind, found.n), (CollisionKind::Disowned, 1));
+    assert_eq!((found.kind, found.n), (CollisionKind::Disowned, 3));
     // What is recorded is held to that number.
     assert!(!evidence_holds(&world, &found).await);
 }
