@@ -221,6 +221,51 @@ def test_messages_say_what_to_do(world, tmp_path):
     assert "was revoked or has expired; ask an administrator" in told, told
 
 
+def test_names_stand_for_ids_and_tables_show_names(world):
+    _, _, _, admin, _ = world
+    pair = admin.json("pairs", "list")[0]
+    name = f"{pair['consumer_name']}:{pair['producer_name']}"
+    assert admin.json("pairs", "get", name)["id"] == pair["id"]
+    assert admin.json("consumers", "get", pair["consumer_name"])["id"] == pair["consumer_id"]
+    told = admin.run("pairs", "disconnect", "shap:stick", "--reason", "test", fails=True)
+    assert "no pair has the name" in told and "armour pairs list" in told, told
+    # Two of a name: neither is guessed.
+    several = [admin.json("producers", "create", "several")["id"] for _ in range(2)]
+    told = admin.run("producers", "get", "several", fails=True)
+    assert all(one in told for one in several), told
+    made = admin.json("enrolment-tokens", "create", "--role", "consumer", "--party",
+                      pair["consumer_name"])
+    assert made["id"]
+    for lists in [["bundles", "list", "--pair", name], ["endpoints", "list"],
+                  ["enrolment-tokens", "list"]]:
+        table = admin.run(*lists)
+        assert pair["consumer_name"] in table and pair["consumer_id"] not in table, table
+
+
+def test_exit_codes_are_the_documented_ones(world, tmp_path):
+    _, _, _, admin, _ = world
+
+    def code(*words, **more):
+        return subprocess.run([ARMOUR, *words], env={**admin.environment, **more},
+                              capture_output=True, timeout=PATIENCE).returncode
+
+    assert code("whoami") == 0
+    assert code("--server", "http://127.0.0.1:9", "whoami") == 1
+    assert code("whoami", "--nonsense") == 2
+
+
+def test_the_demonstration_calls_the_control_plane_that_it_is_told(world, tmp_path):
+    _, _, _, admin, _ = world
+    (tmp_path / "dev.json").write_text(json.dumps(
+        {"control_plane": "http://127.0.0.1:8", "consumer": "127.0.0.1:8",
+         "pair": "00000000-0000-0000-0000-000000000000"}))
+    (tmp_path / "operator-token").write_text("none")
+    done = subprocess.run(
+        [ARMOUR, "--data-dir", tmp_path, "demo", "enrol"], capture_output=True, text=True,
+        env={**admin.environment, "ARMOUR_SERVER": "http://127.0.0.1:9"}, timeout=PATIENCE)
+    assert done.returncode == 1 and "127.0.0.1:9" in done.stderr, done
+
+
 def test_doctor_is_refused_nothing_with_a_tenants_token(world):
     _, _, _, admin, _ = world
 
@@ -242,6 +287,7 @@ def test_doctor_finds_what_is_wrong(world, tmp_path):
     of_platform = {one["check"]: one["state"] for one in platform.json("doctor")}
     assert of_platform["migrations"] == "ok" and of_platform["master keys"] == "ok"
     assert of_platform["token"] == "skipped"
+    assert of_platform["outside"] == "ok"
     # A disconnected pair.
     pair = admin.json("pairs", "list")[0]["id"]
     admin.json("pairs", "disconnect", pair, "--reason", "test")

@@ -9,6 +9,8 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from control_plane import ROOT
 
 DOCS = ROOT / "docs"
@@ -263,8 +265,9 @@ def test_files_exist():
     assert not absent
 
 
-# What the page on security calls places of tests by.
-TESTS = {"P": "crates/protocol/tests", "C": "services/control-plane/tests", "E": "tests/e2e/tests",
+# What the pages on security and on what tests hold call places of tests by.
+TESTS = {"P": "crates/protocol/tests", "C": "services/control-plane/tests",
+         "S": "services/control-plane/src", "E": "tests/e2e/tests",
          "A": "tests/test_experiments.py", "R": "tests/test_requirements.py",
          "T": "tests/test_endpoints.py"}
 
@@ -272,7 +275,7 @@ TESTS = {"P": "crates/protocol/tests", "C": "services/control-plane/tests", "E":
 def place_of_tests(token: str) -> str | None:
     """The text of the tests that a token in code font stands for, if it is a place of tests."""
     letter, _, name = token.partition("/")
-    if letter in TESTS and (bool(name) == (letter in "PCE")):
+    if letter in TESTS and (bool(name) == (letter in "PCES")):
         place = ROOT / TESTS[letter] / name if name else ROOT / TESTS[letter]
         if name and not place.is_dir():
             place = place.with_suffix(".rs")
@@ -294,9 +297,10 @@ def has_test(text: str, name: str) -> bool:
         "proptest!" in text and re.search(rf"\n    fn \w*{name}\w*\(", text))
 
 
-def test_tests_that_the_page_on_security_names_exist():
+@pytest.mark.parametrize("page", ["security.md", "hardening.md"])
+def test_tests_that_pages_name_exist(page):
     checked = 0
-    for line in (DOCS / "security.md").read_text().splitlines():
+    for line in (DOCS / page).read_text().splitlines():
         if not line.startswith("|"):
             continue
         where = None
@@ -311,6 +315,13 @@ def test_tests_that_the_page_on_security_names_exist():
                 assert has_test(where, name.rstrip("…")), (name, line)
                 checked += 1
     assert checked > 80
+
+
+def test_each_property_on_the_page_on_what_tests_hold_names_its_tests():
+    rows = [line.split("|") for line in (DOCS / "hardening.md").read_text().splitlines()
+            if line.startswith("| ") and not line.startswith("| property")]
+    assert len(rows) > 40
+    assert not [row for row in rows if unnamed(row[2]) or "`" not in row[2]]
 
 
 def attacks() -> dict[str, str]:
@@ -367,7 +378,7 @@ def test_a_word_in_code_font_is_written_somewhere_in_the_code():
     unknown = missing(found, known)
     # Metrics, and parts of tests' names, are compared above.
     unknown = {name: pages for name, pages in unknown.items()
-               if not name.startswith("armour_") and not (pages == {"security.md"} and name in everything)}
+               if not name.startswith("armour_") and not (pages <= {"security.md", "hardening.md"} and name in everything)}
     assert not unknown
 
 

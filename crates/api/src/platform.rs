@@ -17,6 +17,18 @@ wire! {
         /// Tenants with webhook deliveries that are due, and since when.
         pub tenants_waiting: i64,
         pub waiting_since: Option<DateTime<Utc>>,
+        /// How issuers and receivers of webhooks are called; absent from earlier versions.
+        pub outward: Option<Outward>,
+    }
+
+    /// How issuers and receivers of webhooks are called.
+    pub struct Outward {
+        /// The proxy through which they are called, without what it is shown.
+        pub proxy: Option<String>,
+        /// Hosts, domains and networks that are called without it.
+        pub no_proxy: Option<String>,
+        /// The file of authorities that are trusted besides the system's.
+        pub ca_file: Option<String>,
     }
 
     /// A running control plane.

@@ -89,7 +89,9 @@ impl ApiTokens<'_> {
     /// `NotFound`.
     pub async fn find(&mut self, id: Uuid) -> Result<TokenRow> {
         let row = sqlx::query!(
-            "SELECT token_id, name, role, hash, expires_at, revoked_at, last_used_at
+            "SELECT token_id, name, role, hash, expires_at, last_used_at,
+                    coalesce(revoked_at, (SELECT deleted_at FROM tenants WHERE tenant_id = $1))
+                      AS revoked_at
              FROM api_tokens WHERE tenant_id = $1 AND token_id = $2",
             self.0.tenant,
             id

@@ -64,6 +64,8 @@ impl EnrolmentTokens<'_> {
             "UPDATE enrolment_tokens SET used_at = $4
              WHERE tenant_id = $1 AND token_id = $2 AND hash = $3
                AND used_at IS NULL AND expires_at > $4
+               AND NOT EXISTS (SELECT FROM tenants t
+                               WHERE t.tenant_id = $1 AND t.deleted_at IS NOT NULL)
              RETURNING role, party_id",
             self.0.tenant,
             id,

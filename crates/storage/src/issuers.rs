@@ -66,6 +66,8 @@ impl Issuers<'_> {
             IssuerRow,
             "SELECT issuer_id, kind, name, url, audience, groups_claim, role_map, scopes, created_at
              FROM issuers WHERE tenant_id = $1 AND ($2::text IS NULL OR kind = $2)
+               AND NOT EXISTS (SELECT FROM tenants t
+                               WHERE t.tenant_id = $1 AND t.deleted_at IS NOT NULL)
              ORDER BY issuer_id",
             self.0.tenant,
             kind.map(<&str>::from)

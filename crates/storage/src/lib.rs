@@ -26,6 +26,7 @@ mod disputes;
 mod endpoint_map;
 mod endpoints;
 mod enrolment_tokens;
+mod erasure;
 mod error;
 mod events;
 mod exchange_counts;

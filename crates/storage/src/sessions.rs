@@ -118,7 +118,9 @@ impl Sessions<'_> {
         let row = sqlx::query!(
             "SELECT session_id, issuer_id, hash, subject, name, role, last_used_at, expires_at
              FROM sessions WHERE tenant_id = $1 AND session_id = $2 AND ended_at IS NULL
-               AND expires_at > $3 AND last_used_at > $4",
+               AND expires_at > $3 AND last_used_at > $4
+               AND NOT EXISTS (SELECT FROM tenants t
+                               WHERE t.tenant_id = $1 AND t.deleted_at IS NOT NULL)",
             self.0.tenant,
             id,
             now,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Tx {
-    /// The service itself, as the platform.
+    /// The service itself, as the platform; how it calls the outside is not known here.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -54,6 +54,7 @@ impl Tx {
             tenants,
             tenants_waiting: waiting.count,
             waiting_since: waiting.since,
+            outward: None,
         })
     }
 }

@@ -125,4 +125,26 @@ impl Tenants<'_> {
         .await?;
         Ok(())
     }
+
+    /// A deleted tenant whose name is still known, as the platform.
+    pub(crate) async fn next_deleted(&mut self) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT tenant_id FROM tenants
+             WHERE deleted_at IS NOT NULL AND name <> 'deleted ' || tenant_id ORDER BY tenant_id LIMIT 1"
+        )
+        .fetch_optional(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// Forgets a deleted tenant's name, as the platform, whose log has it.
+    pub(crate) async fn forget_name(&mut self, id: Uuid) -> Result<()> {
+        sqlx::query!(
+            "UPDATE tenants SET name = 'deleted ' || tenant_id
+             WHERE tenant_id = $1 AND deleted_at IS NOT NULL",
+            id
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
 }

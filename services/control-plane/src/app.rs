@@ -126,6 +126,7 @@ impl App {
             base_url: base_url(&config)?,
             denials,
             session_life_s: config.session_life_s,
+            session_idle: config.session_idle(),
         };
         let fleet_watch = Arc::new(FleetWatch::default());
         announcements::start(store.clone(), stopping.clone());

@@ -123,6 +123,28 @@ async fn low_who_guesses_at_the_platforms_token_is_noted_and_fills_no_log() {
     assert_eq!(noted[0].target, "GET /v1/tenants");
 }
 
+/// An agent tries on by itself: 501 entries came of one in seven minutes.
+#[tokio::test]
+async fn a_revoked_endpoint_that_tries_on_is_noted_once_a_minute() {
+    let base = replica(&database().await).await;
+    let world = World::new(&base, Policy::default()).await;
+    let token = world.consumer.access_token(&base).await;
+    let revoke = format!("{base}/v1/endpoints/{}/revoke", world.consumer.id);
+    let (why, operator) = (json!({ "reason": "test" }), world.operator_token());
+    let revoked = call(As::Bearer(&operator), "POST", &revoke, Some(&why)).await;
+    assert_eq!(revoked.0, 200, "{}", revoked.2);
+    let url = format!("{base}/v1/endpoint");
+    for _ in 0..30 {
+        let proof = world.consumer.proof("GET", &url, Some(&token));
+        let asked = reqwest::Client::new().get(&url).header("dpop", proof);
+        let asked = asked.header("authorization", format!("DPoP {token}"));
+        assert_eq!(asked.send().await.unwrap().status(), 403);
+    }
+    let noted = audit(&base, &operator, "/v1/audit?action=access.deny").await;
+    // The minute may end meanwhile.
+    assert!((1..=3).contains(&noted.len()), "{}", noted.len());
+}
+
 #[tokio::test]
 async fn low_a_tenant_sees_in_its_own_log_that_its_quotas_changed() {
     let base = replica(&database().await).await;

@@ -694,6 +694,26 @@ async fn watched() -> (Fleet, Store) {
     (fleet, store)
 }
 
+/// One transaction was held while another was begun: with one connection there was no end to it.
+#[tokio::test]
+async fn low_the_look_for_lost_endpoints_takes_one_connection() {
+    let database = database().await;
+    let few = [
+        "--database-connections",
+        "4",
+        "--database-pool-wait-ms",
+        "5000",
+    ];
+    let app = app_with(&database, &few).await.expect("start");
+    // Of four the jobs have one.
+    let store = app.store.for_jobs();
+    let fleet = Fleet::at(database, serve(app).await, 1, 3).await;
+    long_there(&fleet).await;
+    add_silent(&fleet, 2, None).await;
+    look(&store).await;
+    assert_eq!(fleet.events("endpoint.lost").await, 2);
+}
+
 #[tokio::test]
 async fn few_that_fall_silent_are_lost_and_what_was_leaving_is_retired_without_an_alarm() {
     let (fleet, store) = watched().await;

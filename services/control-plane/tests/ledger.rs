@@ -5,7 +5,13 @@ use armour_api::{
     AuditEntry, Bundle, BundleState, Collision, CollisionKind, Endpoint, EndpointState, LaneHead,
     Page, Pair, PairState, Policy, RecordedTicket, ReportVerdict, Role, ShowReceipt,
 };
-use armour_protocol::v2::{body::Kind, ledger::Run, message::Evidence, proof::Proof};
+use armour_protocol::v2::{
+    body::Kind,
+    identity::body::{Disowned, LinkBody},
+    ledger::Run,
+    message::Evidence,
+    proof::Proof,
+};
 use armour_transparency::evidence;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -330,6 +336,31 @@ async fn a_foreign_receipt_of_an_ended_start_ends_the_bundle_and_accuses_nobody(
         assert_eq!(state_of(&world, end).await, EndpointState::Active);
     }
     assert_eq!(pair_state(&world).await, PairState::Active);
+}
+
+/// The lane's head was stored in place of what was disowned.
+#[tokio::test]
+async fn low_the_ticket_that_is_disowned_is_stored_and_not_the_lanes_head() {
+    let world = new_world().await;
+    let bundle = world.bundle().await;
+    let lane = bundle.plain(0, 4);
+    say(&world, &world.producer, &bundle, &lane).await;
+    let disown = async |part: &[Evidence]| {
+        let ticket = Disowned::Ticket {
+            bundle: *bundle.id.as_bytes(),
+            mark: mark(part, Kind::Ticket),
+        };
+        let body = LinkBody::Disown(vec![ticket]);
+        world.consumer.tell(&world.base, body).await;
+    };
+    // The lane has gone on from there.
+    disown(&lane[..3]).await;
+    assert!(world.operator.collisions().await.unwrap().items.is_empty());
+    disown(&lane).await;
+    let found = only_collision(&world).await;
+    assert_eq!((found.kind, found.n), (CollisionKind::Disowned, 3));
+    // What is recorded is held to that number.
+    assert!(!evidence_holds(&world, &found).await);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod audit;
 mod common;
 mod database;
 mod database_roles;
+mod deleted_tenants;
 mod endpoint_map;
 mod evidence;
 mod fairness;

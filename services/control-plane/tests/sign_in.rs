@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::common::{
     As, World, bound, call, database,
-    issuer::{Browser, TestIssuer},
-    replica_with,
+    issuer::{Begun, Browser, TestIssuer},
+    replica_with, until,
 };
 
 /// A control plane that may call issuers here, a tenant, and an issuer that it trusts.
@@ -120,6 +120,127 @@ async fn sign_in_two_tabs_both_end() {
     assert!(browser.cookies() <= 5, "{}", browser.cookies());
 }
 
+/// As Keycloak answers a tab whose person signed in in another one meanwhile.
+fn has_expired_there(begun: &Begun) -> [(&str, &str); 3] {
+    [
+        ("state", &begun.state),
+        ("error", "temporarily_unavailable"),
+        ("error_description", "authentication_expired"),
+    ]
+}
+
+#[tokio::test]
+async fn sign_in_what_has_expired_at_the_issuer_begins_anew_once() {
+    let (world, issuer, id) = tenant_with_issuer("groups").await;
+    let mut browser = Browser::default();
+    let begun = browser.login(&world.base, world.tenant, id).await;
+    let answer = has_expired_there(&begun);
+    let (status, to) = browser.answer(&begun.redirect_uri, &answer).await;
+    assert!(status == 303 && to.starts_with(&issuer.url), "{to}");
+    let again = Begun::of(&world.base, &to);
+    assert_ne!(again.state, begun.state);
+    // Not for ever.
+    let answer = has_expired_there(&again);
+    let (status, text) = browser.answer(&again.redirect_uri, &answer).await;
+    assert!(status == 403 && text.contains("sign-in-refused"), "{text}");
+    // What another says is no invitation.
+    let begun = browser.login(&world.base, world.tenant, id).await;
+    let overloaded = [
+        ("state", &begun.state[..]),
+        ("error", "temporarily_unavailable"),
+    ];
+    assert_eq!(
+        browser.answer(&begun.redirect_uri, &overloaded).await.0,
+        403
+    );
+    assert!(!browser.is_signed_in(&world.base).await);
+}
+
+#[tokio::test]
+async fn sign_in_a_late_tab_goes_on_where_the_browser_is_signed_in() {
+    let (world, issuer, id) = tenant_with_issuer("groups").await;
+    let mut browser = Browser::default();
+    let late = browser.login(&world.base, world.tenant, id).await;
+    let first = browser.login(&world.base, world.tenant, id).await;
+    let code = issuer.code(&first.nonce);
+    let ended = [("state", &first.state[..]), ("code", &code)];
+    assert_eq!(browser.answer(&first.redirect_uri, &ended).await.0, 303);
+    // It has expired at the issuer; the first one is reloaded, or come back to.
+    let (status, to) = browser
+        .answer(&late.redirect_uri, &has_expired_there(&late))
+        .await;
+    assert_eq!((status, &to[..]), (303, "/"));
+    let (status, to) = browser.answer(&first.redirect_uri, &ended).await;
+    assert_eq!((status, &to[..]), (303, "/"));
+    // A browser that is signed in to no tenant, or to another one, began nothing.
+    let mut other = Browser::default();
+    assert_eq!(other.answer(&first.redirect_uri, &ended).await.0, 400);
+    let elsewhere = World::new(&world.base, Policy::default()).await;
+    let its = issuer.trusted_by(&elsewhere.operator, "groups").await;
+    let begun = other.login(&world.base, elsewhere.tenant, its).await;
+    let code = issuer.code(&begun.nonce);
+    let answer = [("state", &begun.state[..]), ("code", &code)];
+    assert_eq!(other.answer(&begun.redirect_uri, &answer).await.0, 303);
+    assert_eq!(other.answer(&first.redirect_uri, &ended).await.0, 400);
+}
+
+#[tokio::test]
+async fn sign_in_an_issuer_that_hangs_holds_nobody_else_up() {
+    let database = database().await;
+    let options = [
+        "--egress-allow-issuers",
+        "127.0.0.0/8",
+        "--database-connections",
+        "8",
+    ];
+    let base = replica_with(&database, &options).await;
+    let world = World::new(&base, Policy::default()).await;
+    let issuer = TestIssuer::start().await;
+    let id = issuer.trusted_by(&world.operator, "groups").await;
+    issuer.says.lock().hangs = true;
+    let mut hanging = tokio::task::JoinSet::new();
+    // More than there are connections to the database.
+    for _ in 0..20 {
+        let (base, tenant) = (base.clone(), world.tenant);
+        hanging.spawn(async move {
+            let mut browser = Browser::default();
+            let begun = browser.login(&base, tenant, id).await;
+            let answer = [("state", &begun.state[..]), ("code", "any")];
+            browser.answer(&begun.redirect_uri, &answer).await
+        });
+    }
+    until("all of them to wait for the issuer", async || {
+        (issuer.redeemed.lock().len() == 20).then_some(())
+    })
+    .await;
+    let pairs: serde_json::Value = world.operator.get("/v1/pairs").await.unwrap();
+    assert_eq!(pairs["items"].as_array().unwrap().len(), 1);
+}
+
+/// The page goes to where it is told to: a script there would be the console's own.
+#[tokio::test]
+async fn low_a_page_that_signs_out_is_led_to_no_script() {
+    let (world, ..) = tenant_with_issuer("groups").await;
+    for (end, is_led) in [
+        ("javascript:alert(1)", false),
+        ("data:text/html,x", false),
+        ("https://issuer.example/end", true),
+    ] {
+        // What is known of an issuer is remembered by its address.
+        let issuer = TestIssuer::start().await;
+        issuer.says.lock().discovery = json!({ "end_session_endpoint": end });
+        let id = issuer.trusted_by(&world.operator, "groups").await;
+        let mut browser = Browser::default();
+        let begun = browser.login(&world.base, world.tenant, id).await;
+        let code = issuer.code(&begun.nonce);
+        let answer = [("state", &begun.state[..]), ("code", &code)];
+        assert_eq!(browser.answer(&begun.redirect_uri, &answer).await.0, 303);
+        let (status, text) = browser.sign_out(&world.base).await;
+        assert_eq!(status, 200, "{text}");
+        assert_eq!(text.contains(end), is_led, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn sign_in_an_id_token_is_taken_for_whom_it_was_issued_to() {
     let (world, issuer, id) = tenant_with_issuer("groups").await;
@@ -154,6 +275,8 @@ async fn sign_in_ends_though_the_issuers_keys_were_rotated_a_moment_ago() {
     issuer.says.lock().claims = json!({ "groups": ["admins"], "alg": "HS256" });
     let (status, text) = sign_in(&world, &issuer, id).await;
     assert!(status == 502 && text.contains("shared secret"), "{text}");
+    let why = denials(&world).await[0].detail["why"].to_string();
+    assert!(why.contains("HS256"), "{why}");
 }
 
 #[tokio::test]

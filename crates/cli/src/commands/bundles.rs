@@ -4,7 +4,10 @@ use clap::Subcommand;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::operator::Operator;
+use super::{
+    names::{NameOrId, Named},
+    operator::Operator,
+};
 
 /// `armour bundles`.
 #[derive(Debug, Subcommand)]
@@ -13,7 +16,7 @@ pub enum Bundles {
     List {
         /// Of this pair only.
         #[arg(long)]
-        pair: Option<Uuid>,
+        pair: Option<NameOrId>,
     },
     /// Show a bundle.
     Get { id: Uuid },
@@ -49,8 +52,15 @@ impl Bundles {
         let client = &operator.client;
         match self {
             Self::List { pair } => {
-                let columns = ["id", "pair_id", "state", "suite", "exchanges", "created_at"];
-                operator.pages(client.bundles(pair), &columns).await
+                let columns = ["id", "pair", "state", "suite", "exchanges", "created_at"];
+                let pair = match pair {
+                    Some(pair) => Some(pair.pair(client).await?),
+                    None => None,
+                };
+                let items = client.bundles(pair).every_raw().await?;
+                operator
+                    .named(items, &columns, &[("pair", Named::Pairs)])
+                    .await
             }
             Self::Get { id } => operator.show(client.bundle(id)).await,
             Self::Lanes { id } => {
@@ -74,9 +84,11 @@ impl Bundles {
                 operator.output.print(&Value::Array(latest.items), &columns)
             }
             Self::Obediences { id } => {
-                let columns = ["endpoint_id", "obeyed_at"];
+                let columns = ["endpoint", "obeyed_at"];
+                let items = client.disconnect_acknowledgements(id).raw().await?;
+                let items = items.as_array().cloned().unwrap_or_default();
                 operator
-                    .list(client.disconnect_acknowledgements(id), &columns)
+                    .named(items, &columns, &[("endpoint", Named::Endpoints)])
                     .await
             }
             Self::Disconnect { id, reason } => {

@@ -3,7 +3,7 @@
 use clap::Args;
 use uuid::Uuid;
 
-use super::operator::Operator;
+use super::{names::Named, operator::Operator};
 
 /// Proofs that somebody else held an endpoint's state, latest first.
 #[derive(Debug, Args)]
@@ -22,12 +22,17 @@ impl Collisions {
             "detected_at",
             "kind",
             "role",
-            "endpoint_id",
+            "endpoint",
             "bundle_id",
             "lane",
             "n",
-            "reporter_id",
+            "reporter",
         ];
-        operator.pages(client.collisions(), &columns).await
+        let ids = [
+            ("endpoint", Named::Endpoints),
+            ("reporter", Named::Endpoints),
+        ];
+        let items = client.collisions().every_raw().await?;
+        operator.named(items, &columns, &ids).await
     }
 }

@@ -7,9 +7,11 @@ use armour_api::{Endpoint, EndpointState, StartChoice};
 use clap::Subcommand;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::operator::Operator;
+use super::{
+    names::{NameOrId, Named},
+    operator::Operator,
+};
 use crate::{output::Output, permissive::is_permissive};
 
 /// `armour endpoints`.
@@ -18,23 +20,23 @@ pub enum Endpoints {
     /// List endpoints.
     List,
     /// Show an endpoint.
-    Get { id: Uuid },
+    Get { id: NameOrId },
     /// List an endpoint's starts, latest first.
-    Starts { id: Uuid },
+    Starts { id: NameOrId },
     /// List endpoints of which two starts both live.
     Disputes,
     /// Choose between two starts of an endpoint that both live.
     ChooseStart {
-        id: Uuid,
+        id: NameOrId,
         /// Which of the two goes on: `older` or `newer`.
         #[arg(long)]
         keep: StartChoice,
     },
     /// Set the party's certificate of an endpoint, from a file of `party-keys certify`.
-    Certificate { id: Uuid, file: PathBuf },
+    Certificate { id: NameOrId, file: PathBuf },
     /// Revoke an endpoint and disconnect its bundles.
     Revoke {
-        id: Uuid,
+        id: NameOrId,
         #[arg(long)]
         reason: String,
     },
@@ -45,15 +47,28 @@ impl Endpoints {
         let client = &operator.client;
         match self {
             Self::List => {
-                let columns = ["id", "role", "name", "state", "address", "last_seen_at"];
+                let columns = [
+                    "id",
+                    "role",
+                    "party",
+                    "name",
+                    "state",
+                    "address",
+                    "last_seen_at",
+                ];
                 let mut items = client.endpoints().every_raw().await?;
                 if operator.output == Output::Table {
                     items.iter_mut().for_each(show_lost);
                     items.iter_mut().for_each(show_permissive);
                 }
-                operator.output.print(&Value::Array(items), &columns)
+                operator
+                    .named(items, &columns, &[("party", Named::Parties)])
+                    .await
             }
-            Self::Get { id } => operator.show(client.endpoint_by_id(id)).await,
+            Self::Get { id } => {
+                let id = id.endpoint(client).await?;
+                operator.show(client.endpoint_by_id(id)).await
+            }
             Self::Starts { id } => {
                 let columns = [
                     "counter",
@@ -63,27 +78,32 @@ impl Endpoints {
                     "ended_at",
                     "links",
                 ];
+                let id = id.endpoint(client).await?;
                 operator.pages(client.starts(id), &columns).await
             }
             Self::Disputes => {
-                let columns = [
-                    "endpoint_id",
-                    "since",
-                    "newer_host",
-                    "newer_process",
-                    "newer",
-                ];
-                operator.pages(client.start_disputes(), &columns).await
+                let columns = ["endpoint", "since", "newer_host", "newer_process", "newer"];
+                let items = client.start_disputes().every_raw().await?;
+                operator
+                    .named(items, &columns, &[("endpoint", Named::Endpoints)])
+                    .await
             }
-            Self::ChooseStart { id, keep } => operator.show(client.choose_start(id, keep)).await,
+            Self::ChooseStart { id, keep } => {
+                let id = id.endpoint(client).await?;
+                operator.show(client.choose_start(id, keep)).await
+            }
             Self::Certificate { id, file } => {
                 let certificate = std::fs::read_to_string(&file)
                     .with_context(|| format!("read {}", file.display()))?;
+                let id = id.endpoint(client).await?;
                 operator
                     .show(client.set_certificate(id, certificate.trim()))
                     .await
             }
-            Self::Revoke { id, reason } => operator.show(client.revoke_endpoint(id, &reason)).await,
+            Self::Revoke { id, reason } => {
+                let id = id.endpoint(client).await?;
+                operator.show(client.revoke_endpoint(id, &reason)).await
+            }
         }
     }
 }

@@ -1,9 +1,12 @@
 //! `armour enrolment-tokens`: one-use tokens by which agents enrol.
 
 use clap::Subcommand;
-use uuid::Uuid;
 
-use super::{operator::Operator, parties::Side};
+use super::{
+    names::{NameOrId, Named},
+    operator::Operator,
+    parties::Side,
+};
 
 /// `armour enrolment-tokens`.
 #[derive(Debug, Subcommand)]
@@ -12,9 +15,9 @@ pub enum EnrolmentTokens {
     Create {
         #[arg(long, value_enum)]
         role: Side,
-        /// The producer's or consumer's id.
+        /// The producer's or consumer's id, or its name.
         #[arg(long)]
-        party: Uuid,
+        party: NameOrId,
         /// Seconds until it expires, 60 to 604800.
         #[arg(long, default_value_t = 3600)]
         expires_in: u32,
@@ -33,12 +36,16 @@ impl EnrolmentTokens {
                 expires_in,
             } => {
                 let expires = Some(expires_in);
+                let party = party.party(client, role.into()).await?;
                 let new = client.create_enrolment_token_for(role.into(), party, expires);
                 operator.show(new).await
             }
             Self::List => {
-                let columns = ["id", "role", "party_id", "expires_at", "used_at"];
-                operator.pages(client.enrolment_tokens(), &columns).await
+                let columns = ["id", "role", "party", "expires_at", "used_at"];
+                let items = client.enrolment_tokens().every_raw().await?;
+                operator
+                    .named(items, &columns, &[("party", Named::Parties)])
+                    .await
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{AccessRole, IssuerKind, NewIssuer, NewWorkloadRule};
+use armour_api::{AccessRole, IssuerKind, NewIssuer, NewWorkloadRule, Role};
 use clap::{Subcommand, ValueEnum};
 use serde::{
     Deserialize,
@@ -15,7 +15,11 @@ use serde::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{operator::Operator, parties::Side};
+use super::{
+    names::{NameOrId, Named},
+    operator::Operator,
+    parties::Side,
+};
 
 /// `armour issuers`.
 #[derive(Debug, Subcommand)]
@@ -47,12 +51,12 @@ pub enum Issuers {
     /// List issuers.
     List,
     /// Show an issuer.
-    Get { id: Uuid },
+    Get { id: NameOrId },
     /// Trust an issuer no more.
-    Delete { id: Uuid },
+    Delete { id: NameOrId },
     /// Let workloads of an issuer enrol.
     AddRule {
-        issuer: Uuid,
+        issuer: NameOrId,
         /// What `sub` must be; `*` stands for any run of characters.
         #[arg(long)]
         subject: String,
@@ -61,14 +65,14 @@ pub enum Issuers {
         claim: Vec<String>,
         #[arg(long, value_enum)]
         role: Side,
-        /// The producer's or consumer's id.
+        /// The producer's or consumer's id, or its name.
         #[arg(long)]
-        party: Uuid,
+        party: NameOrId,
     },
     /// List an issuer's rules.
-    Rules { issuer: Uuid },
+    Rules { issuer: NameOrId },
     /// Delete a rule.
-    DeleteRule { issuer: Uuid, rule: Uuid },
+    DeleteRule { issuer: NameOrId, rule: Uuid },
 }
 
 /// What an issuer vouches for.
@@ -110,8 +114,12 @@ impl Issuers {
                 let columns = ["id", "kind", "name", "url", "audience", "role_map"];
                 operator.list(client.issuers(), &columns).await
             }
-            Self::Get { id } => operator.show(client.issuer(id)).await,
+            Self::Get { id } => {
+                let id = id.issuer(client).await?;
+                operator.show(client.issuer(id)).await
+            }
             Self::Delete { id } => {
+                let id = id.issuer(client).await?;
                 client.delete_issuer(id).await?;
                 operator.say(&json!({ "id": id, "deleted": true }))
             }
@@ -122,10 +130,13 @@ impl Issuers {
                 role,
                 party,
             } => {
+                let role = Role::from(role);
+                let issuer = issuer.issuer(client).await?;
+                let party = party.party(client, role).await?;
                 let new = NewWorkloadRule {
                     subject,
                     claims: pairs("--claim", &claim)?,
-                    role: role.into(),
+                    role,
                     party_id: party,
                 };
                 operator
@@ -133,10 +144,16 @@ impl Issuers {
                     .await
             }
             Self::Rules { issuer } => {
-                let columns = ["id", "subject", "claims", "role", "party_id"];
-                operator.list(client.workload_rules(issuer), &columns).await
+                let columns = ["id", "subject", "claims", "role", "party"];
+                let issuer = issuer.issuer(client).await?;
+                let items = client.workload_rules(issuer).raw().await?;
+                let items = items.as_array().cloned().unwrap_or_default();
+                operator
+                    .named(items, &columns, &[("party", Named::Parties)])
+                    .await
             }
             Self::DeleteRule { issuer, rule } => {
+                let issuer = issuer.issuer(client).await?;
                 client.delete_workload_rule(issuer, rule).await?;
                 operator.say(&json!({ "id": rule, "deleted": true }))
             }

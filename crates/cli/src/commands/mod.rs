@@ -12,6 +12,7 @@ mod evidence;
 mod health;
 mod issuers;
 mod keys;
+mod names;
 mod operator;
 mod pairs;
 mod parties;

@@ -5,6 +5,7 @@ use armour_client::{Call, Client};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::names::{self, Named};
 use crate::output::Output;
 
 /// Who runs a command.
@@ -19,6 +20,19 @@ impl Operator {
     /// Makes a call; prints the answer as it came.
     pub async fn show<T, B: Serialize>(&self, call: Call<'_, T, B>) -> anyhow::Result<()> {
         self.output.print(&call.raw().await?, &[])
+    }
+
+    /// Prints a list: for programs as it came, for people with names in place of these ids.
+    pub async fn named(
+        &self,
+        mut items: Vec<Value>,
+        columns: &[&str],
+        ids: &[(&str, Named)],
+    ) -> anyhow::Result<()> {
+        if self.output == Output::Table {
+            names::name(&self.client, &mut items, ids).await;
+        }
+        self.output.print(&Value::Array(items), columns)
     }
 
     /// Makes a call that is answered by a whole list; prints it as it came.

@@ -1,22 +1,22 @@
 //! `armour pairs`: one consumer and one producer.
 
 use anyhow::Context as _;
+use armour_api::Role;
 use clap::Subcommand;
 use serde_json::Value;
-use uuid::Uuid;
 
-use super::{changes::changed, operator::Operator};
+use super::{changes::changed, names::NameOrId, operator::Operator};
 use crate::output::Output;
 
-/// `armour pairs`.
+/// `armour pairs`. A pair is named by its id, or as `consumer:producer`.
 #[derive(Debug, Subcommand)]
 pub enum Pairs {
     /// Pair a consumer with a producer.
     Create {
         #[arg(long)]
-        consumer: Uuid,
+        consumer: NameOrId,
         #[arg(long)]
-        producer: Uuid,
+        producer: NameOrId,
         /// Policy as JSON; fields left out have their defaults.
         #[arg(long, default_value = "{}")]
         policy: String,
@@ -24,25 +24,25 @@ pub enum Pairs {
     /// List pairs.
     List,
     /// Show a pair with its policy.
-    Get { id: Uuid },
+    Get { id: NameOrId },
     /// Show which endpoints of the producer serve a pair, how many bundles each has, and what went
     /// through these lately.
-    Traffic { id: Uuid },
+    Traffic { id: NameOrId },
     /// Replace a pair's policy; endpoints follow it from their next bundle on.
     Policy {
-        id: Uuid,
+        id: NameOrId,
         /// Policy as JSON; fields left out keep their values.
         policy: String,
     },
     /// Disconnect a pair and all of its bundles.
     Disconnect {
-        id: Uuid,
+        id: NameOrId,
         #[arg(long)]
         reason: String,
     },
     /// Let a disconnected pair draw a newly minted bundle.
     ReArm {
-        id: Uuid,
+        id: NameOrId,
         #[arg(long)]
         reason: String,
     },
@@ -58,6 +58,8 @@ impl Pairs {
                 policy,
             } => {
                 let policy: Value = serde_json::from_str(&policy).context("--policy")?;
+                let consumer = consumer.party(client, Role::Consumer).await?;
+                let producer = producer.party(client, Role::Producer).await?;
                 let new = client.create_pair_with_policy(consumer, producer, policy);
                 operator.show(new).await
             }
@@ -71,8 +73,9 @@ impl Pairs {
                 ];
                 operator.pages(client.pairs(), &columns).await
             }
-            Self::Get { id } => operator.show(client.pair(id)).await,
+            Self::Get { id } => operator.show(client.pair(id.pair(client).await?)).await,
             Self::Traffic { id } => {
+                let id = id.pair(client).await?;
                 let traffic = client.pair_traffic(id).raw().await?;
                 match operator.output {
                     Output::Json => operator.output.print(&traffic, &[]),
@@ -91,14 +94,19 @@ impl Pairs {
                 }
             }
             Self::Policy { id, policy } => {
+                let id = id.pair(client).await?;
                 let mut pair = client.pair(id).raw().await?;
                 let policy = changed(pair["policy"].take(), &policy)?;
                 operator.show(client.replace_policy(id, policy)).await
             }
             Self::Disconnect { id, reason } => {
+                let id = id.pair(client).await?;
                 operator.show(client.disconnect_pair(id, &reason)).await
             }
-            Self::ReArm { id, reason } => operator.show(client.re_arm(id, &reason)).await,
+            Self::ReArm { id, reason } => {
+                let id = id.pair(client).await?;
+                operator.show(client.re_arm(id, &reason)).await
+            }
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use armour_api::Role;
 use clap::{Subcommand, ValueEnum};
-use uuid::Uuid;
 
-use super::operator::Operator;
+use super::{names::NameOrId, operator::Operator};
 
 /// `armour producers`, `armour consumers`.
 #[derive(Debug, Subcommand)]
@@ -14,7 +13,7 @@ pub enum Parties {
     /// List them.
     List,
     /// Show one.
-    Get { id: Uuid },
+    Get { id: NameOrId },
 }
 
 /// Which side something is for.
@@ -35,7 +34,10 @@ impl Parties {
                 let columns = ["id", "name", "created_at"];
                 operator.pages(client.parties(role), &columns).await
             }
-            Self::Get { id } => operator.show(client.party(role, id)).await,
+            Self::Get { id } => {
+                let id = id.party(client, role).await?;
+                operator.show(client.party(role, id)).await
+            }
         }
     }
 }

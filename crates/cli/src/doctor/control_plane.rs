@@ -168,6 +168,7 @@ async fn service(findings: &mut Findings, data: &Path, access: &Access) -> bool 
     };
     migrations(findings, &system);
     replicas(findings, &system);
+    outward(findings, &system);
     master_keys(findings, &client).await;
     true
 }
@@ -203,6 +204,27 @@ fn replicas(findings: &mut Findings, system: &System) {
     }
 }
 
+/// Names what stands between the service and the issuers and receivers that it calls: whoever
+/// looks for why one is not reached begins there.
+fn outward(findings: &mut Findings, system: &System) {
+    let Some(way) = &system.outward else {
+        return;
+    };
+    let authorities = match &way.ca_file {
+        Some(file) => format!("the system's authorities and those of {file} are trusted"),
+        None => "the system's authorities are trusted".to_owned(),
+    };
+    let through = match (&way.proxy, &way.no_proxy) {
+        (None, _) => "directly".to_owned(),
+        (Some(proxy), None) => format!("through {proxy}"),
+        (Some(proxy), Some(besides)) => format!("through {proxy}, but for {besides}"),
+    };
+    findings.ok(
+        "outside",
+        format!("issuers and webhooks are called {through}; {authorities}"),
+    );
+}
+
 async fn master_keys(findings: &mut Findings, client: &Client) {
     let Ok(keys) = client.master_keys().await else {
         findings.skipped("master keys", "they cannot be listed");
@@ -224,6 +246,45 @@ async fn master_keys(findings: &mut Findings, client: &Client) {
 
 #[cfg(test)]
 mod tests {
+    use armour_api::Outward;
+
+    use super::*;
+
+    #[test]
+    fn sign_in_the_proxy_and_further_authorities_are_named() {
+        let named = |outward: Outward| {
+            let mut findings = Findings::default();
+            let system = System {
+                replicas: Vec::new(),
+                database_version: String::new(),
+                database_bytes: 0,
+                migrations: Vec::new(),
+                tenants: 0,
+                tenants_waiting: 0,
+                waiting_since: None,
+                outward: Some(outward),
+            };
+            super::outward(&mut findings, &system);
+            findings.0.remove(0).found
+        };
+        let found = named(Outward {
+            proxy: Some("http://proxy:3128".into()),
+            no_proxy: Some("example.com".into()),
+            ca_file: Some("/etc/armour/ca.pem".into()),
+        });
+        assert!(
+            found.contains("through http://proxy:3128, but for example.com"),
+            "{found}"
+        );
+        assert!(found.contains("/etc/armour/ca.pem"), "{found}");
+        let found = named(Outward {
+            proxy: None,
+            no_proxy: None,
+            ca_file: None,
+        });
+        assert!(found.contains("directly"), "{found}");
+    }
+
     #[test]
     fn the_last_migration_is_known() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");

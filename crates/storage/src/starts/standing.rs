@@ -38,8 +38,11 @@ impl Starts<'_> {
     /// If the database does not answer or holds what cannot be read.
     pub async fn standings(&mut self, endpoints: &[Uuid]) -> Result<HashMap<Uuid, Standing>> {
         let rows = sqlx::query!(
-            r#"SELECT e.endpoint_id, state, s.hash AS "hash?", k.signing_key AS "signing_key?",
-                      k.since AS "since?"
+            r#"SELECT e.endpoint_id, s.hash AS "hash?", k.signing_key AS "signing_key?",
+                      k.since AS "since?",
+                      CASE WHEN EXISTS (SELECT FROM tenants t
+                                        WHERE t.tenant_id = $1 AND t.deleted_at IS NOT NULL)
+                           THEN 'revoked' ELSE e.state END AS "state!"
                FROM endpoints e
                LEFT JOIN endpoint_starts s ON s.tenant_id = e.tenant_id
                  AND s.endpoint_id = e.endpoint_id AND s.ended_at IS NULL

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use armour_api::Outward;
 use futures::future::BoxFuture;
 use ipnet::IpNet;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
@@ -144,7 +145,12 @@ pub struct EgressOptions {
 
 /// Calls to the outside, by what is called and for which tenant; cheap to clone.
 #[derive(Clone)]
-pub struct Egresses(Arc<[ForPurpose; 2]>);
+pub struct Egresses(Arc<All>);
+
+struct All {
+    of: [ForPurpose; 2],
+    outward: Outward,
+}
 
 struct ForPurpose {
     of_all: Egress,
@@ -166,15 +172,23 @@ impl Egresses {
             );
         }
         let way = Way::new(options)?;
-        Ok(Self(Arc::new([
-            ForPurpose::new(&options.egress_allow_issuers, &way)?,
-            ForPurpose::new(&options.egress_allow_webhooks, &way)?,
-        ])))
+        Ok(Self(Arc::new(All {
+            of: [
+                ForPurpose::new(&options.egress_allow_issuers, &way)?,
+                ForPurpose::new(&options.egress_allow_webhooks, &way)?,
+            ],
+            outward: way.told(options),
+        })))
+    }
+
+    /// How calls are made, for people.
+    pub fn outward(&self) -> &Outward {
+        &self.0.outward
     }
 
     /// Calls for this purpose, of this tenant.
     pub fn of(&self, purpose: Purpose, tenant: Uuid) -> &Egress {
-        let [issuers, webhooks] = &*self.0;
+        let [issuers, webhooks] = &self.0.of;
         let of = match purpose {
             Purpose::Issuers => issuers,
             Purpose::Webhooks => webhooks,
@@ -204,6 +218,8 @@ impl ForPurpose {
 struct Way {
     roots: Vec<Certificate>,
     proxy: Option<(Proxy, Option<Host<String>>)>,
+    /// The proxy, as people may read it.
+    named: Option<String>,
     proxy_resolves: bool,
 }
 
@@ -233,12 +249,26 @@ impl Way {
             };
             let url = Url::parse(&text).context("--egress-proxy (HTTPS_PROXY) is no URL")?;
             let host = url.host().map(|host| host.to_owned());
+            let named = format!("{}://{}", url.scheme(), authority(&url));
             let proxy = Proxy::https(url).context("--egress-proxy (HTTPS_PROXY)")?;
             let besides = options.egress_no_proxy.as_deref();
             let proxy = proxy.no_proxy(besides.and_then(NoProxy::from_string));
+            way.named = Some(named);
             way.proxy = Some((proxy, host));
         }
         Ok(way)
+    }
+
+    /// The same for people: without what proves to the proxy who calls.
+    fn told(&self, options: &EgressOptions) -> Outward {
+        Outward {
+            proxy: self.named.clone(),
+            no_proxy: options.egress_no_proxy.clone(),
+            ca_file: options
+                .egress_ca_file
+                .as_ref()
+                .map(|file| file.display().to_string()),
+        }
     }
 }
 
@@ -419,6 +449,15 @@ async fn lookup(name: &str) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
+/// Host and port.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
 /// The whole chain of causes in one line: the outermost says little.
 fn failed(error: reqwest::Error) -> EgressError {
     let error = error.without_url();
@@ -463,6 +502,29 @@ mod tests {
         for wrong in ["10.1.0.0/33", "shop=10.1.0.0/16", "", "="] {
             assert!(wrong.parse::<AllowedNetwork>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn people_are_told_of_the_proxy_and_not_what_it_is_shown() {
+        let options = EgressOptions {
+            egress_proxy: Some("http://armour:geheim@proxy.example:3128/".into()),
+            egress_no_proxy: Some("example.com".into()),
+            ..EgressOptions::default()
+        };
+        let egresses = Egresses::new(&options).unwrap();
+        let told = egresses.outward();
+        assert_eq!(told.proxy.as_deref(), Some("http://proxy.example:3128"));
+        assert_eq!(told.no_proxy.as_deref(), Some("example.com"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_call_and_answers_nothing_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let egress = of(&["127.0.0.0/8"], Purpose::Issuers, TENANT);
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let request = http::Request::get(url).body(Vec::new());
+        let error = egress.send(request.unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("timed out"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::extract::FromRef;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::health::Readiness;
-use crate::identity::authn::Authn;
+use crate::{identity::authn::Authn, platform::egress::Egresses};
 
 /// The domain's routes.
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -23,6 +23,7 @@ where
     Arc<Authn>: FromRef<S>,
     Store: FromRef<S>,
     Readiness: FromRef<S>,
+    Egresses: FromRef<S>,
 {
     OpenApiRouter::new()
         .merge(health::routes())

@@ -21,6 +21,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, Platform, signing},
+    platform::egress::Egresses,
     platform_admin::master_keys,
 };
 
@@ -29,6 +30,7 @@ where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
     Store: FromRef<S>,
+    Egresses: FromRef<S>,
 {
     OpenApiRouter::new()
         .routes(routes!(jwks))
@@ -146,9 +148,17 @@ async fn rotate_signing_key(
 /// Replicas, the database, and what waits.
 #[utoipa::path(get, path = "/v1/platform/system", tag = "platform",
     responses((status = 200, body = System)))]
-async fn system(_: Platform, State(store): State<Store>) -> ApiResult<Answer<System>> {
+async fn system(
+    _: Platform,
+    State(store): State<Store>,
+    State(egresses): State<Egresses>,
+) -> ApiResult<Answer<System>> {
     let mut tx = store.platform().await?;
-    Ok(Answer(tx.system(store.now()).await?))
+    let system = tx.system(store.now()).await?;
+    Ok(Answer(System {
+        outward: Some(egresses.outward().clone()),
+        ..system
+    }))
 }
 
 /// Lists what was done to the platform itself, latest first.

@@ -29,7 +29,8 @@ pub fn job(upkeep: Upkeep) -> Job {
 }
 
 /// Sweeps each tenant, gives its log a map if it is from before there were maps, keeps the audit
-/// log's partitions, replaces old signing keys, counts what was not counted.
+/// log's partitions, replaces old signing keys, counts what was not counted, forgets the names of
+/// tenants that were deleted.
 async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
     let store = &upkeep.store;
     if !acquire_lease(store, "upkeep", 50.0).await? {
@@ -62,6 +63,7 @@ async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
         tx.commit().await?;
         at = store.next_tenant(tenant).await?;
     }
+    while store.forget_deleted().await? {}
     Ok(())
 }
 

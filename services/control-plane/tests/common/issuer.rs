@@ -34,6 +34,8 @@ pub struct Says {
     pub more_keys: Vec<Value>,
     /// The key that signs, by its id.
     pub key: (String, SigningKey),
+    /// Whether its token endpoint takes calls and answers none.
+    pub hangs: bool,
 }
 
 /// A call's form, and the header by which the client showed itself.
@@ -62,6 +64,7 @@ impl TestIssuer {
                 userinfo: json!({}),
                 more_keys: Vec::new(),
                 key: ("first".into(), new_key()),
+                hangs: false,
             })),
             url,
             redeemed: Arc::default(),
@@ -153,6 +156,9 @@ async fn token(
         .get("code")
         .and_then(|code| issuer.nonces.lock().remove(code));
     issuer.redeemed.lock().push((form, shown));
+    if issuer.says.lock().hangs {
+        std::future::pending::<()>().await;
+    }
     let Some(nonce) = nonce else {
         return (
             StatusCode::BAD_REQUEST,
@@ -204,20 +210,27 @@ pub struct Begun {
     pub nonce: String,
 }
 
-impl Browser {
-    /// Begins to sign in, from the console's page unless another site is given.
-    pub async fn login(&mut self, base: &str, tenant: Uuid, issuer: Uuid) -> Begun {
-        let (status, to) = self.login_from("same-origin", base, tenant, issuer).await;
-        assert_eq!(status, 303, "{to}");
-        let url = url::Url::parse(&to).expect("an address");
+impl Begun {
+    /// What the issuer was asked by leading a browser there.
+    pub fn of(base: &str, to: &str) -> Self {
+        let url = url::Url::parse(to).expect("an address");
         let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
         let redirect = url::Url::parse(&query["redirect_uri"]).expect("an address");
-        Begun {
+        Self {
             // At this replica, wherever the service is reached.
             redirect_uri: format!("{base}{}", redirect.path()),
             state: query["state"].clone(),
             nonce: query["nonce"].clone(),
         }
+    }
+}
+
+impl Browser {
+    /// Begins to sign in, from the console's page unless another site is given.
+    pub async fn login(&mut self, base: &str, tenant: Uuid, issuer: Uuid) -> Begun {
+        let (status, to) = self.login_from("same-origin", base, tenant, issuer).await;
+        assert_eq!(status, 303, "{to}");
+        Begun::of(base, &to)
     }
 
     /// Begins to sign in from a site of this kind; the status, and where it leads.
@@ -241,6 +254,20 @@ impl Browser {
     /// Whether it is signed in.
     pub async fn is_signed_in(&mut self, base: &str) -> bool {
         self.get(&format!("{base}/v1/whoami"), &[]).await.0 == 200
+    }
+
+    /// Signs out; the status, and what is said.
+    pub async fn sign_out(&mut self, base: &str) -> (u16, String) {
+        let (_, who) = self.get(&format!("{base}/v1/whoami"), &[]).await;
+        let who: Value = serde_json::from_str(&who).expect("who it is");
+        let kept: Vec<String> = self.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let asked = reqwest::Client::new()
+            .post(format!("{base}/v1/logout"))
+            .header("cookie", kept.join("; "))
+            .header("x-csrf-token", who["csrf_token"].as_str().expect("a token"));
+        let answer = asked.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a body"))
     }
 
     pub fn cookies(&self) -> usize {

@@ -42,6 +42,7 @@ pub enum Attempt {
 pub struct DenialLog {
     store: Store,
     limiter: DefaultKeyedRateLimiter<(Uuid, Attempt)>,
+    of_endpoints: DefaultKeyedRateLimiter<(Uuid, String)>,
     of_anybody: DefaultDirectRateLimiter,
 }
 
@@ -51,12 +52,22 @@ impl DenialLog {
         Self {
             store,
             limiter: DefaultKeyedRateLimiter::keyed(Quota::per_minute(MAX_NOTES)),
+            of_endpoints: DefaultKeyedRateLimiter::keyed(Quota::per_minute(MAX_OF_AN_ENDPOINT)),
             of_anybody: DefaultDirectRateLimiter::direct(Quota::per_hour(MAX_OF_ANYBODY)),
         }
     }
 
-    /// Writes an attempt's entry. The denial stands whether that succeeds or not.
+    /// Writes an attempt's entry, of what an endpoint is denied for one reason one a minute: its
+    /// agent tries on by itself. The denial stands whether that succeeds or not.
     pub async fn note(&self, denied: &Denied<'_>, attempt: Attempt, why: &str) {
+        if let (Attempt::Credential, Actor::Endpoint(id)) = (attempt, &denied.actor) {
+            if self.of_endpoints.len() > MAX_KEPT {
+                self.of_endpoints.retain_recent();
+            }
+            if self.of_endpoints.check_key(&(*id, why.to_owned())).is_err() {
+                return;
+            }
+        }
         let action = IdentityAction::AccessDeny {
             route: &denied.route.to_string(),
             why,
@@ -97,6 +108,8 @@ impl DenialLog {
 
 /// Notes a minute, tenant and kind of attempt; what exceeds it is logged by the service alone.
 const MAX_NOTES: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+/// Notes a minute of what an endpoint is denied for one reason.
+const MAX_OF_AN_ENDPOINT: NonZeroU32 = NonZeroU32::new(1).expect("not zero");
 /// Notes an hour of attempts that take no credentials at all: the log is kept for good.
 const MAX_OF_ANYBODY: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// Of how many tenants' kinds the notes are counted before those of long ago are forgotten.

@@ -67,6 +67,11 @@ pub async fn client_at(
             String::from_utf8(bytes.to_vec()).map_err(ApiError::internal)?,
         )),
     };
+    let is_plain = secret
+        .iter()
+        .map(|secret| secret.secret().as_str())
+        .chain([&*issuer.audience])
+        .all(is_plain);
     let redirect = callback(oidc, tenant, issuer.id)?;
     let methods = provider.metadata.token_endpoint_auth_methods_supported();
     Ok(openidconnect::Client::from_provider_metadata(
@@ -74,16 +79,23 @@ pub async fn client_at(
         ClientId::new(issuer.audience.clone()),
         secret,
     )
-    .set_auth_type(how_to_authenticate(methods))
+    .set_auth_type(how_to_authenticate(methods, is_plain))
     .set_redirect_uri(RedirectUrl::from_url(redirect)))
 }
 
+/// Whether a client's id or secret is the same once it is encoded for the header (RFC 6749,
+/// section 2.3.1): some issuers expect it there as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte))
+}
+
 /// How the secret is shown: in a header, unless the issuer takes it in the body alone
-/// (OpenID Connect Discovery 1.0, section 3).
-fn how_to_authenticate(listed: Option<&Vec<CoreClientAuthMethod>>) -> AuthType {
+/// (OpenID Connect Discovery 1.0, section 3), or there too and it would be encoded in the header.
+fn how_to_authenticate(listed: Option<&Vec<CoreClientAuthMethod>>, is_plain: bool) -> AuthType {
     let lists = |method| listed.is_some_and(|listed| listed.contains(&method));
-    let basic = lists(CoreClientAuthMethod::ClientSecretBasic);
-    match !basic && lists(CoreClientAuthMethod::ClientSecretPost) {
+    let header = lists(CoreClientAuthMethod::ClientSecretBasic) && is_plain;
+    match !header && lists(CoreClientAuthMethod::ClientSecretPost) {
         true => AuthType::RequestBody,
         false => AuthType::BasicAuth,
     }
@@ -134,13 +146,20 @@ mod tests {
     #[test]
     fn sign_in_a_secret_is_shown_as_the_issuer_takes_it() {
         use CoreClientAuthMethod::{ClientSecretBasic as Basic, ClientSecretPost as Post};
-        let is_post = |listed: Option<Vec<CoreClientAuthMethod>>| {
-            matches!(how_to_authenticate(listed.as_ref()), AuthType::RequestBody)
+        let shown_in_body = |listed: Option<Vec<CoreClientAuthMethod>>, secret| {
+            let how = how_to_authenticate(listed.as_ref(), is_plain(secret));
+            matches!(how, AuthType::RequestBody)
         };
+        let is_post = |listed| shown_in_body(listed, "0a_B-1.2");
         assert!(is_post(Some(vec![Post])));
         assert!(!is_post(Some(vec![Post, Basic])));
         assert!(!is_post(Some(vec![Basic])));
         // Where it lists none it takes Basic.
         assert!(!is_post(None));
+        // What is encoded in the header some issuers do not decode.
+        for secret in ["a+b", "a/b", "a b", "a%41", "ä", "a:b"] {
+            assert!(shown_in_body(Some(vec![Basic, Post]), secret), "{secret}");
+            assert!(!shown_in_body(Some(vec![Basic]), secret), "{secret}");
+        }
     }
 }

@@ -34,6 +34,9 @@ pub struct Flow {
     pub(super) verifier: String,
     /// When it is too late, in seconds since 1970.
     pub(super) expires: i64,
+    /// Whether it was begun anew by itself, which is done once.
+    #[serde(default)]
+    pub again: bool,
 }
 
 impl Flow {

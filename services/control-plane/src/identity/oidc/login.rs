@@ -72,6 +72,7 @@ pub async fn begin(
         nonce: nonce.secret().clone(),
         verifier: verifier.into_secret(),
         expires: oidc.now().timestamp() + MAX_SECONDS,
+        again: false,
     };
     Ok((url, flow))
 }

@@ -30,6 +30,8 @@ pub struct Oidc {
     pub denials: Arc<DenialLog>,
     /// Seconds after which a person's session ends in any case.
     pub session_life_s: u32,
+    /// How long a session may be idle.
+    pub session_idle: chrono::Duration,
 }
 
 impl Oidc {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{Issuer, ProblemType};
-use armour_storage::{Actor, IdentityAction, NewSession, id_token};
+use armour_storage::{Actor, IdentityAction, NewSession, StorageError, id_token};
 use axum::{
     extract::State,
     http::{header, request::Parts},
@@ -12,6 +12,7 @@ use axum::{
 use axum_extra::extract::CookieJar;
 use chrono::Duration;
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
@@ -51,8 +52,16 @@ pub(super) async fn callback(
     Params(answer): Params<Redirected>,
 ) -> ApiResult<Response> {
     let flow = FlowCookie::of(answer.state.as_deref().unwrap_or_default());
-    let ended = finish(&oidc, &parts, ids.0, &flow, answer).await;
-    ended.or_else(|error| for_people(&parts, Some(flow), error))
+    match finish(&oidc, &parts, ids.0, &flow, answer).await {
+        // Reloaded, or come to by the button that goes back: its sign-in has ended well.
+        Err(error)
+            if error.kind() == ProblemType::SignInStale
+                && is_signed_in(&oidc, &parts, ids.0[0]).await? =>
+        {
+            redirect("/", CookieJar::new().add(flow.erase()))
+        }
+        ended => ended.or_else(|error| for_people(&parts, Some(flow), error)),
+    }
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -64,8 +73,57 @@ pub(super) struct Redirected {
     code: Option<String>,
     /// Why the issuer refuses (RFC 6749, section 4.1.2.1).
     error: Option<String>,
+    /// More of why.
+    error_description: Option<String>,
     /// The issuer that answers (RFC 9207).
     iss: Option<String>,
+}
+
+impl Redirected {
+    /// Whether the issuer has lost the thread, as Keycloak has in a tab whose person signed in in
+    /// another one meanwhile: it asks to begin anew.
+    fn has_expired_there(&self) -> bool {
+        self.error.as_deref() == Some("temporarily_unavailable")
+            && self.error_description.as_deref() == Some("authentication_expired")
+    }
+}
+
+/// Goes on to where a sign-in was to return to, if the browser is signed in by now; else begins
+/// anew.
+async fn go_on(
+    oidc: &Oidc,
+    parts: &Parts,
+    kept: &FlowCookie,
+    issuer: &Issuer,
+    flow: Flow,
+) -> ApiResult<Response> {
+    let cookies = CookieJar::new().add(kept.clone().erase());
+    if is_signed_in(oidc, parts, flow.tenant).await? {
+        return redirect(&flow.return_to, cookies);
+    }
+    let (url, mut flow) = login::begin(oidc, flow.tenant, issuer, flow.return_to).await?;
+    flow.again = true;
+    let sealed = flow.seal(&oidc.store).await?;
+    let kept = FlowCookie::of(flow.state()).set(sealed);
+    redirect(url.as_str(), cookies.add(kept))
+}
+
+/// Whether the browser has a session of the tenant's.
+async fn is_signed_in(oidc: &Oidc, parts: &Parts, tenant: Uuid) -> ApiResult<bool> {
+    let Some(token) = cookie::session(parts).filter(|token| token.tenant == tenant) else {
+        return Ok(false);
+    };
+    let now = oidc.now();
+    let mut tx = oidc.store.tenant(tenant).await?;
+    let live = tx
+        .sessions()
+        .find_live(token.id, now, now - oidc.session_idle)
+        .await;
+    match live {
+        Ok(row) => Ok(bool::from(row.hash.ct_eq(&token.hash))),
+        Err(StorageError::NotFound) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn finish(
@@ -76,6 +134,9 @@ async fn finish(
     answer: Redirected,
 ) -> ApiResult<Response> {
     let (flow, issuer) = begun(oidc, parts, at, kept, &answer).await?;
+    if answer.has_expired_there() && !flow.again {
+        return go_on(oidc, parts, kept, &issuer, flow).await;
+    }
     let code = granted(answer)?;
     let (tenant, return_to) = (flow.tenant, flow.return_to.clone());
     let person = match login::finish(oidc, &issuer, flow, code).await {
