@@ -24,7 +24,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::life::{
-    End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended,
+    End, Lives, Opening, last_words, lease_over, served_to_the_end, unless_hastened, until_ended,
 };
 use crate::{
     control_socket::{self, Leave},
@@ -115,10 +115,11 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
                     leaver.leave(watch::Sender::new(None)).await;
                     stop.cancel();
                     tokio::select! {
-                        () = served_to_the_end(serving) => {}
+                        () = served_to_the_end(&mut serving) => {}
                         () = hastened.cancelled() => {}
                     }
                     opened.drain().await;
+                    last_words(&mut serving).await;
                 };
                 let hasten = || {
                     producer.hasten();
