@@ -18,6 +18,7 @@ from agents import agents, served
 from control_plane import PATIENCE, control_plane
 from http2 import Code, Http2, Http2Api
 from raw_http import RawApi, until_blank_line
+from websocket_apis import echo
 
 ONE_LANE = {"max_lanes": 1}
 
@@ -289,6 +290,56 @@ def test_the_code_by_which_a_caller_resets_its_request_reaches_the_api(http2, co
             assert isinstance(end, h2.events.StreamReset) and end.error_code == code, end
 
 
+@pytest.mark.parametrize("answering", [False, True], ids=["silent", "answering"])
+@pytest.mark.parametrize("way", ["close", "reset", "leave"])
+def test_a_caller_that_hangs_up_after_its_request_cancels_the_apis_call(http2, way, answering):
+    """Over HTTP/1.1 by closing its connection, over HTTP/2 by its stream or its connection."""
+    told = queue.Queue()
+
+    def serve(_, stream):
+        assert isinstance(stream.next(), h2.events.StreamEnded)
+        if answering:
+            stream.head(200)
+            stream.send(b"half")
+        told.put("asked")
+        told.put(stream.next())
+
+    http2.serve = serve
+    if way == "close":
+        with connect(http2.base) as caller:
+            caller.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert told.get(timeout=PATIENCE) == "asked"
+            if answering:
+                assert b" 200 " in caller.recv(65536)
+    else:
+        with Http2(http2.base) as caller:
+            caller.ask(1, "GET", "/wait")
+            assert told.get(timeout=PATIENCE) == "asked"
+            if answering:
+                caller.until(h2.events.DataReceived, 1)
+            if way == "reset":
+                caller.reset(1, Code.CANCEL)
+                assert_cancelled(told)
+        if way == "reset":
+            return
+    assert_cancelled(told)
+
+
+def assert_cancelled(told: queue.Queue):
+    end = told.get(timeout=PATIENCE)
+    assert isinstance(end, h2.events.StreamReset) and end.error_code == Code.CANCEL, end
+
+
+@codes(Code.CANCEL, Code.REFUSED_STREAM, Code.INTERNAL_ERROR)
+def test_an_api_that_resets_its_stream_before_it_answers_is_told_of_by_a_502(http2, code):
+    http2.serve = lambda _, stream: stream.reset(code)
+    done = curl("-X", "POST", "-i", f"http://{http2.base}/cut")
+    assert heads(done.stdout)[-1] == "502" and "urn:armour:problem:upstream" in done.stdout, done
+    with Http2(http2.base) as caller:
+        caller.ask(1, "POST", "/cut")
+        assert dict(caller.until(h2.events.ResponseReceived, 1).headers)[b":status"] == b"502"
+
+
 @codes(Code.CANCEL, Code.INTERNAL_ERROR)
 def test_a_grpc_server_that_resets_a_call_is_heard_by_its_status(http2, code):
     go_on = queue.Queue()
@@ -365,28 +416,6 @@ def test_an_api_that_reads_nothing_of_an_upload_is_given_up_in_time(plane, tmp_p
         done = curl("-w", "\n%{http_code}", "-H", "expect:", "--data-binary", f"@{upload}",
                     f"http://{base}/never-read")
         assert done.stdout.endswith("504") and "upstream-timeout" in done.stdout, done
-
-
-def echo(_, stream):
-    """WebSocket in a stream (RFC 8441): gives back what comes; close frames too."""
-    assert stream.fields[":method"] == "CONNECT" and stream.fields[":protocol"] == "websocket"
-    if stream.fields[":path"] == "/refused":
-        stream.head(403, ("content-type", "text/plain"))
-        return stream.send(b"no sockets for you", ended=True)
-    assert "sec-websocket-key" not in stream.fields
-    server = websockets.protocol.Protocol(websockets.protocol.SERVER)
-    stream.head(200, ("sec-websocket-protocol", stream.fields["sec-websocket-protocol"]))
-    while isinstance(event := stream.next(), h2.events.DataReceived):
-        server.receive_data(event.data)
-        for frame in server.events_received():
-            if frame.opcode is websockets.protocol.OP_TEXT:
-                server.send_text(frame.data)
-            elif frame.opcode is websockets.protocol.OP_CLOSE:
-                _.seen.put((server.close_rcvd.code, server.close_rcvd.reason))
-        for data in server.data_to_send():
-            if data:
-                stream.send(data)
-    stream.send(b"", ended=True)
 
 
 def test_a_websocket_of_http_1_reaches_an_api_of_http_2(http2):

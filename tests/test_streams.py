@@ -18,11 +18,11 @@ import pytest
 import requests
 import websockets.protocol
 import websockets.sync.client
-import websockets.sync.server
 
 from agents import agents, served, wait_for_port
 from control_plane import PATIENCE, control_plane, until
 from http2 import Http2
+from websocket_apis import Sockets
 
 # One of each, so that whatever is not given back is missed at once.
 ONE_LANE = {"max_lanes": 1}
@@ -407,35 +407,6 @@ def test_a_request_that_breaks_off_is_told_from_one_that_ends(plane, tmp_path):
             pass
         assert b"half" in seen and not seen.endswith(b"0\r\n\r\n")
         assert requests.get(f"http://{base}/ready", timeout=PATIENCE).text == "ok"
-
-
-class Sockets:
-    """A WebSocket server that says how each connection closed."""
-
-    def __init__(self):
-        self.closed = queue.Queue()
-        self.server = websockets.sync.server.serve(
-            self.serve, "127.0.0.1", 0, subprotocols=["chat.v2", "chat.v1"],
-            process_request=self.greet, compression="deflate")
-        self.port = self.server.socket.getsockname()[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def greet(self, connection, request):
-        if request.path == "/ready":
-            return connection.respond(200, "ok")
-        if request.path == "/refused":
-            return connection.respond(403, "no sockets for you")
-        return None
-
-    def serve(self, connection):
-        try:
-            for message in connection:
-                if message == "close":
-                    connection.close(4002, "as asked")
-                connection.send(message)
-        finally:
-            protocol = connection.protocol
-            self.closed.put((protocol.close_code, protocol.close_reason))
 
 
 @pytest.fixture(scope="module")

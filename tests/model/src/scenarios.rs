@@ -11,6 +11,7 @@ use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use crate::{
     bounds::{Bounds, Granted},
     identity::{self, Identity},
+    line::{self, Streams},
     system::System,
 };
 
@@ -31,6 +32,8 @@ pub enum Subject {
     Lanes(Bounds),
     /// One endpoint's starts and links.
     Identity(identity::Bounds),
+    /// The streams of one exchange, which re-key.
+    Streams(line::Bounds),
 }
 
 /// What was found.
@@ -103,8 +106,62 @@ pub fn scenarios(more: u8) -> Vec<Scenario> {
         ),
         identity("a folder is copied", identity::Bounds::FOLDER_COPIED),
     ]);
+    let streams = |name, bounds: line::Bounds| Scenario {
+        name,
+        subject: Subject::Streams(line::Bounds {
+            asks: bounds.asks + more,
+            ..bounds
+        }),
+        fails: None,
+    };
+    all.extend([
+        streams("streams re-key, nobody steals", line::Bounds::HONEST),
+        streams(
+            "the consumer is copied inside a stream",
+            line::Bounds::CONSUMER_COPIED,
+        ),
+        streams(
+            "the producer is copied inside a stream",
+            line::Bounds::PRODUCER_COPIED,
+        ),
+    ]);
     all.extend(controls());
+    all.extend(stream_controls());
     all
+}
+
+/// The same of streams that re-key.
+fn stream_controls() -> Vec<Scenario> {
+    let streams = |name, bounds, fails| Scenario {
+        name,
+        subject: Subject::Streams(bounds),
+        fails: Some(fails),
+    };
+    let silent = |bounds| line::Bounds {
+        reports: false,
+        ..bounds
+    };
+    vec![
+        streams(
+            "a copied consumer whose sub-tickets nobody reports",
+            silent(line::Bounds::CONSUMER_COPIED),
+            "no copy inside a stream is missed",
+        ),
+        streams(
+            "a copied producer whose sub-receipts nobody reports",
+            silent(line::Bounds::PRODUCER_COPIED),
+            "no copy inside a stream is missed",
+        ),
+        streams(
+            "a consumer's machine is put back inside a stream",
+            line::Bounds {
+                resumes: true,
+                lossy_reports: false,
+                ..line::Bounds::HONEST
+            },
+            "no honest run is a collision",
+        ),
+    ]
 }
 
 /// Each drops what is taken for granted, or plays out what must be found.
@@ -266,6 +323,15 @@ pub fn check(scenario: &Scenario, threads: usize, progress: impl FnMut(Duration,
             let found = explore(system, scenario.fails, threads, progress);
             Found {
                 real: lanes.met(),
+                ..found
+            }
+        }
+        Subject::Streams(bounds) => {
+            let streams = Streams::new(bounds);
+            let lines = streams.lines.clone();
+            let found = explore(streams, scenario.fails, threads, progress);
+            Found {
+                real: lines.met(),
                 ..found
             }
         }

@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::wire::{
     handed_on::{self, Sender},
-    websocket::{self, closing::Closing},
+    websocket::{self, closing::Closing, farewell},
 };
 
 /// A caller's connection, which is upgraded once its API agrees.
@@ -66,6 +66,7 @@ impl Upgrade {
     fn agreed(self, response: Response<Body>) -> Response<Body> {
         let (mut parts, down) = response.into_parts();
         parts.headers.remove(header::CONTENT_LENGTH);
+        let down = farewell::to_caller(down);
         let body = match self.kind {
             Kind::Http1(connection, up) => {
                 parts.status = StatusCode::SWITCHING_PROTOCOLS;

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
 use crate::wire::{
     handed_on,
-    websocket::{self, closing::Closing},
+    websocket::{self, closing::Closing, farewell},
 };
 
 /// One that has been sent.
@@ -42,7 +42,7 @@ impl Handshake {
             head.extensions
                 .insert(Protocol::from_static(websocket::PROTOCOL));
             let closing = Closing::new();
-            *body = closing.of_the_first(std::mem::take(body));
+            *body = closing.of_the_first(farewell::to_api(std::mem::take(body)));
             Kind::Http2(closing)
         } else {
             websocket::in_http1(&mut head.headers);
@@ -70,6 +70,7 @@ impl Handshake {
                 }
                 let connection = hyper::upgrade::on(&mut response);
                 let (up, body) = handed_on::body(Reason::CANCEL);
+                let down = farewell::to_api(down);
                 tokio::spawn(websocket::carry(connection, up, down));
                 body
             }

@@ -20,16 +20,21 @@ use armour_listener::http2::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures::FutureExt;
-use h2::client::{ResponseFuture, SendRequest};
+use h2::{
+    client::{ResponseFuture, SendRequest},
+    ext::Protocol,
+};
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use crate::wire::{interims::Interims, length};
 
 /// How long a connection without streams is kept beside another one.
 const IDLE: Duration = Duration::from_secs(15);
+/// How long the last frame of a WebSocket that is ended may take to be sent.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Connections to one server.
 #[derive(Default)]
@@ -130,6 +135,7 @@ impl Stream {
         interims: &Interims,
     ) -> Result<Response<Body>, h2::Error> {
         let (mut head, body) = request.into_parts();
+        let last_words = head.extensions.get::<Protocol>().is_some();
         head.version = Version::HTTP_2;
         without_connection(&mut head.headers);
         if let Some(length) = body.size_hint().exact()
@@ -142,14 +148,17 @@ impl Stream {
         let mut sender = self.sender.ready().await?;
         let request = Request::from_parts(head, ());
         let (response, stream) = sender.send_request(request, ended)?;
-        let mut sending = Sending(None);
+        let mut sending = Sending {
+            task: None,
+            last_words,
+        };
         if !ended {
             let taken = self.taken.clone();
             let sent = tokio::spawn(async move {
                 let _taken = taken;
                 content::send(body, stream).await;
             });
-            sending.0 = Some(sent.abort_handle());
+            sending.task = Some(sent.abort_handle());
         }
         let response = answer(response, interims).await?;
         let told = length::told(response.headers()).ok().flatten();
@@ -184,12 +193,23 @@ fn has_content(method: &Method) -> bool {
 
 /// A request's content on its way, which is broken off with its answer; but for one that has
 /// ended, whose server may take more.
-struct Sending(Option<AbortHandle>);
+struct Sending {
+    task: Option<AbortHandle>,
+    /// It may have something to say at its end: a WebSocket is closed by a frame.
+    last_words: bool,
+}
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(sending) = self.0.take() {
-            sending.abort();
+        let Some(sending) = self.task.take() else {
+            return;
+        };
+        match Handle::try_current() {
+            Ok(runtime) if self.last_words => drop(runtime.spawn(async move {
+                tokio::time::sleep(LAST_WORDS).await;
+                sending.abort();
+            })),
+            _ => sending.abort(),
         }
     }
 }
@@ -211,7 +231,7 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let frame = ready!(Pin::new(&mut self.content).poll_frame(context));
         if matches!(frame, None | Some(Ok(_))) && self.content.is_end_stream() {
-            self.sending.0 = None;
+            self.sending.task = None;
         }
         Poll::Ready(frame)
     }

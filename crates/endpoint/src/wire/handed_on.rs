@@ -1,7 +1,7 @@
 //! A body that is handed on as it comes, to a caller or to an API. It ends only where its sender
 //! says so: one that merely goes has broken it off.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, io::ErrorKind, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -27,8 +27,10 @@ pub struct Sender {
 #[derive(Clone, Copy)]
 enum End {
     Whole,
-    /// Broken off, which HTTP/2 says by this code.
+    /// Broken off on its way, which HTTP/2 says by this code.
     Cut(Reason),
+    /// Broken off by whoever sends it, who says so by this code.
+    Reset(Reason),
 }
 
 /// The body is wanted no more.
@@ -47,7 +49,8 @@ pub fn body(cut: Reason) -> (Sender, Body) {
     let end = stream::once(async move { *end.lock() });
     let end = end.filter_map(async |end| match end {
         End::Whole => None,
-        End::Cut(reason) => Some(Err(broken_off(reason))),
+        End::Cut(reason) => Some(Err(cut_off(reason))),
+        End::Reset(reason) => Some(Err(broken_off(reason))),
     });
     let body = Body::new(StreamBody::new(
         ReceiverStream::new(receiver).chain(Box::pin(end)),
@@ -74,15 +77,31 @@ impl Sender {
         *self.end.lock() = End::Whole;
     }
 
-    /// It is broken off, by this code.
+    /// Whoever sends it has broken it off, by this code.
     pub fn reset(self, reason: Reason) {
-        *self.end.lock() = End::Cut(reason);
+        *self.end.lock() = End::Reset(reason);
     }
 }
 
 /// What a body breaks by.
 pub fn broken_off(reason: Reason) -> std::io::Error {
     std::io::Error::other(h2::Error::from(reason))
+}
+
+fn cut_off(reason: Reason) -> std::io::Error {
+    std::io::Error::new(ErrorKind::ConnectionAborted, h2::Error::from(reason))
+}
+
+/// Whether a body of ours broke off on its way, and not by who sends it.
+pub fn is_cut(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == ErrorKind::ConnectionAborted;
+        }
+        next = error.source();
+    }
+    false
 }
 
 #[cfg(test)]

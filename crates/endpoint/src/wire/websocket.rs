@@ -1,8 +1,11 @@
 //! WebSocket (RFC 6455) as agents carry it: the handshake is a `GET` and a response 200, each with
 //! `Upgrade: websocket`; after them the connection's bytes are the two messages' content, as they
-//! are. Frames, extensions and close codes are the caller's and the API's alone.
+//! are. Frames, extensions and close codes are the caller's and the API's, but for the last frame
+//! of a connection that agents end ([`farewell`]).
 
 pub mod closing;
+pub mod farewell;
+mod frames;
 
 use std::time::Duration;
 
@@ -103,22 +106,29 @@ async fn join(connection: impl AsyncRead + AsyncWrite, up: handed_on::Sender, do
     }
 }
 
-/// None if it broke off.
+/// None if it broke off. Once nobody takes it any more the rest is read for a while: a connection
+/// that is closed with something unread takes back what was sent on it.
 async fn upwards(mut read: impl AsyncRead + Unpin, up: handed_on::Sender) -> Option<()> {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(READ);
         let count = tokio::select! {
             count = read.read_buf(&mut buffer) => count.ok()?,
-            () = up.is_unwanted() => return None,
+            () = up.is_unwanted() => break,
         };
         if count == 0 {
             up.finish();
             return Some(());
         }
         let bytes: Bytes = buffer.split().freeze();
-        up.send(Frame::data(bytes)).await.ok()?;
+        if up.send(Frame::data(bytes)).await.is_err() {
+            break;
+        }
     }
+    let mut nobody = tokio::io::sink();
+    let unread = tokio::io::copy(&mut read, &mut nobody);
+    tokio::time::timeout(CLOSING, unread).await.ok()?.ok()?;
+    Some(())
 }
 
 /// None if it broke off.
@@ -163,9 +173,26 @@ mod tests {
         let (up, upwards) = handed_on::body(h2::Reason::CANCEL);
         let (downwards, down) = handed_on::body(h2::Reason::CANCEL);
         let carried = tokio::spawn(join(connection, up, down));
-        drop(downwards);
+        downwards.reset(h2::Reason::CANCEL);
         assert!(upwards.collect().await.is_err());
         assert_eq!(peer.read(&mut [0; 8]).await.unwrap(), 0);
+        carried.await.unwrap();
+    }
+
+    /// The caller has sent something that nobody takes any more.
+    #[tokio::test]
+    async fn a_connection_that_agents_end_is_closed_by_a_frame_that_arrives() {
+        let (mut peer, connection) = tokio::io::duplex(64);
+        let (up, upwards) = handed_on::body(h2::Reason::CANCEL);
+        let (downwards, down) = handed_on::body(h2::Reason::CANCEL);
+        let carried = tokio::spawn(join(connection, up, farewell::to_caller(down)));
+        drop(upwards);
+        peer.write_all(b"unread").await.unwrap();
+        drop(downwards);
+        let mut closed = Vec::new();
+        peer.read_to_end(&mut closed).await.unwrap();
+        assert_eq!(closed, [0x88, 2, 0x03, 0xf4]);
+        drop(peer);
         carried.await.unwrap();
     }
 

@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::life::{
-    End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended,
+    End, Lives, Opening, last_words, lease_over, served_to_the_end, unless_hastened, until_ended,
 };
 use crate::{
     control_socket::{self, Leave},
@@ -102,7 +102,7 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
             }
             End::Ended(ended) => {
                 pairs.has_ended();
-                served_to_the_end(serving).await;
+                served_to_the_end(&mut serving).await;
                 drop((opened, session, pairs, readiness));
                 doors = doors_of(&settings, tls.as_ref(), &standing).await?;
                 let lived = since.elapsed();
@@ -154,9 +154,10 @@ async fn serve(
     pairs.serve(settings, tls, stop).await
 }
 
-async fn leave(opened: Opened, serving: tokio::task::JoinHandle<anyhow::Result<()>>) {
-    served_to_the_end(serving).await;
+async fn leave(opened: Opened, mut serving: tokio::task::JoinHandle<anyhow::Result<()>>) {
+    served_to_the_end(&mut serving).await;
     opened.drain().await;
+    last_words(&mut serving).await;
 }
 
 /// An application calls until it ends, and its agent serves for as long.

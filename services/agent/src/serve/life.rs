@@ -26,6 +26,8 @@ const LONG_LIFE: Duration = Duration::from_secs(600);
 
 /// How often it is looked for another enrolment token.
 const TOKEN_POLL: Duration = Duration::from_secs(1);
+/// How long the last that callers and APIs are told may take to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How a life ended.
 pub enum End {
@@ -233,9 +235,17 @@ pub async fn until_ended(
 }
 
 /// Waits until what was asked to stop serving has ended, for a while.
-pub async fn served_to_the_end(serving: JoinHandle<anyhow::Result<()>>) {
+pub async fn served_to_the_end(serving: &mut JoinHandle<anyhow::Result<()>>) {
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
         tracing::warn!("some requests were still under way");
+    }
+}
+
+/// Waits until those have heard of it whose calls were ended, for a moment: a WebSocket's last
+/// frame says so.
+pub async fn last_words(serving: &mut JoinHandle<anyhow::Result<()>>) {
+    if !serving.is_finished() {
+        let _ = tokio::time::timeout(LAST_WORDS, serving).await;
     }
 }
 

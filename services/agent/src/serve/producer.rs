@@ -24,7 +24,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     leaver::Leaver,
-    life::{End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended},
+    life::{
+        End, Lives, Opening, last_words, lease_over, served_to_the_end, unless_hastened,
+        until_ended,
+    },
 };
 use crate::{
     control_socket::{self, Leave as _},
@@ -136,10 +139,11 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
                     leaver.leave(watch::Sender::new(None)).await;
                     stop.cancel();
                     tokio::select! {
-                        () = served_to_the_end(serving) => {}
+                        () = served_to_the_end(&mut serving) => {}
                         () = hastened.cancelled() => {}
                     }
                     opened.drain().await;
+                    last_words(&mut serving).await;
                 };
                 let hasten = || {
                     producer.hasten();

@@ -35,13 +35,13 @@ pub enum Who {
 
 /// Whose key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signs {
+pub(crate) enum Signs {
     Tickets,
     Receipts,
 }
 
 impl Bundle {
-    pub(super) fn context(self) -> Arc<Context> {
+    pub(crate) fn context(self) -> Arc<Context> {
         let end = |party, signs| End {
             party: [party; 16],
             endpoint: [party + 1; 16],
@@ -59,14 +59,14 @@ impl Bundle {
         }))
     }
 
-    pub(super) fn secret(self) -> BundleSecret {
+    pub(crate) fn secret(self) -> BundleSecret {
         let mut secret = [0x5a; 32];
         secret[..3].copy_from_slice(&[self.number, self.consumer, self.producer]);
         BundleSecret::from_bytes(secret)
     }
 
     /// The incarnation key of the end that signs this.
-    pub(super) fn key(self, signs: Signs) -> SigningKey {
+    pub(crate) fn key(self, signs: Signs) -> SigningKey {
         let (end, start) = match signs {
             Signs::Tickets => (1, self.consumer),
             Signs::Receipts => (2, self.producer),

@@ -19,3 +19,7 @@ pub use self::{
     names::{Accepted, Item, Lane, Request, Response},
     real::Told,
 };
+pub(crate) use self::{
+    bundle::Signs,
+    real::{BUDGET, LOG_HEAD, clock, local, segment},
+};

@@ -22,11 +22,11 @@ use super::{
 /// Lanes that a bundle may have at once.
 pub(super) const MAX_LANES: u16 = 2;
 /// What openings carry.
-pub(super) const LOG_HEAD: &[u8] = b"a signed log head";
+pub(crate) const LOG_HEAD: &[u8] = b"a signed log head";
 /// Milliseconds between two moments of the model.
 const TICK: u64 = 1_000;
 /// Milliseconds within which a call is to begin: at its own moment.
-pub(super) const BUDGET: u32 = 500;
+pub(crate) const BUDGET: u32 = 500;
 
 /// What is done to a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -204,12 +204,12 @@ impl Taking<'_> {
 }
 
 /// The consumer's clock, which is a thousandth fast.
-pub(super) fn local(now: u8) -> LocalTime {
+pub(crate) fn local(now: u8) -> LocalTime {
     LocalTime(70 + u64::from(now) * (TICK + TICK / 1_000))
 }
 
 /// The producer's clock.
-pub(super) fn clock(now: u8) -> ProducerTime {
+pub(crate) fn clock(now: u8) -> ProducerTime {
     ProducerTime(500 + u64::from(now) * TICK)
 }
 
@@ -231,7 +231,7 @@ pub(super) fn seal<S: Side>(content: &[u8], outgoing: &Outgoing<S>) -> Option<Ve
 }
 
 /// The one segment of whole content.
-pub(super) fn segment(body: &[u8]) -> Option<(SegmentHeader, &[u8])> {
+pub(crate) fn segment(body: &[u8]) -> Option<(SegmentHeader, &[u8])> {
     let (header, sealed) = body.split_first_chunk::<SEGMENT_HEADER_LEN>()?;
     Some((SegmentHeader::from_bytes(*header).ok()?, sealed))
 }
