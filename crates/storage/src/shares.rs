@@ -398,10 +398,11 @@ mod tests {
             Urgency::Life,
         ];
         let calls = urgencies.iter().flat_map(|urgency| {
-            (0..8).map(|_| {
+            let (shares, order, urgency) = (shares.clone(), order.clone(), *urgency);
+            (0..8).map(move |_| {
                 let (shares, order) = (shares.clone(), order.clone());
                 async move {
-                    let _share = shares.take(ONE, *urgency).await.unwrap();
+                    let _share = shares.take(ONE, urgency).await.unwrap();
                     order.lock().push(*urgency);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// How much.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Plan {
+pub struct Rate {
     /// Calls a second without right credentials, offered in a phase of their own; 0 for none.
     #[arg(long, default_value_t = 30_000)]
     flood: u64,
@@ -50,7 +50,7 @@ struct Counts {
     refused: AtomicU64,
 }
 
-impl Plan {
+impl Rate {
     /// Whether there is any.
     pub fn is_any(&self) -> bool {
         self.flood > 0
@@ -59,7 +59,7 @@ impl Plan {
 
 impl Flood {
     /// Begins.
-    pub fn start(base: &str, plan: &Plan) -> Self {
+    pub fn start(base: &str, plan: &Rate) -> Self {
         let host = base.trim_start_matches("http://").to_owned();
         let (mut tasks, counts) = (JoinSet::new(), Arc::new(Counts::default()));
         let connections = plan.flood_connections.max(1);

@@ -51,7 +51,7 @@ struct Options {
     #[command(flatten)]
     hostile: hostile::Plan,
     #[command(flatten)]
-    flood: flood::Plan,
+    flood: flood::Rate,
 }
 
 const RATIO: f64 = 2.0;
