@@ -73,14 +73,13 @@ pub(super) async fn send(
         };
     }
     calls.verified(by, chain.known_keys(&link))?;
-    rate_limit::consume(
-        &parts,
-        &authn.rates,
-        &authn.store,
-        sent.tenant_id,
-        Class::Endpoints,
-    )
-    .await?;
+    let (rates, class) = (&authn.rates, Class::Endpoints);
+    if !rate_limit::consume_leased(&parts, rates, sent.tenant_id, class)? {
+        // Leasing more takes a transaction of its own.
+        tx.rollback().await?;
+        rate_limit::consume(&parts, rates, &authn.store, sent.tenant_id, class).await?;
+        tx = authn.store.tenant(sent.tenant_id).await?;
+    }
     let taken = match link.body() {
         LinkBody::Request(_) => {
             // Another transaction does it, for all who draw just now.
@@ -90,8 +89,9 @@ pub(super) async fn send(
         }
         _ => {
             let taken = take(&mut tx, &watch, &link).await?;
-            if !matches!(taken, Taken::NotAny(_)) {
-                tx.commit().await?;
+            match taken {
+                Taken::NotAny(_) => tx.rollback().await?,
+                _ => tx.commit().await?,
             }
             taken
         }
