@@ -6,6 +6,7 @@
 
 mod actor;
 mod addresses;
+mod announcer;
 mod api_tokens;
 mod audit_actions;
 mod audit_log;
@@ -85,6 +86,7 @@ mod workload_rules;
 
 pub use actor::Actor;
 pub use addresses::{AddressRival, Addresses};
+pub use announcer::Announcer;
 pub use api_tokens::{ApiTokens, NewToken, TokenRow};
 pub use audit_actions::{
     AuditAction, IdentityAction, LedgerAction, LogAction, PairingAction, PlatformAction,
@@ -122,7 +124,6 @@ pub use new_event::{
     AddressClaim, CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness, NewEvent,
     Silence, StartRivals, StartSummary,
 };
-pub use news::Announcer;
 pub use origin::Origin;
 pub use page::PAGE;
 pub use pair_draws::PairDrawNumbers;

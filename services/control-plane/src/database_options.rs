@@ -21,7 +21,8 @@ pub struct DatabaseOptions {
     /// listened for. `--database-url` if absent.
     #[arg(long, env = "ARMOUR_DATABASE_DIRECT_URL", hide_env_values = true)]
     pub database_direct_url: Option<String>,
-    /// Most database connections: one listens for events, a quarter is for background work.
+    /// Most database connections, besides one that announces events: one listens for events, a
+    /// quarter is for background work.
     #[arg(long, env = "ARMOUR_DATABASE_CONNECTIONS", default_value_t = 16,
           value_parser = clap::value_parser!(u32).range(3..))]
     pub database_connections: u32,

@@ -1031,7 +1031,7 @@ async fn draw_together(fleet: &Fleet, replaces: &[Option<Uuid>]) -> Vec<Uuid> {
 
 #[tokio::test]
 async fn draws_that_come_together_are_one_entry_of_the_audit_log() {
-    const CONSUMERS: usize = 24;
+    const CONSUMERS: usize = 12;
     let fleet = Fleet::new(CONSUMERS, 3).await;
     let first = draw_together(&fleet, &[None; CONSUMERS]).await;
     let replaces: Vec<_> = first.iter().copied().map(Some).collect();

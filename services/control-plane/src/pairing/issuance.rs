@@ -12,7 +12,7 @@ use armour_protocol::v2::{
     suite::Suite,
 };
 use armour_storage::{
-    Actor, BundleRow, HeldBundle, KeyRow, NewBundle, NewEvent, PairingAction, StorageError, Tx,
+    Actor, BundleRow, HeldBundle, KeyRow, NewBundle, NewEvent, PairingAction, Tx,
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -90,6 +90,7 @@ pub struct Draws {
 }
 
 /// One end of a bundle: an endpoint's living start.
+#[derive(Clone)]
 struct Living {
     endpoint: Endpoint,
     start: StartHash,
@@ -116,9 +117,12 @@ pub struct Minted {
 
 /// A pair that bundles are drawn of.
 struct DrawnPair {
-    ends: [Uuid; 2],
-    /// As none of its consumer's endpoints holds any.
+    /// As it is, locked.
+    pair: Pair,
+    /// As the consumer's endpoint sees it whose turn it is.
     fleet: Fleet,
+    /// Those of the producer's endpoints that a bundle was drawn with.
+    drawn_with: BTreeMap<Uuid, Living>,
 }
 
 /// What is drawn of, locked.
@@ -159,7 +163,7 @@ async fn issue_all_of(
     let mut issued = Vec::with_capacity(asked.draws.len());
     for draw in &asked.draws {
         let of = pairs.get_mut(&draw.pair);
-        let of = of.filter(|pair| pair.ends[0] == asked.endpoint.party_id);
+        let of = of.filter(|of| of.pair.consumer_id == asked.endpoint.party_id);
         issued.push(match of {
             None => Issued {
                 bundle: Err(IssueError::NotOfConsumer.into()),
@@ -206,7 +210,12 @@ async fn lock(tx: &mut Tx, all: &[Draws]) -> ApiResult<Locked> {
             locked: Some(locked.clone()),
             ..fleet(tx, (pair, ends), &[]).await?
         };
-        pairs.insert(pair, DrawnPair { ends, fleet });
+        let drawn = DrawnPair {
+            pair: tx.pairs().find(pair).await?,
+            fleet,
+            drawn_with: BTreeMap::new(),
+        };
+        pairs.insert(pair, drawn);
     }
     Ok(Locked { pairs, held })
 }
@@ -246,14 +255,18 @@ async fn issue_one(
     of: &mut DrawnPair,
     draw: &Draw,
 ) -> ApiResult<Minted> {
-    let pair = active_pair(tx, &consumer.endpoint, draw.pair).await?;
+    let pair = &of.pair;
+    if pair.state == PairState::Disconnected {
+        return Err(IssueError::PairDisconnected.into());
+    }
     let fleet = &of.fleet;
     if fleet.serving.is_empty() {
-        let [_, producer] = of.ends;
-        return Err(match tx.fleets().is_address_shared(producer).await? {
-            true => IssueError::AddressShared.into(),
-            false => IssueError::NoProducer.into(),
-        });
+        return Err(
+            match tx.fleets().is_address_shared(pair.producer_id).await? {
+                true => IssueError::AddressShared.into(),
+                false => IssueError::NoProducer.into(),
+            },
+        );
     }
     let advanced = tx
         .pair_draws()
@@ -278,7 +291,14 @@ async fn issue_one(
             false => IssueError::Enough.into(),
         });
     };
-    let producer = producer_end(tx, chosen).await?;
+    let producer = match of.drawn_with.get(&chosen) {
+        Some(known) => known.clone(),
+        None => {
+            let found = producer_end(tx, chosen).await?;
+            of.drawn_with.insert(chosen, found.clone());
+            found
+        }
+    };
     let id = tx.new_id();
     let superseded = match replaced {
         Some(replaced) if tx.bundles().supersede(replaced).await? => Some(replaced),
@@ -351,18 +371,6 @@ impl Living {
             endpoint: *self.endpoint.id.as_bytes(),
             key: self.keys.span.key,
         }
-    }
-}
-
-async fn active_pair(tx: &mut Tx, consumer: &Endpoint, id: Uuid) -> ApiResult<Pair> {
-    let pair = match tx.pairs().find(id).await {
-        Ok(pair) if pair.consumer_id == consumer.party_id => pair,
-        Ok(_) | Err(StorageError::NotFound) => return Err(IssueError::NotOfConsumer.into()),
-        Err(error) => return Err(error.into()),
-    };
-    match pair.state {
-        PairState::Active => Ok(pair),
-        PairState::Disconnected => Err(IssueError::PairDisconnected.into()),
     }
 }
 

@@ -128,6 +128,13 @@ async fn audit(system: &System, bundles: &[Bundle], history: &mut History) -> an
         for id in ids {
             *noted.entry((&entry.action, id.to_owned())).or_default() += 1;
         }
+        // What a bundle has superseded is in the entry of its issue.
+        let superseded = &entry.detail["supersedes"];
+        let ids = superseded.as_array().into_iter().flatten();
+        for id in ids.chain([superseded]).filter_map(|id| id.as_str()) {
+            let of = ("bundle.supersede", id.to_owned());
+            *noted.entry(of).or_default() += 1;
+        }
     }
     let has = |action, id: &dyn ToString| {
         let id = id.to_string();

@@ -10,8 +10,7 @@ use crate::{
     pairing::issuance::{Draw, Draws, Issued},
 };
 
-/// What is asked for by the living start of an endpoint; nothing while another start lives, until
-/// people have chosen.
+/// What is asked for by the living start of an endpoint.
 pub fn asked_for(told: &Told<'_>, requests: &[BundleRequest]) -> Draws {
     let draws = requests.iter().map(|request| Draw {
         pair: Uuid::from_bytes(request.pair),

@@ -135,7 +135,6 @@ impl NextLink {
         Told {
             endpoint: &self.chain.endpoint,
             start: self.chain.start.hash,
-            in_dispute: self.in_dispute,
             fenced: self.chain.fenced,
             watch,
         }

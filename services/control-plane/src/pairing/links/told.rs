@@ -15,8 +15,6 @@ pub struct Told<'a> {
     pub endpoint: &'a Endpoint,
     /// Its living start.
     pub start: StartHash,
-    /// Whether another start lives, and people have yet to choose.
-    pub in_dispute: bool,
     /// Whether links of the chain may be lost, which its endpoint then sends again.
     pub fenced: bool,
     /// What this replica knows of fleets.
