@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::{
     caller::{Content, Over, Recipient},
-    elsewhere::GivenUp,
     fate::Failure,
+    given_up::GivenUp,
     in_flight::{Caller, Exchange, LEFT, Outcome, Progress, left, tell},
     rekeying::foreign_checkpoint,
     transport::Answer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{again::Again, in_flight::Exchange, retry_budget::Permit, trouble::Trouble};
+use super::{again::Again, given_up::GivenUp, in_flight::Exchange, trouble::Trouble};
 
 /// Whether a call's time to begin is over is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -13,11 +13,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// nothing better is learnt soon. With two looks, and on a busy machine, its caller is told within
 /// three seconds.
 const SILENT_FOR: Duration = Duration::from_millis(2_200);
-
-/// A call is given up at its producer's endpoint; with the leave to be made elsewhere if it has
-/// been taken already.
-#[derive(Debug)]
-pub struct GivenUp(pub Option<Permit>);
 
 impl Exchange {
     /// Waits until its producer does not answer, another one may, and the call may go there and has

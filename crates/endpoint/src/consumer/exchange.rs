@@ -26,8 +26,8 @@ use tracing::Instrument;
 use super::{
     bundle::Lane,
     delivery,
-    elsewhere::GivenUp,
     fate::Failure,
+    given_up::GivenUp,
     in_flight::{Caller, Exchange, Outcome, Terms, tell},
     pair::ConsumerPair,
     standing::Phase,

@@ -13,8 +13,8 @@
 //! * [`ingress`]: the application's HTTP, whose calls are made anew within a [`retry_budget`];
 //!   [`refusal_log`] of those that are not answered;
 //! * [`lanes`]: a lane for a request;
-//! * [`exchange`]: one exchange, [`in_flight`] until it is answered, [`elsewhere`] if that is not
-//!   to be waited for, [`transport`] of its messages, and [`delivery`] of what came back;
+//! * [`exchange`]: one exchange, [`in_flight`] until it is answered, [`elsewhere`] ([`given_up`]) if
+//!   that is not to be waited for, [`transport`] of its messages, and [`delivery`] of what came back;
 //! * [`caller`]: whom an answer is for;
 //! * [`rekeying`]: of its streams;
 //! * [`fate`]: what is known of a call that has no answer;
@@ -37,6 +37,7 @@ mod elsewhere;
 mod events;
 mod exchange;
 pub(crate) mod fate;
+mod given_up;
 mod giving_up;
 mod in_flight;
 pub mod ingress;
