@@ -12,10 +12,7 @@ mod writer;
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, mpsc::sync_channel},
     time::Duration,
 };
 
