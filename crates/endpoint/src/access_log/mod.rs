@@ -20,12 +20,7 @@ use anyhow::Context as _;
 use armour_ambient::Ambient;
 use parking_lot::Mutex;
 
-pub use self::{
-    entry::Side,
-    field::Field,
-    record::Record,
-    writer::{Target, UnknownTarget},
-};
+pub use self::{entry::Side, field::Field, record::Record, writer::Target};
 use self::{
     missing::Missing,
     sink::{Bucket, Sink},
