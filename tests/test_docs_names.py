@@ -189,6 +189,10 @@ def test_metrics_and_alerts_exist():
     for name in listed:
         base = re.sub("_(total|seconds)$", "", re.sub("_total$", "", name))
         assert f'"{base}"' in text, name
+    # What pods are scaled by.
+    scaled = (ROOT / "helm/armour-agent/templates/hpa.yaml").read_text()
+    scaled = set(re.findall(r"\barmour_agent_[a-z_]+", scaled))
+    assert scaled and scaled <= listed, scaled - listed
     rules = (ROOT / "helm/armour/templates/prometheusrule.yaml").read_text()
     alerts = set(re.findall(r"alert: (\w+)", rules))
     assert not missing(named(r"\b(Armour[A-Z]\w+)"), alerts)

@@ -481,6 +481,10 @@ def test_alerts_and_panels_name_metrics_that_exist(tmp_path):
     # Grafana replaces its own variables before Prometheus reads them.
     assert check([e.replace("$__rate_interval", "5m") for e in found]) == ""
     named = {name for e in found for name in re.findall(r"\barmour_\w+", e)}
+    for one in render("armour-agent", MATRIX["armour-agent", "scaled"]):
+        if one["kind"] == "HorizontalPodAutoscaler":
+            pods = [metric["pods"] for metric in one["spec"]["metrics"] if metric["type"] == "Pods"]
+            named |= {metric["metric"]["name"] for metric in pods}
     metrics = free_port()
     with control_plane(tmp_path, ARMOUR_METRICS_LISTEN=f"127.0.0.1:{metrics}") as plane:
         plane.tenant("metrics")

@@ -222,7 +222,7 @@ def secrets_of(data: Path) -> list[bytes]:
         secret = file.read_bytes().strip()
         assert len(secret) >= 32, file
         forms += [secret, base64.b64encode(secret).rstrip(b"="), secret.hex().encode()]
-        if b"_" in secret:
+        if secret.startswith(b"armour_"):
             forms.append(secret.rsplit(b"_", 1)[1])
     # The seeds within the keys' files, wherever they begin.
     for file in files[-2:]:

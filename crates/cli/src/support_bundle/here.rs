@@ -41,7 +41,7 @@ pub fn collect(archive: &mut Archive, data: &Path, access: &Access) {
         .collect();
     let configuration = json!({
         "data_dir": data.display().to_string(),
-        "server": access.server(data).map_err(|error| format!("{error:#}")),
+        "server": access.server(data).unwrap_or_else(|error| format!("{error:#}")),
         "variables": set,
     });
     archive.json("configuration.json", Ok::<_, String>(configuration));

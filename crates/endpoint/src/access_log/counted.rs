@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::{Buf as _, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::{entry::Ended, record::Noted};
+use super::{entry::Ended, noted::Noted};
 
 /// Which way it passes.
 #[derive(Debug, Clone, Copy)]

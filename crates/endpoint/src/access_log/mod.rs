@@ -5,47 +5,36 @@ mod counted;
 mod entry;
 mod field;
 mod missing;
+mod noted;
 mod record;
+mod sink;
 mod writer;
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, mpsc::sync_channel},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use armour_ambient::Ambient;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
+pub use self::{entry::Side, field::Field, record::Record, writer::Target};
 use self::{
-    entry::Entry,
-    missing::{Missing, Reason},
+    missing::Missing,
+    sink::{Bucket, Sink},
     writer::{Message, Writer},
-};
-pub use self::{
-    entry::Side,
-    field::Field,
-    record::Record,
-    writer::{Target, UnknownTarget},
 };
 
 /// How many lines wait for the writer at most.
 const QUEUE: usize = 8_192;
 /// How long the log may take to be opened: a named pipe that nobody reads would take for ever.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
-/// Failed calls that are written though the sample leaves them out: so many a second.
-const FAILURES: f64 = 100.0;
-/// And so many at once.
-const FAILURES_AT_ONCE: f64 = 200.0;
 
 /// Where calls are noted; off by default.
 #[derive(Clone, Default)]
-pub struct AccessLog(Option<Arc<Inner>>);
+pub struct AccessLog(Option<Arc<Sink>>);
 
 /// How an access log is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,16 +45,6 @@ pub struct Settings {
     pub sample: f64,
     /// What is written of each, in this order.
     pub fields: Vec<Field>,
-}
-
-struct Inner {
-    queue: SyncSender<Message>,
-    reopen: Arc<writer::Reopen>,
-    missing: Arc<Missing>,
-    sample: f64,
-    fields: Vec<Field>,
-    failures: Mutex<Bucket>,
-    ambient: Ambient,
 }
 
 impl AccessLog {
@@ -98,7 +77,7 @@ impl AccessLog {
         is_open
             .recv_timeout(OPEN_WITHIN)
             .context("the access log cannot be opened in time")??;
-        Ok(Self(Some(Arc::new(Inner {
+        Ok(Self(Some(Arc::new(Sink {
             queue: sender,
             reopen,
             missing,
@@ -116,19 +95,19 @@ impl AccessLog {
 
     /// Has the file opened anew: it was renamed.
     pub fn reopen(&self) {
-        if let Some(inner) = &self.0 {
-            inner.reopen.ask();
-            let _ = inner.queue.try_send(Message::Wake);
+        if let Some(sink) = &self.0 {
+            sink.reopen.ask();
+            let _ = sink.queue.try_send(Message::Wake);
         }
     }
 
     /// Has what waits written, for so long at most. Blocks the thread.
     pub fn flush(&self, within: Duration) {
-        let Some(inner) = &self.0 else {
+        let Some(sink) = &self.0 else {
             return;
         };
         let (done, is_done) = sync_channel(1);
-        if inner.queue.try_send(Message::Flush(done)).is_ok() {
+        if sink.queue.try_send(Message::Flush(done)).is_ok() {
             let _ = is_done.recv_timeout(within);
         }
     }
@@ -140,52 +119,6 @@ impl fmt::Debug for AccessLog {
             Some(_) => "AccessLog(on)",
             None => "AccessLog(off)",
         })
-    }
-}
-
-impl Inner {
-    /// Writes what is wanted of a call that has ended.
-    fn end(&self, entry: &Entry) {
-        let drawn = u32::from_le_bytes(self.ambient.random.bytes());
-        let is_sampled = f64::from(drawn) < self.sample * 4_294_967_296.0;
-        if !is_sampled {
-            if !entry.is_failure() {
-                return;
-            }
-            if !self.failures.lock().take(Instant::now()) {
-                return self.missing.add(1, Reason::Rate);
-            }
-        }
-        let line = entry.line(&self.fields);
-        if self.queue.try_send(Message::Line(line)).is_err() {
-            self.missing.add(1, Reason::Queue);
-        }
-    }
-}
-
-/// How many failures may be written now.
-struct Bucket {
-    left: f64,
-    since: Instant,
-}
-
-impl Bucket {
-    fn full() -> Self {
-        Self {
-            left: FAILURES_AT_ONCE,
-            since: Instant::now(),
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.since).as_secs_f64();
-        self.since = now;
-        self.left = (self.left + passed * FAILURES).min(FAILURES_AT_ONCE);
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
     }
 }
 

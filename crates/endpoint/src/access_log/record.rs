@@ -7,15 +7,15 @@ use armour_protocol::v2::mode::Reason;
 use armour_telemetry::trace;
 use axum::body::Body;
 use http::{HeaderMap, Request, Response, Version, header};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
 use super::{
-    Inner,
     counted::{Counted, Direction},
-    entry::{Ended, Entry, Side},
+    entry::{Ended, Side},
+    noted::{Noted, State},
+    sink::Sink,
 };
 use crate::wire::problem::Refusal;
 
@@ -26,36 +26,9 @@ const LONGEST: usize = 2_048;
 #[derive(Clone, Default)]
 pub struct Record(Option<Arc<Noted>>);
 
-pub(super) struct Noted {
-    log: Arc<Inner>,
-    since: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    entry: Entry,
-    /// When the call was handed to whoever answers it.
-    sent: Option<Instant>,
-    /// Where it has been.
-    places: u32,
-    is_over: bool,
-}
-
 impl Record {
-    pub(super) fn begin(log: Option<&Arc<Inner>>, side: Side) -> Self {
-        Self(log.map(|log| {
-            let entry = Entry::new(log.ambient.now(), side);
-            Arc::new(Noted {
-                log: log.clone(),
-                since: Instant::now(),
-                state: Mutex::new(State {
-                    entry,
-                    sent: None,
-                    places: 0,
-                    is_over: false,
-                }),
-            })
-        }))
+    pub(super) fn begin(log: Option<&Arc<Sink>>, side: Side) -> Self {
+        Self(log.map(|log| Arc::new(Noted::begin(log.clone(), side))))
     }
 
     /// The pair that the call is of.
@@ -175,36 +148,6 @@ impl Record {
         if let Some(noted) = &self.0 {
             what(&mut noted.state.lock());
         }
-    }
-}
-
-impl Noted {
-    /// So much of the request was read.
-    pub fn took(&self, bytes: u64) {
-        self.state.lock().entry.request_bytes += bytes;
-    }
-
-    /// So much of the answer was handed on.
-    pub fn gave(&self, bytes: u64) {
-        self.state.lock().entry.response_bytes += bytes;
-    }
-
-    /// The answer is over.
-    pub fn over(&self, ended: Ended) {
-        let mut state = self.state.lock();
-        state.entry.ended = ended;
-        state.entry.duration = self.since.elapsed();
-        state.is_over = true;
-    }
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if !state.is_over {
-            state.entry.duration = self.since.elapsed();
-        }
-        self.log.end(&state.entry);
     }
 }
 

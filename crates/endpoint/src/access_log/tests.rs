@@ -12,7 +12,7 @@ use strum::IntoEnumIterator as _;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::*;
+use super::{entry::Entry, *};
 use crate::wire::{
     problem::{Ran, Refusal},
     problem_type::ProblemType,

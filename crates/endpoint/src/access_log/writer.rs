@@ -39,11 +39,9 @@ pub enum Target {
     File(PathBuf),
 }
 
-/// No text is.
-pub type UnknownTarget = Infallible;
-
 impl FromStr for Target {
-    type Err = UnknownTarget;
+    /// Any text is one.
+    type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {

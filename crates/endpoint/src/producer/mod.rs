@@ -51,6 +51,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unprotected;
 pub mod upstream;
 pub mod upstream_check;
 mod upstream_watch;

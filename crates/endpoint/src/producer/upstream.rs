@@ -21,8 +21,8 @@ use super::{
     connections::{Connection, Connections, Unanswered},
     forwarding,
     handshake::Handshake,
-    plain::{self, Unprotected},
     turn::Turn,
+    unprotected::{self, Unprotected},
     upstream_check::{Checked, UpstreamCheck},
 };
 use crate::{
@@ -185,7 +185,7 @@ impl Connected {
         }
         let is_plain = request.extensions().get::<Unprotected>().is_some();
         forwarding::prepare(request.headers_mut());
-        plain::mark(request.headers_mut(), is_plain);
+        unprotected::mark(request.headers_mut(), is_plain);
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",

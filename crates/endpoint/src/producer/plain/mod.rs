@@ -4,7 +4,6 @@
 //! it fails.
 
 mod held;
-mod mark;
 mod permissive;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
@@ -24,12 +23,10 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use self::held::{Held, Watched};
-pub use self::{
-    mark::{Unprotected, mark},
-    permissive::{NOTE, Permissive, observe},
-};
+pub use self::permissive::{NOTE, Permissive, observe};
 use super::{
-    answer::head_of, endpoint::ProducerEndpoint, exchange_handler, turn::turns, upstream::Terms,
+    answer::head_of, endpoint::ProducerEndpoint, exchange_handler, turn::turns,
+    unprotected::Unprotected, upstream::Terms,
 };
 use crate::{
     access_log::{Record, Side},
