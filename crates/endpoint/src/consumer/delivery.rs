@@ -232,6 +232,11 @@ impl Stream {
                     continue;
                 }
                 reason = &mut cut => return self.cut(reason, caller).await,
+                // Nothing more can be signed, though the stream may be quiet for long.
+                () = exchange.bundle().dead.cancelled() => {
+                    self.broken().await;
+                    return None;
+                }
             };
             let reader = self.reader.take()?;
             let read = match segment {
@@ -267,6 +272,7 @@ impl Stream {
                         comes = keys.comes(switching.k()) => comes,
                         () = gone(&self.body, self.leaves, caller) => return None,
                         reason = &mut cut => return self.cut(reason, caller).await,
+                        () = exchange.bundle().dead.cancelled() => false,
                     };
                     let switched = match comes {
                         true => switching.go_on(),

@@ -290,6 +290,7 @@ mod tests {
                 is_whole: true,
             },
             begun: Arc::default(),
+            record: Record::default(),
         };
         let content = Outgoing::Whole(Arc::new(Content::default()));
         let failure = start(consumer, lane, content, terms).await.unwrap();

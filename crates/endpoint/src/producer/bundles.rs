@@ -47,6 +47,8 @@ pub struct Held {
     stripes: [AsyncMutex<()>; STRIPES],
     /// When it was superseded, if it was.
     superseded: Mutex<Option<Instant>>,
+    /// Cancelled once it can be used no more: what streams by it ends.
+    pub ended: CancellationToken,
 }
 
 /// What is known of a bundle.
@@ -110,6 +112,7 @@ impl Held {
             gate: Arc::new(gate),
             stripes: Default::default(),
             superseded: Mutex::new(None),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -170,6 +173,15 @@ impl Bundles {
             Known::Gone(_) => false,
         });
         in_use.count()
+    }
+
+    /// Ends what streams by any of them: nothing of it can be signed any more.
+    pub fn cut(&self) {
+        for known in self.known.lock().values() {
+            if let Known::Held(held) = known {
+                held.ended.cancel();
+            }
+        }
     }
 
     /// The bundles that are served.
@@ -360,6 +372,7 @@ impl Bundles {
             let gone = Gone::new(held.context.clone(), held.gate.clone(), compared_from);
             known.insert(held.id, Known::Gone(Arc::new(gone)));
         }
+        held.ended.cancel();
         if self.enclave.end(held.id.into_bytes()).await.is_ok() {
             tracing::info!(bundle = %held.id, why = why.into_str(), "ended a bundle");
         }

@@ -73,6 +73,7 @@ impl ProducerEndpoint {
                 bundles.push((id, marks));
             }
         }
+        self.bundles.cut();
         self.session.leave(bundles).await;
     }
 }

@@ -58,12 +58,18 @@ impl Call {
         let _ended = self.exchange.ended.clone().drop_guard();
         let (given_up, log) = (&self.exchange.given_up, &self.exchange.log);
         let rekeying = &self.exchange.rekeying;
+        // Nothing of a stream can be signed any more, though it may be quiet for long.
+        let ended = async {
+            rekeying.begun().await;
+            self.held.ended.cancelled().await;
+        };
         // The API's call ends by that its request and its response are dropped.
         let answered = tokio::select! {
             answered = self.answered(recorded, arrival) => answered,
             () = given_up.cancelled() => Err(Broken),
             () = log.is_deserted() => Err(Broken),
             () = rekeying.alarmed() => Err(Broken),
+            () = ended => Err(Broken),
         };
         if rekeying.is_alarmed() {
             let (producer, lane, proof) = (&self.producer, self.lane.lane, rekeying.proof());

@@ -26,6 +26,7 @@ use h2::{
 };
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
@@ -34,7 +35,7 @@ use crate::wire::{interims::Interims, length};
 /// How long a connection without streams is kept beside another one.
 const IDLE: Duration = Duration::from_secs(15);
 /// How long the last frame of a WebSocket that is ended may take to be sent.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Connections to one server.
 #[derive(Default)]
@@ -164,9 +165,9 @@ impl Stream {
         let told = length::told(response.headers()).ok().flatten();
         Ok(response.map(|stream| {
             Body::new(Answer {
-                content: Received::of_length(stream, told),
+                content: Some(Received::of_length(stream, told)),
                 sending,
-                _taken: self.taken,
+                taken: self.taken,
             })
         }))
     }
@@ -216,9 +217,28 @@ impl Drop for Sending {
 
 /// A response's content. Its stream is taken for as long as this lives.
 struct Answer {
-    content: Received,
+    /// There until this goes.
+    content: Option<Received>,
     sending: Sending,
-    _taken: Arc<Taken>,
+    taken: Arc<Taken>,
+}
+
+/// Once nobody holds a stream any more it is reset, and what was to be sent is not: so one with
+/// last words is held for as long as they may take.
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let content = self.content.take();
+        let is_sending = self.sending.last_words && self.sending.task.is_some();
+        if let (true, Some(mut content), Ok(runtime)) = (is_sending, content, Handle::try_current())
+        {
+            let taken = self.taken.clone();
+            runtime.spawn(async move {
+                let ended = async { while let Some(Ok(_)) = content.frame().await {} };
+                let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+                drop(taken);
+            });
+        }
+    }
 }
 
 impl http_body::Body for Answer {
@@ -229,18 +249,24 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let frame = ready!(Pin::new(&mut self.content).poll_frame(context));
-        if matches!(frame, None | Some(Ok(_))) && self.content.is_end_stream() {
+        let Some(content) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *content).poll_frame(context));
+        if matches!(frame, None | Some(Ok(_))) && content.is_end_stream() {
             self.sending.task = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.content
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        let content = self.content.as_ref();
+        content.map_or_else(SizeHint::default, http_body::Body::size_hint)
     }
 }

@@ -27,7 +27,7 @@ const LONG_LIFE: Duration = Duration::from_secs(600);
 /// How often it is looked for another enrolment token.
 const TOKEN_POLL: Duration = Duration::from_secs(1);
 /// How long the last that callers and APIs are told may take to be sent.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How a life ended.
 pub enum End {
