@@ -24,6 +24,7 @@ const EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Congestion {
     most: f64,
+    least: f64,
     allowed: f64,
     /// In seconds.
     best: Option<f64>,
@@ -36,6 +37,8 @@ impl Congestion {
     pub fn new(most: usize) -> Self {
         Self {
             most: most as f64,
+            // Who uses it most may do so because nobody else has much to do.
+            least: (most as f64 / 2.0).ceil(),
             allowed: most as f64,
             best: None,
             latest: 0.0,
@@ -64,6 +67,6 @@ impl Congestion {
             true => self.allowed * 0.75,
             false => self.allowed + 0.1,
         }
-        .clamp(1.0, self.most);
+        .clamp(self.least, self.most);
     }
 }

@@ -456,7 +456,7 @@ mod tests {
         let held = take(&shares, OTHER).await.unwrap();
         tokio::time::advance(quick).await;
         drop(held);
-        assert_eq!((most(ONE).await, most(OTHER).await), (1, 6));
+        assert_eq!((most(ONE).await, most(OTHER).await), (3, 6));
         // Once it is quick again all is as before.
         for _ in 0..3000 {
             tokio::time::advance(quick * 10).await;
