@@ -49,12 +49,9 @@ pub async fn fence(tx: &mut Tx, actor: &Actor, reason: &str, lost: Lost) -> ApiR
         ),
         false => (cut(tx, Scope::All).await?, 0),
     };
-    // Whoever reads events has the numbers of some that are lost.
-    tx.events().begin_epoch().await?;
     let bundles = ended.count();
     tx.enrolment_tokens().expire_unused(now).await?;
     let sessions = tx.sessions().end(&Default::default()).await?;
-    ended.tell(tx, actor, reason).await?;
     let summary = FenceSummary {
         reason,
         bundles,
@@ -65,12 +62,16 @@ pub async fn fence(tx: &mut Tx, actor: &Actor, reason: &str, lost: Lost) -> ApiR
             Lost::Entries { size, .. } => Some(size),
         },
     };
+    // Whoever reads events has the numbers of some that are lost.
+    tx.events().begin_epoch().await?;
     tx.events().record(NewEvent::LedgerFenced(summary)).await?;
     let entry = tx
         .audit_log()
         .append(actor, LedgerAction::Fence(summary))
         .await?;
     tx.fences().create(entry.seq, entry.created_at).await?;
+    // After it: whoever has seen few of the entries that are lost is to find that it kept fewer.
+    ended.tell(tx, actor, reason).await?;
     METRICS.fences.add(1, &[]);
     Ok(entry)
 }
