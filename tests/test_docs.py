@@ -116,7 +116,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
             text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{ports[name]}")
         # A collision takes a moment to reach everybody, and so does its end: these wait for
         # them, and put nothing into what is told that is looked for below.
-        refused = f"while curl -sS -o /dev/null {base}; do sleep 0.1; done"
+        refused = f"while curl -sSf -o /dev/null {base}; do sleep 0.1; done"
         text = text.replace("armour collisions\n", f"{refused}\narmour collisions\n", 1)
         assert text.count("sleep 5\n") == 1
         text = text.replace("sleep 5\n", f"until curl -sSf -o /dev/null {base}; do sleep 0.1; done\n")
@@ -125,7 +125,7 @@ def test_the_tutorial_does_what_it_says(tmp_path):
         told = done.stdout + done.stderr
         assert done.returncode == 0, told
         for seen in ["Hello from the upstream.", "urn:armour:problem:not-found",
-                     "Collision: the ledger cut the bundle off", "curl: (7) Failed to connect",
+                     "Collision: the ledger cut the bundle off", "urn:armour:problem:endpoint-ended",
                      "BROKEN   pairs", "holds     ", "pair.re-arm", "exchanges/s"]:
             assert seen in told, f"{seen}: {told}"
         # It ends as it began: served.

@@ -79,6 +79,27 @@ def said(url: str) -> requests.Response:
     return answer
 
 
+def test_a_consumer_is_ready_once_it_has_a_bundle(plane, tmp_path, upstream):
+    """A rollout that goes on before that would have its first calls wait."""
+    with agents(plane, tmp_path) as made:
+        health = Health()
+        made.consumer("--ready-after", "600", *health.flags)
+        until("it to be an endpoint", lambda: health.ask("/started")[0] == 200)
+        assert health.ask("/ready") == (503, "no bundle has been assigned to this agent yet\n")
+        made.producer("--upstream", upstream)
+        until("it to be ready", lambda: health.ask("/ready")[0] == 200)
+        assert made.tenant.get("/v1/bundles")["items"]
+
+
+def test_a_consumer_that_is_granted_nothing_is_ready_after_a_while(plane, tmp_path):
+    """Two services that call each other would wait for each other for ever."""
+    with agents(plane, tmp_path) as made:
+        health = Health()
+        _, base = made.consumer("--ready-after", "1", "--retry-for", "1", *health.flags)
+        until("it to be ready", lambda: health.ask("/ready")[0] == 200)
+        assert problem(said(f"http://{base}/")) == "no-bundle"
+
+
 def test_a_producer_leaves_when_it_is_asked_ahead_of_sigterm(plane, tmp_path, upstream):
     with agents(plane, tmp_path) as made:
         health = Health()

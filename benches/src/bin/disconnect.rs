@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use armour_api::{NewPair, Policy, ReportVerdict, Role};
 use armour_benches::{
     by_hand::ByHand,
-    service::{Endpoint, PLATFORM, control_plane, enrol, report},
+    service::{Endpoint, PLATFORM, control_plane, enrol, report, serving_producer},
 };
 use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
@@ -60,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
             policy: Policy::default(),
         })
         .await?;
-    enrol(&here, &operator, Role::Producer, producer.id).await?;
+    let _serves = serving_producer(&here, &operator, producer.id).await?;
     let mut endpoints = Vec::new();
     for place in 0..options.endpoints {
         let base = if place % 2 == 0 { &here } else { &there };

@@ -82,6 +82,19 @@ wire! {
         /// The zone that it runs in, for example of a cloud: at most 63 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub zone: Option<String>,
+        /// Checkpoints of foreign hands, at most 16: each bundle's first is kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub foreign_checkpoints: Vec<ForeignCheckpoint>,
+    }
+
+    /// A checkpoint of a stream that was signed by an end's key and not by that end.
+    #[serde(deny_unknown_fields)]
+    pub struct ForeignCheckpoint {
+        pub bundle_id: Uuid,
+        pub lane: u32,
+        /// The checkpoint with its signature, in base64, if it is at hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub checkpoint: Option<String>,
     }
 
     /// What a producer's endpoint is for callers.

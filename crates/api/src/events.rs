@@ -45,6 +45,10 @@ pub enum EventKind {
     /// A bundle is of no use any more, on either side.
     #[strum(serialize = "bundle.disconnected")]
     BundleDisconnected,
+    /// In one of a bundle's streams a checkpoint was found that an end's key signed and not that
+    /// end.
+    #[strum(serialize = "bundle.foreign-checkpoint")]
+    BundleForeignCheckpoint,
     /// A bundle was issued.
     #[strum(serialize = "bundle.minted")]
     BundleMinted,
@@ -130,6 +134,7 @@ mod tests {
         let words = [
             "assignments.changed",
             "bundle.disconnected",
+            "bundle.foreign-checkpoint",
             "bundle.minted",
             "bundle.retired",
             "bundle.superseded",

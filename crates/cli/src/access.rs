@@ -71,6 +71,16 @@ impl Access {
     /// If neither options nor a profile nor `armour dev` say where it is.
     pub fn client(&self, data: &Path, role: As) -> anyhow::Result<Client> {
         let server = self.server(data)?;
+        let token = self.token(data, role)?;
+        let authorities = self.authorities()?;
+        Ok(Client::trusting(&server, token, authorities.as_deref())?)
+    }
+
+    /// The operator's token, or the platform's.
+    ///
+    /// # Errors
+    /// If neither options nor a profile nor `armour dev` say where it is.
+    pub fn token(&self, data: &Path, role: As) -> anyhow::Result<String> {
         let profile = self.profile()?.and_then(|profile| profile.token_file);
         let file = self.token_file.clone().or(profile);
         let file = file.unwrap_or_else(|| {
@@ -81,12 +91,7 @@ impl Access {
         });
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("{}: give a token with --token-file", file.display()))?;
-        let authorities = self.authorities()?;
-        Ok(Client::trusting(
-            &server,
-            token.trim(),
-            authorities.as_deref(),
-        )?)
+        Ok(token.trim().to_owned())
     }
 
     /// A client without credentials, to be built.

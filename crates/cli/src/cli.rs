@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::{
     access::Access, commands, data_folder::DataFolder, demo::Demo, dev::Dev, doctor::Doctor,
-    party_keys::PartyKeys, profile::Profiles, terminal, top::Top,
+    party_keys::PartyKeys, profile::Profiles, support_bundle::SupportBundle, terminal, top::Top,
 };
 
 /// Armour's command line.
@@ -33,6 +33,8 @@ enum Command {
     Demo(Demo),
     /// Find out what is wrong, and how to mend it.
     Doctor(Doctor),
+    /// Collect what people who help need to see, without secrets.
+    SupportBundle(SupportBundle),
     /// Watch pairs live.
     Top(Top),
     /// Control planes and tokens by name.
@@ -60,6 +62,7 @@ impl Cli {
             Command::Dev(dev) => dev.run(data, &ambient.random).await,
             Command::Demo(demo) => demo.run(data, &self.access).await,
             Command::Doctor(doctor) => doctor.run(&data, &self.access, &ambient.clock).await,
+            Command::SupportBundle(bundle) => bundle.run(&data, &self.access, &ambient.clock).await,
             Command::Top(top) => top.run(&data, &self.access).await,
             Command::Profiles(command) => command.run(self.access.output()?),
             Command::PartyKeys(command) => command.run(&data, &self.access, ambient).await,

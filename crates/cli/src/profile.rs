@@ -84,6 +84,19 @@ pub fn named(name: Option<&str>) -> anyhow::Result<Option<Profile>> {
     Ok(Some(profile))
 }
 
+/// The file as it is, if there is one. No token is in it.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn text() -> anyhow::Result<Option<String>> {
+    let file = Config::file()?;
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+    }
+}
+
 impl Profiles {
     /// Reads or changes the file.
     ///

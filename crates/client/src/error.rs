@@ -75,6 +75,16 @@ impl ClientError {
         }
     }
 
+    /// Whether there is no such thing, as where the control plane is one that does not know it
+    /// yet.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status == 404,
+            Self::Unexpected(status) => *status == StatusCode::NOT_FOUND,
+            Self::Transport(_) | Self::Proof(_) => false,
+        }
+    }
+
     /// Whether the credentials were refused.
     pub(crate) fn is_unauthenticated(&self) -> bool {
         match self {

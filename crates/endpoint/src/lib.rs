@@ -49,6 +49,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 #[cfg(feature = "at-rest")]
 pub mod at_rest;
 pub mod background;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use armour_ambient::Ambient;
 use uuid::Uuid;
 
-use crate::{floors::Floors, progress::Progress};
+use crate::{access_log::AccessLog, floors::Floors, progress::Progress};
 
 /// Who an endpoint is, whom it belongs to, and what it trusts.
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub struct Options {
     pub zone: Option<String>,
     /// What its start waits for.
     pub progress: Progress,
+    /// Where its calls are noted.
+    pub access_log: AccessLog,
     /// The time and the ids of what it signs.
     pub ambient: Ambient,
 }
@@ -86,6 +88,7 @@ impl Options {
             name: "agent".to_owned(),
             zone: None,
             progress: Progress::default(),
+            access_log: AccessLog::default(),
             ambient: Ambient::system(),
         }
     }

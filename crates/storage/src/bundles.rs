@@ -17,7 +17,7 @@ use crate::{
 /// For how long a superseded bundle may be of use: the longest grace that a policy gives it. By
 /// then its ends have given it up, or are told that it is retired when they are heard of.
 pub const MAX_GRACE: TimeDelta = TimeDelta::hours(1);
-const MAX_GRACE_S: f64 = MAX_GRACE.num_seconds() as f64;
+pub(crate) const MAX_GRACE_S: f64 = MAX_GRACE.num_seconds() as f64;
 
 /// A bundle to be added.
 pub struct NewBundle<'a> {
@@ -222,18 +222,18 @@ impl Bundles<'_> {
             .collect()
     }
 
-    /// Locks the active bundles of a consumer's endpoint in these pairs, in the order of their
+    /// Locks the active bundles of consumers' endpoints in these pairs, in the order of their
     /// ids, until the transaction ends.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn lock_active(&mut self, consumer: Uuid, pairs: &[Uuid]) -> Result<()> {
+    pub async fn lock_active(&mut self, consumers: &[Uuid], pairs: &[Uuid]) -> Result<()> {
         sqlx::query!(
             "SELECT bundle_id FROM bundles
-             WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND pair_id = ANY($3)
+             WHERE tenant_id = $1 AND consumer_endpoint_id = ANY($2) AND pair_id = ANY($3)
                AND state = 'active' ORDER BY bundle_id FOR NO KEY UPDATE",
             self.0.tenant,
-            consumer,
+            consumers,
             pairs
         )
         .fetch_all(&mut *self.0.inner)
@@ -300,6 +300,27 @@ impl Bundles<'_> {
         .execute(&mut *self.0.inner)
         .await?;
         self.0.secrets().erase(&[bundle_secret(id, side)]).await
+    }
+
+    /// Notes that one side has found a checkpoint of foreign hands. Returns whether it is that
+    /// side's first of the bundle.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn alarm(&mut self, id: Uuid, side: Role) -> Result<bool> {
+        let noted = sqlx::query!(
+            "UPDATE bundles SET
+               consumer_alarm_at = CASE WHEN $3 THEN now() ELSE consumer_alarm_at END,
+               producer_alarm_at = CASE WHEN $3 THEN producer_alarm_at ELSE now() END
+             WHERE tenant_id = $1 AND bundle_id = $2
+               AND CASE WHEN $3 THEN consumer_alarm_at ELSE producer_alarm_at END IS NULL",
+            self.0.tenant,
+            id,
+            side == Role::Consumer
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(noted.rows_affected() > 0)
     }
 
     /// Records that one side has given a bundle up. Returns whether it was of use until then.

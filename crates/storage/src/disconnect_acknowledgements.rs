@@ -18,7 +18,9 @@ pub struct DisconnectAcknowledgements<'a>(&'a mut Tx);
 impl DisconnectAcknowledgements<'_> {
     /// Records which disconnects an endpoint has acknowledged: those of the last hour
     /// whose bundle is not among its `active` ones any more. These are all of its bundles
-    /// with ids from `from` on and before `to`, as far as they are given.
+    /// with ids from `from` on and before `to`, as far as they are given. Once all are
+    /// acknowledged they are not looked at again, but for those of the last minute: a
+    /// transaction that disconnected some may have been under way.
     ///
     /// # Errors
     /// If the database refuses.
@@ -29,12 +31,20 @@ impl DisconnectAcknowledgements<'_> {
         (from, to): (Option<Uuid>, Option<Uuid>),
     ) -> Result<()> {
         sqlx::query!(
-            "INSERT INTO obediences (tenant_id, bundle_id, endpoint_id)
-             SELECT tenant_id, bundle_id, $2 FROM bundles
-             WHERE tenant_id = $1 AND (consumer_endpoint_id = $2 OR producer_endpoint_id = $2)
-               AND disconnected_at > now() - interval '1 hour' AND bundle_id <> ALL ($3)
-               AND ($4::uuid IS NULL OR bundle_id >= $4) AND ($5::uuid IS NULL OR bundle_id < $5)
-             ON CONFLICT DO NOTHING",
+            "WITH cut AS MATERIALIZED (
+                 SELECT bundle_id, bundle_id = ANY ($3) AS kept FROM bundles
+                 WHERE tenant_id = $1 AND (consumer_endpoint_id = $2 OR producer_endpoint_id = $2)
+                   AND disconnected_at > greatest(now() - interval '1 hour',
+                       (SELECT obeyed_until FROM endpoints
+                        WHERE tenant_id = $1 AND endpoint_id = $2))
+                   AND ($4::uuid IS NULL OR bundle_id >= $4)
+                   AND ($5::uuid IS NULL OR bundle_id < $5)),
+             told AS (
+                 INSERT INTO obediences (tenant_id, bundle_id, endpoint_id)
+                 SELECT $1, bundle_id, $2 FROM cut WHERE NOT kept ON CONFLICT DO NOTHING)
+             UPDATE endpoints SET obeyed_until = now() - interval '1 minute'
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND $4 IS NULL AND $5 IS NULL
+               AND EXISTS (SELECT FROM cut) AND NOT EXISTS (SELECT FROM cut WHERE kept)",
             self.0.tenant,
             endpoint,
             active,

@@ -198,6 +198,25 @@ impl Endpoints<'_> {
         word(&state)
     }
 
+    /// As [`Endpoints::lock_living`], those of these endpoints that exist, in order.
+    ///
+    /// # Errors
+    /// If the database does not answer or holds what cannot be read.
+    pub async fn lock_all_living(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, EndpointState>> {
+        let rows = sqlx::query!(
+            "SELECT endpoint_id, state FROM endpoints
+             WHERE tenant_id = $1 AND endpoint_id = ANY($2)
+             ORDER BY endpoint_id FOR NO KEY UPDATE",
+            self.0.tenant,
+            ids
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((row.endpoint_id, word(&row.state)?)))
+            .collect()
+    }
+
     /// Locks endpoints' rows, in order, against whoever ends them or their starts; not against
     /// their signs of life.
     ///
@@ -215,18 +234,41 @@ impl Endpoints<'_> {
         Ok(())
     }
 
-    /// Keeps what an endpoint is for callers, and where it runs.
+    /// When an endpoint last began to serve again, or ceased to, if it ever did.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn phase_at(&mut self, id: Uuid) -> Result<Option<DateTime<Utc>>> {
+        Ok(sqlx::query_scalar!(
+            "SELECT phase_at FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?)
+    }
+
+    /// Keeps what an endpoint is for callers, and where it runs; and, if it begins to serve again
+    /// or ceases to, that it does so now.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn set_phase(&mut self, id: Uuid, phase: Phase, zone: Option<&str>) -> Result<()> {
+    pub async fn set_phase(
+        &mut self,
+        id: Uuid,
+        phase: Phase,
+        zone: Option<&str>,
+        is_turn: bool,
+    ) -> Result<()> {
         sqlx::query!(
-            "UPDATE endpoints SET phase = $3, zone = $4
+            "UPDATE endpoints SET phase = $3, zone = $4,
+               phase_at = CASE WHEN $5 THEN now() ELSE phase_at END
              WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
             id,
             phase.into_str(),
-            zone
+            zone,
+            is_turn
         )
         .execute(&mut *self.0.inner)
         .await?;

@@ -15,8 +15,8 @@ use crate::{
     tx::Tx,
 };
 
-/// The channel on which a tenant's id is notified when it has new events.
-pub const EVENTS_CHANNEL: &str = "armour_events";
+/// The channel on which a tenant's id is announced when it has new events.
+pub(crate) const EVENTS_CHANNEL: &str = "armour_events";
 
 impl Tx {
     /// The tenant's events.
@@ -93,10 +93,27 @@ impl Events<'_> {
         for (kind, seqs) in numbers {
             self.0.deliveries().enqueue(&seqs, kind).await?;
         }
+        // They are announced once this is committed.
+        let tenant = self.0.tenant;
+        self.0.with_events.insert(tenant);
+        Ok(())
+    }
+
+    /// Begins another epoch: the numbers of events from now on are above all that were ever told,
+    /// also by a database that was there until this one took its place. So a reader whose last
+    /// number is of an epoch before is told of all that is new since, the fence first. A number is
+    /// its epoch times 2^32 and a count; epochs are hours, so that one that was lost is not used
+    /// again.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn begin_epoch(&mut self) -> Result<()> {
         sqlx::query!(
-            "SELECT pg_notify($1, $2)",
-            EVENTS_CHANNEL,
-            self.0.tenant.to_string()
+            "UPDATE journals SET event_seq =
+               greatest((event_seq >> 32) + 1,
+                        floor(extract(epoch FROM now()) / 3600)::bigint) << 32
+             WHERE tenant_id = $1",
+            self.0.tenant
         )
         .execute(&mut *self.0.inner)
         .await?;

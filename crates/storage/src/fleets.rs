@@ -34,15 +34,29 @@ pub struct HeldBundle {
     pub id: Uuid,
     /// Its pair.
     pub pair: Uuid,
+    /// The consumer's endpoint.
+    pub consumer: Uuid,
     /// The producer's endpoint.
     pub producer: Uuid,
 }
 
-/// How long after a change what assignments say may still change, in seconds: consumers move step
-/// by step, and ask again after each.
-const STEPS: [f64; 12] = [
-    2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0,
-];
+/// For how long after a change consumers' endpoints move, in seconds.
+const MOVING_S: f64 = 120.0;
+/// How long a step of that is, in seconds: one interval of signs of life.
+const STEP_S: f64 = 5.0;
+
+/// A pair of a consumer whose producer's endpoints have changed lately, so that bundles move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MovingPair {
+    /// The pair.
+    pub pair: Uuid,
+    /// Its producer.
+    pub producer: Uuid,
+    /// How often that has changed.
+    pub change: u64,
+    /// Which step after the last change it is.
+    pub step: u32,
+}
 
 impl Tx {
     /// The tenant's fleets.
@@ -65,10 +79,7 @@ impl Fleets<'_> {
     /// If the database does not answer.
     pub async fn producers(&mut self, producer: Uuid, pair: Uuid) -> Result<Vec<ServingProducer>> {
         let rows = sqlx::query!(
-            r#"SELECT e.endpoint_id, e.zone,
-                      (SELECT count(*) FROM bundles b
-                       WHERE b.tenant_id = $1 AND b.pair_id = $3 AND b.state = 'active'
-                         AND b.producer_endpoint_id = e.endpoint_id) AS "bundles!",
+            r#"SELECT e.endpoint_id, e.zone, coalesce(held.bundles, 0) AS "bundles!",
                       coalesce(e.last_seen_at < now() - interval '1 second'
                         - 2 * make_interval(secs => (SELECT coalesce(
                             max((p.policy ->> 'heartbeat_interval_ms')::bigint), 5000) / 1000.0
@@ -79,6 +90,10 @@ impl Fleets<'_> {
                FROM endpoints e
                JOIN endpoint_starts t ON t.tenant_id = $1 AND t.endpoint_id = e.endpoint_id
                 AND t.ended_at IS NULL
+               LEFT JOIN (SELECT producer_endpoint_id, count(*) AS bundles FROM bundles
+                          WHERE tenant_id = $1 AND pair_id = $3 AND state = 'active'
+                          GROUP BY producer_endpoint_id) held
+                ON held.producer_endpoint_id = e.endpoint_id
                WHERE e.tenant_id = $1 AND e.party_id = $2 AND e.state = 'active'
                  AND e.lost_at IS NULL AND e.left_at IS NULL
                  AND e.phase IS DISTINCT FROM 'draining'
@@ -137,17 +152,17 @@ impl Fleets<'_> {
         to_u64(count)
     }
 
-    /// The active bundles of a consumer's endpoint, by pair and id.
+    /// The active bundles of consumers' endpoints, by pair and id.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn held(&mut self, consumer: Uuid) -> Result<Vec<HeldBundle>> {
+    pub async fn held(&mut self, consumers: &[Uuid]) -> Result<Vec<HeldBundle>> {
         let rows = sqlx::query!(
-            "SELECT bundle_id, pair_id, producer_endpoint_id FROM bundles
-             WHERE tenant_id = $1 AND consumer_endpoint_id = $2 AND state = 'active'
+            "SELECT bundle_id, pair_id, consumer_endpoint_id, producer_endpoint_id FROM bundles
+             WHERE tenant_id = $1 AND consumer_endpoint_id = ANY($2) AND state = 'active'
              ORDER BY pair_id, bundle_id",
             self.0.tenant,
-            consumer
+            consumers
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
@@ -156,6 +171,7 @@ impl Fleets<'_> {
             .map(|row| HeldBundle {
                 id: row.bundle_id,
                 pair: row.pair_id,
+                consumer: row.consumer_endpoint_id,
                 producer: row.producer_endpoint_id,
             })
             .collect())
@@ -232,37 +248,96 @@ impl Fleets<'_> {
         .await?)
     }
 
-    /// A number that is another one whenever assignments may be others than when it was read: with
-    /// each change, and step by step for two minutes after it.
+    /// How often what assignments depend on has changed at the producers of a consumer's pairs,
+    /// all together; and whether it has so lately that bundles may have to move.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn version(&mut self) -> Result<u64> {
+    pub async fn changes(&mut self, consumer: Uuid) -> Result<(u64, bool)> {
         let row = sqlx::query!(
-            r#"SELECT assignments,
-                      extract(epoch FROM now() - assignments_at)::float8 AS "age!"
-               FROM journals WHERE tenant_id = $1"#,
-            self.0.tenant
+            r#"SELECT coalesce(sum(c.number), 0)::bigint AS "changes!",
+                      coalesce(max(c.changed_at) > now() - make_interval(secs => $3), false)
+                        AS "moving!"
+               FROM pairs p
+               JOIN fleet_changes c ON c.tenant_id = $1 AND c.party_id = p.producer_id
+               WHERE p.tenant_id = $1 AND p.consumer_id = $2"#,
+            self.0.tenant,
+            consumer,
+            MOVING_S
         )
         .fetch_one(&mut *self.0.inner)
         .await?;
-        let step = STEPS.iter().filter(|step| **step <= row.age).count();
-        Ok(to_u64(row.assignments)? * (STEPS.len() as u64 + 1) + step as u64)
+        Ok((to_u64(row.changes)?, row.moving))
     }
 
-    /// Says that what assignments depend on has changed. It takes the journal's lock, and so comes
-    /// with what is told of the change.
+    /// The pairs of a consumer whose bundles may have to move now.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn moving(&mut self, consumer: Uuid) -> Result<Vec<MovingPair>> {
+        let rows = sqlx::query!(
+            r#"SELECT p.pair_id, p.producer_id, c.number,
+                      extract(epoch FROM now() - c.changed_at)::float8 AS "age!"
+               FROM pairs p
+               JOIN fleet_changes c ON c.tenant_id = $1 AND c.party_id = p.producer_id
+               WHERE p.tenant_id = $1 AND p.consumer_id = $2
+                 AND c.changed_at > now() - make_interval(secs => $3)"#,
+            self.0.tenant,
+            consumer,
+            MOVING_S
+        )
+        .fetch_all(&mut *self.0.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let steps = (row.age.clamp(0.0, MOVING_S) / STEP_S).floor();
+                Ok(MovingPair {
+                    pair: row.pair_id,
+                    producer: row.producer_id,
+                    change: to_u64(row.number)?,
+                    step: steps as u32,
+                })
+            })
+            .collect()
+    }
+
+    /// Says that what assignments depend on has changed at these producers. Whoever calls it has
+    /// the journal's lock already, so that no two wait for each other.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn change(&mut self) -> Result<()> {
+    pub async fn change(&mut self, producers: &[Uuid]) -> Result<()> {
         sqlx::query!(
-            "UPDATE journals SET assignments = assignments + 1, assignments_at = now()
-             WHERE tenant_id = $1",
-            self.0.tenant
+            "INSERT INTO fleet_changes AS c (tenant_id, party_id)
+             SELECT DISTINCT $1::uuid, party FROM unnest($2::uuid[]) AS changed(party)
+             ON CONFLICT (tenant_id, party_id)
+             DO UPDATE SET number = c.number + 1, changed_at = now()",
+            self.0.tenant,
+            producers
         )
         .execute(&mut *self.0.inner)
         .await?;
         Ok(())
+    }
+
+    /// How many endpoints of a producer's consumers are there, counted to this limit.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn consumers_of(&mut self, producer: Uuid, limit: u32) -> Result<u32> {
+        let count = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM (
+                 SELECT FROM pairs p
+                 JOIN endpoints e ON e.tenant_id = $1 AND e.party_id = p.consumer_id
+                  AND e.state = 'active' AND e.lost_at IS NULL AND e.left_at IS NULL
+                 WHERE p.tenant_id = $1 AND p.producer_id = $2
+                 LIMIT $3) there"#,
+            self.0.tenant,
+            producer,
+            i64::from(limit)
+        )
+        .fetch_one(&mut *self.0.inner)
+        .await?;
+        Ok(u32::try_from(count).unwrap_or(limit))
     }
 }

@@ -298,9 +298,11 @@ impl Lanes<'_> {
         let (mut lasts, mut head_ns, mut before) = (Vec::new(), Vec::new(), Vec::new());
         let (mut tickets, mut receipts) = (Vec::new(), Vec::new());
         let (mut consumers, mut producers) = (Vec::new(), Vec::new());
-        let mut runs = Runs::default();
+        let (mut runs, mut more) = (Runs::default(), Vec::new());
         for step in steps {
             let (consumer, producer) = step.witnessed.columns()?;
+            let before_n = step.from.map_or(0, |place| place.n() + 1);
+            more.push(to_i64((step.to.last.n() + 1).saturating_sub(before_n))?);
             lasts.push(to_i64(step.to.last.0)?);
             head_ns.push(to_i64(step.to.last.n())?);
             before.push(step.from.map(|place| to_i64(place.0)).transpose()?);
@@ -316,9 +318,9 @@ impl Lanes<'_> {
             r#"WITH steps AS (
                  SELECT i.* FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[],
                                         $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[],
-                                        $10::bigint[])
+                                        $10::bigint[], $20::bigint[])
                       AS i(bundle, lane, last_at, head_n, before, ticket, receipt, consumer_n,
-                           producer_n)
+                           producer_n, more)
                  JOIN bundles b ON b.tenant_id = $1 AND b.bundle_id = i.bundle
                                AND b.state <> 'disconnected'),
              swapped AS (
@@ -329,7 +331,10 @@ impl Lanes<'_> {
                         unseen_since = CASE
                             WHEN greatest(lanes.producer_n, s.producer_n) >= s.head_n THEN NULL
                             WHEN s.producer_n > lanes.producer_n THEN now()
-                            ELSE coalesce(lanes.unseen_since, now()) END
+                            ELSE coalesce(lanes.unseen_since, now()) END,
+                        sub_unseen_since = CASE
+                            WHEN greatest(lanes.producer_n, s.producer_n) > lanes.sub_n THEN NULL
+                            ELSE lanes.sub_unseen_since END
                  FROM steps s
                  WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
                    AND lanes.last_at = s.before
@@ -342,6 +347,13 @@ impl Lanes<'_> {
                  FROM steps WHERE before IS NULL ON CONFLICT DO NOTHING
                  RETURNING bundle_id, lane),
              advanced AS (SELECT * FROM swapped UNION ALL SELECT * FROM opened),
+             counted AS (
+                 INSERT INTO exchange_counts AS c (tenant_id, part, exchanges)
+                 SELECT $1, pg_backend_pid() % 32, sum(more) FROM steps s
+                 JOIN advanced a ON a.bundle_id = s.bundle AND a.lane = s.lane
+                 HAVING sum(more) > 0
+                 ON CONFLICT (tenant_id, part)
+                 DO UPDATE SET exchanges = c.exchanges + excluded.exchanges),
              recorded AS (
                  INSERT INTO ticket_runs (tenant_id, bundle_id, lane, first_at, last_at, previous,
                                           rests, ticket_proof, receipt_proof, reporter_id)
@@ -371,7 +383,8 @@ impl Lanes<'_> {
             &runs.rests,
             &runs.ticket_proofs as &[Option<Vec<u8>>],
             &runs.receipt_proofs as &[Option<Vec<u8>>],
-            &runs.reporters
+            &runs.reporters,
+            &more
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
@@ -398,7 +411,10 @@ impl Lanes<'_> {
                               producer_n = greatest(lanes.producer_n, s.producer_n),
                               unseen_since = CASE
                                   WHEN greatest(lanes.producer_n, s.producer_n) >= lanes.head_n
-                                  THEN NULL ELSE lanes.unseen_since END
+                                  THEN NULL ELSE lanes.unseen_since END,
+                              sub_unseen_since = CASE
+                                  WHEN greatest(lanes.producer_n, s.producer_n) > lanes.sub_n
+                                  THEN NULL ELSE lanes.sub_unseen_since END
              FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[])
                   AS s(bundle, lane, consumer_n, producer_n)
              WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane

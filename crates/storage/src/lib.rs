@@ -15,6 +15,7 @@ mod bundle_retirements;
 mod bundles;
 mod clock;
 mod collisions;
+mod congestion;
 mod connections;
 mod contexts;
 mod counted;
@@ -28,6 +29,7 @@ mod enrolment_tokens;
 mod erasure;
 mod error;
 mod events;
+mod exchange_counts;
 mod fences;
 mod fit;
 mod fleets;
@@ -46,6 +48,7 @@ mod log_head;
 mod log_keys;
 mod migrations;
 mod new_event;
+mod news;
 mod origin;
 mod overview;
 mod page;
@@ -68,6 +71,7 @@ mod silence;
 mod starts;
 mod store;
 mod sub_tickets;
+mod suspects;
 mod sweep;
 mod system;
 mod tenants;
@@ -103,7 +107,7 @@ pub use enrolment_tokens::EnrolmentTokens;
 pub use error::{Result, StorageError};
 pub use events::Events;
 pub use fences::Fences;
-pub use fleets::{Fleets, HeldBundle, ServingProducer};
+pub use fleets::{Fleets, HeldBundle, MovingPair, ServingProducer};
 pub use idempotency_claim::IdempotencyClaim;
 pub use idempotency_keys::{IdempotencyKeys, Replay};
 pub use issuers::{Issuers, client_secret};
@@ -115,9 +119,10 @@ pub use lanes::{Dispute, LaneAdvance, LaneState, Lanes, LineState, Witnessed};
 pub use log_keys::LogKeys;
 pub use migrations::migrate;
 pub use new_event::{
-    AddressClaim, CollisionSummary, FenceSummary, MissingWitness, NewEvent, Silence, StartRivals,
-    StartSummary,
+    AddressClaim, CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness, NewEvent,
+    Silence, StartRivals, StartSummary,
 };
+pub use news::Announcer;
 pub use origin::Origin;
 pub use page::PAGE;
 pub use pair_draws::PairDrawNumbers;
@@ -132,6 +137,7 @@ pub use replicas::Replicas;
 pub use rotations::Rotations;
 pub use secrets::Secrets;
 pub use sessions::{NewSession, SessionRow, SessionScope, Sessions, id_token};
+pub use shares::Urgency;
 pub use signing_keys::{PublicSigningKey, SigningKeys};
 pub use silence::{LostEndpoint, SilentCount, SilentEndpoints, SilentSince};
 pub use starts::{
@@ -140,7 +146,8 @@ pub use starts::{
     standing::{LivingStart, Standing},
 };
 pub use store::Store;
-pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets};
+pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets, SubWitness};
+pub use suspects::SuspectBundles;
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use traffic::RECENT_MINUTES;

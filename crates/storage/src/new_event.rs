@@ -10,13 +10,24 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy)]
 pub enum NewEvent<'a> {
     /// What a producer's endpoint is for callers has changed: its consumers' endpoints may have
-    /// to hold other bundles.
-    AssignmentsChanged { endpoint: Uuid, producer: Uuid },
+    /// to hold other bundles. They ask for them within this time.
+    AssignmentsChanged {
+        endpoint: Uuid,
+        producer: Uuid,
+        within_ms: u32,
+    },
     /// A bundle is of no use any more, on either side.
     BundleDisconnected {
         pair: Uuid,
         bundle: Uuid,
         reason: &'a str,
+    },
+    /// In one of a bundle's streams a checkpoint was found that an end's key signed and not
+    /// that end.
+    BundleForeignCheckpoint {
+        pair: Uuid,
+        bundle: Uuid,
+        alarm: CheckpointAlarm<'a>,
     },
     /// A bundle was issued.
     BundleMinted { pair: Uuid, bundle: Uuid },
@@ -176,6 +187,24 @@ pub struct MissingWitness {
     pub since: DateTime<Utc>,
 }
 
+/// What its event and its audit entry say of a checkpoint that an end's key signed and not that
+/// end.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct CheckpointAlarm<'a> {
+    /// The endpoint that found it.
+    pub reporter_id: Uuid,
+    /// The lane.
+    pub lane: u32,
+    /// The exchange, and how often its streams had been re-keyed, if the checkpoint was told.
+    pub n: Option<u64>,
+    /// The same.
+    pub k: Option<u32>,
+    /// The endpoint whose key signed the checkpoint, if it was told and the signature holds.
+    pub signed_by: Option<Uuid>,
+    /// The checkpoint as it was told, in base64.
+    pub checkpoint: Option<&'a str>,
+}
+
 /// What its event and its audit entry say of a fence.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct FenceSummary<'a> {
@@ -183,6 +212,8 @@ pub struct FenceSummary<'a> {
     pub reason: &'a str,
     /// How many bundles ended.
     pub bundles: usize,
+    /// How many go on if both their ends say so, because the database was seconds behind alone.
+    pub suspect: u64,
     /// How many sessions ended.
     pub sessions: usize,
     /// How many entries somebody has seen of the log that is lost.
@@ -203,11 +234,13 @@ impl NewEvent<'_> {
     pub(crate) fn record(self) -> EventRecord {
         use EventRecord as Record;
         match self {
-            Self::AssignmentsChanged { endpoint, producer } => {
-                Record::new(EventKind::AssignmentsChanged)
-                    .of_endpoint(endpoint)
-                    .saying(json!({ "producer_id": producer }))
-            }
+            Self::AssignmentsChanged {
+                endpoint,
+                producer,
+                within_ms,
+            } => Record::new(EventKind::AssignmentsChanged)
+                .of_endpoint(endpoint)
+                .saying(json!({ "producer_id": producer, "within_ms": within_ms })),
             Self::BundleDisconnected {
                 pair,
                 bundle,
@@ -215,6 +248,13 @@ impl NewEvent<'_> {
             } => Record::new(EventKind::BundleDisconnected)
                 .of_bundle(pair, bundle)
                 .saying(json!({ "reason": reason })),
+            Self::BundleForeignCheckpoint {
+                pair,
+                bundle,
+                alarm,
+            } => Record::new(EventKind::BundleForeignCheckpoint)
+                .of_bundle(pair, bundle)
+                .saying(json!(alarm)),
             Self::BundleMinted { pair, bundle } => {
                 Record::new(EventKind::BundleMinted).of_bundle(pair, bundle)
             }
@@ -397,6 +437,28 @@ mod tests {
             ids,
             r#"{"successor":"00000000-0000-0000-0000-000000000004"}"#,
         );
+        let alarm = CheckpointAlarm {
+            reporter_id: ENDPOINT,
+            lane: 1,
+            n: Some(2),
+            k: Some(3),
+            signed_by: Some(OTHER),
+            checkpoint: Some("AA=="),
+        };
+        check(
+            NewEvent::BundleForeignCheckpoint {
+                pair,
+                bundle,
+                alarm,
+            },
+            "bundle.foreign-checkpoint",
+            ids,
+            concat!(
+                r#"{"checkpoint":"AA==","k":3,"lane":1,"n":2,"#,
+                r#""reporter_id":"00000000-0000-0000-0000-000000000003","#,
+                r#""signed_by":"00000000-0000-0000-0000-000000000004"}"#
+            ),
+        );
         let witness = MissingWitness {
             producer_endpoint_id: ENDPOINT,
             since: DateTime::UNIX_EPOCH,
@@ -518,10 +580,11 @@ mod tests {
             NewEvent::AssignmentsChanged {
                 endpoint: PAIR,
                 producer: PAIR,
+                within_ms: 500,
             },
             "assignments.changed",
             [None, None, Some(PAIR)],
-            &format!(r#"{{"producer_id":"{PAIR}"}}"#),
+            &format!(r#"{{"producer_id":"{PAIR}","within_ms":500}}"#),
         );
     }
 
@@ -636,6 +699,7 @@ mod tests {
         let fence = FenceSummary {
             reason: "restored",
             bundles: 1,
+            suspect: 3,
             sessions: 2,
             seen_of_the_lost_log: None,
         };
@@ -643,7 +707,7 @@ mod tests {
             NewEvent::LedgerFenced(fence),
             "ledger.fenced",
             [None; 3],
-            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2}"#,
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2,"suspect":3}"#,
         );
     }
 }

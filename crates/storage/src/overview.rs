@@ -7,6 +7,8 @@ use crate::{error::Result, tx::Tx};
 
 /// How far back the overview looks.
 const DAYS: i64 = 30;
+/// Of how many acknowledgements, the latest, it tells how long they took.
+const MAX_LATENCIES: i64 = 10_000;
 
 impl Tx {
     /// The tenant at a glance.
@@ -33,7 +35,7 @@ impl Tx {
         .fetch_one(&mut *self.inner)
         .await?;
         let exchanges = sqlx::query_scalar!(
-            r#"SELECT coalesce(sum(head_n + 1), 0)::bigint AS "exchanges!" FROM lanes
+            r#"SELECT coalesce(sum(exchanges), 0)::bigint AS "exchanges!" FROM exchange_counts
                WHERE tenant_id = $1"#,
             self.tenant
         )
@@ -52,10 +54,13 @@ impl Tx {
             r#"SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS median,
                       percentile_cont(0.99) WITHIN GROUP (ORDER BY ms) AS p99
                FROM (SELECT 1000 * extract(epoch FROM obeyed_at - disconnected_at)::float8 AS ms
-                     FROM obediences o JOIN bundles b USING (tenant_id, bundle_id)
-                     WHERE o.tenant_id = $1 AND disconnected_at > $2) AS latencies"#,
+                     FROM (SELECT * FROM obediences WHERE tenant_id = $1 AND obeyed_at > $2
+                           ORDER BY obeyed_at DESC LIMIT $3) AS o
+                     JOIN bundles b USING (tenant_id, bundle_id)
+                     WHERE disconnected_at > $2) AS latencies"#,
             self.tenant,
-            since
+            since,
+            MAX_LATENCIES
         )
         .fetch_one(&mut *self.inner)
         .await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{error::Result, store::Store};
+use crate::{error::Result, shares::Urgency, store::Store};
 
 /// What a replica may use of a tenant's rate.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,9 @@ impl Store {
         window: i32,
         limit: u32,
         wanted: u32,
+        urgency: Urgency,
     ) -> Result<RateLease> {
-        let mut tx = self.tenant(tenant).await?;
+        let mut tx = self.tenant_for(tenant, urgency).await?;
         // Windows are cut by the database's clock, the same for all replicas.
         let started = sqlx::query_scalar!(
             r#"SELECT to_timestamp(floor(extract(epoch FROM clock_timestamp()) / $1::integer)

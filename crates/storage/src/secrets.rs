@@ -25,13 +25,7 @@ impl Secrets<'_> {
     /// # Errors
     /// `Shredded` if the tenant's key is gone, or if no key is active.
     pub async fn put(&mut self, name: &str, secret: &[u8]) -> Result<()> {
-        // Locked until the end: an activation of another version waits for
-        // whoever still seals under this one, so that a rotation misses none.
-        let version = sqlx::query_scalar!(
-            "SELECT version FROM key_versions WHERE state = 'active' FOR SHARE"
-        )
-        .fetch_one(&mut *self.0.inner)
-        .await?;
+        let version = self.version().await?;
         let salt = self.salt().await?;
         let key = TenantKey {
             tenant: self.0.tenant,
@@ -50,6 +44,22 @@ impl Secrets<'_> {
         .execute(&mut *self.0.inner)
         .await?;
         Ok(())
+    }
+
+    /// The version that seals, until the transaction ends: an activation of another one waits for
+    /// whoever still seals under this one, so that a rotation misses none. Not by the version's
+    /// row: all tenants would write to it, one after another.
+    async fn version(&mut self) -> Result<i32> {
+        if let Some(version) = self.0.seals_under {
+            return Ok(version);
+        }
+        sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtext('armour_key_versions'))")
+            .fetch_one(&mut *self.0.inner)
+            .await?;
+        // A statement of its own: it sees what the lock was waited for.
+        let version = self.0.key_versions().active().await?;
+        self.0.seals_under = Some(version);
+        Ok(version)
     }
 
     /// A secret by name, if it is there.

@@ -1,10 +1,11 @@
 //! The database, and how a transaction with it begins.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -13,7 +14,8 @@ use crate::{
     error::Result,
     fit,
     keyring::Keyring,
-    shares::{Share, Shares},
+    news::News,
+    shares::{Share, Shares, Urgency},
     tx::{PLATFORM, Tx},
 };
 
@@ -21,17 +23,22 @@ use crate::{
 /// what waits for a lock reads what its holder has changed.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+/// In whose share those are who have not proved yet which tenant's they are.
+const ANYBODY: Uuid = Uuid::nil();
+
 /// The database.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
     /// Of background work, which calls do not wait for.
     pub(crate) jobs: PgPool,
-    /// Where notices are listened for.
+    /// Where notices are listened for, and announcements are made.
     pub(crate) direct: Server,
     settings: Arc<str>,
     settings_of_jobs: Arc<str>,
     shares: Shares,
+    /// What is to be announced.
+    pub(crate) news: Arc<News>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
@@ -59,6 +66,7 @@ impl Store {
             settings: to.limits.statements().into(),
             settings_of_jobs: to.limits.of_jobs().statements().into(),
             shares: Shares::new(calls, to.wait),
+            news: Arc::default(),
             keyring,
             clock: DatabaseClock::new(ambient.clock.clone()),
             ambient,
@@ -78,12 +86,36 @@ impl Store {
         }
     }
 
-    /// Begins a transaction for a tenant, within its share of connections.
+    /// Begins a transaction for a tenant, within its share of connections. Nobody begins one
+    /// while another of the tenant's is held: with its share held by calls that wait for more
+    /// of it, none would go on.
     ///
     /// # Errors
     /// If no connection is to be had.
     pub async fn tenant(&self, tenant: Uuid) -> Result<Tx> {
-        let share = self.shares.take(tenant).await?;
+        self.tenant_for(tenant, Urgency::Members).await
+    }
+
+    /// Also, before what is less urgent.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn tenant_for(&self, tenant: Uuid, urgency: Urgency) -> Result<Tx> {
+        let share = self.shares.take(tenant, urgency).await?;
+        self.begin_for(tenant, share).await
+    }
+
+    /// Begins a transaction for somebody who only says which tenant's they are: within the share
+    /// that all such callers have together, so that none of them takes a tenant's own.
+    ///
+    /// # Errors
+    /// If no connection is to be had.
+    pub async fn tenant_unproven(&self, tenant: Uuid) -> Result<Tx> {
+        let share = self.shares.take(ANYBODY, Urgency::Members).await?;
+        self.begin_for(tenant, share).await
+    }
+
+    async fn begin_for(&self, tenant: Uuid, share: Option<Share>) -> Result<Tx> {
         // One message instead of two. A UUID's text cannot end a literal.
         let begin = format!("{BEGIN}; SET LOCAL armour.tenant = '{tenant}'");
         self.begin(tenant, begin, share).await
@@ -103,7 +135,13 @@ impl Store {
 
     async fn begin(&self, tenant: Uuid, begin: String, share: Option<Share>) -> Result<Tx> {
         let begin = begin + &self.settings;
+        // To make a connection takes longer, and says nothing of how busy the database is.
+        let is_there = self.pool.num_idle() > 0;
+        let since = Instant::now();
         let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        if is_there {
+            self.shares.answered_within(since.elapsed());
+        }
         Ok(Tx {
             inner,
             tenant,
@@ -111,6 +149,9 @@ impl Store {
             clock: self.clock.clone(),
             ambient: self.ambient.clone(),
             claim: None,
+            seals_under: None,
+            with_events: BTreeSet::new(),
+            news: self.news.clone(),
             _share: share,
         })
     }

@@ -72,6 +72,18 @@ pub struct LineAdvance {
     pub to: LineState,
     /// The bodies in between, as they were reported and by whom.
     pub runs: Vec<(SubRunRow, Uuid)>,
+    /// The last sub-ticket that the producer's endpoint has reported just now.
+    pub witnessed: Option<SubWitness>,
+}
+
+/// A sub-ticket that a producer's endpoint has reported: up to there both ends vouch for what is
+/// recorded of its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubWitness {
+    /// The exchange.
+    pub n: u64,
+    /// The sub-ticket.
+    pub k: u32,
 }
 
 impl Tx {
@@ -329,6 +341,10 @@ impl SubTickets<'_> {
         let (bundles, numbers) = columns(&lanes);
         let ns = steps.iter().map(|step| to_i64(step.to.n()));
         let ns = ns.collect::<Result<Vec<_>>>()?;
+        let answered = steps.iter().map(|step| step.to.receipt.as_ref());
+        let ks = answered.map(|answer| answer.map_or(0, |answer| answer.body.k.into()));
+        let ks: Vec<i64> = ks.collect();
+        let (witness_ns, witness_ks) = witness_columns(steps.iter().map(|step| step.witnessed))?;
         let tickets = steps.iter().map(|step| step.to.ticket.to_bytes());
         let tickets: Vec<Vec<u8>> = tickets.collect();
         let receipts = steps.iter().map(|step| {
@@ -345,12 +361,26 @@ impl SubTickets<'_> {
         let rows = sqlx::query!(
             r#"WITH steps AS (
                  SELECT i.* FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bytea[],
-                                        $6::bytea[])
-                      AS i(bundle, lane, n, ticket, receipt)
+                                        $6::bytea[], $17::bigint[], $18::bigint[], $19::bigint[])
+                      AS i(bundle, lane, n, ticket, receipt, k, seen_n, seen_k)
                  JOIN bundles b ON b.tenant_id = $1 AND b.bundle_id = i.bundle
                                AND b.state <> 'disconnected'),
              advanced AS (
-                 UPDATE lanes SET sub_n = s.n, sub_ticket = s.ticket, sub_receipt = s.receipt
+                 UPDATE lanes SET sub_n = s.n, sub_k = s.k, sub_ticket = s.ticket,
+                        sub_receipt = s.receipt,
+                        (producer_sub_n, producer_sub_k) = (
+                            SELECT n, k FROM (VALUES
+                                (lanes.producer_sub_n, lanes.producer_sub_k),
+                                (s.seen_n, s.seen_k)) AS seen(n, k)
+                            ORDER BY n DESC, k DESC LIMIT 1),
+                        sub_unseen_since = CASE
+                            WHEN s.k = 0 OR lanes.producer_n > s.n
+                                OR (s.seen_n, s.seen_k) >= (s.n, s.k)
+                                OR (lanes.producer_sub_n, lanes.producer_sub_k) >= (s.n, s.k)
+                                THEN NULL
+                            WHEN (s.seen_n, s.seen_k)
+                                > (lanes.producer_sub_n, lanes.producer_sub_k) THEN now()
+                            ELSE coalesce(lanes.sub_unseen_since, now()) END
                  FROM steps s
                  WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
                  RETURNING bundle_id, lanes.lane),
@@ -382,13 +412,55 @@ impl SubTickets<'_> {
             &runs.rests,
             &runs.tickets as &[Option<Vec<u8>>],
             &runs.receipts as &[Option<Vec<u8>>],
-            &runs.reporters
+            &runs.reporters,
+            &ks,
+            &witness_ns,
+            &witness_ks
         )
         .fetch_all(&mut *self.0.inner)
         .await?;
         let advanced = rows.into_iter().map(|row| lane_id(row.bundle, row.lane));
         advanced.collect()
     }
+
+    /// Records that producers' endpoints vouch for what is recorded of these lanes' lines already;
+    /// the lanes must be locked.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn witness(&mut self, seen: &[(LaneId, SubWitness)]) -> Result<()> {
+        let lanes: Vec<LaneId> = seen.iter().map(|(lane, _)| *lane).collect();
+        let (bundles, numbers) = columns(&lanes);
+        let (ns, ks) = witness_columns(seen.iter().map(|(_, seen)| Some(*seen)))?;
+        sqlx::query!(
+            "UPDATE lanes SET producer_sub_n = s.n, producer_sub_k = s.k,
+                              sub_unseen_since = CASE
+                                  WHEN (s.n, s.k) >= (lanes.sub_n, lanes.sub_k)
+                                  THEN NULL ELSE lanes.sub_unseen_since END
+             FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[])
+                  AS s(bundle, lane, n, k)
+             WHERE tenant_id = $1 AND bundle_id = s.bundle AND lanes.lane = s.lane
+               AND (lanes.producer_sub_n, lanes.producer_sub_k) < (s.n, s.k)",
+            self.0.tenant,
+            &bundles,
+            &numbers,
+            &ns,
+            &ks
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Exchanges and sub-tickets; -1 and 0 where there is none.
+fn witness_columns(seen: impl Iterator<Item = Option<SubWitness>>) -> Result<(Vec<i64>, Vec<i64>)> {
+    let both = seen.map(|seen| match seen {
+        Some(seen) => Ok((to_i64(seen.n)?, i64::from(seen.k))),
+        None => Ok((-1, 0)),
+    });
+    let both = both.collect::<Result<Vec<_>>>()?;
+    Ok(both.into_iter().unzip())
 }
 
 /// The columns of runs to be inserted.

@@ -1,7 +1,7 @@
 //! A transaction: what it sees, and how it ends. Each aggregate adds a view of
 //! itself, such as `tx.pairs()`, in its own file.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::DatabaseClock, error::Result, idempotency_claim::IdempotencyClaim, keyring::Keyring,
-    shares::Share,
+    news::News, shares::Share,
 };
 
 /// The tenant that stands for the platform itself.
@@ -24,6 +24,11 @@ pub struct Tx {
     pub(crate) clock: DatabaseClock,
     pub(crate) ambient: Ambient,
     pub(crate) claim: Option<IdempotencyClaim>,
+    /// The master key's version that it seals under, once it has sealed something.
+    pub(crate) seals_under: Option<i32>,
+    /// Tenants of which events were recorded.
+    pub(crate) with_events: BTreeSet<Uuid>,
+    pub(crate) news: Arc<News>,
     /// Of the tenant's connections, until the transaction is over.
     pub(crate) _share: Option<Share>,
 }
@@ -38,7 +43,11 @@ impl Tx {
         if let Some(claim) = self.claim.take() {
             self.idempotency_keys().commit(&claim).await?;
         }
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        if !self.with_events.is_empty() {
+            self.news.add(self.with_events);
+        }
+        Ok(())
     }
 
     /// Lets the commit return before it is on disk, for what may be lost in a crash.

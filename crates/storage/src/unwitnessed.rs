@@ -39,8 +39,13 @@ impl Unwitnessed<'_> {
     pub async fn mark(&mut self, now: DateTime<Utc>, limit: i64) -> Result<Vec<UnwitnessedRow>> {
         let rows = sqlx::query!(
             r#"WITH behind AS (
-                 SELECT bundle_id, min(unseen_since) AS since FROM lanes
-                 WHERE tenant_id = $1 AND unseen_since < $2 GROUP BY bundle_id),
+                 SELECT bundle_id, min(since) AS since FROM (
+                     SELECT bundle_id, unseen_since AS since FROM lanes
+                     WHERE tenant_id = $1 AND unseen_since < $2
+                     UNION ALL
+                     SELECT bundle_id, sub_unseen_since FROM lanes
+                     WHERE tenant_id = $1 AND sub_unseen_since < $2) AS unseen
+                 GROUP BY bundle_id),
              due AS (
                  SELECT b.bundle_id, behind.since FROM bundles b JOIN behind USING (bundle_id)
                  WHERE b.tenant_id = $1 AND b.state = 'active' AND b.unwitnessed_at IS NULL
@@ -79,7 +84,8 @@ impl Unwitnessed<'_> {
                  WHERE b.tenant_id = $1 AND b.unwitnessed_at IS NOT NULL
                    AND (b.state <> 'active' OR NOT EXISTS (
                        SELECT FROM lanes l WHERE l.tenant_id = $1 AND l.bundle_id = b.bundle_id
-                         AND l.unseen_since < b.unwitnessed_at))
+                         AND (l.unseen_since < b.unwitnessed_at
+                              OR l.sub_unseen_since < b.unwitnessed_at)))
                  FOR UPDATE OF b SKIP LOCKED)
              UPDATE bundles b SET unwitnessed_at = NULL FROM over
              WHERE b.tenant_id = $1 AND b.bundle_id = over.bundle_id",
@@ -100,9 +106,10 @@ impl Unwitnessed<'_> {
             "WITH ended AS (
                  SELECT l.bundle_id, l.lane FROM lanes l
                  JOIN bundles b ON b.tenant_id = $1 AND b.bundle_id = l.bundle_id
-                 WHERE l.tenant_id = $1 AND l.unseen_since IS NOT NULL AND b.state <> 'active'
+                 WHERE l.tenant_id = $1 AND b.state <> 'active'
+                   AND (l.unseen_since IS NOT NULL OR l.sub_unseen_since IS NOT NULL)
                  LIMIT $2 FOR UPDATE OF l SKIP LOCKED)
-             UPDATE lanes l SET unseen_since = NULL FROM ended
+             UPDATE lanes l SET unseen_since = NULL, sub_unseen_since = NULL FROM ended
              WHERE l.tenant_id = $1 AND l.bundle_id = ended.bundle_id AND l.lane = ended.lane",
             self.0.tenant,
             limit

@@ -109,6 +109,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - name: OTEL_TRACES_SAMPLER_ARG
       value: {{ $.Values.telemetry.traceRatio | quote }}
     {{- end }}
+    {{- if ne .Values.accessLog.target "off" }}
+    - name: ARMOUR_ACCESS_LOG
+      value: {{ .Values.accessLog.target | quote }}
+    - name: ARMOUR_ACCESS_LOG_SAMPLE
+      value: {{ .Values.accessLog.sample | quote }}
+    {{- with .Values.accessLog.fields }}
+    - name: ARMOUR_ACCESS_LOG_FIELDS
+      value: {{ join "," . | quote }}
+    {{- end }}
+    {{- end }}
+    {{- with .Values.proxy.url }}
+    - name: HTTPS_PROXY
+      value: {{ . | quote }}
+    - name: NO_PROXY
+      value: {{ $.Values.proxy.noProxy | quote }}
+    {{- end }}
     {{- if .Values.identity.enrolmentSecret }}
     - name: ARMOUR_ENROL_TOKEN_FILE
       value: /var/run/secrets/armour/enrolment
@@ -138,6 +154,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     {{- if .Values.producer.upstreamLimit }}
     - name: ARMOUR_AGENT_UPSTREAM_LIMIT
       value: {{ int .Values.producer.upstreamLimit | quote }}
+    {{- end }}
+    {{- if .Values.producer.permissive }}
+    - name: ARMOUR_AGENT_PERMISSIVE
+      value: "true"
     {{- end }}
     - name: ARMOUR_AGENT_DRAIN_FOR
       value: {{ int .Values.producer.drainForSeconds | quote }}

@@ -41,15 +41,15 @@ pub async fn serve(
         .with_context(|| format!("listen on {listen} for health"))?;
     let started = standing.clone();
     let started = async move || match started.has_started() {
-        true => answer(Ok(())),
-        false => answer(started.readiness(false)),
+        true => answer(Ok(None)),
+        false => answer(started.readiness(false).map(|()| None)),
     };
     let router = Router::new()
         .route("/live", get(async || "ok\n"))
         .route("/started", get(started))
         .route(
             "/ready",
-            get(async move || answer(standing.readiness(with_lease))),
+            get(async move || answer(standing.readiness(with_lease).map(|()| standing.remark()))),
         )
         .route("/metrics", get(async move || scrape::text(&registry)));
     tokio::spawn(async move {
@@ -60,9 +60,10 @@ pub async fn serve(
     Ok(())
 }
 
-fn answer(is: Result<(), String>) -> Response {
+fn answer(is: Result<Option<&str>, String>) -> Response {
     match is {
-        Ok(()) => "ok\n".into_response(),
+        Ok(None) => "ok\n".into_response(),
+        Ok(Some(remark)) => format!("ok\n{remark}\n").into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }

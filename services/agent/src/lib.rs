@@ -1,5 +1,6 @@
 //! Armour's agent: an endpoint as a program of its own.
 
+pub mod access_log;
 pub mod control_socket;
 mod doors;
 mod front;

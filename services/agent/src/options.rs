@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::access_log::AccessLogOptions;
 use crate::settings::{self, ConsumerSettings, ProducerSettings};
 
 /// Armour's endpoint.
@@ -108,6 +109,8 @@ pub struct Common {
     pub tls_ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub tls: TlsOptions,
+    #[command(flatten)]
+    pub access_log: AccessLogOptions,
     /// The program that runs as the enclave: an `armour-agent`; this one if absent.
     #[arg(long, env = "ARMOUR_ENCLAVE_PROGRAM", hide = true)]
     pub enclave_program: Option<PathBuf>,
@@ -222,6 +225,9 @@ pub struct ConsumerOptions {
     /// Milliseconds that a call waits where every lane is busy.
     #[arg(long, env = "ARMOUR_AGENT_LANE_WAIT_MS", default_value_t = 1_000)]
     pub lane_wait_ms: u64,
+    /// Seconds until the agent is ready though it has been granted no bundle.
+    #[arg(long, env = "ARMOUR_AGENT_READY_AFTER", default_value_t = 30)]
+    pub ready_after: u64,
     /// Answer HTTP/1.1 with field names in title case (`Content-Type`), for callers that tell
     /// them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]
@@ -281,6 +287,11 @@ pub struct ProducerOptions {
     /// Seconds until the agent is ready though no consumer has been given a bundle with it.
     #[arg(long, env = "ARMOUR_AGENT_READY_AFTER", default_value_t = 30)]
     pub ready_after: u64,
+    /// Pass calls that come without protection to the upstream, too, while consumers are given
+    /// agents: marked by `Armour-Protection: none`, counted, and told of in the log and at the
+    /// control plane. Whoever reaches the port can then call the API.
+    #[arg(long, env = "ARMOUR_AGENT_PERMISSIVE")]
+    pub permissive: bool,
     /// Send field names in title case (`Content-Type`) to an upstream that speaks HTTP/1.1,
     /// for those that tell them apart by case.
     #[arg(long, env = "ARMOUR_AGENT_TITLE_CASE_FIELDS")]

@@ -2,6 +2,7 @@
 //! then the agent comes back as the same one or another, or stays out and says why.
 
 mod consumer;
+mod leaver;
 mod life;
 mod producer;
 

@@ -1,6 +1,9 @@
 //! Where an agent stands: what its supervisor, and whoever calls its ports, is told.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use armour_endpoint::{
     progress::Progress,
@@ -11,11 +14,15 @@ use armour_endpoint::{
 };
 use parking_lot::Mutex;
 
+/// What is said of an agent in permissive mode.
+const PERMISSIVE: &str = "permissive: calls without protection are passed to the API";
+
 /// Where an agent stands.
 pub struct Standing {
     state: Mutex<State>,
     /// Whether it was an endpoint at any time.
     started: Mutex<bool>,
+    permissive: AtomicBool,
     progress: Progress,
     /// Whether the control plane has been away for longer than the lease.
     lease_over: Mutex<Box<dyn Fn() -> bool + Send>>,
@@ -42,9 +49,21 @@ impl Standing {
         Self {
             state: Mutex::new(State::Starting),
             started: Mutex::new(false),
+            permissive: AtomicBool::new(false),
             progress,
             lease_over: Mutex::new(Box::new(|| false)),
         }
+    }
+
+    /// Whether it passes on what comes without protection.
+    pub fn is_permissive(&self, is: bool) {
+        self.permissive.store(is, Ordering::Relaxed);
+    }
+
+    /// What is to be known of it though it is ready.
+    pub fn remark(&self) -> Option<&'static str> {
+        let is_permissive = self.permissive.load(Ordering::Relaxed);
+        is_permissive.then_some(PERMISSIVE)
     }
 
     /// It begins anew.
@@ -155,6 +174,14 @@ mod tests {
         assert!(standing.readiness(true).is_err());
         over.store(false, Ordering::Relaxed);
         assert_eq!(standing.readiness(true), Ok(()));
+    }
+
+    #[test]
+    fn an_agent_in_permissive_mode_says_so_where_it_is_asked_whether_it_is_ready() {
+        let standing = Standing::new(Progress::default());
+        assert_eq!(standing.remark(), None);
+        standing.is_permissive(true);
+        assert!(standing.remark().unwrap().starts_with("permissive"));
     }
 
     #[test]

@@ -29,7 +29,8 @@ use crate::{
     audit,
     config::{Config, read_secret},
     events::{
-        self, EventStreams, OpenStreams, batch_reader::EventBatchReader, notifier::EventNotifier,
+        self, EventStreams, OpenStreams, announcements, batch_reader::EventBatchReader,
+        notifier::EventNotifier,
     },
     http::{
         BODY_LIMIT, console, idempotency, measure,
@@ -48,7 +49,7 @@ use crate::{
     },
     jobs::{self, Job},
     ledger::{self, disputes, record::Ledger, unwitnessed},
-    pairing::{self, lost_endpoints},
+    pairing::{self, DrawTogether, FleetWatch, lost_endpoints},
     platform::{database, egress::Egresses, group_commit::GroupCommit, metrics_listener},
     platform_admin::{
         self,
@@ -77,6 +78,8 @@ pub struct App {
     oidc: Arc<Oidc>,
     ledger: Arc<GroupCommit<Ledger>>,
     events: Arc<EventStreams>,
+    fleet_watch: Arc<FleetWatch>,
+    draws: Arc<GroupCommit<DrawTogether>>,
     last_ready: Arc<LastReady>,
 }
 
@@ -125,6 +128,8 @@ impl App {
             session_life_s: config.session_life_s,
             session_idle: config.session_idle(),
         };
+        let fleet_watch = Arc::new(FleetWatch::default());
+        announcements::start(store.clone(), stopping.clone());
         let events = EventStreams {
             open: OpenStreams::new(config.event_streams),
             notifier: EventNotifier::start(store.clone(), stopping.clone()),
@@ -143,6 +148,8 @@ impl App {
             oidc: Arc::new(oidc),
             ledger: GroupCommit::new(Ledger::new(store.clone())),
             events: Arc::new(events),
+            draws: GroupCommit::new(DrawTogether::new(store.clone(), fleet_watch.clone())),
+            fleet_watch,
             last_ready: Arc::default(),
             config: Arc::new(config),
             store,
@@ -342,6 +349,18 @@ impl FromRef<App> for Arc<GroupCommit<Ledger>> {
 impl FromRef<App> for Arc<EventStreams> {
     fn from_ref(app: &App) -> Self {
         app.events.clone()
+    }
+}
+
+impl FromRef<App> for Arc<FleetWatch> {
+    fn from_ref(app: &App) -> Self {
+        app.fleet_watch.clone()
+    }
+}
+
+impl FromRef<App> for Arc<GroupCommit<DrawTogether>> {
+    fn from_ref(app: &App) -> Self {
+        app.draws.clone()
     }
 }
 

@@ -159,7 +159,12 @@ async fn m5_connections_are_named_by_what_they_are_for() {
     let base = replica(&database).await;
     let world = World::new(&base, Policy::default()).await;
     let mut watcher = bound(&database, world.tenant).await;
-    for name in ["armour calls", "armour jobs", "armour events"] {
+    for name in [
+        "armour calls",
+        "armour jobs",
+        "armour events",
+        "armour announcements",
+    ] {
         until(name, async || {
             let asked = "SELECT EXISTS (SELECT FROM pg_stat_activity
                          WHERE datname = current_database() AND application_name = $1)";

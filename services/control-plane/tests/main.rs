@@ -17,6 +17,7 @@ mod database_roles;
 mod deleted_tenants;
 mod endpoint_map;
 mod evidence;
+mod fairness;
 mod fleets;
 mod health;
 mod isolation;

@@ -1,11 +1,16 @@
 //! Streams of events: who hears what, as it is now, and how many there may be.
 
+use armour_ambient::Ambient;
 use armour_api::{Event, NewPair, Policy, Role};
 use armour_client::Client;
+use armour_storage::{Keyring, NewEvent, Store};
 use futures::{Stream, StreamExt};
 use serde_json::json;
 
-use crate::common::{As, PATIENCE, World, bound, call, database, replica, replica_with};
+use crate::common::{
+    As, MASTER_KEYS, PATIENCE, PLATFORM, World, bound, call, connections, database, replica,
+    replica_with,
+};
 
 async fn next(events: &mut (impl Stream<Item = Event> + Unpin)) -> Option<Event> {
     let next = tokio::time::timeout(PATIENCE, events.next()).await;
@@ -105,4 +110,68 @@ async fn m3_no_more_streams_are_opened_than_may_be_and_one_that_ends_makes_room(
     // What is no stream is served all the same.
     let pairs = format!("{base}/v1/pairs");
     assert_eq!(call(As::Bearer(&token), "GET", &pairs, None).await.0, 200);
+}
+
+/// The store of a process that announces nothing.
+async fn silent_store(database: &str) -> Store {
+    let mut keyring = Keyring::new();
+    keyring.add(1, MASTER_KEYS[0]).unwrap();
+    let to = connections(database, 4);
+    Store::connect(&to, std::sync::Arc::new(keyring), Ambient::system())
+        .await
+        .unwrap()
+}
+
+/// Records an event of a tenant.
+async fn record(store: &Store, tenant: uuid::Uuid) {
+    let mut tx = store.tenant(tenant).await.unwrap();
+    let pair = tx.new_id();
+    let event = NewEvent::PairCreated { pair };
+    tx.events().record(event).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_transaction_notifies_nobody_and_its_news_come_once_after_it() {
+    let database = database().await;
+    let base = replica(&database).await;
+    let mut tenants = Vec::new();
+    for name in ["one", "two"] {
+        let platform = Client::new(&base, PLATFORM).unwrap();
+        tenants.push(platform.create_tenant(name).await.unwrap().tenant.id);
+    }
+    let store = silent_store(&database).await;
+    let mut listener = store.listen().await.unwrap();
+    for _ in 0..3 {
+        for tenant in &tenants {
+            record(&store, *tenant).await;
+        }
+    }
+    // What was notified before this would be heard before it.
+    store.notify("so far").await.unwrap();
+    assert_eq!(listener.recv().await.unwrap().payload(), "so far");
+    let mut announcer = store.announcer().await.unwrap();
+    announcer.wait().await;
+    announcer.announce().await.unwrap();
+    store.notify("then").await.unwrap();
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|last| last != "then") {
+        heard.push(listener.recv().await.unwrap().payload().to_owned());
+    }
+    tenants.sort_unstable();
+    let mut expected: Vec<String> = tenants.iter().map(uuid::Uuid::to_string).collect();
+    expected.push("then".into());
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
+async fn events_of_a_replica_that_ended_before_it_announced_them_come_all_the_same() {
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    let mut events = world.operator.events("/v1/events", None).await.unwrap();
+    let store = silent_store(&database).await;
+    record(&store, world.tenant).await;
+    drop(store);
+    while next(&mut events).await.unwrap().kind != "pair.created" {}
 }

@@ -3,8 +3,8 @@
 //! state that was taken inside a stream leaves.
 
 use armour_api::{
-    BundleState, Collision, CollisionKind, EndpointState, LaneHead, LaneReport, Policy,
-    ReportVerdict, Role, ShowReceipt,
+    BundleState, Collision, CollisionKind, EndpointState, ForeignCheckpoint, Heartbeat, LaneHead,
+    LaneReport, Policy, ReportVerdict, Role, ShowReceipt,
 };
 use armour_protocol::v2::{
     enclave::LaneMark,
@@ -671,5 +671,114 @@ async fn a_line_that_nobody_can_have_signed_is_refused() {
             "{at}: {verdict:?}"
         );
     }
+    nobody_is_accused(&world).await;
+}
+
+/// Somebody may answer in its producer's place.
+#[tokio::test]
+async fn people_are_told_of_sub_tickets_that_a_bundles_producer_does_not_witness() {
+    let database = database().await;
+    let world = World::new(&replica(&database).await, Policy::default()).await;
+    let bundle = world.bundle().await;
+    let it = Streaming::new(&bundle, 1);
+    let line = it.line(10, 0, 0);
+    let (consumer, producer) = (&world.consumer, &world.producer);
+    for end in [consumer, producer] {
+        accepted(&world, end, vec![it.opening(true)]).await;
+    }
+    let mut connection = bound(&database, world.tenant).await;
+    let mut earlier = async || {
+        let sql = "UPDATE lanes SET sub_unseen_since = sub_unseen_since - interval '1 hour'
+                   WHERE sub_unseen_since IS NOT NULL";
+        let done = sqlx::query(sql).execute(&mut connection).await;
+        done.unwrap().rows_affected()
+    };
+    // One that is not answered shows nothing.
+    accepted(&world, consumer, vec![it.report(&line[..1])]).await;
+    assert_eq!(earlier().await, 0);
+    let mut watching = bound(&database, world.tenant).await;
+    for (round, bodies) in [(1, 4), (2, 8), (3, 10)] {
+        accepted(&world, consumer, vec![it.report(&line[..bodies])]).await;
+        assert_eq!(earlier().await, 1);
+        let told = until("an alarm", async || {
+            let path = "/v1/audit?action=bundle.unwitnessed";
+            let told: armour_api::Page<armour_api::AuditEntry> =
+                world.operator.get(path).await.unwrap();
+            (told.items.len() >= round).then_some(told.items)
+        })
+        .await;
+        assert_eq!(told.len(), round);
+        assert_eq!(told[0].target, bundle.id.to_string());
+        // Once the producer reports it is over; its next ticket vouches for all of the line.
+        let said = match round {
+            3 => it.next(Some(sub_receipt(&line, 5)), 1, true),
+            _ => it.report(&line[..bodies]),
+        };
+        accepted(&world, producer, vec![said]).await;
+        assert_eq!(earlier().await, 0);
+        until("the alarm's end", async || {
+            let sql = "SELECT count(*) FROM bundles WHERE unwitnessed_at IS NOT NULL";
+            let count: i64 = sqlx::query_scalar(sql)
+                .fetch_one(&mut watching)
+                .await
+                .unwrap();
+            (count == 0).then_some(())
+        })
+        .await;
+    }
+    nobody_is_accused(&world).await;
+}
+
+/// The agent has ended its bundle; people are told whose key it was.
+#[tokio::test]
+async fn a_checkpoint_of_foreign_hands_is_an_event_and_an_entry_of_its_own() {
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    let bundle = world.bundle().await;
+    let it = Streaming::new(&bundle, 1);
+    let alarm = |bundle_id, checkpoint: Option<Vec<u8>>| Heartbeat {
+        error: Some("what went wrong last".to_owned()),
+        foreign_checkpoints: vec![ForeignCheckpoint {
+            bundle_id,
+            lane: 0,
+            checkpoint: checkpoint.map(|bytes| STANDARD.encode(bytes)),
+        }],
+        ..Heartbeat::default()
+    };
+    let genuine = it.checkpoint(Role::Consumer);
+    let mut spoilt = it.checkpoint(Role::Producer);
+    *spoilt.last_mut().unwrap() ^= 1;
+    let (consumer, producer) = (&world.consumer, &world.producer);
+    producer
+        .beat(&base, &alarm(bundle.id, Some(genuine.clone())))
+        .await;
+    // Once of each side's word, and of its own bundles alone.
+    producer.beat(&base, &alarm(bundle.id, None)).await;
+    producer.beat(&base, &alarm(world.pair.id, None)).await;
+    consumer.beat(&base, &alarm(bundle.id, Some(spoilt))).await;
+    let action = "bundle.foreign-checkpoint";
+    let path = format!("/v1/audit?action={action}");
+    let entries: armour_api::Page<armour_api::AuditEntry> =
+        world.operator.get(&path).await.unwrap();
+    let details: Vec<_> = entries.items.iter().rev().map(|one| &one.detail).collect();
+    assert_eq!(details.len(), 2, "{details:?}");
+    let by = [(producer.id, Some(consumer.id)), (consumer.id, None)];
+    for (detail, (reporter, signed_by)) in details.into_iter().zip(by) {
+        assert_eq!(detail["reporter_id"], reporter.to_string());
+        assert_eq!(detail["signed_by"], serde_json::json!(signed_by));
+        let kept = signed_by.map(|_| STANDARD.encode(&genuine));
+        assert_eq!(detail["checkpoint"], serde_json::json!(kept));
+        let place = signed_by.map(|_| (1, 2)).unzip();
+        assert_eq!(detail["n"], serde_json::json!(place.0));
+        assert_eq!(detail["k"], serde_json::json!(place.1));
+    }
+    let mut sql = bound(&database, world.tenant).await;
+    let told: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE kind = $1")
+        .bind(action)
+        .fetch_one(&mut sql)
+        .await
+        .unwrap();
+    assert_eq!(told, 2);
     nobody_is_accused(&world).await;
 }

@@ -1,6 +1,6 @@
 //! A control plane, and endpoints that are no agents.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use armour_ambient::Ambient;
@@ -31,7 +31,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use futures::future::BoxFuture;
 use rand::RngExt;
-use tokio::process::Command;
+use tokio::{process::Command, task::JoinHandle};
 use uuid::Uuid;
 
 use crate::process::{Process, free_port, program, until};
@@ -132,7 +132,7 @@ pub async fn enrol(
             name: "bench".into(),
             signing_key: STANDARD.encode(key.verifying_key().as_bytes()),
             kem_key: STANDARD.encode(kem_key),
-            address: (role == Role::Producer).then(|| "http://127.0.0.1:9".into()),
+            address: (role == Role::Producer).then(unused_address),
             version: "0".into(),
         })
         .await?;
@@ -164,6 +164,46 @@ pub async fn enrol(
         held: HashMap::new(),
     })
 }
+
+/// An address where nobody listens, and that no other endpoint claims: of two that claim one a
+/// single one serves.
+fn unused_address() -> String {
+    let [a, b, c]: [u8; 3] = rand::rng().random();
+    format!("http://127.{a}.{b}.{c}:9")
+}
+
+/// Enrols a producer's endpoint that serves for as long as what is returned is kept.
+///
+/// # Errors
+/// If the control plane refuses.
+pub async fn serving_producer(
+    base: &str,
+    operator: &Client,
+    party: Uuid,
+) -> anyhow::Result<Serving> {
+    let mut endpoint = enrol(base, operator, Role::Producer, party).await?;
+    endpoint.heartbeat(&[]).await?;
+    let beats = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(BEAT_EVERY).await;
+            // The next one is the same again.
+            let _later = endpoint.heartbeat(&[]).await;
+        }
+    });
+    Ok(Serving(beats))
+}
+
+/// A producer's endpoint that serves until this is dropped.
+pub struct Serving(JoinHandle<()>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// As agents send them by the default policy.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
 
 impl Endpoint {
     /// What it signs tickets and receipts with.

@@ -80,7 +80,9 @@ impl Reporter {
                 policy: Policy::default(),
             })
             .await?;
-        let producer = enrol(base, operator, Role::Producer, producer.id).await?;
+        let mut producer = enrol(base, operator, Role::Producer, producer.id).await?;
+        // Once it has said that it serves.
+        producer.heartbeat(&[]).await?;
         let mut consumer = enrol(base, operator, Role::Consumer, consumer.id).await?;
         let Drawn { context, .. } = consumer.draw(pair.id).await?;
         let context = Arc::new(context);

@@ -12,7 +12,7 @@ use std::{
 use armour_api::{NewPair, NewWebhook, Policy, Role};
 use armour_benches::{
     by_hand::ByHand,
-    service::{Endpoint, enrol},
+    service::{Endpoint, Serving, enrol, serving_producer},
 };
 use armour_cli::servers::postgres::Postgres;
 use armour_client::Client;
@@ -53,6 +53,7 @@ pub struct Hostile {
     operator: Client,
     endpoints: Vec<Endpoint>,
     pair: Uuid,
+    serves: Serving,
     receiver: Receiver,
 }
 
@@ -60,7 +61,7 @@ pub struct Hostile {
 pub struct Attack {
     tasks: JoinSet<()>,
     counts: Arc<Counts>,
-    _receiver: Receiver,
+    _kept: (Serving, Receiver),
 }
 
 /// What came of it.
@@ -98,7 +99,7 @@ impl Hostile {
             policy: Policy::default(),
         };
         let pair = operator.create_pair(&new).await?.id;
-        enrol(base, &operator, Role::Producer, producer).await?;
+        let serves = serving_producer(base, &operator, producer).await?;
         let mut by_hand = ByHand {
             operator: operator.clone(),
             endpoint: enrol(base, &operator, Role::Consumer, consumer).await?,
@@ -122,6 +123,7 @@ impl Hostile {
             operator,
             endpoints,
             pair,
+            serves,
             receiver,
         })
     }
@@ -160,7 +162,7 @@ impl Hostile {
         Attack {
             tasks,
             counts,
-            _receiver: self.receiver,
+            _kept: (self.serves, self.receiver),
         }
     }
 }

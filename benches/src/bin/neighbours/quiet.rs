@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use armour_api::{NewPair, NewWebhook, Policy, Role};
 use armour_benches::{
     by_hand::ByHand,
-    service::{Drawn, Endpoint, enrol, report},
+    service::{Drawn, Endpoint, Serving, enrol, report, serving_producer},
 };
 use armour_cli::servers::postgres::Postgres;
 use armour_client::{Client, ClientError};
@@ -37,6 +37,7 @@ pub struct Quiet {
     /// A pair whose changes a webhook tells of.
     noted: Uuid,
     receiver: Receiver,
+    _serve: [Serving; 3],
 }
 
 struct Agent {
@@ -65,7 +66,7 @@ impl Quiet {
     /// If the control plane refuses.
     pub async fn begin(base: &str, platform: &Client, agents: usize) -> anyhow::Result<Self> {
         let operator = platform.with_token(platform.create_tenant("steady").await?.token);
-        let (pair, consumer) = pair(base, &operator, "steady").await?;
+        let (pair, consumer, steady) = pair(base, &operator, "steady").await?;
         let mut all = Vec::new();
         for _ in 0..agents {
             let mut endpoint = enrol(base, &operator, Role::Consumer, consumer).await?;
@@ -76,9 +77,9 @@ impl Quiet {
                 lane: 0,
             });
         }
-        let (cut, consumer) = self::pair(base, &operator, "cut").await?;
+        let (cut, consumer, of_cut) = self::pair(base, &operator, "cut").await?;
         let endpoint = enrol(base, &operator, Role::Consumer, consumer).await?;
-        let (noted, _) = self::pair(base, &operator, "noted").await?;
+        let (noted, _, of_noted) = self::pair(base, &operator, "noted").await?;
         let receiver = Receiver::start(false).await?;
         let webhook = NewWebhook {
             url: receiver.url.clone(),
@@ -96,6 +97,7 @@ impl Quiet {
             by_hand,
             noted,
             receiver,
+            _serve: [steady, of_cut, of_noted],
         })
     }
 
@@ -147,8 +149,8 @@ impl Quiet {
     }
 }
 
-/// A pair with a producer's endpoint; its id and its consumer's.
-async fn pair(base: &str, operator: &Client, name: &str) -> anyhow::Result<(Uuid, Uuid)> {
+/// A pair with a producer's endpoint that serves; its id and its consumer's.
+async fn pair(base: &str, operator: &Client, name: &str) -> anyhow::Result<(Uuid, Uuid, Serving)> {
     let consumer = operator.create_party(Role::Consumer, name).await?.id;
     let producer = operator.create_party(Role::Producer, name).await?.id;
     let new = NewPair {
@@ -161,8 +163,8 @@ async fn pair(base: &str, operator: &Client, name: &str) -> anyhow::Result<(Uuid
         },
     };
     let pair = operator.create_pair(&new).await?.id;
-    enrol(base, operator, Role::Producer, producer).await?;
-    Ok((pair, consumer))
+    let serves = serving_producer(base, operator, producer).await?;
+    Ok((pair, consumer, serves))
 }
 
 impl Agent {

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use armour_api::StartChoice;
+use armour_api::{Endpoint, EndpointState, StartChoice};
 use clap::Subcommand;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{
     names::{NameOrId, Named},
     operator::Operator,
 };
-use crate::output::Output;
+use crate::{output::Output, permissive::is_permissive};
 
 /// `armour endpoints`.
 #[derive(Debug, Subcommand)]
@@ -58,6 +59,7 @@ impl Endpoints {
                 let mut items = client.endpoints().every_raw().await?;
                 if operator.output == Output::Table {
                     items.iter_mut().for_each(show_lost);
+                    items.iter_mut().for_each(show_permissive);
                 }
                 operator
                     .named(items, &columns, &[("party", Named::Parties)])
@@ -113,9 +115,41 @@ fn show_lost(endpoint: &mut Value) {
     }
 }
 
+/// Whose agent passes on what comes without protection says so beside its state.
+fn show_permissive(endpoint: &mut Value) {
+    let read = Endpoint::deserialize(&*endpoint);
+    if read.is_ok_and(|read| read.state == EndpointState::Active && is_permissive(&read)) {
+        let state = endpoint["state"].as_str().unwrap_or_default();
+        endpoint["state"] = json!(format!("{state}, permissive"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_whose_agent_is_permissive_is_listed_as_that() {
+        let (told, later) = ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z");
+        let note = "permissive mode: calls without protection are passed to the API";
+        for (note, seen, shown) in [
+            (json!(note), told, "active, permissive"),
+            (json!(note), later, "active"),
+            (json!("the upstream failed"), told, "active"),
+            (Value::Null, told, "active"),
+        ] {
+            let nil = "00000000-0000-0000-0000-000000000000";
+            let mut endpoint = json!({
+                "id": nil, "tenant_id": nil, "party_id": nil, "role": "producer", "name": "p",
+                "signing_key": "", "kem_key": "", "address": null, "state": "active",
+                "version": "0", "created_at": told, "last_seen_at": seen, "lost_at": null,
+                "enrol_seq": 1, "last_error": note, "last_error_at": told, "phase": null,
+                "zone": null, "left_at": null,
+            });
+            show_permissive(&mut endpoint);
+            assert_eq!(endpoint["state"], shown, "{note} {seen}");
+        }
+    }
 
     #[test]
     fn an_active_endpoint_that_is_lost_is_listed_as_lost() {

@@ -4,6 +4,10 @@ use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use super::findings::Findings;
 
+/// What to do about an agent in permissive mode.
+pub(super) const PERMISSIVE: &str = "give those that still call without protection an agent, then \
+    start this one without --permissive: docs/agent.md";
+
 /// Asks an agent's health listener.
 pub async fn check_listener(findings: &mut Findings, listener: &str) {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5));
@@ -13,7 +17,13 @@ pub async fn check_listener(findings: &mut Findings, listener: &str) {
     };
     match answer {
         Ok(answer) if answer.status().is_success() => {
-            findings.ok("agent", format!("{listener} is ready"));
+            let said = answer.text().await.unwrap_or_default();
+            match said.lines().nth(1) {
+                None => findings.ok("agent", format!("{listener} is ready")),
+                Some(remark) => {
+                    findings.warning("agent", format!("{listener}: {remark}"), PERMISSIVE)
+                }
+            }
         }
         Ok(answer) => {
             let why = answer.text().await.unwrap_or_default();

@@ -5,17 +5,18 @@ mod control_plane;
 mod findings;
 mod tenant;
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::bail;
 use armour_ambient::Clock;
 use clap::Args;
 
-use self::findings::{Finding, Findings, State};
-use crate::terminal::print_line;
+pub(crate) use self::findings::Findings;
+use self::findings::{Finding, State};
 use crate::{
     access::Access,
     output::{Output, plain, progress_spinner},
+    terminal,
 };
 
 /// Find out what is wrong, and how to mend it. Ends with an error if anything is broken.
@@ -23,10 +24,10 @@ use crate::{
 pub struct Doctor {
     /// An agent's health listener, for example 127.0.0.1:7203; may be repeated.
     #[arg(long)]
-    agent: Vec<String>,
+    pub(crate) agent: Vec<String>,
     /// An agent's data folder; may be repeated.
     #[arg(long)]
-    agent_data_dir: Vec<std::path::PathBuf>,
+    pub(crate) agent_data_dir: Vec<std::path::PathBuf>,
 }
 
 impl Doctor {
@@ -37,6 +38,18 @@ impl Doctor {
     pub async fn run(self, data: &Path, access: &Access, clock: &Clock) -> anyhow::Result<()> {
         let output = access.output()?;
         let spinner = progress_spinner("looking");
+        let findings = self.look(data, access, clock).await;
+        spinner.finish_and_clear();
+        report(output, &findings.0)?;
+        let broken = findings.0.iter().filter(|one| one.state == State::Broken);
+        match broken.count() {
+            0 => Ok(()),
+            many => bail!("{many} of {} checks failed", findings.0.len()),
+        }
+    }
+
+    /// Checks everything that can be reached.
+    pub(crate) async fn look(&self, data: &Path, access: &Access, clock: &Clock) -> Findings {
         let mut findings = Findings::default();
         let reached = control_plane::check(&mut findings, data, access, clock).await;
         if let Some(server) = reached {
@@ -48,20 +61,20 @@ impl Doctor {
         for folder in &self.agent_data_dir {
             agent::check_folder(&mut findings, folder);
         }
-        spinner.finish_and_clear();
-        report(output, &findings.0)?;
-        let broken = findings.0.iter().filter(|one| one.state == State::Broken);
-        match broken.count() {
-            0 => Ok(()),
-            many => bail!("{many} of {} checks failed", findings.0.len()),
-        }
+        findings
     }
 }
 
 fn report(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
-    if output == Output::Json {
-        return output.print(&serde_json::to_value(findings)?, &[]);
+    match output {
+        Output::Json => output.print(&serde_json::to_value(findings)?, &[]),
+        Output::Table => terminal::write(format_args!("{}", text(findings))),
     }
+}
+
+/// Findings for people.
+pub(crate) fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
     for one in findings {
         let sign = match one.state {
             State::Ok => "ok     ",
@@ -69,10 +82,10 @@ fn report(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
             State::Broken => "BROKEN ",
             State::Skipped => "skipped",
         };
-        print_line!("{sign}  {:18} {}", one.check, plain(&one.found))?;
+        let _ = writeln!(text, "{sign}  {:18} {}", one.check, plain(&one.found));
         if let Some(mend) = &one.mend {
-            print_line!("{:28} -> {}", "", plain(mend))?;
+            let _ = writeln!(text, "{:28} -> {}", "", plain(mend));
         }
     }
-    Ok(())
+    text
 }

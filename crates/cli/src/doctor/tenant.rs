@@ -1,18 +1,27 @@
 //! The token, endpoints, pairs, collisions, and the audit log.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
-use armour_api::{Endpoint, EndpointState, Pair, PairState, Phase, Role, Whoami};
+use armour_api::{
+    Endpoint, EndpointState, Pair, PairState, PairTraffic, Phase, ProducerPhase, ProducerTraffic,
+    Role, Whoami,
+};
 use armour_client::Client;
 use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
 
-use super::{control_plane::Server, findings::Findings};
-use crate::access::{Access, As};
+use super::{agent::PERMISSIVE, control_plane::Server, findings::Findings};
+use crate::{
+    access::{Access, As},
+    permissive::is_permissive,
+};
 
 /// A token that expires within this is told of.
 const SOON: Duration = Duration::days(7);
 /// A collision within this is told of.
 const LATELY: Duration = Duration::days(1);
+/// Of how many pairs that ail the bundles are looked at.
+const MAX_AILING: usize = 20;
 
 /// Checks what an operator's token may see.
 pub async fn check(
@@ -108,9 +117,18 @@ async fn endpoints(
             "upgrade control planes first, then agents",
         );
     }
+    if let Some(open) = names(&is_permissive) {
+        findings.warning(
+            "permissive agents",
+            format!("calls without protection are passed on by {open}"),
+            PERMISSIVE,
+        );
+    }
     if let Some(ailing) = names(&|one| {
-        one.last_error_at
-            .is_some_and(|at| at > now - Duration::hours(1))
+        !is_permissive(one)
+            && one
+                .last_error_at
+                .is_some_and(|at| at > now - Duration::hours(1))
     }) {
         findings.warning(
             "agents' errors",
@@ -142,32 +160,105 @@ async fn pairs(findings: &mut Findings, client: &Client, endpoints: &[Endpoint])
              anew, then armour pairs re-arm …",
         ),
     }
-    producers(findings, &all, endpoints);
+    let mut held = HashMap::new();
+    for pair in all
+        .iter()
+        .filter(|pair| ails(pair, endpoints))
+        .take(MAX_AILING)
+    {
+        if let Ok(traffic) = client.pair_traffic(pair.id).await {
+            held.insert(pair.id, Held::of(&traffic));
+        }
+    }
+    producers(findings, &all, endpoints, &held);
 }
 
-/// Names the pairs whose producers' endpoints do not all serve.
-fn producers(findings: &mut Findings, pairs: &[Pair], endpoints: &[Endpoint]) {
+/// The active bundles of a pair.
+struct Held {
+    all: u64,
+    /// Those with endpoints of the producer that serve.
+    serving: u64,
+}
+
+impl Held {
+    fn of(traffic: &PairTraffic) -> Self {
+        let serves = |one: &&ProducerTraffic| one.phase == ProducerPhase::Serving;
+        let bundles = |one: &ProducerTraffic| one.bundles;
+        Self {
+            all: traffic.producers.iter().map(bundles).sum(),
+            serving: traffic.producers.iter().filter(serves).map(bundles).sum(),
+        }
+    }
+}
+
+/// The endpoints of a pair's producer: those that serve, and those that do not.
+fn of_producer<'a>(
+    pair: &Pair,
+    endpoints: &'a [Endpoint],
+) -> (Vec<&'a Endpoint>, Vec<&'a Endpoint>) {
+    let own = endpoints
+        .iter()
+        .filter(|one| one.role == Role::Producer && one.party_id == pair.producer_id);
+    own.partition(|one| why_not(one).is_none())
+}
+
+fn ails(pair: &Pair, endpoints: &[Endpoint]) -> bool {
+    !of_producer(pair, endpoints).1.is_empty()
+}
+
+/// Names the pairs whose producers' endpoints do not all serve: whether any call can succeed, and
+/// which of the endpoints it is.
+fn producers(
+    findings: &mut Findings,
+    pairs: &[Pair],
+    endpoints: &[Endpoint],
+    held: &HashMap<Uuid, Held>,
+) {
     let (mut partly, mut wholly) = (Vec::new(), Vec::new());
     for pair in pairs {
-        let own = endpoints
-            .iter()
-            .filter(|one| one.role == Role::Producer && one.party_id == pair.producer_id);
-        let (serving, others): (Vec<&Endpoint>, Vec<&Endpoint>) =
-            own.partition(|one| why_not(one).is_none());
-        let ailing: Vec<String> = others
-            .iter()
-            // Who leaves has said so, and is no failure.
-            .filter(|one| one.phase != Some(Phase::Draining) || serving.is_empty())
-            .filter_map(|one| Some(format!("{} {}", one.name, why_not(one)?)))
-            .collect();
-        let name = format!("{} -> {}", pair.consumer_name, pair.producer_name);
-        match (serving.len(), ailing.is_empty()) {
-            (0, true) => {}
-            (0, false) => wholly.push(format!("{name}: {}; no other does", ailing.join(", "))),
-            (_, true) => {}
-            (1, false) => partly.push(format!("{name}: {}; 1 other does", ailing.join(", "))),
-            (many, false) => {
-                partly.push(format!("{name}: {}; {many} others do", ailing.join(", ")));
+        let (serving, others) = of_producer(pair, endpoints);
+        // Who leaves has said so, and is no failure.
+        let ailing = others
+            .into_iter()
+            .filter(|one| one.phase != Some(Phase::Draining) || serving.is_empty());
+        let ailing: Vec<&Endpoint> = ailing.collect();
+        if ailing.is_empty() {
+            continue;
+        }
+        let name = format!("pair {} -> {}", pair.consumer_name, pair.producer_name);
+        let others = match serving.len() {
+            0 => "no other does".to_owned(),
+            1 => "1 other does".to_owned(),
+            many => format!("{many} others do"),
+        };
+        let held = held.get(&pair.id);
+        // All that consumers hold is with those that do not serve.
+        let none_succeeds =
+            serving.is_empty() || held.is_some_and(|held| held.all > 0 && held.serving == 0);
+        match none_succeeds {
+            true => {
+                let last = ailing.iter().filter_map(|one| silent_since(one)).max();
+                let since = last.map(|at| format!(" since {}", time(at)));
+                let whose: Vec<String> = ailing
+                    .iter()
+                    .filter_map(|one| Some(format!("{} {}", one.name, why_not(one)?)))
+                    .collect();
+                wholly.push(format!(
+                    "{name}: 0 % of calls succeed{}: producer {}; {others}",
+                    since.unwrap_or_default(),
+                    whose.join(", ")
+                ));
+            }
+            false => {
+                let whose: Vec<String> = ailing
+                    .iter()
+                    .filter_map(|one| {
+                        let since = silent_since(one).map(|at| format!(" since {}", time(at)));
+                        let since = since.unwrap_or_default();
+                        Some(format!("{} {}{since}", one.name, why_not(one)?))
+                    })
+                    .collect();
+                partly.push(format!("{name}: producer {}; {others}", whose.join(", ")));
             }
         }
     }
@@ -188,6 +279,17 @@ fn producers(findings: &mut Findings, pairs: &[Pair], endpoints: &[Endpoint]) {
     if wholly.is_empty() && partly.is_empty() {
         findings.ok("producers", "all that are there serve");
     }
+}
+
+/// When an endpoint that is lost was heard of last.
+fn silent_since(endpoint: &Endpoint) -> Option<DateTime<Utc>> {
+    let lost = endpoint.lost_at?;
+    Some(endpoint.last_seen_at.unwrap_or(lost))
+}
+
+/// A moment, as people say it.
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Why an endpoint of a producer does not serve, as what is said of it.
@@ -221,7 +323,6 @@ async fn collisions(findings: &mut Findings, client: &Client, now: DateTime<Utc>
 #[cfg(test)]
 mod tests {
     use armour_api::Policy;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -263,29 +364,45 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             revision: 1,
         };
-        let found = |endpoints: &[Endpoint]| {
+        let found = |endpoints: &[Endpoint], all, serving| {
             let mut findings = Findings::default();
-            producers(&mut findings, std::slice::from_ref(&pair), endpoints);
+            let held = HashMap::from([(pair.id, Held { all, serving })]);
+            producers(&mut findings, std::slice::from_ref(&pair), endpoints, &held);
             findings.0.remove(0).found
         };
         let mut all: Vec<Endpoint> = ["p1", "p2", "p3", "p4"]
             .map(|name| endpoint(name, party))
             .into();
-        assert_eq!(found(&all), "all that are there serve");
-        all[0].lost_at = Some(DateTime::UNIX_EPOCH);
+        assert_eq!(found(&all, 4, 4), "all that are there serve");
+        all[0].last_seen_at = Some(DateTime::UNIX_EPOCH);
+        all[0].lost_at = Some(DateTime::UNIX_EPOCH + Duration::seconds(90));
         assert_eq!(
-            found(&all),
-            "shop -> stock: p1 does not answer; 3 others do"
+            found(&all, 4, 3),
+            "pair shop -> stock: producer p1 does not answer since 1970-01-01 00:00 UTC; 3 others do"
+        );
+        // All that its consumers hold is with the one that does not answer.
+        assert_eq!(
+            found(&all, 4, 0),
+            "pair shop -> stock: 0 % of calls succeed since 1970-01-01 00:00 UTC: producer p1 does \
+             not answer; 3 others do"
         );
         all[2].phase = Some(Phase::Draining);
         assert_eq!(
-            found(&all),
-            "shop -> stock: p1 does not answer; 2 others do"
+            found(&all, 4, 3),
+            "pair shop -> stock: producer p1 does not answer since 1970-01-01 00:00 UTC; 2 others do"
         );
         let alone = &all[..1];
         assert_eq!(
-            found(alone),
-            "shop -> stock: p1 does not answer; no other does"
+            found(alone, 1, 0),
+            "pair shop -> stock: 0 % of calls succeed since 1970-01-01 00:00 UTC: producer p1 does \
+             not answer; no other does"
+        );
+        all[0].lost_at = None;
+        all[0].phase = Some(Phase::NotServing);
+        assert_eq!(
+            found(&all[..1], 1, 0),
+            "pair shop -> stock: 0 % of calls succeed: producer p1 does not serve, as what is \
+             behind it does not answer; no other does"
         );
     }
 }

@@ -1,9 +1,7 @@
 //! A bundle's lanes at the consumer's end.
 
-use std::collections::BTreeMap;
-
 use armour_protocol::v2::{
-    checkpoint::CheckpointClaim,
+    checkpoint::{Checkpoint, CheckpointClaim},
     content::ContentClaim,
     enclave::{
         After, LaneMarks, Streaming,
@@ -12,19 +10,20 @@ use armour_protocol::v2::{
     error::{HeadError, LaneError},
     message::{Evidence, SignedReceipt},
     mode::Reason,
+    proof::Unsigned,
     rekey::SubEvidence,
     time::LocalTime,
     transient::{Answer, SignedTransient},
 };
 
-use super::{bound::Bound, failed::Failed, random::kernel_rng};
+use super::{
+    end::{Counted, End, Open, UNKNOWN, finished},
+    failed::Failed,
+    random::kernel_rng,
+};
 use crate::ipc::{Begun, Received};
 
-pub(super) struct Consumer {
-    pub(super) bound: Bound,
-    pub(super) lanes: Lanes,
-    pub(super) open: BTreeMap<u16, Lane>,
-}
+pub(super) type Consumer = End<Lanes, Lane>;
 
 /// An open lane.
 pub(super) enum Lane {
@@ -37,14 +36,6 @@ pub(super) enum Lane {
 }
 
 impl Consumer {
-    pub(super) fn new(bound: Bound, lanes: Lanes) -> Self {
-        Self {
-            bound,
-            lanes,
-            open: BTreeMap::new(),
-        }
-    }
-
     pub(super) fn open(
         &mut self,
         log_head: &[u8],
@@ -144,60 +135,6 @@ impl Consumer {
         Ok(receipt.to_bytes())
     }
 
-    pub(super) fn give_up(&mut self, lane: u16) -> Result<(), Failed> {
-        let lane = self.take(lane)?;
-        self.lanes.ended(lane.marks());
-        Ok(())
-    }
-
-    pub(super) fn checkpoint(&mut self, lane: u16, claim: &[u8]) -> Result<Vec<u8>, Failed> {
-        let signer = self.bound.signer()?;
-        let claim = CheckpointClaim::from_bytes(claim)?;
-        let checkpoint = match self.open.get_mut(&lane).ok_or(UNKNOWN)? {
-            Lane::Waiting(waiting) => waiting.checkpoint(claim)?,
-            Lane::Streaming(streaming) => streaming.checkpoint(claim)?,
-            _ => return Err(LaneError::Checkpoint.into()),
-        };
-        let signed = checkpoint.sign(&*signer);
-        Ok(signed.proof().to_bytes())
-    }
-
-    pub(super) fn finish(&mut self, number: u16, last: Option<&[u8]>) -> Result<(), Failed> {
-        let (lane, result) = match self.take(number)? {
-            Lane::Streaming(streaming) => {
-                let last = last.map(|last| streaming.read_checkpoint(last));
-                match last.transpose() {
-                    Err(error) => (Lane::Streaming(streaming), Err(error.into())),
-                    Ok(last) => match streaming.finish(last.as_ref()) {
-                        Ok(idle) => (Lane::Idle(idle), Ok(())),
-                        Err((streaming, error)) => (Lane::Streaming(*streaming), Err(error.into())),
-                    },
-                }
-            }
-            // Its only stream was final before the receipt came.
-            Lane::Idle(idle) if last.is_none() => (Lane::Idle(idle), Ok(())),
-            other => (other, Err(Failed("unexpected"))),
-        };
-        self.open.insert(number, lane);
-        result
-    }
-
-    /// Signs nothing more. What is under way may be answered still.
-    pub(super) fn retire(&mut self) {
-        self.bound.retire();
-    }
-
-    /// How far each lane came, in no order.
-    pub(super) fn marks(&self) -> Vec<LaneMarks> {
-        let open = self.open.values().map(Lane::marks);
-        open.chain(self.lanes.ended_marks().copied()).collect()
-    }
-
-    pub(super) fn marks_of(&self, lane: u16) -> Option<LaneMarks> {
-        let open = self.open.get(&lane).map(Lane::marks);
-        open.or_else(|| self.lanes.mark(lane).copied())
-    }
-
     /// Issues an idle lane's next ticket. A lane that can issue none has ended.
     fn issue<T>(
         &mut self,
@@ -227,13 +164,54 @@ impl Consumer {
     fn find(&self, lane: u16) -> Result<&Lane, Failed> {
         self.open.get(&lane).ok_or(UNKNOWN)
     }
+}
 
-    fn take(&mut self, lane: u16) -> Result<Lane, Failed> {
-        self.open.remove(&lane).ok_or(UNKNOWN)
+impl Counted for Lanes {
+    fn ended(&mut self, marks: LaneMarks) {
+        self.ended(marks);
+    }
+
+    fn mark(&self, lane: u16) -> Option<LaneMarks> {
+        self.mark(lane).copied()
+    }
+
+    fn ended_marks(&self) -> impl Iterator<Item = LaneMarks> {
+        self.ended_marks().copied()
     }
 }
 
-const UNKNOWN: Failed = Failed("lane-unknown");
+impl Open for Lane {
+    fn marks(&self) -> LaneMarks {
+        match self {
+            Self::Opening(lane) => lane.mark().into(),
+            Self::Idle(lane) => lane.marks(),
+            Self::Waiting(lane) => lane.marks(),
+            Self::Refreshing(lane) => lane.mark().into(),
+            Self::Closing(lane) => lane.mark().into(),
+            Self::Streaming(streaming) => streaming.lane().marks(),
+        }
+    }
+
+    fn checkpoint(&mut self, claim: CheckpointClaim) -> Result<Unsigned<Checkpoint>, LaneError> {
+        match self {
+            Self::Waiting(waiting) => waiting.checkpoint(claim),
+            Self::Streaming(streaming) => streaming.checkpoint(claim),
+            _ => Err(LaneError::Checkpoint),
+        }
+    }
+
+    fn finish(self, last: Option<&[u8]>) -> (Self, Result<(), Failed>) {
+        match self {
+            Self::Streaming(streaming) => match finished(streaming, last) {
+                Ok(idle) => (Self::Idle(idle), Ok(())),
+                Err((streaming, error)) => (Self::Streaming(*streaming), Err(error)),
+            },
+            // Its only stream was final before the receipt came.
+            Self::Idle(idle) if last.is_none() => (Self::Idle(idle), Ok(())),
+            other => (other, Err(Failed("unexpected"))),
+        }
+    }
+}
 
 impl Lane {
     /// The lane after a receipt, unless that ended it.
@@ -315,17 +293,6 @@ impl Lane {
             reason: said.reason().as_u8(),
             after_ms: said.after(),
         })
-    }
-
-    pub(super) fn marks(&self) -> LaneMarks {
-        match self {
-            Self::Opening(lane) => lane.mark().into(),
-            Self::Idle(lane) => lane.marks(),
-            Self::Waiting(lane) => lane.marks(),
-            Self::Refreshing(lane) => lane.mark().into(),
-            Self::Closing(lane) => lane.mark().into(),
-            Self::Streaming(streaming) => streaming.lane().marks(),
-        }
     }
 
     fn receipt(&self) -> Option<&Evidence> {

@@ -4,6 +4,7 @@
 mod bound;
 mod bundles;
 mod consumer;
+mod end;
 mod failed;
 mod identity;
 mod peers;

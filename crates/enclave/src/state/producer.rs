@@ -1,11 +1,9 @@
 //! A bundle's lanes at the producer's end.
 
-use std::collections::BTreeMap;
-
 use armour_protocol::{
     crypto::Signer,
     v2::{
-        checkpoint::CheckpointClaim,
+        checkpoint::{Checkpoint, CheckpointClaim},
         enclave::{
             After, LaneMarks, Streaming,
             producer::{
@@ -16,19 +14,20 @@ use armour_protocol::{
         error::{HeadError, LaneError},
         message::SignedTicket,
         mode::Reason,
+        proof::Unsigned,
         proxy::Conclusion,
         time::ProducerTime,
     },
 };
 
-use super::{bound::Bound, failed::Failed, random::kernel_rng};
+use super::{
+    end::{Counted, End, Open, finished},
+    failed::Failed,
+    random::kernel_rng,
+};
 use crate::ipc::{Accepted, Concluded};
 
-pub(super) struct Producer {
-    pub(super) bound: Bound,
-    pub(super) lanes: Lanes,
-    pub(super) open: BTreeMap<u16, Lane>,
-}
+pub(super) type Producer = End<Lanes, Lane>;
 
 /// An open lane. Openings and tickets without content are answered at once, so that no
 /// lane owes their receipt between two calls.
@@ -40,14 +39,6 @@ pub(super) enum Lane {
 }
 
 impl Producer {
-    pub(super) fn new(bound: Bound, lanes: Lanes) -> Self {
-        Self {
-            bound,
-            lanes,
-            open: BTreeMap::new(),
-        }
-    }
-
     /// Judges a ticket, and takes it if it is the next. What is not taken leaves all as it
     /// was.
     pub(super) fn accept(
@@ -144,57 +135,6 @@ impl Producer {
         })
     }
 
-    pub(super) fn give_up(&mut self, lane: u16) -> Result<(), Failed> {
-        let lane = self.take(lane)?;
-        self.lanes.ended(lane.marks());
-        Ok(())
-    }
-
-    pub(super) fn checkpoint(&mut self, lane: u16, claim: &[u8]) -> Result<Vec<u8>, Failed> {
-        let signer = self.bound.signer()?;
-        let claim = CheckpointClaim::from_bytes(claim)?;
-        let checkpoint = match self.open.get_mut(&lane).ok_or(UNKNOWN)? {
-            Lane::Streaming(streaming) => streaming.checkpoint(claim)?,
-            _ => return Err(LaneError::Checkpoint.into()),
-        };
-        let signed = checkpoint.sign(&*signer);
-        Ok(signed.proof().to_bytes())
-    }
-
-    pub(super) fn finish(&mut self, number: u16, last: Option<&[u8]>) -> Result<(), Failed> {
-        let (lane, result) = match self.take(number)? {
-            Lane::Streaming(streaming) => {
-                let last = last.map(|last| streaming.read_checkpoint(last));
-                match last.transpose() {
-                    Err(error) => (Lane::Streaming(streaming), Err(error.into())),
-                    Ok(last) => match streaming.finish(last.as_ref()) {
-                        Ok(ready) => (Lane::Ready(ready), Ok(())),
-                        Err((streaming, error)) => (Lane::Streaming(*streaming), Err(error.into())),
-                    },
-                }
-            }
-            other => (other, Err(Failed("unexpected"))),
-        };
-        self.open.insert(number, lane);
-        result
-    }
-
-    /// Signs nothing more: calls under way stay without a receipt.
-    pub(super) fn retire(&mut self) {
-        self.bound.retire();
-    }
-
-    /// How far each lane came, in no order.
-    pub(super) fn marks(&self) -> Vec<LaneMarks> {
-        let open = self.open.values().map(Lane::marks);
-        open.chain(self.lanes.ended_marks().copied()).collect()
-    }
-
-    pub(super) fn marks_of(&self, lane: u16) -> Option<LaneMarks> {
-        let open = self.open.get(&lane).map(Lane::marks);
-        open.or_else(|| self.lanes.mark(lane).copied())
-    }
-
     /// Reads a ticket of the lane that the proxy takes it for.
     fn read(&self, number: u16, head: &[u8]) -> Result<SignedTicket, Failed> {
         let ticket = SignedTicket::from_bytes(head)?;
@@ -275,13 +215,48 @@ impl Producer {
             ended,
         })
     }
+}
 
-    fn take(&mut self, lane: u16) -> Result<Lane, Failed> {
-        self.open.remove(&lane).ok_or(UNKNOWN)
+impl Counted for Lanes {
+    fn ended(&mut self, marks: LaneMarks) {
+        self.ended(marks);
+    }
+
+    fn mark(&self, lane: u16) -> Option<LaneMarks> {
+        self.mark(lane).copied()
+    }
+
+    fn ended_marks(&self) -> impl Iterator<Item = LaneMarks> {
+        self.ended_marks().copied()
     }
 }
 
-const UNKNOWN: Failed = Failed("lane-unknown");
+impl Open for Lane {
+    fn marks(&self) -> LaneMarks {
+        match self {
+            Self::Ready(ready) => ready.marks(),
+            Self::Answering(answering, before) => answering.marks(*before),
+            Self::Streaming(streaming) => streaming.lane().marks(),
+        }
+    }
+
+    fn checkpoint(&mut self, claim: CheckpointClaim) -> Result<Unsigned<Checkpoint>, LaneError> {
+        match self {
+            Self::Streaming(streaming) => streaming.checkpoint(claim),
+            _ => Err(LaneError::Checkpoint),
+        }
+    }
+
+    fn finish(self, last: Option<&[u8]>) -> (Self, Result<(), Failed>) {
+        match self {
+            Self::Streaming(streaming) => match finished(streaming, last) {
+                Ok(ready) => (Self::Ready(ready), Ok(())),
+                Err((streaming, error)) => (Self::Streaming(*streaming), Err(error)),
+            },
+            other => (other, Err(Failed("unexpected"))),
+        }
+    }
+}
 
 impl Lane {
     fn judge(&self, ticket: &SignedTicket) -> Result<Standing, HeadError> {
@@ -289,14 +264,6 @@ impl Lane {
             Self::Ready(ready) => ready.judge(ticket),
             Self::Answering(answering, _) => answering.judge(ticket),
             Self::Streaming(streaming) => streaming.lane().judge(ticket),
-        }
-    }
-
-    pub(super) fn marks(&self) -> LaneMarks {
-        match self {
-            Self::Ready(ready) => ready.marks(),
-            Self::Answering(answering, before) => answering.marks(*before),
-            Self::Streaming(streaming) => streaming.lane().marks(),
         }
     }
 }

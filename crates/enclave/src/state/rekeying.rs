@@ -13,6 +13,7 @@ use armour_protocol::v2::{
 
 use super::{
     consumer::{self, Consumer},
+    end::UNKNOWN,
     failed::Failed,
     producer::{self, Producer},
     random::kernel_rng,
@@ -116,5 +117,3 @@ fn epochs(epochs: &proxy::Epochs) -> Epochs {
         response: epochs.response.to_bytes(),
     }
 }
-
-const UNKNOWN: Failed = Failed("lane-unknown");

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use armour_protocol::v2::{
     context::{Context, End},
     enclave::{
-        LaneMark, Streaming,
+        Streaming,
         consumer::{Idle, Lanes as ConsumerLanes},
         producer::{Lanes as ProducerLanes, Ready},
     },
@@ -19,6 +19,7 @@ use super::{
     bound::Bound,
     bundles::{Bundle, Bundles, ENDED},
     consumer::{self, Consumer},
+    end::Open,
     failed::Failed,
     identity::Identity,
     producer::{self, Producer},
@@ -85,13 +86,11 @@ pub(super) fn import(
 type Copy = (Zeroizing<Vec<u8>>, Option<Zeroizing<Vec<u8>>>);
 
 /// A lane that can be copied.
-trait Copied: Sized {
+trait Copied: Open {
     /// Its state, unless it awaits a receipt or owes one.
     fn steal(&self) -> Option<Copy>;
     /// The lane of a state.
     fn from_stolen(context: Arc<Context>, stolen: &StolenLane) -> Result<Self, HeadError>;
-    /// How far it came.
-    fn came(&self) -> LaneMark;
 }
 
 impl Copied for consumer::Lane {
@@ -112,10 +111,6 @@ impl Copied for consumer::Lane {
                 Ok(Self::Streaming(streaming))
             }
         }
-    }
-
-    fn came(&self) -> LaneMark {
-        self.marks().mark
     }
 }
 
@@ -138,10 +133,6 @@ impl Copied for producer::Lane {
             }
         }
     }
-
-    fn came(&self) -> LaneMark {
-        self.marks().mark
-    }
 }
 
 fn steal<L: Copied>(open: &BTreeMap<u16, L>) -> Vec<StolenLane> {
@@ -149,7 +140,7 @@ fn steal<L: Copied>(open: &BTreeMap<u16, L>) -> Vec<StolenLane> {
         let (state, streams) = open.steal()?;
         Some(StolenLane {
             lane: *lane,
-            n: open.came().n,
+            n: open.marks().mark.n,
             state,
             streams,
         })
@@ -164,7 +155,7 @@ fn taken<L: Copied>(
     let mut open = BTreeMap::new();
     for one in stolen {
         let lane = L::from_stolen(context.clone(), one)?;
-        open.insert(lane.came().lane, lane);
+        open.insert(lane.marks().mark.lane, lane);
     }
     Ok(open)
 }

@@ -1,6 +1,6 @@
 //! How a call bears being made a second time.
 
-use armour_protocol::v2::retry::{Fate, MethodClass};
+use armour_protocol::v2::retry::MethodClass;
 
 /// How a call bears being made a second time.
 #[derive(Debug, Clone, Copy)]
@@ -9,11 +9,4 @@ pub struct Again {
     pub class: MethodClass,
     /// Whether that its caller may send it a second time: its request is here, whole.
     pub is_whole: bool,
-}
-
-impl Again {
-    /// Whether more can be hoped for than to be told what is known.
-    pub fn may_go(self, fate: Fate, idempotent: bool) -> bool {
-        self.is_whole && fate.may_go_elsewhere(self.class, idempotent)
-    }
 }

@@ -306,6 +306,12 @@ impl Bundle {
         (self.policy.max_lanes as usize).saturating_sub(self.lanes.available_permits())
     }
 
+    /// Whether any lane carries a stream.
+    pub fn has_streams(&self) -> bool {
+        let all = self.policy.max_lanes as usize;
+        self.streams.available_permits() < all - all / 4
+    }
+
     /// Waits until no lane is in use, for so long at most.
     pub async fn quiet(&self, within: Duration) {
         let all = self.lanes.acquire_many(self.policy.max_lanes);

@@ -8,6 +8,8 @@ const FLOOR: Duration = Duration::from_millis(1);
 /// Of two latencies that differ by less than this factor neither is the better one: else one
 /// endpoint that is always a little faster would get every call.
 const ALIKE: f64 = 2.0;
+/// Nor if they differ by less than this: that much is noise.
+const NOISE: Duration = Duration::from_millis(5);
 /// What a new endpoint is given at first of what others get.
 const COLD: f64 = 0.1;
 /// After so long it is given as much.
@@ -72,8 +74,10 @@ fn usual(candidates: &[Candidate]) -> Duration {
 }
 
 fn scores(two: [Candidate; 2], usual: Duration, warmest: f64) -> [f64; 2] {
-    let latency = two.map(|one| one.latency.unwrap_or(usual).max(FLOOR).as_secs_f64());
-    let alike = latency[0] < latency[1] * ALIKE && latency[1] < latency[0] * ALIKE;
+    let latency = two.map(|one| one.latency.unwrap_or(usual).max(FLOOR));
+    let by_noise = latency[0].abs_diff(latency[1]) < NOISE;
+    let latency = latency.map(|one| one.as_secs_f64());
+    let alike = by_noise || latency[0] < latency[1] * ALIKE && latency[1] < latency[0] * ALIKE;
     [0, 1].map(|at| {
         let one = two[at];
         let load = one.load as f64 / (one.warmth / warmest);
@@ -115,6 +119,15 @@ mod tests {
             candidate(0, 7 * MS),
             candidate(0, 6 * MS),
         ]);
+        assert!(
+            shares.iter().all(|share| (3_000..3_700).contains(share)),
+            "{shares:?}"
+        );
+    }
+
+    #[test]
+    fn endpoints_whose_latencies_differ_by_noise_get_as_much() {
+        let shares = shares(&[candidate(0, MS), candidate(0, 3 * MS), candidate(0, 5 * MS)]);
         assert!(
             shares.iter().all(|share| (3_000..3_700).contains(share)),
             "{shares:?}"

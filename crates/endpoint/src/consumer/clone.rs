@@ -27,6 +27,7 @@ use super::{
     standing::Standing,
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{reporter::Reporter, session::Session},
     wire::{
         http_client::{HttpVersion, Trust},
@@ -120,6 +121,7 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
         reporter,
         http: Trust::new(None)?.client(HttpVersion::Http1),
         random,
+        access_log: AccessLog::default(),
     });
     let manner = Manner {
         retry_for: RETRY_FOR,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     caller::{Content, Over, Recipient},
+    elsewhere::GivenUp,
     fate::Failure,
     in_flight::{Caller, Exchange, LEFT, Outcome, Progress, left, tell},
     rekeying::foreign_checkpoint,
@@ -49,15 +50,18 @@ pub async fn deliver(
     caller: &mut Caller,
 ) {
     let (head, mut rest) = (answer.head, answer.rest);
+    exchange.is_answered();
     let arrived = tokio::select! {
-        arrived = arrival(&exchange, incoming, &head, &mut rest) => arrived,
-        () = left(caller) => None,
-        () = exchange.is_better_elsewhere() => None,
+        arrived = arrival(&exchange, incoming, &head, &mut rest) => arrived.ok_or(GivenUp(None)),
+        () = left(caller) => Err(GivenUp(None)),
+        given_up = exchange.is_better_elsewhere(), if caller.is_some() => Err(given_up),
     };
     match arrived {
         // It was begun; how far it ran nobody says.
-        None => tell(caller, Err(Failure::unanswered(Fate::Unknown))),
-        Some((Arrived::Whole(content), _)) => {
+        Err(GivenUp(permit)) => {
+            tell(caller, Err(exchange.unanswered().await.with(permit)));
+        }
+        Ok((Arrived::Whole(content), _)) => {
             let mut decoder = Decoder::default();
             decoder.push(content.content());
             drop(content);
@@ -71,7 +75,7 @@ pub async fn deliver(
             tell(caller, outcome);
             exchange.finish(None).await;
         }
-        Some((Arrived::Stream(first, reader), segments)) => {
+        Ok((Arrived::Stream(first, reader), segments)) => {
             exchange.streams();
             exchange.lane.streams();
             let mut decoder = Decoder::default();

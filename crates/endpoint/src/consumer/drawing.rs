@@ -40,7 +40,8 @@ pub async fn draw(
     let pair = consumer.pair.lock().id;
     match consumer.session.draw(pair, replaces).await {
         Ok(drawn) => {
-            consumer.slots.want(drawn.wanted + consumer.not_serving());
+            let wanted = drawn.wanted.saturating_add(consumer.not_serving());
+            consumer.slots.want(wanted);
             let taken = take(&consumer, pair, drawn.bundle).await;
             (Some(drawn.bundle), taken)
         }
@@ -66,6 +67,7 @@ async fn take(consumer: &ConsumerPair, pair: Uuid, id: Uuid) -> Result<Arc<Bundl
         producer,
         standing,
     );
+    consumer.taken.lock().insert(id);
     consumer.live.lock().push(bundle.clone());
     if consumer.closing.is_cancelled() {
         bundle.kill(false);

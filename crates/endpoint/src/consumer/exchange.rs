@@ -26,6 +26,7 @@ use tracing::Instrument;
 use super::{
     bundle::Lane,
     delivery,
+    elsewhere::GivenUp,
     fate::Failure,
     in_flight::{Caller, Exchange, Outcome, Terms, tell},
     pair::ConsumerPair,
@@ -68,8 +69,9 @@ pub fn start(
         if let Ok((exchange, first)) = begun {
             run(exchange, first, &mut caller).await;
         }
-        // Nothing of it was signed.
-        tell(&mut caller, Err(Failure::unanswered(Fate::NotSent)));
+        // Nothing of it was signed, by no fault of the producer's.
+        let unsent = Failure::unanswered(Fate::NotSent).by_nobody();
+        tell(&mut caller, Err(unsent));
     };
     tokio::spawn(work.instrument(span));
     receiver
@@ -96,13 +98,12 @@ async fn run(mut exchange: Exchange, mut first: Option<Body>, caller: &mut Calle
     let answered = exchange.until_answered(&mut first, caller).await;
     drop(first);
     match answered {
-        Some((received, answer)) => {
+        Ok((received, answer)) => {
             exchange.lane.is_seen();
             take(exchange, received, answer, caller).await;
         }
-        None => {
-            let fate = exchange.fate().await;
-            tell(caller, Err(Failure::unanswered(fate)));
+        Err(GivenUp(permit)) => {
+            tell(caller, Err(exchange.unanswered().await.with(permit)));
             exchange.end();
         }
     }
@@ -120,6 +121,7 @@ async fn whole(
     let mut out = Vec::with_capacity(frame.len() + content.len() + 256);
     out.extend_from_slice(&frame);
     whole.seal(keys, &mut out).map_err(cannot)?;
+    terms.record.ticket(ticket.header.n);
     let begun = Begun::new(ticket, terms.begun.clone());
     let sealing = Sealing::none();
     let exchange = Exchange::new(consumer, lane, begun, out.into(), sealing, terms);
@@ -138,6 +140,7 @@ async fn stream(
     let (ticket, frame, keys) = begin(&consumer, &mut lane, first.claim(), terms.deadline).await?;
     let mut out = frame.to_vec();
     let writer = first.seal(keys, &mut out).map_err(cannot)?;
+    terms.record.ticket(ticket.header.n);
     let begun = Begun::new(ticket, terms.begun.clone());
     let request = begun.request.clone();
     let sealing = Sealing::later();
@@ -244,4 +247,53 @@ async fn take(mut exchange: Exchange, received: Received, answer: Answer, caller
 fn cannot(error: ContentError) -> Broken {
     tracing::error!(%error, "a request cannot be sealed");
     Broken
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use armour_api::Policy;
+    use armour_protocol::v2::retry::MethodClass;
+
+    use super::*;
+    use crate::{
+        consumer::{
+            again::Again,
+            bundle::{Kind, Place},
+            caller::Recipient,
+            fate::Fault,
+            testing::consumer,
+        },
+        control_plane::testing::{Answer as Said, ControlPlane},
+        testing::ends::Ends,
+    };
+
+    /// It would count as ten seconds, and calls would leave it.
+    #[tokio::test]
+    async fn a_call_that_the_own_enclave_refuses_says_nothing_of_the_producer() {
+        let control_plane = ControlPlane::start(|_, _| Said::Json(serde_json::Value::Null)).await;
+        let ends = Ends::installed(4).await;
+        let nowhere = "http://127.0.0.1:9".to_owned();
+        let (consumer, bundle) = consumer(&ends, Policy::default(), nowhere, &control_plane);
+        let place = bundle.place(Kind::Call, Instant::now()).await;
+        let Some(Place::Fresh(fresh)) = place else {
+            panic!("it is new");
+        };
+        // The enclave knows no such lane.
+        let lane = bundle.opened(fresh, 9);
+        let terms = Terms {
+            deadline: Instant::now() + Duration::from_secs(60),
+            recipient: Recipient::default(),
+            again: Again {
+                class: MethodClass::Safe,
+                is_whole: true,
+            },
+            begun: Arc::default(),
+        };
+        let content = Outgoing::Whole(Arc::new(Content::default()));
+        let failure = start(consumer, lane, content, terms).await.unwrap();
+        let failure = failure.err().unwrap();
+        assert_eq!((failure.fate, failure.fault), (Fate::NotSent, Fault::None));
+    }
 }

@@ -8,6 +8,7 @@ use armour_protocol::v2::{
 };
 use http::Method;
 
+use super::retry_budget::Permit;
 use crate::{
     metrics::CutReason,
     wire::{
@@ -27,6 +28,8 @@ pub struct Failure {
     passing: bool,
     /// What it says of the producer's endpoint.
     pub fault: Fault,
+    /// Leave to make it a second time, if that has been taken.
+    pub permit: Option<Permit>,
 }
 
 /// What a failed call says of the producer's endpoint that it was at.
@@ -131,11 +134,22 @@ impl Failure {
             refusal: refusal.ran(ran),
             passing,
             fault: Fault::None,
+            permit: None,
         }
     }
 
     fn by(self, fault: Fault) -> Self {
         Self { fault, ..self }
+    }
+
+    /// It is this end's own doing.
+    pub fn by_nobody(self) -> Self {
+        self.by(Fault::None)
+    }
+
+    /// It may be made a second time, if this is leave to.
+    pub fn with(self, permit: Option<Permit>) -> Self {
+        Self { permit, ..self }
     }
 
     /// Whether the call is made anew while its caller waits.

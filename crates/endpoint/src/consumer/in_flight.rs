@@ -20,12 +20,14 @@ use super::{
     again::Again,
     bundle::{Bundle, Lane},
     caller::Recipient,
+    elsewhere::GivenUp,
     fate::Failure,
     pair::ConsumerPair,
     rekeying::{Rekeying, foreign_checkpoint},
     transport::{self, Answer, BARE_TIMEOUT, Begun, Judged},
 };
 use crate::{
+    access_log::Record,
     backoff::Backoff,
     control_plane::lease,
     foreign_checkpoint::FOREIGN_CHECKPOINT,
@@ -61,12 +63,18 @@ pub struct Exchange {
     pub rekeying: Rekeying,
     /// The rest of a request that is a stream.
     pub upload: Option<Upload>,
+    /// When it was begun.
+    pub since: Instant,
     /// When its caller is told at the latest.
-    deadline: Instant,
+    pub deadline: Instant,
     /// How it bears being made a second time.
     pub again: Again,
     /// Whether anything of it may have been sent.
     sent: AtomicBool,
+    /// Whether no connection could be made to send it by.
+    unreached: AtomicBool,
+    /// Whether the connection is there that brings its answer, whose head has come.
+    answering: AtomicBool,
     /// Whether the producer has begun it: then it may take its time.
     begun: Begun,
 }
@@ -82,6 +90,8 @@ pub struct Terms {
     pub again: Again,
     /// Where it is noted that it has begun.
     pub begun: Arc<AtomicBool>,
+    /// What is noted of it for the access log.
+    pub record: Record,
 }
 
 /// When an answer that is read was verified last, and how it is asked for since.
@@ -144,9 +154,12 @@ impl Exchange {
             message,
             peer: PeerMark::default(),
             upload: None,
+            since: Instant::now(),
             deadline: terms.deadline,
             again: terms.again,
             sent: AtomicBool::new(false),
+            unreached: AtomicBool::new(false),
+            answering: AtomicBool::new(false),
             begun,
         }
     }
@@ -188,7 +201,7 @@ impl Exchange {
         &self,
         first: &mut Option<Body>,
         caller: &mut Caller,
-    ) -> Option<(Received, Answer)> {
+    ) -> Result<(Received, Answer), GivenUp> {
         let end = self.deadline + self.grace();
         let mut backoff = Backoff::default();
         loop {
@@ -201,20 +214,22 @@ impl Exchange {
                 let waits = !self.begun.is_known();
                 tokio::select! {
                     outcome = &mut attempt => break outcome,
-                    () = left(caller) => return None,
-                    () = self.is_better_elsewhere(), if caller.is_some() => return None,
+                    () = left(caller) => return Err(GivenUp(None)),
+                    given_up = self.is_better_elsewhere(), if caller.is_some() => {
+                        return Err(given_up);
+                    }
                     () = tokio::time::sleep_until(self.deadline), if waits && caller.is_some() => {
                         self.tell_in_time(caller).await;
                     }
                     () = tokio::time::sleep_until(end), if waits => {
                         if !self.begun.is_known() {
-                            return None;
+                            return Err(GivenUp(None));
                         }
                     }
-                    () = self.bundle().dead.cancelled() => return None,
+                    () = self.bundle().dead.cancelled() => return Err(GivenUp(None)),
                     reason = self.cut(), if self.upload.is_some() => {
                         tell(caller, Err(Failure::cut(reason)));
-                        return None;
+                        return Err(GivenUp(None));
                     }
                 }
             };
@@ -224,7 +239,7 @@ impl Exchange {
                 Ok((Received::PutOff { reason, .. }, _)) => {
                     tracing::debug!(lane = self.lane.number, reason, "a call is put off");
                 }
-                Ok(answered) => return Some(answered),
+                Ok(answered) => return Ok(answered),
                 Err(why) => {
                     let lane = self.lane.number;
                     tracing::debug!(lane, why, "an exchange is sent again");
@@ -234,14 +249,16 @@ impl Exchange {
                 }
             }
             if self.bundle().leaving.is_cancelled() || Instant::now() > end {
-                return None;
+                return Err(GivenUp(None));
             }
             self.tell_in_time(caller).await;
             tokio::select! {
                 () = backoff.wait() => {}
-                () = left(caller) => return None,
-                () = self.is_better_elsewhere(), if caller.is_some() => return None,
-                () = self.bundle().dead.cancelled() => return None,
+                () = left(caller) => return Err(GivenUp(None)),
+                given_up = self.is_better_elsewhere(), if caller.is_some() => {
+                    return Err(given_up);
+                }
+                () = self.bundle().dead.cancelled() => return Err(GivenUp(None)),
             }
         }
     }
@@ -251,8 +268,17 @@ impl Exchange {
         let over = Instant::now() >= self.deadline && !self.begun.is_known();
         if over && caller.is_some() {
             tracing::warn!(lane = self.lane.number, "an exchange is not concluded yet");
-            let fate = self.fate().await;
-            tell(caller, Err(Failure::unanswered(fate)));
+            tell(caller, Err(self.unanswered().await));
+        }
+    }
+
+    /// What is known of it, and what that says of its producer.
+    pub async fn unanswered(&self) -> Failure {
+        let fate = self.fate().await;
+        let is_own = fate == Fate::NotSent && !self.unreached.load(Ordering::Relaxed);
+        match is_own || self.bundle().dead.is_cancelled() {
+            true => Failure::unanswered(fate).by_nobody(),
+            false => Failure::unanswered(fate),
         }
     }
 
@@ -263,6 +289,7 @@ impl Exchange {
         let answer = asked.map_err(|unanswered| {
             self.sent
                 .store(before || unanswered.sent, Ordering::Relaxed);
+            self.unreached.store(!unanswered.sent, Ordering::Relaxed);
             unanswered.why
         })?;
         match transport::judge(&self.consumer, bundle, self.lane.id(), &answer.head).await {
@@ -275,9 +302,21 @@ impl Exchange {
         }
     }
 
-    /// Whether its producer is known to have begun it.
-    pub fn has_begun(&self) -> bool {
-        self.begun.is_known()
+    /// The head of its answer is there, and the rest comes by the same connection.
+    pub fn is_answered(&self) {
+        self.begun.was_begun();
+        self.answering.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its producer has begun it, or cannot any more.
+    pub async fn is_decided(&self) -> bool {
+        self.begun.was_known() || self.fate().await == Fate::Over
+    }
+
+    /// Whether its producer has said, on a connection that is there, that it has begun it, or
+    /// how it has answered it.
+    pub fn is_connected(&self) -> bool {
+        self.begun.is_known() || self.answering.load(Ordering::Relaxed)
     }
 
     /// What is known while no answer is.
@@ -299,6 +338,7 @@ impl Exchange {
 
     /// Asks for the same answer once more, until the lane's time is over.
     pub async fn again(&self, head: &Bytes, progress: &mut Progress) -> Option<MessageReader> {
+        self.answering.store(false, Ordering::Relaxed);
         loop {
             if progress.since.elapsed() > self.grace() {
                 return None;
@@ -308,7 +348,10 @@ impl Exchange {
             let asked = transport::ask(&self.consumer, self.bundle(), body, Some(&self.begun));
             tokio::select! {
                 answer = tokio::time::timeout(BARE_TIMEOUT, asked) => match answer {
-                    Ok(Ok(answer)) if answer.head == *head => return Some(answer.rest),
+                    Ok(Ok(answer)) if answer.head == *head => {
+                        self.answering.store(true, Ordering::Relaxed);
+                        return Some(answer.rest);
+                    }
                     Ok(Err(unanswered)) => tracing::debug!(why = unanswered.why, "not again yet"),
                     Ok(Ok(_)) | Err(_) => {}
                 },

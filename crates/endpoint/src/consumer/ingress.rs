@@ -28,6 +28,7 @@ use super::{
     upgrade::{self, Upgrade},
 };
 use crate::{
+    access_log::{Record, Side},
     backoff::Backoff,
     metrics::METRICS,
     wire::{
@@ -67,14 +68,20 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     );
     trace::adopt(&span, request.headers());
     let since = Instant::now();
-    let outcome = forward(consumer, request).instrument(span.clone()).await;
+    let record = consumer.access_log.begin(Side::Consumer);
+    record.asked(&request, &span);
+    record.pair(consumer.pair.lock().id);
+    let outcome = forward(consumer, request, &record)
+        .instrument(span.clone())
+        .await;
     let (response, outcome) = match outcome {
         Ok(response) => (response, "answered"),
         Err(refusal) => {
             let name = refusal.problem.name();
             span.record("armour.refused", name);
             consumer.refused.log(&refusal);
-            (refusal.into_response(), name)
+            record.refused(&refusal);
+            (record.own_answer(refusal.into_response()), name)
         }
     };
     METRICS.call(outcome, since.elapsed());
@@ -82,12 +89,17 @@ pub async fn serve(consumer: &Arc<ConsumerPair>, request: Request) -> Response {
     response
 }
 
-async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<Response, Refusal> {
+async fn forward(
+    consumer: &Arc<ConsumerPair>,
+    mut request: Request,
+    record: &Record,
+) -> Result<Response, Refusal> {
     // Under the seal alone: an exchange tells nobody on its way which trace it is of.
     trace::inject(&Span::current(), request.headers_mut());
     let recipient = Recipient::of(&request);
     let upgrade = Upgrade::of(&mut request, &consumer.random);
     let class = fate::class(request.method());
+    let request = record.request(request);
     let lasts = upgrade.is_some() || wants_events(request.headers());
     let outgoing = read(request, upgrade.is_some(), &recipient)
         .await
@@ -102,9 +114,10 @@ async fn forward(consumer: &Arc<ConsumerPair>, mut request: Request) -> Result<R
         recipient,
         again: Again { class, is_whole },
         begun: Arc::default(),
+        record: record.clone(),
     };
     let response = answered(consumer, outgoing, kind, terms).await?;
-    Ok(upgrade::answer(upgrade, response))
+    Ok(upgrade::answer(upgrade, record.answer(response)))
 }
 
 /// Makes a call, and makes it anew where that does no harm: at once at another producer's
@@ -129,26 +142,29 @@ async fn answered(
         let placed = consumer.lane(&need).await;
         let (lane, waiting) = placed.map_err(|refusal| refusal.ran(ran))?;
         let bundle = lane.bundle.clone();
+        let (peer, address) = (bundle.standing.producer, Some(bundle.producer.as_str()));
+        terms.record.placed(bundle.id, lane.number, peer, address);
         // A stream is sent once: its body cannot be read again.
         let again = match &outgoing {
             Some(Outgoing::Whole(content)) => Some(Outgoing::Whole(content.clone())),
             _ => None,
         };
         let Some(sent) = std::mem::replace(&mut outgoing, again) else {
-            return Err(Refusal::stopping());
+            return Err(Refusal::stopping().ran(ran));
         };
         let terms = Terms {
             begun: waiting.begun(),
             ..terms.clone()
         };
         let outcome = exchange::start(consumer.clone(), lane, sent, terms.clone()).await;
-        let failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {
+        let mut failure = match outcome.map_err(|_| Refusal::stopping().ran(Ran::Unknown))? {
             Ok(response) => {
                 waiting.answered(!response.status().is_server_error());
                 return Ok(response);
             }
             Err(failure) => failure,
         };
+        let permit = failure.permit.take();
         if !failure.fate.did_not_run() {
             ran = Ran::Unknown;
         }
@@ -159,9 +175,10 @@ async fn answered(
         let time = Instant::now() < terms.deadline && !consumer.closing.is_cancelled();
         let may = failure.may_go_again(terms.again.class, bundle.policy.retry);
         before.push(bundle.standing.producer);
+        let again = outgoing.is_some() && time && may;
         // Where all fail, more calls do not help.
-        let again = outgoing.is_some() && time && may && !consumer.all_fail();
-        if !again || !consumer.retries.retry() {
+        let leave = || (!consumer.all_fail()).then(|| consumer.retries.permit());
+        if !again || permit.or_else(|| leave().flatten()).is_none() {
             return Err(failure.refusal.ran(ran));
         }
         METRICS.call_again(failure.refusal.problem.name());

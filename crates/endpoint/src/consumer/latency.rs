@@ -8,6 +8,10 @@ use tokio::time::Instant;
 pub const TIME_OUT: Duration = Duration::from_secs(10);
 /// So many answers in a row by which an API failed count: fewer may be for what was asked.
 const IN_A_ROW: u32 = 3;
+/// Each answer before that by which an API failed makes it count as so many times as slow.
+const DOUBT: f64 = 4.0;
+/// As slow as this at least, in seconds.
+const DOUBT_FROM: f64 = 0.005;
 /// What one observation weighs in the average, at least.
 const WEIGHT: f64 = 0.1;
 /// An average that nothing confirms halves within this time, so that a slow endpoint is asked
@@ -24,6 +28,8 @@ pub struct Latency {
     failures: u32,
     /// Whether the average holds one of them.
     is_failing: bool,
+    /// What it counts as at least, since its API has failed once or twice.
+    doubt: Option<Observed>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +42,7 @@ impl Latency {
     /// A call was answered after this time.
     pub fn answered(&mut self, took: Duration, now: Instant) {
         self.failures = 0;
+        self.doubt = None;
         if std::mem::take(&mut self.is_failing) {
             // It works again: what was lost before says nothing of it.
             self.observed = None;
@@ -53,16 +60,20 @@ impl Latency {
     /// An API answered that it failed: that may be for what was asked, unless it does so again
     /// and again.
     pub fn answered_by_failure(&mut self, now: Instant) {
-        match self.failures + 1 < IN_A_ROW {
-            true => self.failures += 1,
-            false => self.failed(now),
+        if self.failures + 1 >= IN_A_ROW {
+            return self.failed(now);
         }
+        let usual = self.at(now).map_or(0.0, |usual| usual.as_secs_f64());
+        let seconds = usual.max(DOUBT_FROM) * DOUBT;
+        self.failures += 1;
+        self.doubt = Some(Observed { seconds, at: now });
     }
 
     /// The average; none if nothing is known.
     pub fn at(&self, now: Instant) -> Option<Duration> {
-        let observed = self.observed?;
-        let seconds = observed.seconds * self.left(observed, now);
+        let both = [self.observed, self.doubt].into_iter().flatten();
+        let seconds = both.map(|one| one.seconds * self.left(one, now));
+        let seconds = seconds.reduce(f64::max)?;
         Some(Duration::from_secs_f64(seconds.min(3_600.0)))
     }
 
@@ -131,9 +142,25 @@ mod tests {
             latency.answered_by_failure(now);
             latency.answered_by_failure(now);
         }
+        assert!(latency.at(now).unwrap().abs_diff(80 * MS) < MS);
+        latency.answered(5 * MS, now);
         assert!(latency.at(now).unwrap().abs_diff(5 * MS) < MS);
-        latency.answered_by_failure(now);
-        assert!(latency.at(now).unwrap() > 500 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_in_a_row_has_an_api_be_asked_more_seldom() {
+        let mut latency = Latency::default();
+        let now = Instant::now();
+        latency.answered(5 * MS, now);
+        let mut before = 5 * MS;
+        for _ in 0..3 {
+            latency.answered_by_failure(now);
+            let counts_as = latency.at(now).unwrap();
+            assert!(counts_as >= before * 4, "{counts_as:?}");
+            before = counts_as;
+        }
+        // The third counts as a call that has no answer.
+        assert!(before > 500 * MS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use armour_api::Pair;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{
     pair::{ConsumerPair, Shared},
+    release::{Holding, least_used},
     settings::Manner,
     slot::Slot,
     slots::ENOUGH_FOR,
@@ -27,12 +28,12 @@ pub fn start(shared: Arc<Shared>, pair: Pair, manner: Manner) -> Arc<ConsumerPai
 async fn run(consumer: Arc<ConsumerPair>) {
     let slots = &consumer.slots;
     let mut running = JoinSet::new();
-    let mut release: Vec<Arc<Notify>> = Vec::new();
+    let mut holdings: Vec<Arc<Holding>> = Vec::new();
     while !consumer.closing.is_cancelled() {
         for _ in 0..slots.begin() {
-            let released = Arc::new(Notify::new());
-            running.spawn(Slot::new(consumer.clone(), released.clone()).run());
-            release.push(released);
+            let holding = Arc::<Holding>::default();
+            running.spawn(Slot::new(consumer.clone(), holding.clone()).run());
+            holdings.push(holding);
         }
         tokio::select! {
             () = slots.due.notified() => {}
@@ -49,10 +50,9 @@ async fn run(consumer: Arc<ConsumerPair>) {
                 () = consumer.closing.cancelled() => break,
             }
             // Those of slots that have ended are held by nobody else.
-            release.retain(|released| Arc::strong_count(released) > 1);
-            // The newest is used least.
-            for released in release.iter().rev().take(slots.surplus()) {
-                released.notify_one();
+            holdings.retain(|holding| Arc::strong_count(holding) > 1);
+            for holding in least_used(&holdings, slots.surplus()) {
+                holding.released.notify_one();
             }
         }
     }

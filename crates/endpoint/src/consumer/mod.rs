@@ -5,7 +5,8 @@
 //!   wants of them;
 //! * [`pair`]: one of them, and [`events`] what it does with events;
 //! * [`slots`]: how many bundles it has, each drawn by a [`slot`] ([`drawing`]) and given up at
-//!   its end ([`giving_up`]); [`keeper`] keeps lanes fresh;
+//!   its end ([`giving_up`]), those first that are of least use ([`release`]); [`keeper`] keeps
+//!   lanes fresh;
 //! * [`serving`]: the bundles in use, and which one a call takes ([`choice`]): by how their
 //!   producers stand ([`standing`], [`latency`]), which are left out while they fail
 //!   ([`ejection`], [`probing`]);
@@ -35,7 +36,7 @@ mod ejection;
 mod elsewhere;
 mod events;
 mod exchange;
-mod fate;
+pub(crate) mod fate;
 mod giving_up;
 mod in_flight;
 pub mod ingress;
@@ -49,6 +50,7 @@ pub mod pair_manager;
 mod probing;
 mod refusal_log;
 mod rekeying;
+mod release;
 mod retry_budget;
 mod serving;
 pub mod settings;
@@ -61,4 +63,4 @@ pub(crate) mod testing;
 mod tests;
 mod transport;
 pub(crate) mod trouble;
-mod upgrade;
+pub(crate) mod upgrade;

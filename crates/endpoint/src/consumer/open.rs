@@ -62,6 +62,7 @@ pub async fn open_in(lock: Arc<DataDirLock>, options: &Options) -> anyhow::Resul
         reporter: reporter.clone(),
         http: trust.client(HttpVersion::Http1),
         random: options.ambient.random.clone(),
+        access_log: options.access_log.clone(),
     });
     let pair_manager = PairManager::new(shared.clone());
     gauges::observe(&session, &reporter, &pair_manager);

@@ -1,6 +1,7 @@
 //! One pair's side of the consumer.
 
 use std::{
+    collections::HashSet,
     ops::Deref,
     sync::{
         Arc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use armour_ambient::Random;
-use armour_api::Pair;
+use armour_api::{Pair, PairAssignment};
 use armour_enclave::{Enclave, ipc::Mark};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
@@ -22,6 +23,7 @@ use super::{
     settings::Manner, slots::Slots,
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{lease, reporter::Reporter, session::Session},
     wire::{http_client::HttpClient, problem::Refusal},
 };
@@ -41,6 +43,7 @@ pub struct Shared {
     pub reporter: Arc<Reporter>,
     pub http: HttpClient,
     pub random: Random,
+    pub access_log: AccessLog,
 }
 
 /// One pair's side of the consumer.
@@ -62,6 +65,10 @@ pub struct ConsumerPair {
     pub(super) refused: RefusalLog,
     /// All bundles that the enclave holds, those in use among them.
     pub(super) live: Mutex<Vec<Arc<Bundle>>>,
+    /// All bundles that were ever taken here.
+    pub(super) taken: Mutex<HashSet<Uuid>>,
+    /// What the control plane has assigned last.
+    pub(super) assignment: Mutex<Option<PairAssignment>>,
     /// Notified when `serving` changes, or may after another request.
     pub(super) changed: Notify,
     /// Held while a bundle is drawn and installed: one after the other.
@@ -95,6 +102,8 @@ impl ConsumerPair {
             retries: RetryBudget::new(),
             refused: RefusalLog::default(),
             live: Mutex::default(),
+            taken: Mutex::default(),
+            assignment: Mutex::default(),
             changed: Notify::new(),
             drawing: tokio::sync::Mutex::default(),
             closing: CancellationToken::new(),

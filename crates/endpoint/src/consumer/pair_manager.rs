@@ -1,7 +1,15 @@
 //! The pairs that one agent serves, each on a listener of its own; they come and go with
 //! the settings.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use armour_api::{BundleStatus, Event, EventKind, Pair};
@@ -24,6 +32,8 @@ use crate::{
 
 /// How long until settings that could not be put in force are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether there are bundles, until there are.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long what is still unreported may take before bundles are given up.
 const LAST_REPORTS: Duration = Duration::from_secs(5);
 
@@ -32,6 +42,8 @@ pub struct PairManager {
     pub(super) shared: Arc<Shared>,
     served: Mutex<HashMap<Uuid, Served>>,
     pub(super) assigned: Assigned,
+    /// Whether the settings are in force.
+    are_served: AtomicBool,
     /// Listeners that were opened before there was an endpoint.
     opened: Mutex<HashMap<SocketAddr, TcpListener>>,
 }
@@ -55,6 +67,7 @@ impl PairManager {
             shared,
             served: Mutex::default(),
             assigned: Assigned::default(),
+            are_served: AtomicBool::new(false),
             opened: Mutex::default(),
         })
     }
@@ -79,6 +92,9 @@ impl PairManager {
         loop {
             let wanted = settings.borrow_and_update().as_ref().to_vec();
             let applied = self.apply(wanted, tls.as_ref()).await;
+            if applied.is_ok() {
+                self.are_served.store(true, Ordering::Relaxed);
+            }
             if let Err(error) = &applied {
                 if first {
                     return applied;
@@ -249,11 +265,19 @@ impl PairManager {
         Duration::from_millis(shortest.unwrap_or(default).into())
     }
 
-    /// Whether each pair has a bundle.
+    /// Whether the settings' pairs are served, and each has a bundle.
     pub fn has_bundles(&self) -> bool {
         let all = self.all();
         let mut all = all.iter();
-        all.all(|consumer| !consumer.serving().is_empty())
+        self.are_served.load(Ordering::Relaxed)
+            && all.all(|consumer| !consumer.serving().is_empty())
+    }
+
+    /// Waits until the settings' pairs are served, and each has a bundle.
+    pub async fn have_bundles(&self) {
+        while !self.has_bundles() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Lanes in use.

@@ -16,6 +16,10 @@ pub struct RetryBudget {
     seconds: Mutex<[Second; WINDOW as usize]>,
 }
 
+/// Leave to make one call a second time.
+#[derive(Debug)]
+pub struct Permit(());
+
 /// What was in one second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Second {
@@ -40,8 +44,8 @@ impl RetryBudget {
         second(&mut seconds, now).calls += 1;
     }
 
-    /// Whether a call may be made a second time; it is then counted.
-    pub fn retry(&self) -> bool {
+    /// Leave to make a call a second time, which is then counted; none if too many are.
+    pub fn permit(&self) -> Option<Permit> {
         let now = self.now();
         let mut seconds = self.seconds.lock();
         let recent = seconds.iter().filter(|one| one.number + WINDOW > now);
@@ -52,7 +56,7 @@ impl RetryBudget {
         if may {
             second(&mut seconds, now).retries += 1;
         }
-        may
+        may.then_some(Permit(()))
     }
 
     /// The second that it is, from 0.
@@ -79,7 +83,7 @@ mod tests {
     use super::*;
 
     fn retries(budget: &RetryBudget) -> usize {
-        std::iter::from_fn(|| budget.retry().then_some(())).count()
+        std::iter::from_fn(|| budget.permit()).count()
     }
 
     #[tokio::test(start_paused = true)]

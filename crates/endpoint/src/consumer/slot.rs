@@ -7,17 +7,18 @@ use std::{
 };
 
 use armour_api::ProblemType;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{
     bundle::Bundle,
     drawing::{Failed, draw},
-    giving_up::give_up_later,
+    giving_up::{Grace, give_up_later},
     keeper,
     pair::ConsumerPair,
     probing,
+    release::Holding,
     serving::Why,
 };
 use crate::{backoff::Backoff, metrics::METRICS};
@@ -34,14 +35,19 @@ const REBALANCE_WITHIN_MS: u16 = 5_000;
 /// control plane assigns anew before.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// Whether streams have ended is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// A producer that leaves has gone within this time.
+const STREAMS_LEAVE_WITHIN: Duration = Duration::from_secs(600);
+
 /// A bundle that was of use for less than this is followed by a pause, ever longer.
 const LIVED: Duration = Duration::from_secs(10);
 
 /// What draws one bundle after the other.
 pub struct Slot {
     consumer: Arc<ConsumerPair>,
-    /// Notified when there may be too many slots.
-    released: Arc<Notify>,
+    /// What it holds, for those who look at all slots.
+    holding: Arc<Holding>,
     held: Option<Held>,
     /// What was drawn last: what is drawn next takes its place, whether it came into use or not.
     last: Option<Uuid>,
@@ -94,10 +100,10 @@ enum Drawn {
 
 impl Slot {
     /// One without a bundle.
-    pub fn new(consumer: Arc<ConsumerPair>, released: Arc<Notify>) -> Self {
+    pub fn new(consumer: Arc<ConsumerPair>, holding: Arc<Holding>) -> Self {
         Self {
             consumer,
-            released,
+            holding,
             held: None,
             last: None,
             is_stray: false,
@@ -121,7 +127,7 @@ impl Slot {
         loop {
             let wanted = match &self.held {
                 None => Wanted::First,
-                Some(held) => wanted(held, &self.released).await,
+                Some(held) => wanted(held, &self.holding).await,
             };
             let short = match (&self.held, &wanted) {
                 (Some(held), Wanted::Dead | Wanted::Moves) => held.since.elapsed() < LIVED,
@@ -154,9 +160,9 @@ impl Slot {
     /// has ended.
     async fn is_over(&mut self, wanted: &Wanted) -> bool {
         match wanted {
-            Wanted::First | Wanted::Due | Wanted::Rebalance => return false,
+            Wanted::Due | Wanted::Rebalance => return false,
             Wanted::Dead => self.is_dead(),
-            Wanted::Useless | Wanted::Moves | Wanted::Released => {}
+            Wanted::First | Wanted::Useless | Wanted::Moves | Wanted::Released => {}
         }
         if !self.consumer.slots.may_end() {
             return false;
@@ -167,11 +173,15 @@ impl Slot {
 
     /// Gives up what it has.
     async fn end(&mut self) {
-        match self.held.take() {
+        match self.let_go() {
             Some(held) => {
                 tracing::info!(bundle = %held.bundle.id, "one bundle less is wanted");
                 self.consumer.serve_without(held.bundle.id);
-                let grace = held.bundle.is_heard();
+                // It is not superseded: streams may last as long as it would.
+                let grace = match held.bundle.is_heard() {
+                    true => Grace::Streams { until: held.end },
+                    false => Grace::None,
+                };
                 give_up_later(&self.consumer, held.bundle, grace);
             }
             None => {
@@ -189,12 +199,17 @@ impl Slot {
         }
     }
 
+    fn let_go(&mut self) -> Option<Held> {
+        self.holding.set(None);
+        self.held.take()
+    }
+
     /// The bundle in use is of no more use.
     fn is_dead(&mut self) {
-        if let Some(ended) = self.held.take() {
+        if let Some(ended) = self.let_go() {
             tracing::warn!(bundle = %ended.bundle.id, "the bundle is of no more use");
             self.consumer.serve_without(ended.bundle.id);
-            give_up_later(&self.consumer, ended.bundle, false);
+            give_up_later(&self.consumer, ended.bundle, Grace::None);
         }
     }
 
@@ -202,7 +217,8 @@ impl Slot {
     async fn prepared(&mut self, wanted: Wanted) -> Option<()> {
         let held = self.held.as_ref();
         match wanted {
-            Wanted::First | Wanted::Dead | Wanted::Due | Wanted::Moves => Some(()),
+            Wanted::First | Wanted::Dead | Wanted::Due => Some(()),
+            Wanted::Moves => self.has_no_streams(held?).await,
             Wanted::Released => None,
             Wanted::Useless => {
                 if let (Some(at), Some(held)) = (self.replaced, held) {
@@ -223,9 +239,28 @@ impl Slot {
                     () = bundle.dead.cancelled() => return None,
                 }
                 let still = bundle.is_one_too_many.swap(false, Ordering::Relaxed);
-                still.then_some(())
+                // Streams would be cut: it is renewed some day, which rebalances as well.
+                (still && !bundle.has_streams()).then_some(())
             }
         }
+    }
+
+    /// Waits until a bundle whose producer leaves carries no stream, as long as others serve: to be
+    /// superseded would cut them before their producer has gone. None once it is dead.
+    async fn has_no_streams(&self, held: &Held) -> Option<()> {
+        let (consumer, bundle) = (&self.consumer, &held.bundle);
+        let until = held.due.min(Instant::now() + STREAMS_LEAVE_WITHIN);
+        while bundle.has_streams()
+            && bundle.is_heard()
+            && consumer.is_elsewhere(&[bundle.standing.producer])
+            && Instant::now() < until
+        {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = bundle.dead.cancelled() => return None,
+            }
+        }
+        Some(())
     }
 
     async fn draw(&mut self) -> Drawn {
@@ -248,10 +283,14 @@ impl Slot {
                 tracing::info!(bundle = %bundle.id, "drew a bundle");
                 METRICS.bundles_issued.add(1, &[]);
                 let next = Held::new(&consumer, bundle.clone());
+                self.holding.set(Some(bundle.clone()));
                 let before = self.held.replace(next);
                 consumer.serve_by(bundle, before.as_ref().map(|before| before.bundle.id));
                 if let Some(before) = before {
-                    let grace = before.bundle.is_heard();
+                    let grace = match before.bundle.is_heard() {
+                        true => Grace::Calls,
+                        false => Grace::None,
+                    };
                     give_up_later(&consumer, before.bundle, grace);
                 }
                 consumer.session.heartbeat_now();
@@ -296,7 +335,7 @@ impl Slot {
 }
 
 /// Waits until another bundle is wanted, or this one no more.
-async fn wanted(held: &Held, released: &Notify) -> Wanted {
+async fn wanted(held: &Held, holding: &Holding) -> Wanted {
     let bundle = &held.bundle;
     tokio::select! {
         biased;
@@ -309,7 +348,7 @@ async fn wanted(held: &Held, released: &Notify) -> Wanted {
         () = bundle.useless.notified() => Wanted::Useless,
         () = tokio::time::sleep_until(held.due) => Wanted::Due,
         () = bundle.rebalance.notified() => Wanted::Rebalance,
-        () = released.notified() => Wanted::Released,
+        () = holding.released.notified() => Wanted::Released,
     }
 }
 

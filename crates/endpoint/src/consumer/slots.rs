@@ -8,9 +8,9 @@ use tokio::{sync::Notify, time::Instant};
 
 /// Most bundles of one pair.
 const MAX_SLOTS: u32 = 32;
-/// Where the control plane grants no more though it wants more, it is asked again after this
-/// time.
-pub const ENOUGH_FOR: Duration = Duration::from_secs(30);
+/// Where the control plane grants no more though it wants more, it is asked again once it has
+/// assigned anew. If nothing is heard of that, after this time.
+pub const ENOUGH_FOR: Duration = Duration::from_secs(600);
 
 /// How many slots there are, and should be.
 pub struct Slots {
@@ -56,15 +56,19 @@ impl Slots {
         self.due.notify_one();
     }
 
-    /// The control plane has looked again how many are wanted, and with whom.
-    pub fn assigned(&self, wanted: u32) {
+    /// So many are wanted, by the assignments. If those are news, more may be granted now.
+    pub fn assigned(&self, wanted: u32, are_news: bool) {
         {
             let mut counts = self.counts.lock();
             counts.wanted = wanted;
-            counts.enough = None;
+            if are_news {
+                counts.enough = None;
+            }
         }
         self.due.notify_one();
-        self.assigned.notify_waiters();
+        if are_news {
+            self.assigned.notify_waiters();
+        }
     }
 
     /// A slot asks whether it is one too many: then it is counted no longer.
@@ -125,8 +129,25 @@ mod tests {
         tokio::time::advance(ENOUGH_FOR).await;
         assert_eq!(slots.begin(), 1);
         assert!(slots.has_enough());
-        slots.assigned(3);
+        slots.assigned(3, true);
         assert_eq!(slots.begin(), 1, "it was looked up again");
+    }
+
+    /// Else every look at the assignments would cost a draw that is refused.
+    #[tokio::test(start_paused = true)]
+    async fn who_was_told_that_it_has_enough_asks_again_once_something_has_changed() {
+        let slots = Slots::new();
+        slots.want(2);
+        assert_eq!(slots.begin(), 2);
+        assert!(slots.has_enough());
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(30)).await;
+            slots.assigned(2, false);
+            slots.want(3);
+            assert_eq!(slots.begin(), 0, "it is wanted, and not granted");
+        }
+        slots.assigned(2, true);
+        assert_eq!(slots.begin(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -135,7 +156,7 @@ mod tests {
         slots.want(4);
         assert_eq!(slots.begin(), 4);
         assert!(!slots.may_end());
-        slots.assigned(2);
+        slots.assigned(2, true);
         assert_eq!(slots.surplus(), 2);
         assert!(slots.may_end() && slots.may_end() && !slots.may_end());
         slots.want(0);

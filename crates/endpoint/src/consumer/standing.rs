@@ -2,6 +2,7 @@
 //! and what the control plane says of it. Successive bundles with it share this.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -58,8 +59,13 @@ struct State {
     latency: Latency,
     ejection: Ejection,
     phase: Phase,
-    /// The calls that have no answer yet, oldest first.
-    waiting: Vec<Out>,
+    /// The calls that have no answer yet, oldest first: when each began.
+    waiting: BTreeMap<u64, Instant>,
+    /// Those of them of which the producer may not have said that it has begun them: who has is
+    /// taken out once it is the oldest.
+    unbegun: BTreeMap<u64, Out>,
+    /// The number of the next call.
+    next: u64,
     /// When the endpoint was heard of last.
     heard: Instant,
     /// When its own word came last, and not only an answer to a probe.
@@ -68,7 +74,7 @@ struct State {
     lost: u32,
 }
 
-/// A call that has no answer yet.
+/// A call that may not have begun.
 struct Out {
     since: Instant,
     begun: Arc<AtomicBool>,
@@ -78,6 +84,7 @@ struct Out {
 pub struct Waiting {
     standing: Arc<Standing>,
     since: Option<Instant>,
+    number: u64,
     begun: Arc<AtomicBool>,
 }
 
@@ -93,7 +100,9 @@ impl Standing {
                 latency: Latency::default(),
                 ejection: Ejection::default(),
                 phase: Phase::Serving,
-                waiting: Vec::new(),
+                waiting: BTreeMap::new(),
+                unbegun: BTreeMap::new(),
+                next: 0,
                 heard: now,
                 signed: now,
                 lost: 0,
@@ -107,20 +116,25 @@ impl Standing {
     pub fn call(self: &Arc<Self>) -> Waiting {
         let now = Instant::now();
         let begun = Arc::<AtomicBool>::default();
-        let first = {
-            let waiting = &mut self.state.lock().waiting;
-            waiting.push(Out {
+        let (number, is_first) = {
+            let mut state = self.state.lock();
+            let number = state.next;
+            state.next += 1;
+            state.waiting.insert(number, now);
+            let out = Out {
                 since: now,
                 begun: begun.clone(),
-            });
-            waiting.len() == 1
+            };
+            state.unbegun.insert(number, out);
+            (number, state.waiting.len() == 1)
         };
-        if first {
+        if is_first {
             self.called.notify_one();
         }
         Waiting {
             standing: self.clone(),
             since: Some(now),
+            number,
             begun,
         }
     }
@@ -172,17 +186,23 @@ impl Standing {
     /// For how long it has not been heard of while a call waits for it; none if no call does.
     pub fn silence(&self) -> Option<Duration> {
         let state = self.state.lock();
-        let oldest = state.waiting.first()?.since;
-        Some(state.heard.max(oldest).elapsed())
+        let (_, oldest) = state.waiting.first_key_value()?;
+        Some(state.heard.max(*oldest).elapsed())
     }
 
     /// For how long no word of its own has come while a call waits of which it has not said that
     /// it has begun; none if no such call does. It says so in the policy's time, or refuses.
     pub fn stalled(&self) -> Option<Duration> {
-        let state = self.state.lock();
-        let mut waiting = state.waiting.iter();
-        let oldest = waiting.find(|out| !out.begun.load(Ordering::Relaxed))?;
-        Some(state.signed.max(oldest.since).elapsed())
+        let mut state = self.state.lock();
+        loop {
+            let oldest = state.unbegun.first_entry()?;
+            if oldest.get().begun.load(Ordering::Relaxed) {
+                oldest.remove();
+                continue;
+            }
+            let since = oldest.get().since;
+            return Some(state.signed.max(since).elapsed());
+        }
     }
 
     /// It was heard of, signed or by the bundle's secret.
@@ -255,9 +275,10 @@ impl Standing {
         }
     }
 
-    fn end(&self, begun: &Arc<AtomicBool>) {
-        let waiting = &mut self.state.lock().waiting;
-        waiting.retain(|out| !Arc::ptr_eq(&out.begun, begun));
+    fn end(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.waiting.remove(&number);
+        state.unbegun.remove(&number);
     }
 }
 
@@ -272,7 +293,7 @@ impl Waiting {
         let Some(since) = self.since.take() else {
             return;
         };
-        self.standing.end(&self.begun);
+        self.standing.end(self.number);
         let now = Instant::now();
         let mut state = self.standing.state.lock();
         match works {
@@ -289,7 +310,7 @@ impl Waiting {
     /// It has no response, since its producer or that one's API failed.
     pub fn failed(mut self) {
         if self.since.take().is_some() {
-            self.standing.end(&self.begun);
+            self.standing.end(self.number);
             self.standing.state.lock().latency.failed(Instant::now());
         }
     }
@@ -302,7 +323,7 @@ impl Drop for Waiting {
         let Some(since) = self.since.take() else {
             return;
         };
-        self.standing.end(&self.begun);
+        self.standing.end(self.number);
         let now = Instant::now();
         let mut state = self.standing.state.lock();
         if state
@@ -354,6 +375,27 @@ mod tests {
         drop(first);
         assert_eq!(standing.stalled(), None, "the API may take its time");
         assert_eq!(standing.silence(), Some(second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_call_that_has_not_begun_counts_in_whatever_order_others_do() {
+        let standing = standing();
+        let second = Duration::from_secs(1);
+        let mut calls = Vec::new();
+        for _ in 0..4 {
+            calls.push(standing.call());
+            tokio::time::advance(second).await;
+        }
+        for at in [1, 0, 3] {
+            calls[at].begun().store(true, Ordering::Relaxed);
+        }
+        assert_eq!(standing.stalled(), Some(2 * second));
+        assert_eq!(standing.silence(), Some(4 * second));
+        calls.remove(2).answered(true);
+        assert_eq!(standing.stalled(), None);
+        drop(calls);
+        assert_eq!(standing.silence(), None);
+        assert!(standing.state.lock().unbegun.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

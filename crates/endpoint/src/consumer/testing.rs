@@ -16,6 +16,7 @@ use super::{
     standing::Standing,
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{
         reporter::Reporter,
         testing::{ControlPlane, OWN},
@@ -52,6 +53,7 @@ pub(crate) fn consumer_of(
         reporter,
         http: Trust::new(None).unwrap().client(HttpVersion::Http1),
         random: random.clone(),
+        access_log: AccessLog::default(),
     });
     let pair = Pair {
         id: Uuid::from_bytes([2; 16]),
@@ -75,6 +77,7 @@ pub(crate) fn consumer_of(
         let standing = Standing::new(endpoint, random.clone());
         let gate = Gate::from_bytes(ends.gate);
         let bundle = Bundle::new(policy.clone(), context, gate, address.clone(), standing);
+        consumer.taken.lock().insert(bundle.id);
         consumer.live.lock().push(bundle.clone());
         consumer.serve_by(bundle.clone(), None);
         if producers.len() > 1 {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     bundle::{Bundle, Kind},
-    giving_up::give_up_later,
+    giving_up::{Grace, give_up_later},
     lanes::Need,
     pair::ConsumerPair,
     testing::consumer,
@@ -89,7 +89,7 @@ impl Dying {
     async fn die(&self, condemned: bool) {
         self.bundle.kill(condemned);
         self.consumer.serve_without(self.bundle.id);
-        give_up_later(&self.consumer, self.bundle.clone(), false);
+        give_up_later(&self.consumer, self.bundle.clone(), Grace::None);
         self.consumer.giving_up.close();
         let given_up = self.consumer.giving_up.wait();
         tokio::time::timeout(PATIENCE, given_up).await.unwrap();

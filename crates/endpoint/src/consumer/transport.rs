@@ -119,6 +119,11 @@ impl Begun {
         self.ever.load(Ordering::Relaxed)
     }
 
+    /// Its producer has begun it.
+    pub fn was_begun(&self) {
+        self.ever.store(true, Ordering::Relaxed);
+    }
+
     /// The connection that said so is gone.
     pub fn forget(&self) {
         self.known.store(false, Ordering::Relaxed);
@@ -221,7 +226,7 @@ async fn head(
             checked.map_err(strange)?;
             bundle.standing.heard();
             begun.known.store(true, Ordering::Relaxed);
-            begun.ever.store(true, Ordering::Relaxed);
+            begun.was_begun();
             tokio::select! {
                 frame = rest.frame() => frame.map_err(malformed)?,
                 () = begun.late() => return Err(lost("no answer in time")),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use armour_api::{Heartbeat, HeartbeatAck, LaneCursor, LinkOutcome, Phase};
+use armour_api::{ForeignCheckpoint, Heartbeat, HeartbeatAck, LaneCursor, LinkOutcome, Phase};
 use armour_protocol::v2::identity::body::LinkBody;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -16,6 +16,8 @@ const MAX_BUNDLES: usize = 1_000;
 const LOOK_BEHIND: Duration = Duration::from_secs(3);
 /// How much the control plane keeps of an error, in characters.
 const MAX_ERROR: usize = 300;
+/// How many checkpoints of foreign hands one heartbeat tells of.
+const MAX_ALARMS: usize = 16;
 
 impl Session {
     /// Since when the control plane has not been heard of.
@@ -27,6 +29,17 @@ impl Session {
     pub fn note(&self, error: impl std::fmt::Display) {
         let text: String = error.to_string().chars().take(MAX_ERROR).collect();
         *self.error.lock() = Some(text);
+    }
+
+    /// Has the control plane told, with the next heartbeat, of a checkpoint that its end did not
+    /// sign. What is found before that is told keeps nothing back: of each bundle the first
+    /// one, up to so many bundles.
+    pub fn alarm(&self, alarm: ForeignCheckpoint) {
+        let mut alarms = self.alarms.lock();
+        let is_known = alarms.iter().any(|one| one.bundle_id == alarm.bundle_id);
+        if !is_known && alarms.len() < MAX_ALARMS {
+            alarms.push(alarm);
+        }
     }
 
     /// Tells what a producer is for callers from now on, at once if that is news.
@@ -130,6 +143,7 @@ impl Session {
                 // Serving is what a control plane takes it for that knows of no phases.
                 phase: Some(*self.phase.lock()).filter(|phase| *phase != Phase::Serving),
                 zone: self.zone().map(str::to_owned),
+                foreign_checkpoints: std::mem::take(&mut *self.alarms.lock()),
             };
             let page = self.page(heartbeat).await?;
             let next = match page.more {
@@ -156,8 +170,13 @@ impl Session {
         let body = serde_json::to_vec(&heartbeat)
             .map_err(|error| LinkError::Unsigned(error.to_string()))?;
         let answer = self.chain.link(LinkBody::Heartbeat(body)).await;
-        if let (Err(_), Some(untold)) = (&answer, heartbeat.error) {
-            self.error.lock().get_or_insert(untold);
+        if answer.is_err() {
+            if let Some(untold) = heartbeat.error {
+                self.error.lock().get_or_insert(untold);
+            }
+            for untold in heartbeat.foreign_checkpoints {
+                self.alarm(untold);
+            }
         }
         let answered = answer?;
         match answered.outcome {
@@ -289,6 +308,35 @@ mod tests {
         assert_eq!(error.chars().count(), MAX_ERROR);
         assert_eq!(told(&asked[1]).error, None);
         assert_eq!(session.error.lock().as_deref(), Some("not told"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_wrong_after_an_alarm_does_not_take_its_place() {
+        let control_plane = ControlPlane::start(|before, asked| match before {
+            1 => Answer::Problem("start-ended", 409),
+            _ => ack(asked),
+        })
+        .await;
+        let session = control_plane.session();
+        let alarm = |bundle: u128, lane| ForeignCheckpoint {
+            bundle_id: Uuid::from_u128(bundle),
+            lane,
+            checkpoint: None,
+        };
+        for (bundle, lane) in [(1, 1), (2, 2), (1, 3)] {
+            session.alarm(alarm(bundle, lane));
+        }
+        session.note("no bundle yet");
+        session.heartbeat(Vec::new()).await.unwrap();
+        session.alarm(alarm(3, 3));
+        session.heartbeat(Vec::new()).await.unwrap_err();
+        let asked = control_plane.asked();
+        let said = |at: usize| -> Vec<u32> {
+            let alarms = told(&asked[at]).foreign_checkpoints;
+            alarms.iter().map(|one| one.lane).collect()
+        };
+        assert_eq!((said(0), said(1)), (vec![1, 2], vec![3]));
+        assert_eq!(session.alarms.lock().len(), 1, "it was not told");
     }
 
     #[tokio::test(start_paused = true)]

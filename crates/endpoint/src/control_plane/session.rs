@@ -4,7 +4,7 @@ use std::{collections::HashSet, io, sync::Arc};
 
 use anyhow::Context as _;
 use armour_ambient::Ambient;
-use armour_api::{EndpointSelf, LinkOutcome, Phase, Role};
+use armour_api::{EndpointSelf, ForeignCheckpoint, LinkOutcome, Phase, Role};
 use armour_client::{Client, ClientError};
 use armour_enclave::{Enclave, EnclaveError, binding::LaneId};
 use armour_protocol::v2::identity::body::{Acknowledged, LinkBody};
@@ -63,6 +63,8 @@ pub struct Session {
     progress: Progress,
     /// What went wrong since the control plane was told last.
     pub(super) error: Mutex<Option<String>>,
+    /// Checkpoints of foreign hands that the control plane has not been told of yet.
+    pub(super) alarms: Mutex<Vec<ForeignCheckpoint>>,
     _renewal: Option<AbortOnDropHandle<()>>,
 }
 
@@ -143,6 +145,7 @@ impl Session {
             zone: options.zone.clone(),
             progress: options.progress.clone(),
             error: Mutex::default(),
+            alarms: Mutex::default(),
             _renewal: Some(AbortOnDropHandle::new(tokio::spawn(renewal))),
         }))
     }
@@ -186,6 +189,7 @@ impl Session {
             zone: None,
             progress: Progress::default(),
             error: Mutex::default(),
+            alarms: Mutex::default(),
             _renewal: None,
         })
     }

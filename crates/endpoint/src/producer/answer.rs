@@ -194,7 +194,7 @@ fn in_epoch(
 }
 
 /// A response's head as it is carried, and its body.
-fn head_of(response: Response<Body>) -> (Parts, Body) {
+pub(super) fn head_of(response: Response<Body>) -> (Parts, Body) {
     let (mut head, body) = response.into_parts();
     let is_handshake = head.extensions.get::<Upgraded>().is_some();
     bhttp::strip_hop_by_hop(&mut head.headers);

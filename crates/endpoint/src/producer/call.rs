@@ -11,8 +11,14 @@ use armour_protocol::v2::{
     time::ProducerTime,
 };
 
+use uuid::Uuid;
+
 use super::{bundles::Held, endpoint::ProducerEndpoint, exchange::Exchange};
-use crate::{foreign_checkpoint::FOREIGN_CHECKPOINT, wire::stream::Broken};
+use crate::{
+    access_log::{Record, Side},
+    foreign_checkpoint::FOREIGN_CHECKPOINT,
+    wire::stream::Broken,
+};
 
 /// An accepted call.
 pub struct Call {
@@ -21,9 +27,21 @@ pub struct Call {
     pub exchange: Arc<Exchange>,
     pub lane: LaneId,
     pub begin_by: ProducerTime,
+    pub record: Record,
 }
 
 impl Call {
+    /// What is noted of a call that is accepted.
+    pub fn record(producer: &ProducerEndpoint, held: &Held, lane: LaneId, n: u64) -> Record {
+        let record = producer.access_log.begin(Side::Producer);
+        let binding = held.context.binding();
+        let consumer = Uuid::from_bytes(binding.consumer.endpoint);
+        record.pair(Uuid::from_bytes(binding.pair));
+        record.placed(held.id, lane.lane, consumer, None);
+        record.ticket(n);
+        record
+    }
+
     /// A receipt without content. It ends both directions.
     pub async fn bare(&self, conclusion: Conclusion) -> Result<(), Broken> {
         let (out, _) = self.conclude(conclusion).await?;

@@ -22,6 +22,7 @@ use super::{
     upstream::{Manner, Server, Upstream},
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{reporter::Reporter, session::Session},
     wire::http_client::Trust,
 };
@@ -115,6 +116,7 @@ pub async fn run(
         lease: UPSTREAM_TIMEOUT,
         places: None,
         leaving: Leaving::new(),
+        access_log: AccessLog::default(),
         check_due: Notify::new(),
     });
     let listener = tokio::net::TcpListener::bind(listen).await?;

@@ -10,10 +10,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{bundles::Bundles, clock::ProducerClock, leaving::Leaving, upstream::Upstream};
-use crate::control_plane::{
-    dead::Dead,
-    reporter::Reporter,
-    session::{Session, Watcher},
+use crate::{
+    access_log::AccessLog,
+    control_plane::{
+        dead::Dead,
+        reporter::Reporter,
+        session::{Session, Watcher},
+    },
 };
 
 /// The producer's agent.
@@ -35,6 +38,7 @@ pub struct ProducerEndpoint {
     /// How many calls the upstream takes at once, if that is bounded.
     pub(super) places: Option<Arc<Semaphore>>,
     pub(super) leaving: Leaving,
+    pub(super) access_log: AccessLog,
     /// The upstream is to be checked now.
     pub(super) check_due: Notify,
 }

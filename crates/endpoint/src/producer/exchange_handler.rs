@@ -209,6 +209,7 @@ async fn accept(
                 exchange: exchange.clone(),
                 lane,
                 begin_by,
+                record: Call::record(producer, held, lane, body.header.n),
             };
             producer.leaving.called();
             producer.running.spawn(call.serve(recorded, arrival));

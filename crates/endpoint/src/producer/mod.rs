@@ -36,6 +36,7 @@ mod handshake;
 mod lane_table;
 mod leaving;
 pub mod open;
+pub mod plain;
 mod rekey_handler;
 mod rekey_rate;
 mod rekeying;

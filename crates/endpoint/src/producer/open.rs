@@ -96,6 +96,7 @@ pub async fn open_in(
             Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
         }),
         leaving: Leaving::new(),
+        access_log: options.access_log.clone(),
         check_due: Notify::new(),
     });
     gauges::observe(&session, &reporter, &producer);

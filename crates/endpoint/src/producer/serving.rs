@@ -9,6 +9,7 @@ use armour_protocol::v2::{
     proxy::{Arrived, Begun, Refused, Undecided},
 };
 use armour_telemetry::trace;
+use axum::response::IntoResponse as _;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -22,11 +23,12 @@ use super::{
     upstream::{Connected, Terms},
 };
 use crate::{
+    consumer::fate::Failure,
     control_plane::lease,
     metrics::{CutReason, METRICS},
     rekey_times::RekeyTimes,
     wire::{
-        interims, message::MessageReader, problem::refuse, problem_type::ProblemType,
+        interims, message::MessageReader, problem::Refusal, problem_type::ProblemType,
         stream::Broken,
     },
 };
@@ -185,8 +187,9 @@ impl Call {
             rekeying.begins();
         }
         let Some(request) = request else {
-            let refusal = refuse(ProblemType::BinaryHttp, "malformed request");
-            return answering.answer(Ok(refusal)).await;
+            let refusal = Refusal::new(ProblemType::BinaryHttp, "malformed request");
+            self.record.refused(&refusal);
+            return answering.answer(Ok(refusal.into_response())).await;
         };
         let span = tracing::info_span!(
             "armour.serve",
@@ -196,6 +199,9 @@ impl Call {
             armour.lane = self.lane.lane,
         );
         trace::adopt(&span, request.headers());
+        self.record.asked(&request, &span);
+        self.record.sent();
+        let request = self.record.request(request);
         let begin_by = self.producer.clock.begin_by(self.begin_by);
         let (interims, arriving) = interims::channel();
         let terms = Terms {
@@ -210,10 +216,10 @@ impl Call {
         let served = async {
             let served = tokio::select! {
                 served = served.instrument(span) => served,
-                reason = self.cut(), if is_stream => return Err(reason),
+                reason = self.cut(), if is_stream => return self.record.outcome(Err(reason)),
             };
             has_answered.cancel();
-            served
+            self.record.outcome(served)
         };
         let cut = async {
             has_answered.cancelled().await;
@@ -249,6 +255,8 @@ impl Call {
     }
 
     async fn refused(&self, refused: Refused) -> Result<(), Broken> {
+        let told = Failure::refused(refused.reason());
+        self.record.refused(&told.refusal);
         let (reason, lane) = (refused.reason().as_u8(), self.lane.lane);
         tracing::debug!(reason, lane, "a call is refused");
         self.bare(refused.conclude()).await

@@ -21,6 +21,7 @@ use super::{
     upstream::{Manner, Server, Upstream},
 };
 use crate::{
+    access_log::AccessLog,
     control_plane::{reporter::Reporter, testing::ControlPlane},
     testing::ends::Ends,
     wire::http_client::Trust,
@@ -67,6 +68,7 @@ pub(crate) async fn limited_producer(
         lease: Duration::from_secs(60),
         places,
         leaving: Leaving::new(),
+        access_log: AccessLog::default(),
         check_due: Notify::new(),
     });
     (producer, held)

@@ -2,6 +2,7 @@
 
 mod leaving;
 mod memory;
+mod plain;
 mod rekeying;
 
 use std::{

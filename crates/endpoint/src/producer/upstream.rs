@@ -21,6 +21,7 @@ use super::{
     connections::{Connection, Connections, Unanswered},
     forwarding,
     handshake::Handshake,
+    plain::{self, Unprotected},
     turn::Turn,
     upstream_check::{Checked, UpstreamCheck},
 };
@@ -182,7 +183,9 @@ impl Connected {
             let detail = "the request's content is not as long as it says";
             return Ok(refuse(ProblemType::BinaryHttp, detail));
         }
+        let is_plain = request.extensions().get::<Unprotected>().is_some();
         forwarding::prepare(request.headers_mut());
+        plain::mark(request.headers_mut(), is_plain);
         let span = tracing::info_span!(
             "armour.upstream",
             otel.kind = "client",

@@ -188,6 +188,16 @@ impl CheckpointClaim {
 }
 
 impl Checkpoint {
+    /// The direction that it vouches for.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The exchange's number, and how often its streams had been re-keyed.
+    pub fn place(&self) -> (u64, u32) {
+        (self.place.n, self.place.k)
+    }
+
     /// How far the checkpoint's sender has verified the other direction.
     pub fn peer(&self) -> Mark {
         self.claim.peer
@@ -244,6 +254,39 @@ impl SignedCheckpoint {
         let sequence = self.message.sequence.to_be_bytes();
         let claim = self.message.claim.to_bytes();
         [&epoch[..], &sequence, &claim, &self.proof.to_bytes()].concat()
+    }
+
+    /// The bytes of a checkpoint that is shown to others, who have the bundle's context alone:
+    /// 0 if it is of the request, 1 of the response; n, H(ticket), and
+    /// [`SignedCheckpoint::to_bytes`].
+    pub fn to_evidence(&self) -> Vec<u8> {
+        let place = &self.message.place;
+        let direction = match self.message.direction {
+            Direction::Request => 0,
+            Direction::Response => 1,
+        };
+        let exchange = [&place.n.to_be_bytes()[..], &place.ticket.0].concat();
+        [&[direction][..], &exchange, &self.to_bytes()].concat()
+    }
+
+    /// Whether the key of the direction's end signed it, in a bundle of this context.
+    pub fn is_signed(&self, context: &Context) -> bool {
+        self.verify(context).is_ok()
+    }
+
+    /// Reads what [`SignedCheckpoint::to_evidence`] wrote. Who signed it is not checked by this.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`].
+    pub fn from_evidence(bytes: &[u8]) -> Result<Self, HeadError> {
+        let mut reader = Reader::new(bytes);
+        let direction = match reader.u8()? {
+            0 => Direction::Request,
+            1 => Direction::Response,
+            _ => return Err(HeadError::Malformed),
+        };
+        let exchange = Place::first(reader.u64()?, BodyHash(reader.array()?));
+        Self::from_bytes(direction, exchange, reader.rest())
     }
 
     pub(crate) fn from_bytes(
@@ -465,6 +508,13 @@ mod tests {
         }
         let bytes = signed.to_bytes();
         let read = SignedCheckpoint::from_bytes(Direction::Request, PLACE, &bytes);
+        assert_eq!(read.as_ref(), Ok(&signed));
+        let shown = signed.to_evidence();
+        let read = SignedCheckpoint::from_evidence(&shown);
         assert_eq!(read, Ok(signed));
+        for cut in 0..shown.len() {
+            let read = SignedCheckpoint::from_evidence(&shown[..cut]);
+            assert_eq!(read, Err(HeadError::Malformed));
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::action::AuditAction;
-use crate::new_event::{CollisionSummary, FenceSummary, MissingWitness};
+use crate::new_event::{CheckpointAlarm, CollisionSummary, FenceSummary, MissingWitness};
 
 /// What was done for the ledger's sake.
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
@@ -28,6 +28,15 @@ pub enum LedgerAction<'a> {
         count: usize,
         /// Their ids, of very many not all.
         bundles: &'a [Uuid],
+    },
+    /// In one of a bundle's streams a checkpoint was found that an end's key signed and not
+    /// that end.
+    #[strum(serialize = "bundle.foreign-checkpoint")]
+    BundleForeignCheckpoint {
+        #[serde(skip)]
+        id: Uuid,
+        #[serde(flatten)]
+        alarm: CheckpointAlarm<'a>,
     },
     /// A bundle's producer does not report what its consumer does.
     #[strum(serialize = "bundle.unwitnessed")]
@@ -61,6 +70,7 @@ impl AuditAction for LedgerAction<'_> {
     fn target(&self) -> String {
         match self {
             Self::BundleDisconnect { id, .. }
+            | Self::BundleForeignCheckpoint { id, .. }
             | Self::BundleUnwitnessed { id, .. }
             | Self::PairDisconnect { id, .. } => id.to_string(),
             Self::CollisionDetect { endpoint, .. } => endpoint.to_string(),
@@ -151,10 +161,32 @@ mod tests {
     }
 
     #[test]
+    fn of_foreign_checkpoints() {
+        let alarm = CheckpointAlarm {
+            reporter_id: Uuid::from_u128(2),
+            lane: 3,
+            n: None,
+            k: None,
+            signed_by: None,
+            checkpoint: None,
+        };
+        check(
+            LedgerAction::BundleForeignCheckpoint { id: ID, alarm },
+            "bundle.foreign-checkpoint",
+            ID_TEXT,
+            concat!(
+                r#"{"checkpoint":null,"k":null,"lane":3,"n":null,"#,
+                r#""reporter_id":"00000000-0000-0000-0000-000000000002","signed_by":null}"#
+            ),
+        );
+    }
+
+    #[test]
     fn of_fences() {
         let fence = FenceSummary {
             reason: "restored",
             bundles: 1,
+            suspect: 0,
             sessions: 2,
             seen_of_the_lost_log: Some(3),
         };
@@ -162,7 +194,7 @@ mod tests {
             LedgerAction::Fence(fence),
             FENCE,
             "ledger",
-            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":3,"sessions":2}"#,
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":3,"sessions":2,"suspect":0}"#,
         );
     }
 }

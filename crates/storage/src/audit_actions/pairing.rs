@@ -13,12 +13,6 @@ use crate::new_event::{AddressClaim, Silence, StartRivals, StartSummary};
 #[derive(Debug, Clone, Copy, Serialize, strum::IntoStaticStr)]
 #[serde(untagged)]
 pub enum PairingAction<'a> {
-    /// An endpoint holds a bundle's secret, and the copy of it was erased.
-    #[strum(serialize = "bundle.acknowledge")]
-    BundleAcknowledge {
-        #[serde(skip)]
-        id: Uuid,
-    },
     /// A bundle was issued.
     #[strum(serialize = "bundle.mint")]
     BundleMint {
@@ -26,6 +20,15 @@ pub enum PairingAction<'a> {
         id: Uuid,
         pair_id: Uuid,
         supersedes: Option<Uuid>,
+    },
+    /// Several bundles were issued at once: the members of each list stand in the same order.
+    #[strum(serialize = "bundle.mint")]
+    BundlesMint {
+        bundles: &'a [Uuid],
+        pairs: &'a [Uuid],
+        /// The consumers' endpoints that drew them.
+        endpoints: &'a [Uuid],
+        supersedes: &'a [Option<Uuid>],
     },
     /// A bundle's consumer or producer gave it up.
     #[strum(serialize = "bundle.retire")]
@@ -210,8 +213,8 @@ impl<'a> PairingAction<'a> {
 impl AuditAction for PairingAction<'_> {
     fn target(&self) -> String {
         match self {
-            Self::BundleAcknowledge { id }
-            | Self::BundleMint { id, .. }
+            Self::BundlesMint { .. } => "bundles".to_owned(),
+            Self::BundleMint { id, .. }
             | Self::BundleRetire { id, .. }
             | Self::BundleSupersede { id, .. }
             | Self::ConsumerCreate { id, .. }
@@ -261,10 +264,17 @@ mod tests {
     #[test]
     fn of_bundles() {
         check(
-            PairingAction::BundleAcknowledge { id: ID },
-            "bundle.acknowledge",
-            ID_TEXT,
-            "{}",
+            PairingAction::BundlesMint {
+                bundles: &[ID, OTHER],
+                pairs: &[OTHER, OTHER],
+                endpoints: &[ID, ID],
+                supersedes: &[None, Some(ID)],
+            },
+            "bundle.mint",
+            "bundles",
+            &format!(
+                r#"{{"bundles":["{ID}","{OTHER}"],"endpoints":["{ID}","{ID}"],"pairs":["{OTHER}","{OTHER}"],"supersedes":[null,"{ID}"]}}"#
+            ),
         );
         check(
             PairingAction::BundleMint {

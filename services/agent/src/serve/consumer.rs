@@ -1,6 +1,6 @@
 //! A consumer's agent, over all of its lives.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use armour_endpoint::{
     DataDirLock, consumer,
@@ -12,7 +12,7 @@ use armour_endpoint::{
 use armour_listener::Tls;
 use prometheus::Registry;
 use tokio::{sync::watch, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::life::{
     End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended,
@@ -35,7 +35,11 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
     let settings = options.settings()?;
     let tls = options.common.tls.open()?;
     let mut signals = Signals::begin()?;
-    let own = Options::from(&options.common);
+    let access_log = options.common.access_log.open()?;
+    let own = Options {
+        access_log: access_log.log(),
+        ..Options::from(&options.common)
+    };
     let standing = Arc::new(Standing::new(own.progress.clone()));
     let lock = tokio::select! {
         lock = DataDirLock::take(&own.data_dir, &own.progress) => lock?,
@@ -78,7 +82,8 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
             tls.clone(),
             stop.clone(),
         ));
-        standing.ready();
+        let ready_after = Duration::from_secs(options.ready_after);
+        let readiness = get_ready(&pairs, &standing, ready_after);
         let since = Instant::now();
         let end = until_ended(&mut opened.background, &mut serving, &mut signals).await?;
         let silence = (session.silence(), pairs.heartbeat_interval());
@@ -98,7 +103,7 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
             End::Ended(ended) => {
                 pairs.has_ended();
                 served_to_the_end(serving).await;
-                drop((opened, session, pairs));
+                drop((opened, session, pairs, readiness));
                 doors = doors_of(&settings, tls.as_ref(), &standing).await?;
                 let lived = since.elapsed();
                 let goes_on = lives.after(ended, silence, lived, &standing, &mut signals);
@@ -108,6 +113,26 @@ pub async fn consumer(options: ConsumerOptions, registry: Registry) -> anyhow::R
             }
         }
     }
+}
+
+/// Has the agent be ready once each pair has a bundle: before, its first calls would wait for one.
+/// Where none is granted it waits for so long.
+fn get_ready(
+    pairs: &Arc<PairManager>,
+    standing: &Arc<Standing>,
+    within: Duration,
+) -> AbortOnDropHandle<()> {
+    let (pairs, standing) = (pairs.clone(), standing.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::select! {
+            () = pairs.have_bundles() => {}
+            () = tokio::time::sleep(within) => {
+                tracing::warn!("some pairs have no bundle yet");
+            }
+        }
+        standing.ready();
+        tracing::info!("ready");
+    }))
 }
 
 /// The ports of the settings, which say where the agent stands.

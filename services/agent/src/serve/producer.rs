@@ -5,29 +5,29 @@ use std::{sync::Arc, time::Duration};
 use armour_endpoint::{
     DataDirLock,
     control_plane::session::Watcher as _,
-    listening::{self, DRAIN},
+    listening,
     options::Options,
     producer::{
         self,
-        draining::Awaited,
         endpoint::ProducerEndpoint,
         exchange_handler,
         open::Opened,
+        plain::{self, Permissive},
         upstream::{Manner, Server, Upstream},
     },
     wire::http_client::Trust,
 };
 use armour_listener::Listener;
-use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::life::{
-    End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended,
+use super::{
+    leaver::Leaver,
+    life::{End, Lives, Opening, lease_over, served_to_the_end, unless_hastened, until_ended},
 };
 use crate::{
-    control_socket::{self, Leave},
+    control_socket::{self, Leave as _},
     front::Front,
     health,
     options::ProducerOptions,
@@ -52,7 +52,9 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
         .unwrap_or_else(|| format!("{scheme}://{}", options.listen));
     to_server(&settings.borrow_and_update(), &trust)?;
     let mut signals = Signals::begin()?;
+    let access_log = common.access_log.open()?;
     let own = Options {
+        access_log: access_log.log(),
         upstream_limit: options.upstream_limit,
         ..common.into()
     };
@@ -67,16 +69,18 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
         let with_lease = common.ready_with_lease;
         health::serve(listen, standing.clone(), with_lease, registry, stop.clone()).await?;
     }
-    let leaver = Arc::new(Leaver {
-        standing: standing.clone(),
-        within: Duration::from_secs(options.drain_for),
-        producer: Mutex::new(None),
-    });
+    let drain_for = Duration::from_secs(options.drain_for);
+    let leaver = Arc::new(Leaver::new(standing.clone(), drain_for));
     let _socket = control_socket::serve(&own.data_dir, leaver.clone());
     let front = Front::new(standing.clone());
     let listener = Listener::new(listening::listen(options.listen).await?, tls);
     let served = listening::serve(listener, front.router(), stop.clone());
     let mut serving = tokio::spawn(served);
+    plain::observe(options.permissive);
+    let permissive = options
+        .permissive
+        .then(|| Permissive::new(own.ambient.random.clone()));
+    standing.is_permissive(options.permissive);
     let mut lives = Lives::new(own);
     loop {
         let upstream = to_server(&settings.borrow_and_update(), &trust)?;
@@ -85,18 +89,35 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
             producer::open::open_in(lock, lives.options(), address.clone(), upstream).await
         };
         let opened = tokio::select! {
-            opened = opening => opened,
+            opened = leaver.unless_asked(opening) => opened,
             () = signals.next() => return Ok(()),
         };
-        let mut opened = match lives.opened(opened, &standing, &mut signals).await? {
+        let Some(opened) = opened else {
+            return stay(&mut signals).await;
+        };
+        let opened = leaver.unless_asked(lives.opened(opened, &standing, &mut signals));
+        let Some(opened) = opened.await else {
+            return stay(&mut signals).await;
+        };
+        let mut opened = match opened? {
             Opening::Opened(opened) => opened,
             Opening::Again => continue,
             Opening::Over => return Ok(()),
         };
         let producer = opened.producer.clone();
         standing.open(lease_over(&producer.session, &producer));
-        leaver.producer.lock().replace(producer.clone());
-        front.set(Some(exchange_handler::router(producer.clone())));
+        leaver.set(Some(producer.clone()));
+        if leaver.is_asked() {
+            opened.drain().await;
+            return stay(&mut signals).await;
+        }
+        front.set(Some(match &permissive {
+            None => exchange_handler::router(producer.clone()),
+            Some(permissive) => plain::router(producer.clone(), permissive.clone()),
+        }));
+        let _teller = permissive
+            .as_ref()
+            .map(|permissive| permissive.tell(&producer.session));
         #[cfg(feature = "clone-demo")]
         if let Some(path) = &options.insecure_export {
             producer::clone::export(producer.clone(), path)?;
@@ -129,16 +150,25 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
             }
             End::Ended(ended) => {
                 front.set(None);
-                leaver.producer.lock().take();
+                leaver.set(None);
                 drop((opened, producer));
                 let lived = since.elapsed();
                 let goes_on = lives.after(ended, silence, lived, &standing, &mut signals);
-                if !goes_on.await? {
+                let Some(goes_on) = leaver.unless_asked(goes_on).await else {
+                    return stay(&mut signals).await;
+                };
+                if !goes_on? {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// Waits for the end of a process that has left already, or never was an endpoint.
+async fn stay(signals: &mut Signals) -> anyhow::Result<()> {
+    signals.next().await;
+    Ok(())
 }
 
 /// Has requests go where the settings say from now on.
@@ -187,30 +217,4 @@ fn to_server(settings: &ProducerSettings, trust: &Trust) -> anyhow::Result<Upstr
     let server = Server::new(&settings.upstream, manner, trust)?;
     let server = server.checked(settings.upstream_check.clone(), manner, trust);
     Ok(Upstream::Server(Arc::new(server)))
-}
-
-/// Leaves once, whoever asks and however often: the socket, and SIGTERM.
-struct Leaver {
-    standing: Arc<Standing>,
-    within: Duration,
-    producer: Mutex<Option<Arc<ProducerEndpoint>>>,
-}
-
-impl Leave for Leaver {
-    async fn leave(&self, tell: watch::Sender<Option<Awaited>>) -> String {
-        let producer = self.producer.lock().clone();
-        let Some(producer) = producer else {
-            return "there is no endpoint that could leave".to_owned();
-        };
-        self.standing.draining();
-        let told = |awaited| {
-            tell.send_replace(Some(awaited));
-        };
-        producer.drain(self.within, told).await;
-        producer.quiesce(DRAIN).await;
-        match producer.calls() {
-            0 => "consumers have moved, and no call is under way".to_owned(),
-            some => format!("{some} calls are still under way"),
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use armour_api::{EndpointState, Event, EventKind};
+use armour_api::{AccessRole, EndpointState, Event, EventKind};
 use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::{StorageError, Store};
 use uuid::Uuid;
@@ -112,12 +112,21 @@ impl BatchOperation for EventBatchReader {
         };
         let mut found: BTreeMap<i64, Found> = BTreeMap::new();
         let mut answers = Vec::with_capacity(polls.len());
+        let mut lives_of: HashMap<Uuid, (AccessRole, bool)> = HashMap::new();
         for poll in polls {
             let may_go_on = match &poll.reader {
                 Reader::Endpoint(reader) => lives(reader),
-                Reader::Member(principal) => match principal.is_live(&mut tx).await {
-                    Err(StorageError::NotFound) => false,
-                    live => live?,
+                Reader::Member(principal) => match lives_of.get(&principal.credential) {
+                    // Of many streams of one credential it is asked once.
+                    Some((role, live)) if *role == principal.role => *live,
+                    _ => {
+                        let live = match principal.is_live(&mut tx).await {
+                            Err(StorageError::NotFound) => false,
+                            live => live?,
+                        };
+                        lives_of.insert(principal.credential, (principal.role, live));
+                        live
+                    }
                 },
             };
             let events = match found.entry(poll.last) {

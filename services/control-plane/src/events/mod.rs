@@ -1,5 +1,6 @@
 //! Events, as streams to whoever follows them.
 
+pub mod announcements;
 pub mod batch_reader;
 pub mod notifier;
 mod open;

@@ -15,10 +15,7 @@ use axum::{
     },
 };
 use rand::RngExt;
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -26,7 +23,7 @@ use uuid::Uuid;
 use crate::{
     events::{
         batch_reader::{EndpointReader, EventBatchReader, EventPoll, Reader},
-        notifier::EventNotifier,
+        notifier::{EventNotifier, Notices},
         open::{Credential, OpenStream, OpenStreams},
     },
     http::problem::{ApiError, ApiResult},
@@ -36,6 +33,8 @@ use crate::{
 
 /// How often a stream looks for events though nobody told of any.
 const POLL_EVERY: Duration = Duration::from_secs(2);
+/// How often, at most, a person's or a token's stream looks.
+const MEMBERS_EVERY: Duration = Duration::from_millis(200);
 /// How often, at most, it is noted that somebody reads a stream.
 const TOUCH_EVERY: Duration = Duration::from_millis(1500);
 
@@ -121,7 +120,7 @@ async fn stream(
 ) -> ApiResult<impl IntoResponse> {
     let tenant = tx.tenant_id();
     // Subscribed before the first poll, so that nothing falls in between.
-    let mut notices = streams.notifier.subscribe();
+    let mut notices = streams.notifier.subscribe(tenant);
     let mut last = match headers.get("last-event-id") {
         Some(value) => value
             .to_str()
@@ -142,6 +141,12 @@ async fn stream(
         // At once, so that whoever is in between passes on that there is an answer.
         yield Ok::<_, Infallible>(sse::Event::default().comment("armour"));
         let mut touched: Option<Instant> = None;
+        // People and programs watch: many streams of a busy tenant would take a processor for
+        // themselves if each event were sent by itself. Agents act, and are told at once.
+        let pause = match &reader {
+            Reader::Member(_) => MEMBERS_EVERY,
+            Reader::Endpoint(_) => Duration::ZERO,
+        };
         loop {
             let touch = touched.is_none_or(|at| at.elapsed() >= TOUCH_EVERY);
             if touch {
@@ -167,6 +172,9 @@ async fn stream(
                     yield Ok(data.id(event.seq.to_string()).event(&event.kind));
                 }
             }
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             if !more && !wait(&streams, drained.as_mut(), &mut notices, tenant).await {
                 return;
             }
@@ -183,22 +191,13 @@ async fn stream(
 async fn wait(
     streams: &EventStreams,
     drained: Pin<&mut impl Future<Output = ()>>,
-    notices: &mut Receiver<Uuid>,
+    notices: &mut Notices,
     tenant: Uuid,
 ) -> bool {
-    let noticed = async {
-        loop {
-            match notices.recv().await {
-                Ok(of) if of != tenant => {}
-                Ok(_) | Err(RecvError::Lagged(_)) => return,
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
-        }
-    };
     tokio::select! {
         () = drained => false,
         () = streams.stopping.cancelled() => false,
-        () = noticed => true,
+        () = notices.next() => true,
         () = tokio::time::sleep_until(next_poll(streams, tenant)) => true,
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, EndpointAuth, Platform},
-    ledger::fence::fence,
+    ledger::fence::{Lost, fence},
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -55,7 +55,7 @@ async fn fence_tenant(
     };
     tx.audit_log().append(&Actor::Platform, action).await?;
     tx.bind(id).await?;
-    let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
+    let entry = fence(&mut tx, &Actor::Platform, &reason.reason, Lost::Unknown).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(entry)))
 }
@@ -89,7 +89,11 @@ async fn restart(
         None => {
             keys.check(&lost.head).map_err(ApiError::invalid)?;
             let reason = "the database was restored: an endpoint has seen a later log";
-            fence(tx, &actor, reason, Some(head.size)).await?.seq
+            let lost = Lost::Entries {
+                size: head.size,
+                at: head.at,
+            };
+            fence(tx, &actor, reason, lost).await?.seq
         }
     };
     let now = tx.audit_tree().latest_head().await?;

@@ -10,6 +10,7 @@ mod fences;
 mod receipts;
 pub mod record;
 mod reports;
+mod suspects;
 pub mod testimony;
 pub mod unwitnessed;
 

@@ -54,7 +54,8 @@ impl Fleet {
 
     /// The producers' endpoints that a bundle may be drawn with, the best first: those that are
     /// heard of, with the fewest bundles, in the endpoint's own zone, then at random. The one of
-    /// the bundle that is replaced is among them, without that bundle.
+    /// the bundle that is replaced is among them, without that bundle, and after those that are as
+    /// good: it may be replaced because its producer does not answer.
     pub fn candidates(
         &self,
         replaces: Option<Uuid>,
@@ -75,11 +76,12 @@ impl Fleet {
         });
         let mut ranked: Vec<_> = free
             .map(|one| {
-                let bundles = one.bundles - u64::from(Some(one.endpoint) == freed).min(one.bundles);
+                let is_freed = Some(one.endpoint) == freed;
+                let bundles = one.bundles - u64::from(is_freed).min(one.bundles);
                 let is_away = zone.is_some() && one.zone.as_deref() != zone;
                 let chance: u64 = generator.random();
                 (
-                    (one.silent && few_silent, bundles, is_away, chance),
+                    (one.silent && few_silent, bundles, is_away, is_freed, chance),
                     one.endpoint,
                 )
             })
@@ -105,11 +107,11 @@ impl Fleet {
         self.count(drawn.producer, |bundles| bundles + 1);
     }
 
-    /// Whether a bundle of the endpoint is to be replaced now, so that one of the producer's
-    /// endpoints that it holds none with, and that has less than its share, gets one from another
-    /// that has more. A tenth of those that could are told so at a moment; as many as it takes if
-    /// somebody has less than half of its share or more than twice.
-    pub fn is_to_move(&self, held: &HeldBundle, moment: u64) -> bool {
+    /// Whether a bundle of the endpoint is to be replaced at a step after a change, so that one of
+    /// the producer's endpoints that it holds none with, and that has less than its share, gets one
+    /// from another that has more. With each step a tenth of those that could are; as many as it
+    /// takes if somebody has less than half of its share or more than twice.
+    pub fn is_to_move(&self, held: &HeldBundle, change: u64, step: u32) -> bool {
         let Some(own) = self.find(held.producer) else {
             return false;
         };
@@ -125,7 +127,10 @@ impl Fleet {
         if own <= share || least >= share || own - least < 2.0 {
             return false;
         }
-        chance(held.id, moment) < self.urgency(own)
+        // Whoever is due at a step and asks only at the next one is due still.
+        let steps = i32::try_from(step).unwrap_or(i32::MAX).saturating_add(1);
+        let stays = (1.0 - self.urgency(own)).max(0.0).powi(steps);
+        chance(held.id, change) < 1.0 - stays
     }
 
     /// Which part of the bundles of somebody with so many is to move.
@@ -168,11 +173,11 @@ impl Fleet {
     }
 }
 
-/// A number from 0 to 1 of a bundle at a moment: whoever asks twice has no second chance.
-fn chance(bundle: Uuid, moment: u64) -> f64 {
+/// A number from 0 to 1 of a bundle after a change: whoever asks twice has no second chance.
+fn chance(bundle: Uuid, change: u64) -> f64 {
     let hash = Sha256::new()
         .chain_update(bundle.as_bytes())
-        .chain_update(moment.to_be_bytes())
+        .chain_update(change.to_be_bytes())
         .finalize();
     let first = hash.first_chunk().copied().unwrap_or_default();
     f64::from(u32::from_be_bytes(first)) / f64::from(u32::MAX)
@@ -207,6 +212,7 @@ mod tests {
         HeldBundle {
             id: id(1_000 + producer),
             pair: id(0),
+            consumer: id(0),
             producer: id(producer),
         }
     }
@@ -237,10 +243,17 @@ mod tests {
         let found = |replaces, zone| chosen(&fleet(&[3, 1, 1, 2], 4, &[3]), replaces, zone);
         assert_eq!(found(None, Some("zone 0")), Some(id(2)));
         assert_eq!(found(None, Some("zone 1")), Some(id(1)));
-        // The replaced one's producer may be it again, and counts without it.
+        // The replaced one's producer counts without it, and comes after who is as good.
         let replaced = Some(held_with(3).id);
-        let as_good = [Some(id(1)), Some(id(3))];
-        assert!(as_good.contains(&found(replaced, Some("zone 1"))));
+        assert_eq!(found(replaced, Some("zone 1")), Some(id(1)));
+        let all = |seed| {
+            let fleet = fleet(&[2, 2, 3], 4, &[2]);
+            let found = fleet.candidates(Some(held_with(2).id), None, &Random::seeded(seed));
+            found.last() == Some(&id(2))
+        };
+        assert!((0..50).all(all));
+        let fewer = fleet(&[3, 3, 3], 4, &[2]);
+        assert_eq!(chosen(&fewer, Some(held_with(2).id), None), Some(id(2)));
         assert_eq!(chosen(&fleet(&[1], 1, &[0]), None, None), None);
         let again = chosen(&fleet(&[1], 1, &[0]), Some(held_with(0).id), None);
         assert_eq!(again, Some(id(0)));
@@ -262,10 +275,10 @@ mod tests {
     #[test]
     fn nothing_moves_where_it_would_not_even_things_out() {
         let moves = |fleet: &Fleet| {
-            let moments = 0..1_000;
+            let changes = 0..1_000;
             let held = fleet.held[0];
-            moments
-                .filter(|moment| fleet.is_to_move(&held, *moment))
+            changes
+                .filter(|change| fleet.is_to_move(&held, *change, 0))
                 .count()
         };
         assert_eq!(moves(&fleet(&[3, 3, 3], 3, &[0])), 0);
@@ -274,12 +287,26 @@ mod tests {
         assert_eq!(moves(&fleet(&[9, 1, 9], 3, &[0, 1])), 0);
         // Its producer does not serve: it is replaced for that.
         assert_eq!(moves(&fleet(&[0, 9], 3, &[7])), 0);
-        // A tenth at a moment.
+        // A tenth at a step.
         let some = moves(&fleet(&[12, 8, 10], 3, &[0]));
         assert!((50..150).contains(&some), "{some}");
         // As many as it takes, of somebody with twice the share and more.
         let most = moves(&fleet(&[30, 0, 0], 3, &[0]));
         assert!((570..760).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn who_is_to_move_at_a_step_is_to_at_the_next_one() {
+        let fleet = fleet(&[12, 8, 10], 3, &[0]);
+        let held = fleet.held[0];
+        let due = |change: u64, step| fleet.is_to_move(&held, change, step);
+        let mut all = 0;
+        for change in 0..500 {
+            let steps: Vec<bool> = (0..24).map(|step| due(change, step)).collect();
+            assert!(steps.is_sorted(), "{change}");
+            all += usize::from(steps[23]);
+        }
+        assert!(all > 400, "{all}");
     }
 
     /// What consumers do who are told of each step.
@@ -297,7 +324,7 @@ mod tests {
                 }
                 let to_move: Vec<HeldBundle> = own.held.clone();
                 for one in to_move {
-                    if own.is_to_move(&one, moment) {
+                    if own.is_to_move(&one, moment, 0) {
                         let next = chosen(&own, Some(one.id), None).unwrap();
                         let drawn = HeldBundle {
                             id: Uuid::max(),

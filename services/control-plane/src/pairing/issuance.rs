@@ -1,6 +1,6 @@
 //! Issuing bundles: minted, sealed to both ends' living starts, one more or in place of another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use armour_ambient::Random;
 use armour_api::{Endpoint, Pair, PairState, ProblemType};
@@ -78,6 +78,17 @@ pub struct Draw {
     pub replaces: Option<Uuid>,
 }
 
+/// What a consumer's living start asks for. Its endpoint's row is locked.
+#[derive(Debug, Clone)]
+pub struct Draws {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its living start.
+    pub start: StartHash,
+    /// The bundles.
+    pub draws: Vec<Draw>,
+}
+
 /// One end of a bundle: an endpoint's living start.
 struct Living {
     endpoint: Endpoint,
@@ -94,89 +105,133 @@ pub struct Issued {
     pub wanted: u32,
 }
 
+/// A bundle that was issued, as is to be told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Minted {
+    id: Uuid,
+    pair: Uuid,
+    consumer: Uuid,
+    superseded: Option<Uuid>,
+}
+
 /// A pair that bundles are drawn of.
 struct DrawnPair {
     ends: [Uuid; 2],
+    /// As none of its consumer's endpoints holds any.
     fleet: Fleet,
 }
 
-/// Issues bundles to a consumer's living start, whose endpoint's row is locked; those that are
-/// replaced are superseded. For each draw what came of it.
+/// What is drawn of, locked.
+struct Locked {
+    pairs: BTreeMap<Uuid, DrawnPair>,
+    held: Vec<HeldBundle>,
+}
+
+/// Issues bundles to consumers' living starts, no two of them of one endpoint; those that are
+/// replaced are superseded. For each draw what came of it, and what is to be told by [`tell`]: the
+/// tenant's journal is not locked yet.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn issue(
+pub async fn issue(tx: &mut Tx, all: &[Draws]) -> ApiResult<(Vec<Vec<Issued>>, Vec<Minted>)> {
+    let mut locked = lock(tx, all).await?;
+    let (mut issued, mut minted) = (Vec::with_capacity(all.len()), Vec::new());
+    for asked in all {
+        issued.push(issue_all_of(tx, &mut locked, asked, &mut minted).await?);
+    }
+    Ok((issued, minted))
+}
+
+/// Issues what one endpoint asks for.
+async fn issue_all_of(
     tx: &mut Tx,
-    consumer: &Endpoint,
-    start: StartHash,
-    draws: &[Draw],
+    locked: &mut Locked,
+    asked: &Draws,
+    minted: &mut Vec<Minted>,
 ) -> ApiResult<Vec<Issued>> {
-    let mut pairs = lock(tx, consumer, draws).await?;
-    let consumer = living(tx, consumer.clone(), start).await?;
-    let mut issued = Vec::with_capacity(draws.len());
-    for draw in draws {
-        issued.push(match pairs.get_mut(&draw.pair) {
+    let Locked { pairs, held } = locked;
+    let consumer = living(tx, asked.endpoint.clone(), asked.start).await?;
+    // As this one sees the pairs.
+    for (id, pair) in &mut *pairs {
+        let own = |bundle: &&HeldBundle| bundle.pair == *id && bundle.consumer == asked.endpoint.id;
+        pair.fleet.held = held.iter().filter(own).copied().collect();
+    }
+    let mut issued = Vec::with_capacity(asked.draws.len());
+    for draw in &asked.draws {
+        let of = pairs.get_mut(&draw.pair);
+        let of = of.filter(|pair| pair.ends[0] == asked.endpoint.party_id);
+        issued.push(match of {
             None => Issued {
                 bundle: Err(IssueError::NotOfConsumer.into()),
                 wanted: 0,
             },
-            Some(pair) => Issued {
-                bundle: issue_one(tx, &consumer, pair, draw).await,
-                wanted: pair.fleet.wanted(),
-            },
+            Some(pair) => {
+                let done = issue_one(tx, &consumer, pair, draw).await;
+                Issued {
+                    bundle: done.map(|one| {
+                        minted.push(one);
+                        one.id
+                    }),
+                    wanted: pair.fleet.wanted(),
+                }
+            }
         });
     }
     Ok(issued)
 }
 
 /// Locks all that is touched, in the order that all keep to: producers' endpoints, pairs,
-/// bundles. Returns the consumer's own pairs among those that are drawn of, each with those of
+/// bundles. Returns the consumers' own pairs among those that are drawn of, each with those of
 /// its producer's endpoints that are locked and serve.
-async fn lock(
-    tx: &mut Tx,
-    consumer: &Endpoint,
-    draws: &[Draw],
-) -> ApiResult<BTreeMap<Uuid, DrawnPair>> {
-    let asked: BTreeSet<Uuid> = draws.iter().map(|draw| draw.pair).collect();
-    let asked = Vec::from_iter(asked);
-    let mut ends = tx.pairs().ends(&asked).await?;
-    ends.retain(|_, [of, _]| *of == consumer.party_id);
-    let locked = lock_producers(tx, consumer, draws, &ends).await?;
-    let mut ids: Vec<Uuid> = ends.keys().copied().collect();
-    ids.sort_unstable();
+async fn lock(tx: &mut Tx, all: &[Draws]) -> ApiResult<Locked> {
+    let draws = all.iter().flat_map(|asked| &asked.draws);
+    let asked: BTreeSet<Uuid> = draws.map(|draw| draw.pair).collect();
+    let ends = tx.pairs().ends(&Vec::from_iter(asked)).await?;
+    let parties: BTreeSet<Uuid> = all.iter().map(|asked| asked.endpoint.party_id).collect();
+    let own = ends.into_iter().filter(|(_, [of, _])| parties.contains(of));
+    let own: BTreeMap<Uuid, [Uuid; 2]> = own.collect();
+    let consumers: BTreeSet<Uuid> = all.iter().map(|asked| asked.endpoint.id).collect();
+    let consumers = Vec::from_iter(consumers);
+    let locked = lock_producers(tx, all, &own, &consumers).await?;
+    let ids: Vec<Uuid> = own.keys().copied().collect();
     for pair in &ids {
         tx.pairs().lock(*pair).await?;
     }
-    tx.bundles().lock_active(consumer.id, &ids).await?;
+    tx.bundles().lock_active(&consumers, &ids).await?;
     // Others have drawn while the locks were waited for: what counts is read now.
-    let held = tx.fleets().held(consumer.id).await?;
+    let held = tx.fleets().held(&consumers).await?;
     let mut pairs = BTreeMap::new();
-    for (pair, ends) in ends {
+    for (pair, ends) in own {
         let fleet = Fleet {
             locked: Some(locked.clone()),
-            ..fleet(tx, (pair, ends), &held).await?
+            ..fleet(tx, (pair, ends), &[]).await?
         };
         pairs.insert(pair, DrawnPair { ends, fleet });
     }
-    Ok(pairs)
+    Ok(Locked { pairs, held })
 }
 
 /// Locks those of the producers' endpoints that the draws may come to, a few of each pair.
 async fn lock_producers(
     tx: &mut Tx,
-    consumer: &Endpoint,
-    draws: &[Draw],
-    ends: &HashMap<Uuid, [Uuid; 2]>,
+    all: &[Draws],
+    own: &BTreeMap<Uuid, [Uuid; 2]>,
+    consumers: &[Uuid],
 ) -> ApiResult<BTreeSet<Uuid>> {
-    let held = tx.fleets().held(consumer.id).await?;
+    let held = tx.fleets().held(consumers).await?;
     let mut locked = BTreeSet::new();
-    for (pair, ends) in ends {
-        let fleet = fleet(tx, (*pair, *ends), &held).await?;
-        let of_pair = draws.iter().filter(|draw| draw.pair == *pair);
-        let count = of_pair.clone().count();
-        for draw in of_pair {
-            let found = fleet.candidates(draw.replaces, consumer.zone.as_deref(), tx.random());
-            locked.extend(found.into_iter().take(CANDIDATES + count - 1));
+    for (pair, ends) in own {
+        let mut fleet = fleet(tx, (*pair, *ends), &[]).await?;
+        let draws = all.iter().flat_map(|asked| &asked.draws);
+        let count = draws.filter(|draw| draw.pair == *pair).count();
+        for asked in all {
+            let consumer = &asked.endpoint;
+            let own = |held: &&HeldBundle| held.pair == *pair && held.consumer == consumer.id;
+            fleet.held = held.iter().filter(own).copied().collect();
+            for draw in asked.draws.iter().filter(|draw| draw.pair == *pair) {
+                let found = fleet.candidates(draw.replaces, consumer.zone.as_deref(), tx.random());
+                locked.extend(found.into_iter().take(CANDIDATES + count - 1));
+            }
         }
     }
     tx.endpoints()
@@ -190,7 +245,7 @@ async fn issue_one(
     consumer: &Living,
     of: &mut DrawnPair,
     draw: &Draw,
-) -> ApiResult<Uuid> {
+) -> ApiResult<Minted> {
     let pair = active_pair(tx, &consumer.endpoint, draw.pair).await?;
     let fleet = &of.fleet;
     if fleet.serving.is_empty() {
@@ -254,11 +309,16 @@ async fn issue_one(
     let drawn = HeldBundle {
         id,
         pair: pair.id,
+        consumer: consumer.endpoint.id,
         producer: producer.endpoint.id,
     };
     of.fleet.drew(drawn, superseded);
-    tell(tx, &consumer.endpoint, &pair, id, superseded).await?;
-    Ok(id)
+    Ok(Minted {
+        id,
+        pair: pair.id,
+        consumer: consumer.endpoint.id,
+        superseded,
+    })
 }
 
 /// The active bundle that a draw replaces. One that is of no use any more takes no place, nor does
@@ -339,48 +399,47 @@ fn mint(context: &Context, keys: [&[u8; 32]; 2], random: &Random) -> ApiResult<[
     Ok([seal(keys[0])?, seal(keys[1])?])
 }
 
-/// Writes the audit entries and events of a bundle that was issued.
-async fn tell(
-    tx: &mut Tx,
-    consumer: &Endpoint,
-    pair: &Pair,
-    id: Uuid,
-    superseded: Option<Uuid>,
-) -> ApiResult<()> {
-    let actor = Actor::Endpoint(consumer.id);
-    if let Some(earlier) = superseded {
-        tx.audit_log()
-            .append(
-                &actor,
-                PairingAction::BundleSupersede {
-                    id: earlier,
-                    successor: Some(id),
-                },
-            )
-            .await?;
-        tx.events()
-            .record(NewEvent::BundleSuperseded {
-                pair: pair.id,
-                bundle: earlier,
-                successor: Some(id),
-            })
-            .await?;
+/// Tells of bundles that were issued: by one entry of the audit log, however many they are, and by
+/// an event of each. It takes the journal's lock, which the tenant's other endpoints wait for, and so
+/// comes last.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn tell(tx: &mut Tx, minted: &[Minted]) -> ApiResult<()> {
+    let all = |part: fn(&Minted) -> Uuid| minted.iter().map(part).collect::<Vec<_>>();
+    match minted {
+        [] => return Ok(()),
+        [one] => {
+            let action = PairingAction::BundleMint {
+                id: one.id,
+                pair_id: one.pair,
+                supersedes: one.superseded,
+            };
+            let actor = Actor::Endpoint(one.consumer);
+            tx.audit_log().append(&actor, action).await?;
+        }
+        _ => {
+            let supersedes: Vec<_> = minted.iter().map(|one| one.superseded).collect();
+            let action = PairingAction::BundlesMint {
+                bundles: &all(|one| one.id),
+                pairs: &all(|one| one.pair),
+                endpoints: &all(|one| one.consumer),
+                supersedes: &supersedes,
+            };
+            tx.audit_log().append(&Actor::Service, action).await?;
+        }
     }
-    tx.audit_log()
-        .append(
-            &actor,
-            PairingAction::BundleMint {
-                id,
-                pair_id: pair.id,
-                supersedes: superseded,
-            },
-        )
-        .await?;
-    tx.events()
-        .record(NewEvent::BundleMinted {
-            pair: pair.id,
-            bundle: id,
-        })
-        .await?;
-    Ok(())
+    let mut events: Vec<NewEvent<'static>> = Vec::new();
+    for one in minted {
+        events.extend(one.superseded.map(|earlier| NewEvent::BundleSuperseded {
+            pair: one.pair,
+            bundle: earlier,
+            successor: Some(one.id),
+        }));
+        events.push(NewEvent::BundleMinted {
+            pair: one.pair,
+            bundle: one.id,
+        });
+    }
+    Ok(tx.events().record_all(events).await?)
 }

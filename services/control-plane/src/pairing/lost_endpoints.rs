@@ -32,6 +32,9 @@ const BACKOFF: Duration = Duration::seconds(30);
 /// at once by themselves: something between them and the service has failed.
 const MANY: u64 = 5;
 const ONE_IN: u64 = 20;
+/// As many may share a machine that has failed, and are not waited for, unless they are more than
+/// half of all.
+const ONE_MACHINE: u64 = 10;
 /// How long they are not taken for lost then.
 const WAIT: Duration = Duration::minutes(10);
 
@@ -147,7 +150,7 @@ async fn is_to_wait(store: &Store, tenant: Uuid, since: SilentSince) -> ApiResul
     let mut tx = store.tenant(tenant).await?;
     let SilentCount { silent, there } = tx.silence().count(since).await?;
     let known = tx.silence().of_many_since().await?;
-    let many = silent >= MANY && silent * ONE_IN > there;
+    let many = are_many(silent, there);
     let (wait, told) = match known {
         // While it is not known yet who could be heard nothing is over.
         Some(_) if !many && since.heard_since.is_none() => {
@@ -171,6 +174,12 @@ async fn is_to_wait(store: &Store, tenant: Uuid, since: SilentSince) -> ApiResul
         tx.commit().await?;
     }
     Ok(wait)
+}
+
+/// Whether so many of those that are there do not fall silent by themselves.
+fn are_many(silent: u64, there: u64) -> bool {
+    let few = (there / ONE_IN).max(ONE_MACHINE.min(there / 2));
+    silent >= MANY && silent > few
 }
 
 /// Tells of some of a tenant's endpoints, in one transaction: what is told stays told.
@@ -206,4 +215,26 @@ async fn find_some(
         tx.commit().await?;
     }
     Ok(lost.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_many;
+
+    #[test]
+    fn a_machine_that_fails_hides_nobodys_silence() {
+        for (silent, there, expected) in [
+            (4, 4, false),
+            (5, 60, false),
+            (10, 60, false),
+            (11, 60, true),
+            (5, 9, true),
+            (5, 10, false),
+            (6, 10, true),
+            (50, 1_000, false),
+            (51, 1_000, true),
+        ] {
+            assert_eq!(are_many(silent, there), expected, "{silent} of {there}");
+        }
+    }
 }

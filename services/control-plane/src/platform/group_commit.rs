@@ -1,12 +1,13 @@
 //! Group commit: calls of one tenant that come while others are under way are
-//! gathered, and one transaction serves them all. Nobody waits for company: the first
-//! to come goes alone, and whoever comes meanwhile goes together.
+//! gathered, and one transaction serves them all. Nobody waits for company, unless the operation
+//! says so: the first to come goes alone, and whoever comes meanwhile goes together.
 
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::FutureExt;
@@ -26,9 +27,6 @@ const MAX_IN_FLIGHT: usize = 2;
 const MAX_IN_FLIGHT_BUSY: usize = 4;
 /// How much that is.
 const BUSY_WEIGHT: usize = 256;
-/// Most of what a group may weigh; a heavier call goes alone.
-const MAX_WEIGHT: usize = 8192;
-
 /// What is done for many callers at once.
 pub trait BatchOperation: Send + Sync + 'static {
     /// What a caller asks for.
@@ -38,6 +36,10 @@ pub trait BatchOperation: Send + Sync + 'static {
 
     /// Most calls of a group.
     const MAX_CALLS: usize = 256;
+    /// Most of what a group may weigh; a heavier call goes alone.
+    const MAX_WEIGHT: usize = 8192;
+    /// How long the first to come waits for company.
+    const LINGER: Duration = Duration::ZERO;
 
     /// How much of a group a call takes up.
     fn weight(_request: &Self::Request) -> usize {
@@ -69,6 +71,8 @@ struct Queue<W: BatchOperation> {
     /// Of all that wait.
     weight: usize,
     in_flight: usize,
+    /// Whether one of those in flight waits for company still: whoever comes is that.
+    lingers: bool,
 }
 
 impl<W: BatchOperation> GroupCommit<W> {
@@ -97,6 +101,7 @@ impl<W: BatchOperation> GroupCommit<W> {
                 waiting: VecDeque::new(),
                 weight: 0,
                 in_flight: 0,
+                lingers: false,
             });
             queue.weight += W::weight(&request);
             queue.waiting.push_back((Arc::new(request), sender));
@@ -104,8 +109,9 @@ impl<W: BatchOperation> GroupCommit<W> {
                 true => MAX_IN_FLIGHT_BUSY,
                 false => MAX_IN_FLIGHT,
             };
-            let starts = queue.in_flight < limit;
+            let starts = queue.in_flight < limit && !queue.lingers;
             queue.in_flight += usize::from(starts);
+            queue.lingers |= starts && !W::LINGER.is_zero();
             starts
         };
         if starts {
@@ -119,6 +125,12 @@ impl<W: BatchOperation> GroupCommit<W> {
 
     /// Serves one group after another until nobody waits.
     async fn serve(self: Arc<Self>, tenant: Uuid) {
+        if !W::LINGER.is_zero() {
+            tokio::time::sleep(W::LINGER).await;
+            if let Some(queue) = self.queues.lock().get_mut(&tenant) {
+                queue.lingers = false;
+            }
+        }
         while let Some(group) = self.next(tenant) {
             let (requests, senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             let answers = self.attempt(tenant, &requests).await;
@@ -137,7 +149,7 @@ impl<W: BatchOperation> GroupCommit<W> {
         let mut weight = 0;
         while let Some((request, _)) = queue.waiting.front() {
             weight += W::weight(request);
-            if group.len() == W::MAX_CALLS || (weight > MAX_WEIGHT && !group.is_empty()) {
+            if group.len() == W::MAX_CALLS || (weight > W::MAX_WEIGHT && !group.is_empty()) {
                 break;
             }
             if let Some(first) = queue.waiting.pop_front() {
@@ -225,6 +237,42 @@ mod tests {
             }
             Ok(requests.iter().map(|request| **request * 2).collect())
         }
+    }
+
+    /// Waits for company.
+    #[derive(Default)]
+    struct Waits(Mutex<Vec<usize>>);
+
+    impl BatchOperation for Waits {
+        type Request = u64;
+        type Answer = u64;
+        const MAX_CALLS: usize = 8;
+        const LINGER: Duration = Duration::from_millis(10);
+
+        async fn run(&self, _tenant: Uuid, requests: &[Arc<u64>]) -> ApiResult<Vec<u64>> {
+            self.0.lock().push(requests.len());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(requests.iter().map(|request| **request).collect())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_come_one_after_the_other_go_together_where_the_first_waits_for_company() {
+        let group_commit = GroupCommit::new(Waits::default());
+        let asked = (0..20).map(async |n| {
+            tokio::time::sleep(Duration::from_millis(n * 5)).await;
+            group_commit.submit(Uuid::nil(), n).await.unwrap()
+        });
+        let answers = futures::future::join_all(asked).await;
+        assert_eq!(answers, Vec::from_iter(0..20));
+        let groups = group_commit.operation.0.lock().clone();
+        assert!(groups.len() <= 10, "{groups:?}");
+        // No more than may go together do.
+        group_commit.operation.0.lock().clear();
+        let asked = (0..20).map(|n| group_commit.submit(Uuid::nil(), n));
+        futures::future::join_all(asked).await;
+        assert_eq!(*group_commit.operation.0.lock(), [8, 8, 4]);
+        assert!(group_commit.queues.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,7 +29,8 @@ pub fn job(upkeep: Upkeep) -> Job {
 }
 
 /// Sweeps each tenant, gives its log a map if it is from before there were maps, keeps the audit
-/// log's partitions, replaces old signing keys, forgets the names of tenants that were deleted.
+/// log's partitions, replaces old signing keys, counts what was not counted, forgets the names of
+/// tenants that were deleted.
 async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
     let store = &upkeep.store;
     if !acquire_lease(store, "upkeep", 50.0).await? {
@@ -56,6 +57,9 @@ async fn run(upkeep: Arc<Upkeep>) -> ApiResult<()> {
         let mut tx = store.tenant(tenant).await?;
         tx.sweep(now, now - upkeep.session_idle).await?;
         tx.endpoint_map().begin().await?;
+        tx.commit().await?;
+        let mut tx = store.tenant(tenant).await?;
+        tx.count_exchanges().await?;
         tx.commit().await?;
         at = store.next_tenant(tenant).await?;
     }

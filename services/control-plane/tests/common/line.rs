@@ -1,11 +1,14 @@
 //! Streams that re-keyed: messages that nobody made, signed by both ends. The same seed makes
 //! the same rests.
 
-use armour_api::LaneReport;
-use armour_protocol::v2::{
-    body::{Body, BodyHash},
-    ledger::{Before, Run, SubPosition, SubRun, sub_bodies},
-    rekey::SubBody,
+use armour_api::{LaneReport, Role};
+use armour_protocol::{
+    crypto::Sign,
+    v2::{
+        body::{Body, BodyHash},
+        ledger::{Before, Run, SubPosition, SubRun, sub_bodies},
+        rekey::SubBody,
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -95,6 +98,52 @@ impl<'a> Streaming<'a> {
             ticket: STANDARD.encode(run.ticket.to_bytes()),
             receipt: run.receipt.map(|proof| STANDARD.encode(proof.to_bytes())),
         }
+    }
+
+    /// A checkpoint of the exchange's streams that an end's key signed, as it is shown to others:
+    /// of the epoch of sub-ticket 2.
+    pub fn checkpoint(&self, by: Role) -> Vec<u8> {
+        let keys = self.bundle.keys();
+        let (direction, label, key) = match by {
+            Role::Consumer => (0, "armour/2 checkpoint request", keys.0),
+            Role::Producer => (1, "armour/2 checkpoint response", keys.1),
+        };
+        let exchange = (1_u64.to_be_bytes(), 2_u32.to_be_bytes());
+        let (ticket, session) = (self.ticket.hash().0, [5; 32]);
+        let (sequence, bytes, digest) = (3_u64.to_be_bytes(), 4_u64.to_be_bytes(), [6; 32]);
+        // The peer's mark, which is none, and the flags.
+        let (mark, flags) = ([0; 40], [0]);
+        let fields: [&[u8]; 12] = [
+            label.as_bytes(),
+            self.bundle.context.hash(),
+            &exchange.0,
+            &exchange.1,
+            &ticket,
+            &session,
+            &sequence,
+            &bytes,
+            &digest,
+            &mark[..8],
+            &mark[8..],
+            &flags,
+        ];
+        let mut statement = Vec::new();
+        for field in fields {
+            statement.extend_from_slice(&(field.len() as u32).to_be_bytes());
+            statement.extend_from_slice(field);
+        }
+        let signature = key.signature(&statement);
+        let place = [
+            &[direction][..],
+            &exchange.0,
+            &ticket,
+            &exchange.1,
+            &session,
+        ]
+        .concat();
+        let claim = [&sequence[..], &bytes, &digest, &mark, &flags].concat();
+        // A signature of its own.
+        [&place[..], &claim, &[1], &signature].concat()
     }
 
     /// Exchange 2, or its ticket alone, which names this sub-receipt as the last one; `apart`:

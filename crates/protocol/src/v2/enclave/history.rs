@@ -11,8 +11,9 @@ pub(super) struct History {
     kept: VecDeque<[u8; KEPT_LEN]>,
 }
 
-/// How many are kept.
-const KEPT: usize = 4096;
+/// How many are kept: with a few for each of an agent's streams, tens of thousands of streams are
+/// some hundred MB, in memory that is locked.
+const KEPT: usize = 256;
 /// Bytes of each: nobody finds other content with so much of its digest.
 const KEPT_LEN: usize = 16;
 

@@ -47,4 +47,4 @@ pub mod producer;
 mod streams;
 
 pub use core::{LaneMark, LaneMarks};
-pub use streams::{After, Streaming};
+pub use streams::{After, Lined, Streaming};

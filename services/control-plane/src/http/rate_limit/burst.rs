@@ -5,13 +5,13 @@ use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 use armour_api::ProblemType;
 use axum::{
     extract::{Request, State},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use governor::{DefaultKeyedRateLimiter, Quota};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{body::Known, slot::RateLimitSlot, source::Source};
 use crate::http::problem::{ApiError, ApiResult};
@@ -28,6 +28,10 @@ const SIGNED: [&str; 4] = [
 const PROBES: [&str; 2] = ["/v1/health", "/v1/health/ready"];
 /// Most callers, and most sources, of which it is known how often they called.
 const MAX_KEPT: usize = 100_000;
+/// For how long a refusal is held back.
+const HELD_FOR: Duration = Duration::from_millis(250);
+/// Most refusals that are held back at once.
+const MAX_HELD: usize = 4096;
 /// How often those that have been silent are forgotten, if there are more.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,8 @@ pub trait Callers: Clone + Send + Sync + 'static {
 pub struct BurstLimiter {
     by_caller: Limit<[u8; 32]>,
     by_source: Limit<Source>,
+    /// Places for refusals that are held back.
+    held: Semaphore,
 }
 
 impl BurstLimiter {
@@ -52,6 +58,15 @@ impl BurstLimiter {
         Self {
             by_caller: Limit::new(per_second),
             by_source: Limit::new(per_second),
+            held: Semaphore::new(MAX_HELD),
+        }
+    }
+
+    /// Holds a refusal back for a moment, unless too many are held: whoever does not wait before
+    /// they call again waits for this, so that to refuse them costs next to nothing.
+    async fn hold(&self) {
+        if let Ok(_place) = self.held.try_acquire() {
+            tokio::time::sleep(HELD_FOR).await;
         }
     }
 }
@@ -105,6 +120,7 @@ pub async fn rate<C: Callers>(
             None => limiter.by_source.count(&Source::of(&parts.extensions)),
         };
         if let Err(error) = within {
+            limiter.hold().await;
             return error.into_response();
         }
     }
@@ -114,5 +130,31 @@ pub async fn rate<C: Callers>(
     if let Some(state) = slot.take() {
         state.write(&mut response);
     }
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        limiter.hold().await;
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn h3_who_does_not_wait_after_a_refusal_waits_for_it_and_few_are_held() {
+        let limiter = BurstLimiter::new(1);
+        let since = Instant::now();
+        limiter.hold().await;
+        assert_eq!(since.elapsed(), HELD_FOR);
+        let mut held: Vec<_> = (0..MAX_HELD).map(|_| Box::pin(limiter.hold())).collect();
+        for refusal in &mut held {
+            assert!(refusal.now_or_never().is_none());
+        }
+        // What nobody has a place for is said at once.
+        assert!(limiter.hold().now_or_never().is_some());
+        drop(held);
+        assert!(limiter.hold().now_or_never().is_none());
+    }
 }

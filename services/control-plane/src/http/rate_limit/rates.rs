@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use armour_api::ProblemType;
-use armour_storage::Store;
+use armour_storage::{Store, Urgency};
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -50,7 +50,8 @@ pub fn consume_leased(parts: &Parts, rates: &Rates, tenant: Uuid, class: Class) 
     }
 }
 
-/// Spends one request of the tenant's rate, leasing more if need be.
+/// Spends one request of the tenant's rate, leasing more if need be: in a transaction of its own,
+/// so none of the tenant's is held meanwhile.
 ///
 /// # Errors
 /// 429 `rate-limited` if none is left in the window.
@@ -85,14 +86,20 @@ impl Rates {
         if let Some(state) = self.take_leased(tenant, class) {
             return Ok(state);
         }
-        let quotas = store.tenant(tenant).await?.quotas().get().await?;
+        let urgency = match class {
+            Class::Members => Urgency::Members,
+            Class::Endpoints => Urgency::Life,
+        };
+        let mut tx = store.tenant_for(tenant, urgency).await?;
+        let quotas = tx.quotas().get().await?;
+        drop(tx);
         let (name, limit) = match class {
             Class::Members => ("members", quotas.requests),
             Class::Endpoints => ("endpoints", quotas.endpoint_requests),
         };
         let wanted = (limit / LEASES).max(1);
         let lease = store
-            .lease_rate(tenant, name, WINDOW, limit, wanted)
+            .lease_rate(tenant, name, WINDOW, limit, wanted, urgency)
             .await?;
         let mut leased = self.0.lock();
         if leased.len() > 100_000 {

@@ -25,7 +25,7 @@ pub async fn authenticate(
     token: Token,
     route: &Route,
 ) -> ApiResult<(Tx, Principal)> {
-    let mut tx = authn.store.tenant(token.tenant).await?;
+    let mut tx = begin(authn, &token).await?;
     let verified = verify(parts, authn, &mut tx, &token, route).await;
     let checked = verified.map(|verified| {
         if let Some(used) = verified.to_touch {
@@ -59,6 +59,15 @@ pub async fn authenticate(
         authn.denials.note(&denied, attempt, why).await;
     }
     Err(refusal.error)
+}
+
+/// Begins the transaction of a call that shows this credential: within its tenant's share only if
+/// it was accepted lately, for anybody can name a tenant.
+pub async fn begin(authn: &Authn, token: &Token) -> ApiResult<Tx> {
+    Ok(match authn.accepted.contains(&token.hash) {
+        true => authn.store.tenant(token.tenant).await?,
+        false => authn.store.tenant_unproven(token.tenant).await?,
+    })
 }
 
 /// Verifies a member's credential: that it exists, holds the right secret and is

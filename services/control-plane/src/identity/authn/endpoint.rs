@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use armour_api::{AccessRole, Endpoint, ProblemType};
 use armour_protocol::v2::identity::start::StartHash;
-use armour_storage::{Actor, Tx};
+use armour_storage::{Actor, Tx, Urgency};
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::{header, request::Parts},
@@ -165,7 +165,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let authn = &*Arc::<Authn>::from_ref(state);
         let token = EndpointToken::from_request_parts(parts, state).await?;
-        let mut tx = authn.store.tenant(token.tenant).await?;
+        let mut tx = authn.store.tenant_for(token.tenant, Urgency::Life).await?;
         let endpoint = tx
             .endpoints()
             .find(token.endpoint)

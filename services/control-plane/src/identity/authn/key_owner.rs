@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use super::{
-    authenticate::verify,
+    authenticate::{begin, verify},
     credential::{bearer, member_credential},
     route::Route,
     state::Authn,
@@ -38,7 +38,7 @@ impl KeyOwners for Arc<Authn> {
         let Ok(token) = member_credential(parts) else {
             return Ok(None);
         };
-        let mut tx = self.store.tenant(token.tenant).await?;
+        let mut tx = begin(self, &token).await?;
         // Whoever is refused here is refused by the handler too, which notes it.
         let verified = verify(parts, self, &mut tx, &token, &route).await;
         Ok(may_use_keys(verified, &route)?.then_some(KeyOwner {

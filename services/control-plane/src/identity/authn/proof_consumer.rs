@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use armour_storage::{Standing, Store};
+use armour_storage::{Standing, Store, Urgency};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ impl BatchOperation for ProofConsumer {
             .map(|proof| (proof.hash.to_vec(), proof.until))
             .collect();
         let endpoints: Vec<Uuid> = uses.iter().filter_map(|proof| proof.endpoint).collect();
-        let mut tx = self.0.tenant(tenant).await?;
+        let mut tx = self.0.tenant_for(tenant, Urgency::Life).await?;
         let first = tx.proofs().consume_many(&proofs).await?;
         let standings = match endpoints.is_empty() {
             true => Default::default(),

@@ -69,6 +69,7 @@ impl SignedCalls {
 
     /// Lets a call in before anything is looked up: it is signed by a key that this replica
     /// knows, as `signed` finds out, or its source has not sent too much that nobody signed.
+    /// Returns whether it is signed by such a key.
     ///
     /// # Errors
     /// 429 `rate-limited`.
@@ -77,15 +78,15 @@ impl SignedCalls {
         source: Source,
         by: Signatory,
         signed: impl FnOnce(&KnownKeys) -> bool,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<bool> {
         let known = self.known.lock().peek(&by).cloned();
         if known.is_some_and(|known| signed(&known)) {
-            return Ok(());
+            return Ok(true);
         }
         let until = self.refused.lock().get(&source).copied();
         match until.is_some_and(|until| until > Instant::now()) {
             true => Err(too_many()),
-            false => Ok(()),
+            false => Ok(false),
         }
     }
 

@@ -55,7 +55,7 @@ pub async fn client_at(
     issuer: &Issuer,
     provider: &Provider,
 ) -> ApiResult<Client> {
-    let mut tx = oidc.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(tenant).await?;
     let secret = tx
         .secrets()
         .get(&armour_storage::client_secret(issuer.id))

@@ -51,7 +51,7 @@ impl Oidc {
     /// # Errors
     /// 404 if there is none.
     pub async fn people_issuer(&self, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
-        let mut tx = self.store.tenant(tenant).await?;
+        let mut tx = self.store.tenant_unproven(tenant).await?;
         let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
         issuers
             .into_iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{EndpointState, Role};
-use armour_storage::{Store, Tx};
+use armour_storage::{Store, Tx, Urgency};
 use uuid::Uuid;
 
 use super::{
@@ -46,7 +46,7 @@ impl BatchOperation for Ledger {
     }
 
     async fn run(&self, tenant: Uuid, calls: &[Arc<Call>]) -> ApiResult<Vec<ReportOutcome>> {
-        let mut tx = self.store.tenant(tenant).await?;
+        let mut tx = self.store.tenant_for(tenant, Urgency::Reports).await?;
         let endpoints: Vec<Uuid> = calls.iter().map(|call| call.endpoint).collect();
         let states = tx.endpoints().states(&endpoints).await?;
         let known = Arc::new(known(&mut tx, calls).await?);
@@ -104,7 +104,7 @@ impl BatchOperation for Ledger {
         // a contradicting report was recorded, so it is found again when it is
         // reported again.
         for finding in found {
-            let mut tx = self.store.tenant(tenant).await?;
+            let mut tx = self.store.tenant_for(tenant, Urgency::Reports).await?;
             let found = with_record(&mut tx, finding).await?;
             record_collision(&mut tx, &found).await?;
             tx.commit().await?;

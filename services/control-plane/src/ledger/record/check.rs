@@ -9,7 +9,7 @@ use armour_protocol::v2::{
     ledger::{Exchange, Position, Run, SubExchange, SubRun},
     rekey::SubBody,
 };
-use armour_storage::{BundleRow, LaneId};
+use armour_storage::{BundleRow, LaneId, SubWitness};
 use uuid::Uuid;
 
 use super::report::{Call, MALFORMED, Report, Said, refused};
@@ -105,6 +105,14 @@ impl CheckedLine {
     pub fn last(&self) -> u32 {
         let last = self.exchanges.last();
         last.map_or(self.run.first, |last| last.ticket.k)
+    }
+
+    /// What a producer's endpoint vouches for that reports it.
+    pub fn witness(&self) -> SubWitness {
+        SubWitness {
+            n: self.run.n,
+            k: self.last(),
+        }
     }
 
     fn check(run: &SubRun, context: &Context) -> Option<Self> {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use armour_api::Role;
 use armour_protocol::v2::{
     ledger::{LineEnd, LineVerdict, SubExchange, SubPosition, compare_end, in_turn},
     proof::Proof,
     rekey::{SubBody, SubEvidence, SubKind},
 };
-use armour_storage::{LaneId, LineAdvance, LineState, MAX_STORED, SubRange, SubRunRow};
+use armour_storage::{LaneId, LineAdvance, LineState, MAX_STORED, SubRange, SubRunRow, SubWitness};
 use uuid::Uuid;
 
 use super::check::{Bodies, Checked, CheckedLine};
@@ -51,6 +52,8 @@ pub struct Lines {
     known: BTreeMap<(u64, u32), SubExchange>,
     state: Option<LineState>,
     runs: Vec<(SubRunRow, Uuid)>,
+    /// The last sub-ticket that the producer's endpoint has reported just now.
+    witnessed: Option<SubWitness>,
 }
 
 impl Lines {
@@ -142,11 +145,28 @@ impl Lines {
         self.know(of.exchanges.get(from..).unwrap_or_default().to_vec());
     }
 
+    /// One side vouches for what is recorded, or is about to be, up to a sub-ticket.
+    pub fn record(&mut self, side: Role, seen: SubWitness) {
+        if side == Role::Producer {
+            self.witnessed = self.witnessed.max(Some(seen));
+        }
+    }
+
     /// The step of the lane's last line, if there is one.
     pub fn advance(&mut self, lane: LaneId) -> Option<LineAdvance> {
         let runs = std::mem::take(&mut self.runs);
         let to = self.state.clone().filter(|_| !runs.is_empty())?;
-        Some(LineAdvance { lane, to, runs })
+        Some(LineAdvance {
+            lane,
+            to,
+            runs,
+            witnessed: self.witnessed,
+        })
+    }
+
+    /// What the producer's endpoint vouches for, if nothing is new.
+    pub fn witnessed(&self) -> Option<SubWitness> {
+        self.witnessed.filter(|_| self.runs.is_empty())
     }
 }
 

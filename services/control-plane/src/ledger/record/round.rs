@@ -160,10 +160,15 @@ impl<'a> Round<'a> {
         }
         // The lines of those that others have changed are judged again with them.
         let lost: HashSet<LaneId> = again.iter().map(|report| report.lane).collect();
-        let lines = lanes.iter_mut().filter(|(id, _)| !lost.contains(id));
-        let lines: Vec<LineAdvance> = lines
-            .filter_map(|(id, lane)| lane.lines.advance(*id))
-            .collect();
+        let mut seen = Vec::new();
+        let mut lines: Vec<LineAdvance> = Vec::new();
+        for (id, lane) in lanes.iter_mut().filter(|(id, _)| !lost.contains(id)) {
+            seen.extend(lane.lines.witnessed().map(|seen| (*id, seen)));
+            lines.extend(lane.lines.advance(*id));
+        }
+        if !seen.is_empty() {
+            self.tx.sub_tickets().witness(&seen).await?;
+        }
         if !lines.is_empty() {
             let advanced = self.tx.sub_tickets().advance(&lines).await?;
             self.recorded.advanced_any |= !advanced.is_empty();
@@ -354,6 +359,7 @@ impl<'a> Round<'a> {
         let recorded = lane.lines.around(n, of.run.first, of.last());
         let (k, found) = match compare_line(ticket, &recorded, is_closed, &of.exchanges) {
             LineVerdict::Known => {
+                lane.lines.record(report.side, of.witness());
                 return lane.accepted.push(report.again(Bodies::Line(of)));
             }
             LineVerdict::Gap { expected: k } => {
@@ -368,6 +374,7 @@ impl<'a> Round<'a> {
                 Some((side, k)) => (k, Some((CollisionKind::AfterRetirement, side))),
                 None => {
                     lane.lines.extend(report.reporter, &of, from);
+                    lane.lines.record(report.side, of.witness());
                     return lane.accepted.push(report.again(Bodies::Line(of)));
                 }
             },

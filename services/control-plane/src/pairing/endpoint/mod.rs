@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::fleet_watch::FleetWatch;
 use crate::identity::authn::Authn;
 
 /// The routes, in the order in which an endpoint first calls them.
@@ -19,6 +20,7 @@ pub fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
+    Arc<FleetWatch>: FromRef<S>,
 {
     OpenApiRouter::new()
         .routes(routes!(token::token))

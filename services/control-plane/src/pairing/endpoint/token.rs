@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{AccessToken, ProblemType, TokenRequest};
-use armour_storage::Actor;
+use armour_storage::{Actor, Urgency};
 use axum::{Json as Answer, extract::State, http::request::Parts};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -43,11 +43,14 @@ pub(super) async fn token(
         tenant: ask.tenant_id,
         endpoint: ask.endpoint_id,
     };
-    calls.admit(source, by, |known| match &known.start {
+    let is_known = calls.admit(source, by, |known| match &known.start {
         Some((_, keys)) => keys.iter().any(|known| known.as_bytes()[..] == key),
         None => false,
     })?;
-    let mut tx = authn.store.tenant(ask.tenant_id).await?;
+    let mut tx = match is_known {
+        true => authn.store.tenant_for(ask.tenant_id, Urgency::Life).await?,
+        false => authn.store.tenant_unproven(ask.tenant_id).await?,
+    };
     // Any start's, so that one that has ended is told so.
     let known = tx.starts().has_key(ask.endpoint_id, &key).await?;
     drop(tx);

@@ -2,7 +2,7 @@
 
 use armour_api::{BundleState, LinkOutcome, ProblemType, Role};
 use armour_protocol::v2::identity::body::Acknowledged;
-use armour_storage::{BundleRow, PairingAction, Tx};
+use armour_storage::{BundleRow, Tx};
 use uuid::Uuid;
 
 use super::told::{Told, item};
@@ -11,7 +11,8 @@ use crate::{
     pairing::access::own,
 };
 
-/// The start has installed bundles: the control plane erases what was sealed to it.
+/// The start has installed bundles: the control plane erases what was sealed to it. That is no
+/// entry of the audit log, which has each bundle with its issue.
 ///
 /// # Errors
 /// If the database refuses.
@@ -27,20 +28,14 @@ pub async fn apply(
     for (id, one) in ids.iter().zip(acknowledged) {
         let done = match own(bundles.get(id), told.endpoint.id, told.start) {
             Err(error) => Err(error),
-            Ok((bundle, side)) => one_of(tx, told, bundle, side, &one.context).await,
+            Ok((bundle, side)) => one_of(tx, bundle, side, &one.context).await,
         };
         items.push(item(done)?);
     }
     Ok(LinkOutcome::Items { items })
 }
 
-async fn one_of(
-    tx: &mut Tx,
-    told: &Told<'_>,
-    bundle: &BundleRow,
-    side: Role,
-    context: &[u8; 32],
-) -> ApiResult<()> {
+async fn one_of(tx: &mut Tx, bundle: &BundleRow, side: Role, context: &[u8; 32]) -> ApiResult<()> {
     if bundle.context != *context {
         return Err(ApiError::new(
             ProblemType::InvalidRequest,
@@ -55,7 +50,5 @@ async fn one_of(
         return Ok(());
     }
     tx.bundles().acknowledge(bundle.id, side).await?;
-    let action = PairingAction::BundleAcknowledge { id: bundle.id };
-    tx.audit_log().append(&told.actor(), action).await?;
     Ok(())
 }

@@ -10,10 +10,16 @@ use armour_storage::{BundleRow, MAX_GRACE, Tx};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::told::Told;
+use super::{foreign_checkpoints, told::Told};
 use crate::{
     http::problem::{ApiError, ApiResult},
-    pairing::{addresses, alive::tell_back, assignments::changed},
+    pairing::{
+        addresses,
+        alive::tell_back,
+        assignments::changed,
+        fleet_watch::FleetWatch,
+        phases::{believed, is_turn},
+    },
 };
 
 /// Most characters of an agent's error that are kept.
@@ -55,12 +61,19 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
             (heartbeat.from, heartbeat.to),
         )
         .await?;
-    let outcome = answer(tx, endpoint, &heartbeat).await?;
+    let alarms = foreign_checkpoints::note(tx, endpoint, &heartbeat.foreign_checkpoints).await?;
+    if told.fenced {
+        // It is told what is recorded of them, and disowns what it has not signed.
+        let named = &heartbeat.bundles;
+        tx.suspects().confirm(endpoint.id, named).await?;
+    }
+    let outcome = answer(tx, told.watch, endpoint, &heartbeat).await?;
     // The journal's lock comes last: the tenant's other endpoints wait for it.
     if was_lost {
         tell_back(tx, endpoint).await?;
     }
     address.tell(tx, endpoint).await?;
+    foreign_checkpoints::tell(tx, endpoint, &alarms).await?;
     if was_lost || is_another_phase || address.changed {
         changed(tx, endpoint).await?;
     }
@@ -70,16 +83,23 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
 /// Notes what the endpoint is for callers, and where it runs. Returns whether it is for callers
 /// what it was not.
 async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<bool> {
-    let phase = heartbeat.phase.unwrap_or(Phase::Serving);
+    let told = heartbeat.phase.unwrap_or(Phase::Serving);
     let zone = heartbeat.zone.as_deref().map(|zone| {
         let printable = zone.chars().filter(|c| !c.is_control());
         printable.take(MAX_ZONE).collect::<String>()
     });
-    if endpoint.phase == Some(phase) && endpoint.zone == zone {
+    if endpoint.phase == Some(told) && endpoint.zone == zone {
         return Ok(false);
     }
+    let turned = tx.endpoints().phase_at(endpoint.id).await?;
+    let phase = believed(endpoint.phase, told, turned.map(|at| tx.now() - at));
     tx.endpoints()
-        .set_phase(endpoint.id, phase, zone.as_deref())
+        .set_phase(
+            endpoint.id,
+            phase,
+            zone.as_deref(),
+            is_turn(endpoint.phase, phase),
+        )
         .await?;
     // The first one since it started says what it is, too.
     Ok(endpoint.phase != Some(phase))
@@ -89,9 +109,14 @@ async fn note_phase(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> 
 ///
 /// # Errors
 /// If the database does not answer.
-pub async fn again(tx: &mut Tx, endpoint: &Endpoint, body: &[u8]) -> ApiResult<LinkOutcome> {
+pub async fn again(
+    tx: &mut Tx,
+    watch: &FleetWatch,
+    endpoint: &Endpoint,
+    body: &[u8],
+) -> ApiResult<LinkOutcome> {
     match read(body) {
-        Some(heartbeat) => answer(tx, endpoint, &heartbeat).await,
+        Some(heartbeat) => answer(tx, watch, endpoint, &heartbeat).await,
         None => Ok(malformed()),
     }
 }
@@ -117,7 +142,12 @@ fn malformed() -> LinkOutcome {
     }
 }
 
-async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiResult<LinkOutcome> {
+async fn answer(
+    tx: &mut Tx,
+    watch: &FleetWatch,
+    endpoint: &Endpoint,
+    heartbeat: &Heartbeat,
+) -> ApiResult<LinkOutcome> {
     let (known, now) = (tx.bundles().find_many(&heartbeat.bundles).await?, tx.now());
     let own = |id: &Uuid| {
         let bundle = known.get(id)?;
@@ -153,7 +183,7 @@ async fn answer(tx: &mut Tx, endpoint: &Endpoint, heartbeat: &Heartbeat) -> ApiR
         }),
         log_behind,
         assignments: match endpoint.role {
-            Role::Consumer => tx.fleets().version().await?,
+            Role::Consumer => watch.number(tx, endpoint).await?,
             Role::Producer => 0,
         },
     }))

@@ -2,7 +2,10 @@
 //! kind of link has a file of its own.
 
 mod acknowledge;
+mod chain;
 mod disown;
+mod draws;
+mod foreign_checkpoints;
 mod heartbeat;
 mod intruder;
 mod outcome;
@@ -10,6 +13,7 @@ mod renew;
 mod request;
 mod retire;
 mod send;
+mod take;
 mod told;
 
 use std::sync::Arc;
@@ -17,7 +21,10 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::identity::authn::Authn;
+pub use draws::DrawTogether;
+
+use super::fleet_watch::FleetWatch;
+use crate::{identity::authn::Authn, platform::group_commit::GroupCommit};
 
 /// The route.
 pub const PATH: &str = "/v1/endpoint/links";
@@ -29,6 +36,8 @@ pub fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Arc<Authn>: FromRef<S>,
+    Arc<FleetWatch>: FromRef<S>,
+    Arc<GroupCommit<DrawTogether>>: FromRef<S>,
 {
     OpenApiRouter::new()
         .routes(routes!(send::send))

@@ -88,8 +88,12 @@ async fn record<'a>(
     }))
 }
 
+/// Tells of what was of use until then. What had a successor, or had ended, is retired as it should.
 async fn tell(tx: &mut Tx, told: &Told<'_>, retired: &News<'_>) -> ApiResult<()> {
     let News { bundle, side, .. } = *retired;
+    if !retired.of_use {
+        return Ok(());
+    }
     tx.audit_log()
         .append(
             &told.actor(),
@@ -100,15 +104,13 @@ async fn tell(tx: &mut Tx, told: &Told<'_>, retired: &News<'_>) -> ApiResult<()>
             },
         )
         .await?;
-    if retired.of_use {
-        tx.events()
-            .record(NewEvent::BundleRetired {
-                pair: bundle.pair,
-                bundle: bundle.id,
-                side,
-            })
-            .await?;
-    }
+    tx.events()
+        .record(NewEvent::BundleRetired {
+            pair: bundle.pair,
+            bundle: bundle.id,
+            side,
+        })
+        .await?;
     Ok(())
 }
 

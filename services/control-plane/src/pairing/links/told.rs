@@ -4,7 +4,10 @@ use armour_api::{Endpoint, ItemOutcome};
 use armour_protocol::v2::identity::start::StartHash;
 use armour_storage::Actor;
 
-use crate::http::problem::{ApiError, ApiResult};
+use crate::{
+    http::problem::{ApiError, ApiResult},
+    pairing::fleet_watch::FleetWatch,
+};
 
 /// Who tells something by a link.
 pub struct Told<'a> {
@@ -16,6 +19,8 @@ pub struct Told<'a> {
     pub in_dispute: bool,
     /// Whether links of the chain may be lost, which its endpoint then sends again.
     pub fenced: bool,
+    /// What this replica knows of fleets.
+    pub watch: &'a FleetWatch,
 }
 
 impl Told<'_> {

@@ -7,7 +7,7 @@ use armour_protocol::v2::identity::{
     judge::{ANSWER_MS, StartCollision, StartVerdict},
     start::SignedStart,
 };
-use armour_storage::{Actor, NewEvent, NewStart, Tx};
+use armour_storage::{Actor, NewEvent, NewStart, Tx, Urgency};
 use axum::{Json as Answer, extract::State, http::request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::VerifyingKey;
@@ -70,10 +70,13 @@ pub(super) async fn announce(
         endpoint: id,
     };
     let signed = |key: &VerifyingKey| start.verify(id.as_bytes(), key).is_ok();
-    calls.admit(source, by, |known| {
+    let is_known = calls.admit(source, by, |known| {
         known.long_term.is_some_and(|key| signed(&key))
     })?;
-    let mut tx = authn.store.tenant(ask.tenant_id).await?;
+    let mut tx = match is_known {
+        true => authn.store.tenant_for(ask.tenant_id, Urgency::Life).await?,
+        false => authn.store.tenant_unproven(ask.tenant_id).await?,
+    };
     let found = find(&mut tx, id).await?;
     drop(tx);
     // Nothing is locked, and nothing counts or is noted as the endpoint's, before its
@@ -115,13 +118,16 @@ pub(super) async fn announce(
         address: ask.address.as_deref(),
     };
     for _ in 0..MAX_ROUNDS {
-        let mut tx = authn.store.tenant(ask.tenant_id).await?;
+        let mut tx = authn.store.tenant_for(ask.tenant_id, Urgency::Life).await?;
         match round(&mut tx, &announced, &key).await? {
             Round::Done(answer) => {
                 tx.commit().await?;
                 return answer.map(Answer);
             }
-            Round::NotAny(why) => return Err(refuse(&authn, &denied, why).await),
+            Round::NotAny(why) => {
+                tx.rollback().await?;
+                return Err(refuse(&authn, &denied, why).await);
+            }
             Round::Again => tx.commit().await?,
             Round::Wait => {
                 tx.commit().await?;
@@ -213,7 +219,7 @@ async fn wait(authn: &Authn, tenant: Uuid, endpoint: Uuid) -> ApiResult<()> {
     let looks = ANSWER_MS / LOOK_EVERY.as_millis() as u64 + 2;
     for _ in 0..looks {
         tokio::time::sleep(LOOK_EVERY).await;
-        let mut tx = authn.store.tenant(tenant).await?;
+        let mut tx = authn.store.tenant_for(tenant, Urgency::Life).await?;
         match tx.presence_questions().find(endpoint).await? {
             Some(question) if question.answer.is_none() => {
                 let waited = (tx.now() - question.asked_at).num_milliseconds();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use armour_api::{AnswerPresence, EndpointState, ProblemType};
 use armour_protocol::v2::identity::{incarnation::Presence, mark::Incarnated, start::StartHash};
-use armour_storage::{StartRow, Tx};
+use armour_storage::{StartRow, Tx, Urgency};
 use axum::{
     extract::State,
     http::{StatusCode, request::Parts},
@@ -45,11 +45,19 @@ pub(super) async fn answer(
         tenant: said.tenant_id,
         endpoint: said.endpoint_id,
     };
-    calls.admit(source, by, |known| match &known.start {
+    let is_known = calls.admit(source, by, |known| match &known.start {
         Some((of, keys)) => keys.iter().any(|key| presence.verify(of, key, other)),
         None => false,
     })?;
-    let mut tx = authn.store.tenant(said.tenant_id).await?;
+    let mut tx = match is_known {
+        true => {
+            authn
+                .store
+                .tenant_for(said.tenant_id, Urgency::Life)
+                .await?
+        }
+        false => authn.store.tenant_unproven(said.tenant_id).await?,
+    };
     let living = living(&mut tx, said.endpoint_id).await?;
     let signed = living.filter(|(of, key)| presence.verify(of, key, other));
     let Some((of, key)) = signed else {

@@ -20,7 +20,7 @@ pub(super) async fn choices(
     State(oidc): State<Arc<Oidc>>,
     Params(of): Params<OfTenant>,
 ) -> ApiResult<Answer<Vec<SignInChoice>>> {
-    let mut tx = oidc.store.tenant(of.tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(of.tenant).await?;
     let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     let choices = issuers.into_iter().map(|issuer| SignInChoice {
         issuer_id: issuer.id,

@@ -1,0 +1,111 @@
+//! That an agent is permissive, and what it has let through: in its metrics, its log, and what the
+//! control plane shows of it.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use armour_ambient::Random;
+use opentelemetry::metrics::{Counter, Gauge};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::control_plane::session::Session;
+
+/// What the control plane shows of such an agent begins with this.
+pub const NOTE: &str = "permissive mode";
+/// How often it is told again.
+const TELL: Duration = Duration::from_secs(60);
+/// How often calls are logged at most; those between are counted.
+const LOG: Duration = Duration::from_secs(1);
+
+struct Instruments {
+    calls: Counter<u64>,
+    permissive: Gauge<u64>,
+}
+
+static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("armour");
+    Instruments {
+        calls: meter.u64_counter("armour_agent_plain_calls").build(),
+        permissive: meter.u64_gauge("armour_agent_permissive").build(),
+    }
+});
+
+/// Tells in the metrics whether a producer's agent is permissive.
+pub fn observe(is_permissive: bool) {
+    INSTRUMENTS.calls.add(0, &[]);
+    INSTRUMENTS.permissive.record(is_permissive.into(), &[]);
+}
+
+/// What an agent has let through.
+pub struct Permissive {
+    pub(super) random: Random,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Since the agent's start.
+    passed: u64,
+    /// Since the last line of the log.
+    unlogged: u64,
+    logged: Option<Instant>,
+}
+
+impl Permissive {
+    /// Nothing yet; said loudly.
+    pub fn new(random: Random) -> Arc<Self> {
+        tracing::warn!("PERMISSIVE MODE: calls that come without protection are passed to the API");
+        Arc::new(Self {
+            random,
+            state: Mutex::new(State {
+                passed: 0,
+                unlogged: 0,
+                logged: None,
+            }),
+        })
+    }
+
+    /// Has the control plane told of it for as long as this is held.
+    pub fn tell(self: &Arc<Self>, session: &Arc<Session>) -> AbortOnDropHandle<()> {
+        let (permissive, session) = (self.clone(), session.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                session.note(permissive.note());
+                tokio::time::sleep(TELL).await;
+            }
+        }))
+    }
+
+    /// What the control plane is told.
+    pub(crate) fn note(&self) -> String {
+        let passed = self.state.lock().passed;
+        format!(
+            "{NOTE}: calls without protection are passed to the API; {passed} since its start \
+             would have been refused"
+        )
+    }
+
+    /// A call of this peer's is passed on.
+    pub(super) fn passed(&self, peer: Option<IpAddr>) {
+        INSTRUMENTS.calls.add(1, &[]);
+        let mut state = self.state.lock();
+        state.passed = state.passed.saturating_add(1);
+        state.unlogged += 1;
+        if state.logged.is_some_and(|logged| logged.elapsed() < LOG) {
+            return;
+        }
+        let calls = std::mem::take(&mut state.unlogged);
+        state.logged = Some(Instant::now());
+        drop(state);
+        let peer = peer.map(|peer| peer.to_string());
+        tracing::warn!(
+            calls,
+            peer,
+            "passed on without protection; would be refused but for permissive mode"
+        );
+    }
+}
