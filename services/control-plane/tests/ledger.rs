@@ -359,8 +359,12 @@ async fn low_the_ticket_that_is_disowned_is_stored_and_not_the_lanes_head() {
     disown(&lane).await;
     let found = only_collision(&world).await;
     assert_eq!((found.kind, found.n), (CollisionKind::Disowned, 3));
-    // What is recorded is held to that number.
-    assert!(!evidence_holds(&world, &found).await);
+    // What is stored is of that number; that nobody signed it is the consumer's own word.
+    let genuine = world.operator.evidence(found.id).await.unwrap();
+    assert!(!evidence::check(&genuine, None).unwrap().proven);
+    let mut other = genuine.clone();
+    other.collision.n = 1;
+    assert!(evidence::check(&other, None).is_err());
 }
 
 #[tokio::test]
