@@ -16,7 +16,6 @@ mod bundle_retirements;
 mod bundles;
 mod clock;
 mod collisions;
-mod congestion;
 mod connections;
 mod contexts;
 mod counted;

@@ -2,9 +2,7 @@
 //!
 //! Whoever finds none free waits in its tenant's line. Of the tenants that wait the one goes on
 //! that has used the connections least lately, and of its calls those first on which its agents'
-//! bundles depend. While the database answers slower than it could, those that use it most have
-//! fewer connections: with all processors busy a share of the connections alone leaves others
-//! nothing.
+//! bundles depend.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,10 +17,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{
-    congestion::Congestion,
-    error::{Result, StorageError},
-};
+use crate::error::{Result, StorageError};
 
 /// Which of a tenant's calls come first, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +50,6 @@ struct State {
     tenants: HashMap<Uuid, Line>,
     /// Tenants with calls that wait.
     waiting: HashMap<Uuid, usize>,
-    congestion: Congestion,
 }
 
 /// One tenant's calls.
@@ -106,7 +100,6 @@ impl Shares {
                 held: 0,
                 tenants: HashMap::new(),
                 waiting: HashMap::new(),
-                congestion: Congestion::new(each),
             }),
         })))
     }
@@ -126,11 +119,10 @@ impl Shares {
         };
         let turn = {
             let mut state = inner.state.lock();
-            let bound = state.bound(inner.each, tenant);
             let all_held = state.held >= inner.connections;
             let waits = state.waiting.contains_key(&tenant);
             let line = state.line(tenant);
-            if !all_held && !waits && line.held < bound {
+            if !all_held && !waits && line.held < inner.each {
                 line.held += 1;
                 state.held += 1;
                 return Ok(Some(Share::new(inner, tenant)));
@@ -147,18 +139,9 @@ impl Shares {
             *state.waiting.entry(tenant).or_default() += 1;
             turn
         };
-        // Whose bound was lowered may wait though nobody holds anything.
-        inner.go_on();
         match timeout(inner.wait, turn).await {
             Ok(Ok(share)) => Ok(Some(share)),
             Ok(Err(_)) | Err(_) => Err(StorageError::TenantBusy),
-        }
-    }
-
-    /// Tells how long the database took for what always takes the same.
-    pub fn answered_within(&self, time: Duration) {
-        if let Some(inner) = &self.0 {
-            inner.state.lock().congestion.answered_within(time);
         }
     }
 }
@@ -189,23 +172,6 @@ impl State {
         self.tenants.entry(tenant).or_default()
     }
 
-    /// Most that a tenant may have now: fewer if it has used more than half of what all have
-    /// and the database is busy.
-    fn bound(&mut self, each: usize, tenant: Uuid) -> usize {
-        let allowed = self.congestion.allowed();
-        if allowed >= each {
-            return each;
-        }
-        let now = Instant::now();
-        let all: f64 = self.tenants.values().map(|line| line.used.by(now)).sum();
-        let own = self.tenants.get(&tenant);
-        let own = own.map_or(0.0, |line| line.used.by(now));
-        match own * 2.0 > all && all > own {
-            true => allowed,
-            false => each,
-        }
-    }
-
     /// Those whose turn it is, with what they get counted as theirs.
     fn turns(&mut self, of: &Inner) -> Vec<(oneshot::Sender<Share>, Uuid)> {
         let mut turns = Vec::new();
@@ -213,9 +179,8 @@ impl State {
         while self.held < of.connections {
             let waiting: Vec<Uuid> = self.waiting.keys().copied().collect();
             let may = waiting.into_iter().filter_map(|tenant| {
-                let bound = self.bound(of.each, tenant);
                 let line = self.tenants.get(&tenant)?;
-                (line.held < bound).then(|| (line.used.by(now) + line.held as f64, tenant))
+                (line.held < of.each).then(|| (line.used.by(now) + line.held as f64, tenant))
             });
             let next = may.min_by(|one, other| one.0.total_cmp(&other.0));
             let Some((_, tenant)) = next else {
@@ -403,7 +368,7 @@ mod tests {
                 let (shares, order) = (shares.clone(), order.clone());
                 async move {
                     let _share = shares.take(ONE, urgency).await.unwrap();
-                    order.lock().push(*urgency);
+                    order.lock().push(urgency);
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             })
@@ -423,46 +388,6 @@ mod tests {
         let places = |urgency| order.iter().rposition(|one| *one == urgency);
         assert!(places(Urgency::Life) < places(Urgency::Reports));
         assert!(places(Urgency::Reports) < places(Urgency::Draws));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn m5_while_the_database_is_slow_who_uses_it_most_has_fewer_connections() {
-        let shares = Shares::new(12, WAIT);
-        let quick = Duration::from_millis(1);
-        for _ in 0..100 {
-            shares.answered_within(quick);
-        }
-        // Both use it, one much more.
-        for (tenant, seconds) in [(ONE, 10), (OTHER, 1)] {
-            let held = take(&shares, tenant).await.unwrap();
-            tokio::time::advance(Duration::from_secs(seconds)).await;
-            drop(held);
-        }
-        let most = async |tenant| {
-            let mut held = Vec::new();
-            while let Some(Ok(share)) = take(&shares, tenant).now_or_never() {
-                held.push(share);
-            }
-            held.len()
-        };
-        assert_eq!((most(ONE).await, most(OTHER).await), (6, 6));
-        for _ in 0..1000 {
-            tokio::time::advance(quick * 10).await;
-            shares.answered_within(quick * 20);
-        }
-        let held = take(&shares, ONE).await.unwrap();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        drop(held);
-        let held = take(&shares, OTHER).await.unwrap();
-        tokio::time::advance(quick).await;
-        drop(held);
-        assert_eq!((most(ONE).await, most(OTHER).await), (3, 6));
-        // Once it is quick again all is as before.
-        for _ in 0..3000 {
-            tokio::time::advance(quick * 10).await;
-            shares.answered_within(quick);
-        }
-        assert_eq!(most(ONE).await, 6);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, sync::Arc};
 use armour_ambient::{Ambient, Random};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -135,13 +134,7 @@ impl Store {
 
     async fn begin(&self, tenant: Uuid, begin: String, share: Option<Share>) -> Result<Tx> {
         let begin = begin + &self.settings;
-        // To make a connection takes longer, and says nothing of how busy the database is.
-        let is_there = self.pool.num_idle() > 0;
-        let since = Instant::now();
         let inner = self.pool.begin_with(AssertSqlSafe(begin)).await?;
-        if is_there {
-            self.shares.answered_within(since.elapsed());
-        }
         Ok(Tx {
             inner,
             tenant,

@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::{pair::ConsumerPair, pair_manager::PairManager, standing::Phase};
 use crate::backoff::Backoff;
 
-/// Agents that are nudged at the same moment ask within this time.
-const JITTER_MS: u16 = 500;
-/// And no more often.
+/// They are asked for no more often.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A control plane that has no assignments, as one of the release before, is asked again after
 /// this time.
@@ -25,8 +23,7 @@ pub async fn follow(pairs: Arc<PairManager>) {
     let mut backoff = Backoff::default();
     loop {
         pairs.assigned.due.notified().await;
-        let drawn = u16::from_be_bytes(pairs.shared.random.bytes()) % JITTER_MS;
-        tokio::time::sleep(Duration::from_millis(drawn.into())).await;
+        tokio::time::sleep(pairs.assigned.pause(&pairs.shared.random)).await;
         match pairs.shared.session.client().assignments().await {
             Ok(assignments) => {
                 backoff = Backoff::default();

@@ -258,6 +258,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        access_log::Record,
         consumer::{
             again::Again,
             bundle::{Kind, Place},

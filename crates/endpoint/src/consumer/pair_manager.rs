@@ -371,7 +371,9 @@ impl Watcher for PairManager {
     async fn event(&self, event: Event) {
         let all = self.all();
         if event.known_kind() == Some(EventKind::AssignmentsChanged) {
-            self.assigned.changed();
+            let within = event.detail.get("within_ms");
+            self.assigned
+                .changed_within(within.and_then(serde_json::Value::as_u64));
         }
         if event.kind == "pair.updated"
             && let Ok(own) = self.shared.session.client().endpoint().await
