@@ -15,6 +15,7 @@ OF_ALL_TENANTS = {
     "min(due_at) AS since FROM work_hints",
     "SELECT tenant_id FROM work_hints",
     "SELECT tenant_id FROM tenants WHERE tenant_id > $1",
+    "SELECT tenant_id FROM tenants WHERE deleted_at IS NOT NULL",
     "SELECT tenant_id AS id, name, created_at, deleted_at FROM tenants",
 }
 

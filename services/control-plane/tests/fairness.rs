@@ -234,7 +234,7 @@ async fn m_the_audit_log_is_looked_up_by_actor_action_and_target() {
     for (condition, column) in [
         ("actor = 'token:7'", "actor = "),
         (
-            "action COLLATE \"C\" >= 'a.77' AND action COLLATE \"C\" < 'a.77\u{10ffff}'",
+            "action COLLATE \"C\" >= 'a.777' AND action COLLATE \"C\" < 'a.777\u{10ffff}'",
             "(action)::text >= ",
         ),
         ("target = 'pair:7'", "target = "),

@@ -103,6 +103,9 @@ pub enum Standing {
     Stray,
 }
 
+/// What comes of a step: the end after it and what it sends; none if it is refused.
+type Outcome = Option<(End, Option<Message>)>;
+
 /// All states, messages and steps met so far.
 #[derive(Default)]
 pub struct Lines(Mutex<Inner>);
@@ -110,7 +113,7 @@ pub struct Lines(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     histories: Vec<(End, Step)>,
-    known: HashMap<(End, Step), Option<(End, Option<Message>)>>,
+    known: HashMap<(End, Step), Outcome>,
     sent: Vec<(Sent, Who, Kind)>,
     standings: HashMap<(End, Message), Standing>,
     clones: HashMap<(End, Message), bool>,
