@@ -17,7 +17,7 @@ use crate::{
 /// For how long a superseded bundle may be of use: the longest grace that a policy gives it. By
 /// then its ends have given it up, or are told that it is retired when they are heard of.
 pub const MAX_GRACE: TimeDelta = TimeDelta::hours(1);
-pub(crate) const MAX_GRACE_S: f64 = MAX_GRACE.num_seconds() as f64;
+const MAX_GRACE_S: f64 = MAX_GRACE.num_seconds() as f64;
 
 /// A bundle to be added.
 pub struct NewBundle<'a> {

@@ -71,7 +71,6 @@ mod silence;
 mod starts;
 mod store;
 mod sub_tickets;
-mod suspects;
 mod sweep;
 mod system;
 mod tenants;
@@ -147,7 +146,6 @@ pub use starts::{
 };
 pub use store::Store;
 pub use sub_tickets::{LineAdvance, SubRange, SubRunRow, SubTickets, SubWitness};
-pub use suspects::SuspectBundles;
 pub use tenants::Tenants;
 pub use tickets::{MAX_STORED, RunRow, StoredRuns, TicketRange, Tickets};
 pub use traffic::RECENT_MINUTES;

@@ -212,8 +212,6 @@ pub struct FenceSummary<'a> {
     pub reason: &'a str,
     /// How many bundles ended.
     pub bundles: usize,
-    /// How many go on if both their ends say so, because the database was seconds behind alone.
-    pub suspect: u64,
     /// How many sessions ended.
     pub sessions: usize,
     /// How many entries somebody has seen of the log that is lost.
@@ -699,7 +697,6 @@ mod tests {
         let fence = FenceSummary {
             reason: "restored",
             bundles: 1,
-            suspect: 3,
             sessions: 2,
             seen_of_the_lost_log: None,
         };
@@ -707,7 +704,7 @@ mod tests {
             NewEvent::LedgerFenced(fence),
             "ledger.fenced",
             [None; 3],
-            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2,"suspect":3}"#,
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":null,"sessions":2}"#,
         );
     }
 }

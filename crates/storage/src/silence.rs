@@ -221,9 +221,7 @@ impl Store {
             "INSERT INTO unbroken_service AS u (since, seen_at) VALUES ($1, $1)
              ON CONFLICT (one) DO UPDATE SET seen_at = greatest(u.seen_at, excluded.seen_at),
                since = CASE WHEN u.seen_at < excluded.seen_at - make_interval(secs => $2)
-                 THEN excluded.since ELSE u.since END,
-               before_at = CASE WHEN u.seen_at < excluded.seen_at - make_interval(secs => $2)
-                 THEN u.seen_at ELSE u.before_at END
+                 THEN excluded.since ELSE u.since END
              RETURNING since",
             self.now(),
             gap

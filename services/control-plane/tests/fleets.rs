@@ -1134,7 +1134,7 @@ async fn how_long_renewals_hold_the_journal() {
         }
         (locked, all)
     };
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let (took, (locked, all)) = tokio::join!(
         async {
             futures::future::join_all(renewals).await;

@@ -15,6 +15,16 @@ const NAMES: [&str; 7] = [
     "token",
     "api-key",
 ];
+/// What names a secret in a line of text, in front of `:` or `=`.
+const FIELDS: [&str; 7] = [
+    "authorization",
+    "cookie",
+    "api-key",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+];
 /// Names that hold what tells of a secret.
 const HARMLESS: [&str; 7] = ["_at", "_by", "_file", "_id", "_in", "_name", "_type"];
 /// The longest part of a word of ours that is no secret: a UUID in hexadecimal is longer.
@@ -54,7 +64,7 @@ impl Redactor {
                     keeps_key = !line.contains("-----END");
                     return None;
                 }
-                Some(words(&fields(&line)))
+                Some(words(&addresses(&fields(line))))
             })
             .collect();
         lines.join("\n")
@@ -88,20 +98,48 @@ fn is_secret(name: &str) -> bool {
 /// A line in which what follows `Authorization:` and the like is gone, to its end.
 fn fields(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
-    let ends = ["authorization", "cookie", "api-key"]
-        .iter()
-        .filter_map(|name| {
-            let at = lower.find(name)? + name.len();
-            let rest = lower[at..].trim_start_matches(['"', '\'', ' ']);
-            rest.starts_with([':', '=']).then_some(at)
-        });
+    let ends = FIELDS.iter().filter_map(|name| {
+        let at = lower.find(name)? + name.len();
+        let rest = lower[at..].trim_start_matches(['"', '\'', ' ']);
+        rest.starts_with([':', '=']).then_some(at)
+    });
     match ends.min() {
         Some(at) => format!("{}: {REDACTED}", &line[..at]),
         None => line.to_owned(),
     }
 }
 
-/// A line without tokens and without passwords in addresses.
+/// A line without names and passwords in addresses, whatever characters they are of (RFC 3986,
+/// section 3.2.1, and what people write all the same).
+fn addresses(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "\"<>".contains(c));
+        let (address, next) = after.split_at(end.unwrap_or(after.len()));
+        let authority = &address[..address.find(['/', '?', '#']).unwrap_or(address.len())];
+        // A password that holds what ends an authority leaves one whose port is none.
+        let port = authority.split_once(':').map_or("", |(_, port)| port);
+        let is_port = authority.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit());
+        let at = match authority.rfind('@') {
+            None if !is_port => address.rfind('@'),
+            at => at,
+        };
+        if let Some(at) = at {
+            out.push_str(REDACTED);
+            out.push_str(&address[at..]);
+        } else {
+            out.push_str(address);
+        }
+        rest = next;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A line without tokens.
 fn words(line: &str) -> String {
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || "_-:/@.%+~=&?#".contains(c);
     let mut out = String::with_capacity(line.len());
@@ -110,21 +148,11 @@ fn words(line: &str) -> String {
         out.push_str(&rest[..start]);
         rest = &rest[start..];
         let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
-        out.push_str(&word(&rest[..end]));
+        out.push_str(&tokens(&rest[..end]));
         rest = &rest[end..];
     }
     out.push_str(rest);
     out
-}
-
-fn word(word: &str) -> String {
-    if let Some((scheme, rest)) = word.split_once("://") {
-        let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        if let Some(at) = rest[..authority].rfind('@') {
-            return format!("{scheme}://{REDACTED}{}", tokens(&rest[at..]));
-        }
-    }
-    tokens(word)
 }
 
 /// A word without our tokens, `armour_` and parts of which some are long, and without web tokens,
@@ -175,6 +203,15 @@ mod tests {
                 "at postgres://armour:pw@db:5432/armour?x=1 now",
                 "at postgres://[redacted]@db:5432/armour?x=1 now",
             ),
+            (
+                "HTTPS_PROXY=http://armour:Pa$$w0rd@proxy:3128",
+                "HTTPS_PROXY=http://[redacted]@proxy:3128",
+            ),
+            (
+                "'postgres://armour:p!'/#@w@db/x' and http://[::1]:80/a@b",
+                "'postgres://[redacted]@db/x' and http://[::1]:80/a@b",
+            ),
+            ("user=a password=b c", "user=a password: [redacted]"),
             ("armour_http_requests_total{route=\"/v1\"} 7", ""),
             ("https://armour.example.com/v1/pairs?cursor=a@b", ""),
             ("the cookie jar, authorization failed", ""),

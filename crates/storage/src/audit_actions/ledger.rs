@@ -186,7 +186,6 @@ mod tests {
         let fence = FenceSummary {
             reason: "restored",
             bundles: 1,
-            suspect: 0,
             sessions: 2,
             seen_of_the_lost_log: Some(3),
         };
@@ -194,7 +193,7 @@ mod tests {
             LedgerAction::Fence(fence),
             FENCE,
             "ledger",
-            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":3,"sessions":2,"suspect":0}"#,
+            r#"{"bundles":1,"reason":"restored","seen_of_the_lost_log":3,"sessions":2}"#,
         );
     }
 }

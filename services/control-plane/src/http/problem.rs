@@ -84,11 +84,6 @@ impl ApiError {
         self.kind
     }
 
-    /// Whether it would be the same for any other call.
-    pub fn is_unavailable(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
-    }
-
     /// Whether nothing has happened, and the same call may succeed at once: of two
     /// transactions that waited for each other the database has ended its own.
     pub fn is_conflict(&self) -> bool {

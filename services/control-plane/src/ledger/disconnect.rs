@@ -73,18 +73,6 @@ pub async fn cut(tx: &mut Tx, scope: Scope) -> ApiResult<Cut> {
     Ok(Cut { of, bundles, pair })
 }
 
-/// Disconnects these bundles, whatever pairs they are of.
-///
-/// # Errors
-/// If the database refuses.
-pub async fn cut_these(tx: &mut Tx, bundles: &[Uuid]) -> ApiResult<Cut> {
-    Ok(Cut {
-        of: None,
-        bundles: tx.bundles().disconnect(bundles).await?,
-        pair: None,
-    })
-}
-
 impl Cut {
     /// How many bundles have ended.
     pub fn count(&self) -> usize {

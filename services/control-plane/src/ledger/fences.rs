@@ -18,7 +18,7 @@ use crate::{
         problem::{ApiError, ApiResult},
     },
     identity::authn::{Authn, EndpointAuth, Platform},
-    ledger::fence::{Lost, fence},
+    ledger::fence::fence,
 };
 
 pub fn routes<S>() -> OpenApiRouter<S>
@@ -55,7 +55,7 @@ async fn fence_tenant(
     };
     tx.audit_log().append(&Actor::Platform, action).await?;
     tx.bind(id).await?;
-    let entry = fence(&mut tx, &Actor::Platform, &reason.reason, Lost::Unknown).await?;
+    let entry = fence(&mut tx, &Actor::Platform, &reason.reason, None).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Answer(entry)))
 }
@@ -89,11 +89,7 @@ async fn restart(
         None => {
             keys.check(&lost.head).map_err(ApiError::invalid)?;
             let reason = "the database was restored: an endpoint has seen a later log";
-            let lost = Lost::Entries {
-                size: head.size,
-                at: head.at,
-            };
-            fence(tx, &actor, reason, lost).await?.seq
+            fence(tx, &actor, reason, Some(head.size)).await?.seq
         }
     };
     let now = tx.audit_tree().latest_head().await?;

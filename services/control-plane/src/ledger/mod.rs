@@ -10,7 +10,6 @@ mod fences;
 mod receipts;
 pub mod record;
 mod reports;
-mod suspects;
 pub mod testimony;
 pub mod unwitnessed;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use armour_storage::{Actor, LedgerAction, MissingWitness, NewEvent, PLATFORM, Store, Tx};
 use uuid::Uuid;
 
-use super::suspects;
 use crate::{
     http::problem::ApiResult,
     jobs::{Job, acquire_lease},
@@ -28,7 +27,6 @@ async fn find(store: Store) -> ApiResult<()> {
     while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
         while !look(&store, tenant).await? {}
-        while !suspects::end_unconfirmed(&store, tenant).await? {}
     }
     Ok(())
 }

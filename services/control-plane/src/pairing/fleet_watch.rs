@@ -2,17 +2,13 @@
 //! bundles each of a producer's endpoints has, looked up once for all that beat; and who has asked
 //! for its assignments lately.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use armour_api::{Endpoint, ProblemType};
 use armour_storage::{HeldBundle, MovingPair, ServingProducer, Tx};
 use governor::{DefaultKeyedRateLimiter, Quota};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::fleet::Fleet;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use armour_api::ProblemType;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -181,15 +182,23 @@ impl<W: BatchOperation> GroupCommit<W> {
         }
         match done {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) if requests.len() == 1 => vec![Err(error)],
             // The same for everybody.
-            Err(error) if requests.len() == 1 || error.is_unavailable() => {
+            Err(error) if error.kind() == ProblemType::Unavailable => {
                 requests.iter().map(|_| Err(error.clone())).collect()
             }
             // One of them is at fault, and the others do not suffer for it.
             Err(_) => {
                 let mut answers = Vec::with_capacity(requests.len());
+                let mut busy = Vec::new();
                 for request in requests {
-                    let alone = self.run(tenant, std::slice::from_ref(request)).await;
+                    let alone = match busy.get(1) {
+                        // For two of them already: it is not theirs.
+                        Some(error) => Err(ApiError::clone(error)),
+                        None => self.run(tenant, std::slice::from_ref(request)).await,
+                    };
+                    let is_busy = |error: &&ApiError| error.kind() == ProblemType::DatabaseBusy;
+                    busy.extend(alone.as_ref().err().filter(is_busy).cloned());
                     answers.push(alone.and_then(|mut answer| {
                         answer.pop().ok_or_else(|| ApiError::internal("no answer"))
                     }));
@@ -218,6 +227,9 @@ mod tests {
 
     use super::*;
 
+    /// From here on the database is busy.
+    const BUSY: u64 = 1_000;
+
     /// Doubles numbers; refuses 13, and panics at 99.
     #[derive(Default)]
     struct Doubles {
@@ -234,6 +246,9 @@ mod tests {
             assert!(requests.iter().all(|request| **request != 99), "it panics");
             if requests.iter().any(|request| **request == 13) {
                 return Err(ApiError::invalid("not 13"));
+            }
+            if requests.iter().any(|request| **request >= BUSY) {
+                return Err(ApiError::new(ProblemType::DatabaseBusy, "its lock is held"));
             }
             Ok(requests.iter().map(|request| **request * 2).collect())
         }
@@ -294,5 +309,21 @@ mod tests {
         );
         // After a panic too calls are served.
         assert_eq!(group_commit.submit(Uuid::nil(), 4).await.unwrap(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_row_is_locked_by_another_does_not_make_the_others_of_its_group_busy() {
+        let group_commit = GroupCommit::new(Doubles::default());
+        let asked =
+            (0..12).map(|n| group_commit.submit(Uuid::nil(), if n == 7 { BUSY } else { n }));
+        let answers = futures::future::join_all(asked).await;
+        let failed = (0..12).filter(|n| answers[*n].is_err());
+        assert_eq!(Vec::from_iter(failed), [7]);
+        // Where all are, few find out.
+        group_commit.operation.groups.lock().clear();
+        let asked = (0..12).map(|n| group_commit.submit(Uuid::nil(), BUSY + n));
+        let answers = futures::future::join_all(asked).await;
+        assert!(answers.iter().all(Result::is_err));
+        assert!(group_commit.operation.groups.lock().len() < 8);
     }
 }

@@ -62,11 +62,6 @@ pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkO
         )
         .await?;
     let alarms = foreign_checkpoints::note(tx, endpoint, &heartbeat.foreign_checkpoints).await?;
-    if told.fenced {
-        // It is told what is recorded of them, and disowns what it has not signed.
-        let named = &heartbeat.bundles;
-        tx.suspects().confirm(endpoint.id, named).await?;
-    }
     let outcome = answer(tx, told.watch, endpoint, &heartbeat).await?;
     // The journal's lock comes last: the tenant's other endpoints wait for it.
     if was_lost {

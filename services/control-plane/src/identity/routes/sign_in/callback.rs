@@ -114,7 +114,7 @@ async fn is_signed_in(oidc: &Oidc, parts: &Parts, tenant: Uuid) -> ApiResult<boo
         return Ok(false);
     };
     let now = oidc.now();
-    let mut tx = oidc.store.tenant(tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(tenant).await?;
     let live = tx
         .sessions()
         .find_live(token.id, now, now - oidc.session_idle)
