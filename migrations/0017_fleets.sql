@@ -32,10 +32,7 @@ CREATE UNIQUE INDEX bundles_active ON bundles
 CREATE INDEX bundles_active_with ON bundles (tenant_id, pair_id, producer_endpoint_id)
     WHERE state = 'active';
 
--- How often what assignments depend on has changed in the tenant, and when it last did; and since
--- when so many endpoints are silent at once that none is taken for lost.
-ALTER TABLE journals ADD COLUMN assignments bigint NOT NULL DEFAULT 0;
-ALTER TABLE journals ADD COLUMN assignments_at timestamptz NOT NULL DEFAULT now();
+-- Since when so many endpoints are silent at once that none is taken for lost.
 ALTER TABLE journals ADD COLUMN silence_at timestamptz;
 
 -- Since when the service has been there without a break: nobody is silent who could not be heard.

@@ -8,12 +8,14 @@ CREATE INDEX audit_entries_action ON audit_entries (tenant_id, action COLLATE "C
 
 -- How many exchanges a tenant's lanes have recorded, in parts so that transactions at the same time
 -- need not wait for each other: their sum is the number. Part -1 is what was recorded before there
--- were parts, and by control planes that know of none. A tenant has few rows, which stay.
+-- were parts, and by control planes that know of none: it is counted once, and again a day later, when
+-- there are none of those. A tenant has few rows, which stay.
 CREATE TABLE exchange_counts (
     tenant_id  uuid NOT NULL REFERENCES tenants,
     part       smallint NOT NULL,
     exchanges  bigint NOT NULL,
-    counted_at timestamptz NOT NULL DEFAULT now(),
+    -- When it is counted again, if it is.
+    again_at   timestamptz,
     PRIMARY KEY (tenant_id, part)
 ) WITH (fillfactor = 50);
 ALTER TABLE exchange_counts ENABLE ROW LEVEL SECURITY;

@@ -1,8 +1,7 @@
--- Expands: earlier control planes go on beside it, and count changes where they did.
+-- Expands: earlier control planes go on beside it.
 
 -- How often what assignments depend on has changed at a producer, and when it last did: its
--- consumers ask again then, and nobody else does. In journals' columns `assignments` and
--- `assignments_at` nothing is counted any more. A row for each producer; it stays as that does.
+-- consumers ask again then, and nobody else does. A row for each producer; it stays as that does.
 CREATE TABLE fleet_changes (
     tenant_id  uuid NOT NULL,
     party_id   uuid NOT NULL,
@@ -19,3 +18,7 @@ CREATE POLICY tenant_only ON fleet_changes USING (tenant_id = armour_tenant())
 -- When an endpoint last began to serve again, or ceased to: one that goes to and fro is not
 -- believed each time.
 ALTER TABLE endpoints ADD COLUMN phase_at timestamptz;
+
+-- Deleted tenants whose names are still known: few, among all that ever were.
+CREATE INDEX tenants_to_forget ON tenants (tenant_id)
+    WHERE deleted_at IS NOT NULL AND name <> 'deleted ' || tenant_id::text;

@@ -2,12 +2,21 @@
 //! commits of all transactions of a server that notify wait for each other. What is committed and
 //! not announced, because the process ended in between, is found by those who look now and then.
 
-use std::{mem, sync::Arc};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{error::Result, events::EVENTS_CHANNEL, news::News, store::Store};
+use crate::{
+    error::{Result, StorageError},
+    events::EVENTS_CHANNEL,
+    news::News,
+    store::Store,
+};
+
+/// A server that does not answer for so long has gone, though its connection has not.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Announces tenants with new events to all replicas, on a connection of its own.
 pub struct Announcer {
@@ -48,13 +57,16 @@ impl Announcer {
             return Ok(());
         }
         let texts: Vec<String> = tenants.iter().map(Uuid::to_string).collect();
-        let done = sqlx::query!(
+        let asked = sqlx::query!(
             "SELECT pg_notify($1, tenant) FROM unnest($2::text[]) AS news(tenant)",
             EVENTS_CHANNEL,
             &texts
         )
-        .fetch_all(&mut self.connection)
-        .await;
+        .fetch_all(&mut self.connection);
+        let done = match timeout(ANSWER, asked).await {
+            Ok(done) => done.map_err(StorageError::from),
+            Err(_) => Err(sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)).into()),
+        };
         if done.is_err() {
             self.news.add(tenants);
         }

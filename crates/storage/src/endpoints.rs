@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     decode::{corrupt, word},
-    error::Result,
+    error::{Result, StorageError},
     page::{PAGE, page},
     tx::Tx,
 };
@@ -187,15 +187,8 @@ impl Endpoints<'_> {
     /// # Errors
     /// `NotFound`.
     pub async fn lock_living(&mut self, id: Uuid) -> Result<EndpointState> {
-        let state = sqlx::query_scalar!(
-            "SELECT state FROM endpoints
-             WHERE tenant_id = $1 AND endpoint_id = $2 FOR NO KEY UPDATE",
-            self.0.tenant,
-            id
-        )
-        .fetch_one(&mut *self.0.inner)
-        .await?;
-        word(&state)
+        let states = self.lock_all_living(&[id]).await?;
+        states.get(&id).copied().ok_or(StorageError::NotFound)
     }
 
     /// As [`Endpoints::lock_living`], those of these endpoints that exist, in order.

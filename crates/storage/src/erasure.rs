@@ -44,88 +44,56 @@ impl Tx {
         self.proofs()
             .delete_expired(now + Duration::days(1))
             .await?;
-        let mut rows = 0;
+        // A statement of the tenant and of how many rows.
+        macro_rules! rows {
+            ($statement:tt) => {
+                sqlx::query!($statement, self.tenant, most)
+                    .execute(&mut *self.inner)
+                    .await?
+                    .rows_affected()
+            };
+        }
         // Sessions: subjects, names, browsers.
-        rows += sqlx::query!(
+        let mut rows = rows!(
             "DELETE FROM sessions WHERE tenant_id = $1 AND session_id IN
-               (SELECT session_id FROM sessions WHERE tenant_id = $1 LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
+               (SELECT session_id FROM sessions WHERE tenant_id = $1 LIMIT $2)"
+        );
         // Events name what they are about.
-        rows += sqlx::query!(
+        rows += rows!(
             "DELETE FROM events WHERE tenant_id = $1 AND seq IN
-               (SELECT seq FROM events WHERE tenant_id = $1 LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
-        rows += sqlx::query!(
+               (SELECT seq FROM events WHERE tenant_id = $1 LIMIT $2)"
+        );
+        rows += rows!(
             "DELETE FROM api_tokens WHERE tenant_id = $1 AND token_id IN
-               (SELECT token_id FROM api_tokens WHERE tenant_id = $1 LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
+               (SELECT token_id FROM api_tokens WHERE tenant_id = $1 LIMIT $2)"
+        );
         // With their rules, which name subjects.
-        rows += sqlx::query!(
+        rows += rows!(
             "DELETE FROM issuers WHERE tenant_id = $1 AND issuer_id IN
-               (SELECT issuer_id FROM issuers WHERE tenant_id = $1 LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
+               (SELECT issuer_id FROM issuers WHERE tenant_id = $1 LIMIT $2)"
+        );
         // What bundles and collisions refer to stays, without a name.
-        rows += sqlx::query!(
+        rows += rows!(
             "UPDATE parties SET name = party_id::text WHERE tenant_id = $1 AND party_id IN
                (SELECT party_id FROM parties
-                WHERE tenant_id = $1 AND name <> party_id::text LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
-        rows += sqlx::query!(
+                WHERE tenant_id = $1 AND name <> party_id::text LIMIT $2)"
+        );
+        rows += rows!(
             "UPDATE endpoints SET name = endpoint_id::text, address = NULL, last_error = NULL,
                                   zone = NULL, enrol_entry = '{}'
              WHERE tenant_id = $1 AND endpoint_id IN
                (SELECT endpoint_id FROM endpoints
-                WHERE tenant_id = $1 AND name <> endpoint_id::text LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
-        rows += sqlx::query!(
+                WHERE tenant_id = $1 AND name <> endpoint_id::text LIMIT $2)"
+        );
+        rows += rows!(
             "UPDATE endpoint_starts SET host = NULL WHERE tenant_id = $1 AND (endpoint_id, hash) IN
                (SELECT endpoint_id, hash FROM endpoint_starts
-                WHERE tenant_id = $1 AND host IS NOT NULL LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
-        rows += sqlx::query!(
+                WHERE tenant_id = $1 AND host IS NOT NULL LIMIT $2)"
+        );
+        rows += rows!(
             "DELETE FROM start_disputes WHERE tenant_id = $1 AND endpoint_id IN
-               (SELECT endpoint_id FROM start_disputes WHERE tenant_id = $1 LIMIT $2)",
-            self.tenant,
-            most
-        )
-        .execute(&mut *self.inner)
-        .await?
-        .rows_affected();
+               (SELECT endpoint_id FROM start_disputes WHERE tenant_id = $1 LIMIT $2)"
+        );
         Ok(rows)
     }
 }

@@ -105,12 +105,13 @@ impl Store {
     }
 
     /// Begins a transaction for somebody who only says which tenant's they are: within the share
-    /// that all such callers have together, so that none of them takes a tenant's own.
+    /// that all such callers have together, so that none of them takes a tenant's own. What could be
+    /// a sign of life goes before what could be a sign-in.
     ///
     /// # Errors
     /// If no connection is to be had.
-    pub async fn tenant_unproven(&self, tenant: Uuid) -> Result<Tx> {
-        let share = self.shares.take(ANYBODY, Urgency::Members).await?;
+    pub async fn tenant_unproven(&self, tenant: Uuid, urgency: Urgency) -> Result<Tx> {
+        let share = self.shares.take(ANYBODY, urgency).await?;
         self.begin_for(tenant, share).await
     }
 

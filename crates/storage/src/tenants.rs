@@ -130,7 +130,8 @@ impl Tenants<'_> {
     pub(crate) async fn next_deleted(&mut self) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(
             "SELECT tenant_id FROM tenants
-             WHERE deleted_at IS NOT NULL AND name <> 'deleted ' || tenant_id ORDER BY tenant_id LIMIT 1"
+             WHERE deleted_at IS NOT NULL AND name <> 'deleted ' || tenant_id::text
+             ORDER BY tenant_id LIMIT 1"
         )
         .fetch_optional(&mut *self.0.inner)
         .await?)

@@ -82,7 +82,7 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
     plain::observe(options.permissive);
     let permissive = options
         .permissive
-        .then(|| Permissive::new(own.ambient.random.clone()));
+        .then(|| Permissive::new(own.ambient.random.clone(), options.upstream_limit));
     standing.is_permissive(options.permissive);
     let mut lives = Lives::new(own);
     loop {

@@ -6,17 +6,20 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use armour_api::{Endpoint, ProblemType};
 use armour_storage::{HeldBundle, MovingPair, ServingProducer, Tx};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::Quota;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::fleet::Fleet;
-use crate::http::problem::{ApiError, ApiResult};
+use crate::http::{
+    problem::{ApiError, ApiResult},
+    rate_limit::KeyedLimit,
+};
 
 /// For how long counts are good enough to say who should ask.
 const KEPT_FOR: Duration = Duration::from_secs(2);
-/// Of how many pairs they are kept, and of how many endpoints when they asked.
+/// Of how many pairs they are kept.
 const MAX_KEPT: usize = 100_000;
 /// How often an endpoint may ask for its assignments in a second, and at once.
 const ASKS: NonZeroU32 = NonZeroU32::MIN;
@@ -27,7 +30,7 @@ const STEPS: u64 = 32;
 /// What this replica knows of fleets.
 pub struct FleetWatch {
     counts: Mutex<HashMap<(Uuid, Uuid), Counts>>,
-    asked: DefaultKeyedRateLimiter<(Uuid, Uuid)>,
+    asked: KeyedLimit<(Uuid, Uuid)>,
 }
 
 /// The bundles of a pair's endpoints of the producer that serve, as they were then.
@@ -41,7 +44,7 @@ impl Default for FleetWatch {
         let rate = Quota::per_second(ASKS).allow_burst(ASKS_AT_ONCE);
         Self {
             counts: Mutex::default(),
-            asked: DefaultKeyedRateLimiter::keyed(rate),
+            asked: KeyedLimit::new(rate),
         }
     }
 }
@@ -52,16 +55,14 @@ impl FleetWatch {
     /// # Errors
     /// 429 `rate-limited` if it has asked too often.
     pub fn ask(&self, endpoint: &Endpoint) -> ApiResult<()> {
-        if self.asked.len() > MAX_KEPT {
-            self.asked.retain_recent();
-        }
         let who = (endpoint.tenant_id, endpoint.id);
-        self.asked.check_key(&who).map_err(|_| {
-            ApiError::new(
-                ProblemType::RateLimited,
-                "assignments are asked for when their number has changed, once a second at most",
-            )
-        })
+        if self.asked.is_within(&who) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ProblemType::RateLimited,
+            "assignments are asked for when their number has changed, once a second at most",
+        ))
     }
 
     /// The number that a sign of life of a consumer's endpoint is answered with: that of its
@@ -119,7 +120,8 @@ impl FleetWatch {
         let serving = Arc::new(serving);
         let mut counts = self.counts.lock();
         if counts.len() >= MAX_KEPT {
-            counts.retain(|_, kept| kept.at.elapsed() < KEPT_FOR);
+            // They are looked up again.
+            counts.clear();
         }
         let fresh = Counts {
             at: Instant::now(),

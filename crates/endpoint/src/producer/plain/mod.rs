@@ -19,6 +19,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, header};
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
@@ -115,13 +116,14 @@ async fn pass(
     if producer.closed.is_cancelled() {
         return Err(refused(Reason::STOPPING));
     }
-    let place = match &producer.places {
-        None => None,
+    let place = |places: &Option<Arc<Semaphore>>| match places {
+        None => Ok(None),
         Some(places) => match places.clone().try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => return Err(refused(Reason::BUSY)),
+            Ok(place) => Ok(Some(place)),
+            Err(_) => Err(refused(Reason::BUSY)),
         },
     };
+    let places = (place(&permissive.places)?, place(&producer.places)?);
     let upstream = producer.upstream();
     let connected = match tokio::time::timeout(CONNECT, upstream.connect()).await {
         Ok(Ok(connected)) => connected,
@@ -158,7 +160,7 @@ async fn pass(
     };
     let response = served.map_err(Refusal::aborted)?;
     let (head, body) = head_of(response);
-    let body = Body::new(Held::new(body, (under_way, place)));
+    let body = Body::new(Held::new(body, (under_way, places)));
     let response = record.answer(Response::from_parts(head, body));
     Ok(upgrade::answer(upgrade, response))
 }

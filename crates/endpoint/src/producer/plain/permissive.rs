@@ -10,7 +10,7 @@ use std::{
 use armour_ambient::Random;
 use opentelemetry::metrics::{Counter, Gauge};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::control_plane::session::Session;
@@ -44,6 +44,9 @@ pub fn observe(is_permissive: bool) {
 /// What an agent has let through.
 pub struct Permissive {
     pub(super) random: Random,
+    /// Places of plain calls, if there is a limit: half of all, so that protected calls have some
+    /// left, however long plain ones last.
+    pub(super) places: Option<Arc<Semaphore>>,
     state: Mutex<State>,
 }
 
@@ -56,11 +59,15 @@ struct State {
 }
 
 impl Permissive {
-    /// Nothing yet; said loudly.
-    pub fn new(random: Random) -> Arc<Self> {
+    /// Nothing yet; said loudly. The API takes so many calls at once.
+    pub fn new(random: Random, upstream_limit: Option<u32>) -> Arc<Self> {
         tracing::warn!("PERMISSIVE MODE: calls that come without protection are passed to the API");
         Arc::new(Self {
             random,
+            places: upstream_limit.map(|most| {
+                let half = usize::try_from(most / 2).unwrap_or(Semaphore::MAX_PERMITS);
+                Arc::new(Semaphore::new(half.clamp(1, Semaphore::MAX_PERMITS)))
+            }),
             state: Mutex::new(State {
                 passed: 0,
                 unlogged: 0,

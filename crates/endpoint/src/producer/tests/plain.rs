@@ -25,7 +25,7 @@ impl Plain {
     }
 
     fn of(both: Both) -> Self {
-        let permissive = Permissive::new(Random::seeded(7));
+        let permissive = Permissive::new(Random::seeded(7), Some(3));
         let router = plain::router(both.producer.clone(), permissive.clone());
         Self {
             both,
@@ -121,6 +121,19 @@ async fn a_protected_callers_word_of_its_protection_does_not_reach_the_api() {
     assert!(both.answer(request).await.starts_with("HTTP/1.1 200 "));
     let head = api.asked().await;
     assert!(!head.contains("protection"), "{head}");
+}
+
+/// Plain callers need not end their calls.
+#[tokio::test]
+async fn plain_calls_leave_half_of_the_places_to_protected_ones() {
+    let off = Arc::new(Notify::new());
+    let places = Arc::new(Semaphore::new(3));
+    let plain = Plain::of(Both::with_places(breaking(off), places.clone()).await);
+    let answer = plain.ask(request("GET", "/", &[])).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let busy = plain.ask(request("GET", "/", &[])).await;
+    assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(places.available_permits(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Each replica's own limit, which holds off floods before anything is looked up.
 
-use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use armour_api::ProblemType;
 use axum::{
@@ -9,12 +9,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use governor::{DefaultKeyedRateLimiter, Quota};
-use parking_lot::Mutex;
-use tokio::{sync::Semaphore, time::Instant};
+use governor::Quota;
+use tokio::sync::Semaphore;
 
-use super::{body::Known, slot::RateLimitSlot, source::Source};
-use crate::http::problem::{ApiError, ApiResult};
+use super::{body::Known, keyed::KeyedLimit, slot::RateLimitSlot, source::Source};
+use crate::http::problem::ApiError;
 
 /// Signed calls without any credentials. Who signed them is known once they are read: they are
 /// limited by that, each where it is handled.
@@ -26,14 +25,10 @@ const SIGNED: [&str; 4] = [
 ];
 /// Probes: whoever floods must not have the replica restarted, nor taken out of service.
 const PROBES: [&str; 2] = ["/v1/health", "/v1/health/ready"];
-/// Most callers, and most sources, of which it is known how often they called.
-const MAX_KEPT: usize = 100_000;
 /// For how long a refusal is held back.
 const HELD_FOR: Duration = Duration::from_millis(250);
 /// Most refusals that are held back at once.
 const MAX_HELD: usize = 4096;
-/// How often those that have been silent are forgotten, if there are more.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Says who calls, before anything is looked up.
 pub trait Callers: Clone + Send + Sync + 'static {
@@ -45,8 +40,8 @@ pub trait Callers: Clone + Send + Sync + 'static {
 /// Counts requests by who calls if that is known, or else by where they come from, whatever
 /// credentials they show: those cost nothing to make up.
 pub struct BurstLimiter {
-    by_caller: Limit<[u8; 32]>,
-    by_source: Limit<Source>,
+    by_caller: KeyedLimit<[u8; 32]>,
+    by_source: KeyedLimit<Source>,
     /// Places for refusals that are held back.
     held: Semaphore,
 }
@@ -56,8 +51,8 @@ impl BurstLimiter {
     /// whose callers are not known.
     pub fn new(per_second: u32) -> Self {
         Self {
-            by_caller: Limit::new(per_second),
-            by_source: Limit::new(per_second),
+            by_caller: KeyedLimit::new(quota(per_second)),
+            by_source: KeyedLimit::new(quota(per_second)),
             held: Semaphore::new(MAX_HELD),
         }
     }
@@ -71,32 +66,8 @@ impl BurstLimiter {
     }
 }
 
-struct Limit<K: Hash + Eq + Clone> {
-    limiter: DefaultKeyedRateLimiter<K>,
-    forgotten: Mutex<Instant>,
-}
-
-impl<K: Hash + Eq + Clone> Limit<K> {
-    fn new(per_second: u32) -> Self {
-        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        Self {
-            limiter: DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)),
-            forgotten: Mutex::new(Instant::now()),
-        }
-    }
-
-    fn count(&self, key: &K) -> ApiResult<()> {
-        if self.limiter.len() > MAX_KEPT {
-            let mut forgotten = self.forgotten.lock();
-            if forgotten.elapsed() >= FORGET_EVERY {
-                *forgotten = Instant::now();
-                self.limiter.retain_recent();
-            }
-        }
-        self.limiter.check_key(key).map_err(|_| {
-            ApiError::new(ProblemType::RateLimited, "too many requests; wait a second")
-        })
-    }
+fn quota(per_second: u32) -> Quota {
+    Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN))
 }
 
 /// Refuses a caller that floods this replica; tells others their tenant's rate.
@@ -115,12 +86,13 @@ pub async fn rate<C: Callers>(
         let within = match callers.identify(&parts) {
             Some(caller) => {
                 parts.extensions.insert(Known);
-                limiter.by_caller.count(&caller)
+                limiter.by_caller.is_within(&caller)
             }
-            None => limiter.by_source.count(&Source::of(&parts.extensions)),
+            None => limiter.by_source.is_within(&Source::of(&parts.extensions)),
         };
-        if let Err(error) = within {
+        if !within {
             limiter.hold().await;
+            let error = ApiError::new(ProblemType::RateLimited, "too many requests; wait a second");
             return error.into_response();
         }
     }
@@ -139,6 +111,8 @@ pub async fn rate<C: Callers>(
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+
+    use tokio::time::Instant;
 
     use super::*;
 

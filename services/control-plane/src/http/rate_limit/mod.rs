@@ -7,11 +7,13 @@
 mod body;
 mod burst;
 mod forwarded;
+mod keyed;
 mod rates;
 mod slot;
 mod source;
 
 pub use body::{Bodies, body};
 pub use burst::{BurstLimiter, Callers, rate};
+pub use keyed::KeyedLimit;
 pub use rates::{Class, Rates, consume, consume_leased};
 pub use source::{ClientHeader, Source, TrustedProxies, client, client_address};

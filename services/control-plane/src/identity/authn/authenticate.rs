@@ -1,6 +1,6 @@
 //! Members' credentials: verified, and the refused ones noted.
 
-use armour_storage::Tx;
+use armour_storage::{Tx, Urgency};
 use axum::http::request::Parts;
 use uuid::Uuid;
 
@@ -66,7 +66,12 @@ pub async fn authenticate(
 pub async fn begin(authn: &Authn, token: &Token) -> ApiResult<Tx> {
     Ok(match authn.accepted.contains(&token.hash) {
         true => authn.store.tenant(token.tenant).await?,
-        false => authn.store.tenant_unproven(token.tenant).await?,
+        false => {
+            authn
+                .store
+                .tenant_unproven(token.tenant, Urgency::Members)
+                .await?
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use armour_api::Issuer;
+use armour_storage::Urgency;
 use openidconnect::{
     AdditionalClaims, AuthType, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet,
     EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, RedirectUrl, StandardErrorResponse,
@@ -55,7 +56,7 @@ pub async fn client_at(
     issuer: &Issuer,
     provider: &Provider,
 ) -> ApiResult<Client> {
-    let mut tx = oidc.store.tenant_unproven(tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(tenant, Urgency::Members).await?;
     let secret = tx
         .secrets()
         .get(&armour_storage::client_secret(issuer.id))

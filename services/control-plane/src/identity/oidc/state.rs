@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use armour_api::{Issuer, IssuerKind};
-use armour_storage::Store;
+use armour_storage::{Store, Urgency};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use url::Url;
@@ -51,7 +51,7 @@ impl Oidc {
     /// # Errors
     /// 404 if there is none.
     pub async fn people_issuer(&self, tenant: Uuid, id: Uuid) -> ApiResult<Issuer> {
-        let mut tx = self.store.tenant_unproven(tenant).await?;
+        let mut tx = self.store.tenant_unproven(tenant, Urgency::Members).await?;
         let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
         issuers
             .into_iter()

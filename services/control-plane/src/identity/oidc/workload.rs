@@ -2,7 +2,7 @@
 //! service account's, for example.
 
 use armour_api::{IssuerKind, ProblemType, WorkloadRule};
-use armour_storage::{Actor, IdentityAction};
+use armour_storage::{Actor, IdentityAction, Urgency};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
     // Says only which issuer's keys to check it with.
     let claimed =
         jsonwebtoken::dangerous::insecure_decode::<Unchecked>(token).map_err(|_| unknown())?;
-    let mut tx = oidc.store.tenant_unproven(tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(tenant, Urgency::Members).await?;
     let issuers = tx.issuers().list(Some(IssuerKind::Workload)).await?;
     drop(tx);
     let mut refused = unknown();
@@ -62,7 +62,7 @@ pub async fn identify(oidc: &Oidc, tenant: Uuid, token: &str) -> ApiResult<Workl
             .and_then(Value::as_str)
             .filter(|sub| sub.len() <= 255 && !sub.chars().any(char::is_control))
             .ok_or_else(unknown)?;
-        let mut tx = oidc.store.tenant_unproven(tenant).await?;
+        let mut tx = oidc.store.tenant_unproven(tenant, Urgency::Members).await?;
         let rules = tx.workload_rules().list(issuer.id).await?;
         drop(tx);
         if let Some(rule) = rules.into_iter().find(|rule| fits(rule, subject, &claims)) {

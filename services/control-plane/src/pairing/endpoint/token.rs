@@ -49,7 +49,12 @@ pub(super) async fn token(
     })?;
     let mut tx = match is_known {
         true => authn.store.tenant_for(ask.tenant_id, Urgency::Life).await?,
-        false => authn.store.tenant_unproven(ask.tenant_id).await?,
+        false => {
+            authn
+                .store
+                .tenant_unproven(ask.tenant_id, Urgency::Life)
+                .await?
+        }
     };
     // Any start's, so that one that has ended is told so.
     let known = tx.starts().has_key(ask.endpoint_id, &key).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{Endpoint, Enrol, ProblemType};
-use armour_storage::{Actor, StorageError, Tx};
+use armour_storage::{Actor, StorageError, Tx, Urgency};
 use axum::{
     Json as Answer,
     extract::State,
@@ -48,7 +48,10 @@ pub(super) async fn enrol(
 
 /// Uses up the token, which works once; the attempt to use another is noted.
 async fn consume(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<(Tx, Admission)> {
-    let mut tx = authn.store.tenant_unproven(token.tenant).await?;
+    let mut tx = authn
+        .store
+        .tenant_unproven(token.tenant, Urgency::Members)
+        .await?;
     let consumed = tx
         .enrolment_tokens()
         .consume(token.id, &token.hash, authn.now())
@@ -69,7 +72,10 @@ async fn consume(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<(Tx, 
 
 /// A token that exists, but is used, expired or wrong, is somebody's attempt.
 async fn note_spent(authn: &Authn, parts: &Parts, token: &Token) -> ApiResult<()> {
-    let mut tx = authn.store.tenant_unproven(token.tenant).await?;
+    let mut tx = authn
+        .store
+        .tenant_unproven(token.tenant, Urgency::Members)
+        .await?;
     let known = tx.enrolment_tokens().exists(token.id).await?;
     drop(tx);
     if known {

@@ -60,7 +60,7 @@ pub(super) async fn send(
     };
     let mut tx = match is_known {
         true => authn.store.tenant_for(sent.tenant_id, urgency).await?,
-        false => authn.store.tenant_unproven(sent.tenant_id).await?,
+        false => authn.store.tenant_unproven(sent.tenant_id, urgency).await?,
     };
     // Nothing is locked, and nothing counts as the endpoint's, before its signature is found.
     let Some(chain) = Chain::read(&mut tx, &link).await? else {

@@ -75,7 +75,12 @@ pub(super) async fn announce(
     })?;
     let mut tx = match is_known {
         true => authn.store.tenant_for(ask.tenant_id, Urgency::Life).await?,
-        false => authn.store.tenant_unproven(ask.tenant_id).await?,
+        false => {
+            authn
+                .store
+                .tenant_unproven(ask.tenant_id, Urgency::Life)
+                .await?
+        }
     };
     let found = find(&mut tx, id).await?;
     drop(tx);

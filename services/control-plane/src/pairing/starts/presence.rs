@@ -56,7 +56,12 @@ pub(super) async fn answer(
                 .tenant_for(said.tenant_id, Urgency::Life)
                 .await?
         }
-        false => authn.store.tenant_unproven(said.tenant_id).await?,
+        false => {
+            authn
+                .store
+                .tenant_unproven(said.tenant_id, Urgency::Life)
+                .await?
+        }
     };
     let living = living(&mut tx, said.endpoint_id).await?;
     let signed = living.filter(|(of, key)| presence.verify(of, key, other));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{Issuer, ProblemType};
-use armour_storage::{Actor, IdentityAction, NewSession, StorageError, id_token};
+use armour_storage::{Actor, IdentityAction, NewSession, StorageError, Urgency, id_token};
 use axum::{
     extract::State,
     http::{header, request::Parts},
@@ -114,7 +114,7 @@ async fn is_signed_in(oidc: &Oidc, parts: &Parts, tenant: Uuid) -> ApiResult<boo
         return Ok(false);
     };
     let now = oidc.now();
-    let mut tx = oidc.store.tenant_unproven(tenant).await?;
+    let mut tx = oidc.store.tenant_unproven(tenant, Urgency::Members).await?;
     let live = tx
         .sessions()
         .find_live(token.id, now, now - oidc.session_idle)

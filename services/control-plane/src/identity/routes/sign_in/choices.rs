@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use armour_api::{IssuerKind, SignInChoice};
+use armour_storage::Urgency;
 use axum::{Json as Answer, extract::State};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -20,7 +21,10 @@ pub(super) async fn choices(
     State(oidc): State<Arc<Oidc>>,
     Params(of): Params<OfTenant>,
 ) -> ApiResult<Answer<Vec<SignInChoice>>> {
-    let mut tx = oidc.store.tenant_unproven(of.tenant).await?;
+    let mut tx = oidc
+        .store
+        .tenant_unproven(of.tenant, Urgency::Members)
+        .await?;
     let issuers = tx.issuers().list(Some(IssuerKind::People)).await?;
     let choices = issuers.into_iter().map(|issuer| SignInChoice {
         issuer_id: issuer.id,
