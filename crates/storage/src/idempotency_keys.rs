@@ -16,7 +16,7 @@ pub enum Replay {
     First(IdempotencyClaim),
     /// The first call is still under way.
     Pending,
-    /// The first call has changed what it was to change, but its answer was lost.
+    /// The first call has changed what it was to change a while ago, but its answer was lost.
     AnswerLost,
     /// The key was used for another call.
     Other,
@@ -47,7 +47,8 @@ pub struct IdempotencyKeys<'a>(&'a mut Tx);
 
 impl IdempotencyKeys<'_> {
     /// Claims a key. A claim older than `stale` of which nothing was committed, or any key
-    /// older than `expired`, may be claimed again.
+    /// older than `expired`, may be claimed again. A call that committed its change after
+    /// `stale` may still be about to keep its answer.
     ///
     /// # Errors
     /// If the database refuses.
@@ -97,7 +98,7 @@ impl IdempotencyKeys<'_> {
         let kept = self.0.secrets().get(&answer_secret(key)).await?;
         Ok(match (row.status, kept) {
             (Some(status), Some(response)) => Replay::Answer { status, response },
-            _ if row.committed_at.is_some() => Replay::AnswerLost,
+            _ if row.committed_at.is_some_and(|at| at < stale) => Replay::AnswerLost,
             _ => Replay::Pending,
         })
     }

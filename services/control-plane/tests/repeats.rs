@@ -65,7 +65,8 @@ async fn m4_what_was_changed_is_not_changed_again_though_its_answer_was_lost() {
     sqlx::query(drop).execute(&mut sql).await.unwrap();
     // Later than a first call is waited for.
     let mut tenant = bound(&database, world.tenant).await;
-    let later = "UPDATE idempotency_keys SET created_at = created_at - interval '10 minutes'";
+    let later = "UPDATE idempotency_keys SET created_at = created_at - interval '10 minutes',
+                 committed_at = committed_at - interval '10 minutes'";
     let aged = sqlx::query(later).execute(&mut tenant).await.unwrap();
     assert_eq!(aged.rows_affected(), 1);
     let again = post(&url, &token, "k", &body).await;
@@ -73,6 +74,57 @@ async fn m4_what_was_changed_is_not_changed_again_though_its_answer_was_lost() {
     let text = again.text().await.unwrap();
     assert!(text.contains("idempotency-answer-lost"), "{text}");
     assert_eq!(made().await, before + 1);
+}
+
+#[tokio::test]
+async fn m4_an_answer_that_is_yet_to_be_kept_is_not_told_as_lost() {
+    const KEEPING: i64 = 4;
+    let database = database().await;
+    let world = World::new(&replica(&database).await, Policy::default()).await;
+    let mut sql = PgConnection::connect(&database).await.unwrap();
+    // Between the commit of the change and the keeping of its answer: a trigger of the
+    // statement waits before any row is locked.
+    for statement in [
+        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF current_query() LIKE 'UPDATE idempotency_keys SET status%' THEN
+             PERFORM pg_advisory_xact_lock(4);
+           END IF;
+           RETURN NULL;
+         END $$",
+        "CREATE TRIGGER linger BEFORE UPDATE ON idempotency_keys
+         FOR EACH STATEMENT EXECUTE FUNCTION linger()",
+    ] {
+        sqlx::query(statement).execute(&mut sql).await.unwrap();
+    }
+    let held = "SELECT pg_advisory_lock($1)";
+    sqlx::query(held)
+        .bind(KEEPING)
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    let url = format!("{}/v1/consumers", world.base);
+    let (token, body) = (world.operator_token(), json!({ "name": "cart" }));
+    let first = tokio::spawn({
+        let (url, token, body) = (url.clone(), token.clone(), body.clone());
+        async move { post(&url, &token, "k", &body).await.text().await.unwrap() }
+    });
+    let mut watcher = PgConnection::connect(&database).await.unwrap();
+    let never = std::sync::atomic::AtomicBool::new(false);
+    crate::common::wait_for(&mut watcher, 1, &never).await;
+    let meanwhile = post(&url, &token, "k", &body).await;
+    assert_eq!(meanwhile.status(), 409);
+    let text = meanwhile.text().await.unwrap();
+    assert!(text.contains("idempotency-key-pending"), "{text}");
+    let free = "SELECT pg_advisory_unlock($1)";
+    sqlx::query(free)
+        .bind(KEEPING)
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    let first = first.await.unwrap();
+    let again = post(&url, &token, "k", &body).await;
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!(again.text().await.unwrap(), first);
 }
 
 #[tokio::test]

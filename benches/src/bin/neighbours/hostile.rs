@@ -1,6 +1,7 @@
 //! The tenant that takes all it can get.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{
         Arc,
@@ -15,13 +16,14 @@ use armour_benches::{
     service::{Endpoint, Serving, enrol, serving_producer},
 };
 use armour_cli::servers::postgres::Postgres;
-use armour_client::Client;
+use armour_client::{Client, ClientError};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::receiver::Receiver;
+use crate::{receiver::Receiver, why::why};
 
 /// How much of each.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,14 +69,15 @@ pub struct Attack {
 /// What came of it.
 pub struct Outcome {
     pub served: u64,
-    pub refused: u64,
+    /// By the problem's type.
+    pub refused: BTreeMap<String, u64>,
     pub streams: i64,
 }
 
 #[derive(Default)]
 struct Counts {
     served: AtomicU64,
-    refused: AtomicU64,
+    refused: Mutex<BTreeMap<String, u64>>,
     streams: AtomicI64,
     most_streams: AtomicI64,
 }
@@ -145,7 +148,7 @@ impl Hostile {
             let counts = counts.clone();
             tasks.spawn(async move {
                 loop {
-                    counts.count(endpoint.heartbeat(&[]).await.is_ok());
+                    counts.count(endpoint.heartbeat(&[]).await.map(drop));
                     tokio::task::yield_now().await;
                 }
             });
@@ -173,47 +176,51 @@ impl Attack {
         self.tasks.shutdown().await;
         Outcome {
             served: self.counts.served.load(Ordering::Relaxed),
-            refused: self.counts.refused.load(Ordering::Relaxed),
+            refused: self.counts.refused.lock().clone(),
             streams: self.counts.most_streams.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Counts {
-    fn count(&self, served: bool) {
-        let of = if served { &self.served } else { &self.refused };
-        of.fetch_add(1, Ordering::Relaxed);
+    fn count(&self, done: anyhow::Result<()>) {
+        match done {
+            Ok(()) => {
+                self.served.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => *self.refused.lock().entry(why(&error)).or_default() += 1,
+        }
     }
 }
 
 /// Does it again and again, without a pause.
-async fn again<F: Future<Output = bool> + Send>(
+async fn again<F: Future<Output = Result<(), ClientError>> + Send>(
     counts: Arc<Counts>,
     once: impl Fn() -> F + Send + 'static,
 ) {
     loop {
-        counts.count(once().await);
+        counts.count(once().await.map_err(anyhow::Error::from));
         tokio::task::yield_now().await;
     }
 }
 
-fn get(client: &Client, path: &'static str) -> impl Future<Output = bool> + Send + use<> {
+fn get(client: &Client, path: &'static str) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
     let client = client.clone();
-    async move { client.get::<Value>(path).await.is_ok() }
+    async move { client.get::<Value>(path).await.map(drop) }
 }
 
 /// Every page, though nobody reads them.
-fn all_bundles(client: &Client) -> impl Future<Output = bool> + Send + use<> {
+fn all_bundles(client: &Client) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
     let client = client.clone();
-    async move { client.bundles(None).every_raw().await.is_ok() }
+    async move { client.bundles(None).every_raw().await.map(drop) }
 }
 
 /// Makes events for the receiver that hangs.
-fn change(client: &Client, pair: Uuid) -> impl Future<Output = bool> + Send + use<> {
+fn change(client: &Client, pair: Uuid) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
     let client = client.clone();
     async move {
-        let cut = client.disconnect_pair(pair, "hostile").await.is_ok();
-        cut & client.re_arm(pair, "hostile").await.is_ok()
+        let cut = client.disconnect_pair(pair, "hostile").await.map(drop);
+        cut.and(client.re_arm(pair, "hostile").await.map(drop))
     }
 }
 
@@ -227,7 +234,7 @@ async fn follow(operator: Client, counts: Arc<Counts>) {
                 while events.next().await.is_some() {}
                 counts.streams.fetch_sub(1, Ordering::Relaxed);
             }
-            Err(_) => counts.count(false),
+            Err(error) => counts.count(Err(error.into())),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod probes;
 mod quiet;
 mod receiver;
+mod why;
 
 use std::{os::unix::fs::PermissionsExt as _, process::ExitCode, time::Duration};
 
@@ -118,12 +119,15 @@ async fn main() -> anyhow::Result<ExitCode> {
         ),
         (
             "the hostile one's calls, refused",
-            hostile.refused.to_string(),
+            hostile.refused.values().sum::<u64>().to_string(),
         ),
         ("its event streams, at most", hostile.streams.to_string()),
     ];
     for (name, value) in rows {
         println!("{name:34} {value:>26}");
+    }
+    for (why, count) in &hostile.refused {
+        println!("  {why}: {count}");
     }
     if let Some(flood) = flood {
         let rows = [

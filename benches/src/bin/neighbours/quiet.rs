@@ -12,12 +12,12 @@ use armour_benches::{
     service::{Drawn, Endpoint, Serving, enrol, report, serving_producer},
 };
 use armour_cli::servers::postgres::Postgres;
-use armour_client::{Client, ClientError};
+use armour_client::Client;
 use armour_protocol::v2::{body::BodyHash, ledger::Run};
 use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::receiver::Receiver;
+use crate::{receiver::Receiver, why::why};
 
 /// Between two calls of an agent; every other is a heartbeat, the others report a ticket.
 const EVERY: Duration = Duration::from_millis(500);
@@ -231,12 +231,7 @@ impl Seen {
         self.times.push(since.elapsed().as_secs_f64() * 1e3);
         if let Err(error) = done {
             self.failed += 1;
-            let why = match error.downcast_ref::<ClientError>() {
-                Some(ClientError::Problem(problem)) => problem.r#type.clone(),
-                Some(ClientError::Transport(_)) => "no answer".into(),
-                _ => error.to_string(),
-            };
-            *self.why.entry(why).or_default() += 1;
+            *self.why.entry(why(&error)).or_default() += 1;
         }
     }
 
