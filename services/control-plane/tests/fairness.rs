@@ -4,11 +4,11 @@
 use armour_api::{Heartbeat, Overview, Policy, Quotas, ReportVerdict, Role};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use serde_json::json;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::common::{
-    As, PLATFORM, World, app_with, bound, call, database, enrol, replica_with, serve, serving,
-    until,
+    As, PLATFORM, World, app_with, bound, call, database, enrol, replica, replica_with, serve,
+    serving, until,
 };
 
 /// Each link leased more of the tenant's rate in a second transaction, while it held the first.
@@ -52,6 +52,33 @@ async fn h3_agents_links_at_once_do_not_wait_for_each_others_connections() {
         });
         join_all(beats).await;
     }
+}
+
+#[tokio::test]
+async fn h3_a_call_over_its_tenants_rate_is_refused_without_the_database() {
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    let quotas = Quotas {
+        requests: 5,
+        ..Quotas::default()
+    };
+    let set = format!("{base}/v1/tenants/{}/quotas", world.tenant);
+    let (status, ..) = call(As::Bearer(PLATFORM), "PUT", &set, Some(&json!(quotas))).await;
+    assert_eq!(status, 200);
+    let (url, token) = (format!("{base}/v1/pairs"), world.operator_token());
+    let reads = async || call(As::Bearer(&token), "GET", &url, None).await;
+    // What the replica had leased before is used up first; and the window is not about to end.
+    until("a call over the rate, early in its window", async || {
+        let (status, headers, _) = reads().await;
+        let left = headers.get("retry-after")?.to_str().ok()?.parse::<u32>();
+        (status == 429 && left.ok()? >= 5).then_some(())
+    })
+    .await;
+    let mut sql = PgConnection::connect(&database).await.unwrap();
+    let gone = "ALTER TABLE api_tokens RENAME TO api_tokens_away";
+    sqlx::query(gone).execute(&mut sql).await.unwrap();
+    assert_eq!(reads().await.0, 429, "nothing is looked up for it");
 }
 
 /// Whoever names a tenant has shown nothing yet: what they wait for is not the tenant's.

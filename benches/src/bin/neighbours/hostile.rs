@@ -204,7 +204,10 @@ async fn again<F: Future<Output = Result<(), ClientError>> + Send>(
     }
 }
 
-fn get(client: &Client, path: &'static str) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
+fn get(
+    client: &Client,
+    path: &'static str,
+) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
     let client = client.clone();
     async move { client.get::<Value>(path).await.map(drop) }
 }
@@ -216,7 +219,10 @@ fn all_bundles(client: &Client) -> impl Future<Output = Result<(), ClientError>>
 }
 
 /// Makes events for the receiver that hangs.
-fn change(client: &Client, pair: Uuid) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
+fn change(
+    client: &Client,
+    pair: Uuid,
+) -> impl Future<Output = Result<(), ClientError>> + Send + use<> {
     let client = client.clone();
     async move {
         let cut = client.disconnect_pair(pair, "hostile").await.map(drop);

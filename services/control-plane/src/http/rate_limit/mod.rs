@@ -15,5 +15,5 @@ mod source;
 pub use body::{Bodies, body};
 pub use burst::{BurstLimiter, Callers, rate};
 pub use keyed::KeyedLimit;
-pub use rates::{Class, Rates, consume, consume_leased};
+pub use rates::{Class, Rates, consume, consume_leased, refuse_spent};
 pub use source::{ClientHeader, Source, TrustedProxies, client, client_address};

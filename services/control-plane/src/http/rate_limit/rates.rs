@@ -50,6 +50,17 @@ pub fn consume_leased(parts: &Parts, rates: &Rates, tenant: Uuid, class: Class) 
     }
 }
 
+/// Refuses a request at once if nothing is left of the tenant's rate, and spends nothing of it.
+///
+/// # Errors
+/// 429 `rate-limited`.
+pub fn refuse_spent(parts: &Parts, rates: &Rates, tenant: Uuid, class: Class) -> ApiResult<()> {
+    match rates.spent(tenant, class) {
+        Some(state) => report(parts, state),
+        None => Ok(()),
+    }
+}
+
 /// Spends one request of the tenant's rate, leasing more if need be: in a transaction of its own,
 /// so none of the tenant's is held meanwhile.
 ///
@@ -123,6 +134,14 @@ impl Rates {
         entry.window = lease.window;
         entry.until = Instant::now() + lease.resets_in;
         Ok(entry.take())
+    }
+
+    /// The tenant's rate, if this replica knows that nothing is left of it for anybody.
+    fn spent(&self, tenant: Uuid, class: Class) -> Option<RateState> {
+        let mut leased = self.0.lock();
+        let entry = leased.get_mut(&(tenant, class))?;
+        let spent = entry.granted == 0 && entry.left == 0 && entry.until > Instant::now();
+        spent.then(|| entry.take())
     }
 
     /// From what this replica holds, unless it has to lease more.
