@@ -138,7 +138,8 @@ async fn two_replicas_keep_to_one_rate() {
     let database = database().await;
     let (one, two) = (replica(&database).await, replica(&database).await);
     let world = World::new(&one, Policy::default()).await;
-    let most = 20;
+    // Few: each refusal is held back for a quarter of a second.
+    let most = 8;
     let quotas = Quotas {
         requests: most,
         ..Quotas::default()
