@@ -42,8 +42,8 @@ use crate::{
     identity::{
         self,
         authn::{
-            self, Accepted, Authn, ProofConsumer, denial::DenialLog, signed_calls::SignedCalls,
-            signing,
+            self, Accepted, Authn, ProofConsumer, denial::DenialLog, known_endpoints,
+            signed_calls::SignedCalls, signing,
         },
         oidc::{Oidc, Providers},
     },
@@ -119,6 +119,8 @@ impl App {
                 .await
                 .map_err(|_| anyhow::anyhow!("load the signing keys"))?,
         };
+        let authn = Arc::new(authn);
+        known_endpoints::load(&authn, &stopping).await;
         let oidc = Oidc {
             store: store.clone(),
             egresses: egresses.clone(),
@@ -144,7 +146,7 @@ impl App {
             replica: ambient.id(),
             egresses,
             burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
-            authn: Arc::new(authn),
+            authn,
             oidc: Arc::new(oidc),
             ledger: GroupCommit::new(Ledger::new(store.clone())),
             events: Arc::new(events),
