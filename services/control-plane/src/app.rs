@@ -13,7 +13,7 @@ use axum::{
 use chrono::Duration;
 use prometheus::Registry;
 use sha2::{Digest, Sha256};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -50,10 +50,10 @@ use crate::{
     jobs::{self, Job},
     ledger::{self, disputes, record::Ledger, unwitnessed},
     pairing::{self, DrawTogether, FleetWatch, lost_endpoints},
-    platform::{database, egress::Egresses, group_commit::GroupCommit, metrics_listener},
+    platform::{database, egress::Egresses, group_commit::GroupCommit, internal_listener, metrics},
     platform_admin::{
         self,
-        health::{LastReady, Readiness},
+        health::{self, LastReady, Readiness},
         presence, rotation, upkeep,
     },
     tenancy,
@@ -165,18 +165,20 @@ impl App {
         jobs::start(self.jobs(), &self.stopping)
     }
 
-    /// Serves `/metrics` until the service stops.
+    /// Serves probes and `/metrics` until the service stops. Returns where.
     ///
     /// # Errors
     /// If it cannot listen.
-    pub async fn serve_metrics(
+    pub fn serve_internal(
         &self,
         listen: SocketAddr,
         registry: Registry,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<SocketAddr> {
         let names: Vec<&str> = self.jobs().iter().map(|job| job.name).collect();
-        metrics_listener::observe(&self.store, &self.draining, &names);
-        metrics_listener::serve(listen, registry, self.stopping.clone()).await
+        metrics::observe(&self.store, &self.draining, &names);
+        let probes = health::probes(Readiness::from_ref(self), Handle::current());
+        let router = probes.merge(metrics::routes(registry));
+        internal_listener::serve(listen, router, self.stopping.clone())
     }
 
     fn jobs(&self) -> Vec<Job> {
