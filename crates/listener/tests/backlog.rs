@@ -1,5 +1,4 @@
 //! More connections at once than the listener has had a turn to accept.
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,6 +1,5 @@
 //! A process that can open no more files. Its limit is the whole process's: this is the only test
 //! here.
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::{
     fs::File,
@@ -90,7 +89,7 @@ async fn without_a_file_for_a_connection_the_listener_rests_and_goes_on_once_the
     let had = getrlimit(Resource::Nofile);
     let few = Rlimit {
         current: Some(64),
-        ..had.clone()
+        ..had
     };
     setrlimit(Resource::Nofile, few).unwrap();
     let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
