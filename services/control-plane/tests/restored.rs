@@ -10,7 +10,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::common::{
-    As, PLATFORM, TestBundle, TestEndpoint, World, bound, call, database, enrol, replica, until,
+    As, PATIENCE, PLATFORM, TestBundle, TestEndpoint, World, bound, call, database, enrol, replica,
+    until,
 };
 
 /// A copy of a database, as a backup is one.
@@ -397,7 +398,8 @@ async fn whoever_has_read_on_after_a_fence_is_told_of_another_one_within_the_hou
     }
     let operator = fence(&replica(&second).await).await;
     let mut events = operator.events("/v1/events", Some(last)).await.unwrap();
-    let told = events.next().await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, events.next());
+    let told = told.await.expect("it is told of nothing").unwrap();
     assert_eq!(told.kind, "ledger.fenced");
     assert!(told.seq > last);
 }
