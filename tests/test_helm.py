@@ -325,6 +325,16 @@ def test_a_producers_application_serves_on_while_its_agent_drains():
         render("armour-agent", merged(values, {"producer": {"preStopSleepSeconds": 60}}))
 
 
+def test_probes_of_a_control_plane_wait_behind_no_calls():
+    for name, port in [("full", "metrics"), ("one", "http")]:
+        objects = render("armour", MATRIX["armour", name])
+        [pod] = [o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment"]
+        [container] = pod["containers"]
+        probes = [container[f"{kind}Probe"]["httpGet"] for kind in ["startup", "liveness", "readiness"]]
+        assert [probe["port"] for probe in probes] == [port] * 3
+        assert port in {one["name"] for one in container["ports"]}
+
+
 def test_an_outage_of_the_control_plane_neither_restarts_nor_unroutes_a_pod():
     for name in ["consumer", "producer"]:
         _, agent, _ = agent_pod(MATRIX["armour-agent", name])

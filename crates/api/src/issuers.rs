@@ -18,7 +18,28 @@ wire! {
         pub groups_claim: String,
         pub role_map: BTreeMap<String, AccessRole>,
         pub scopes: Vec<String>,
+        /// Absent from earlier versions.
+        #[serde(default)]
+        pub client_authentication: ClientAuthentication,
         pub created_at: DateTime<Utc>,
+    }
+
+    /// How a client shows its secret at an issuer's token endpoint.
+    #[derive(Copy, Eq, Default, strum::EnumString, strum::IntoStaticStr)]
+    #[serde(rename_all = "kebab-case")]
+    #[strum(serialize_all = "kebab-case", const_into_str)]
+    pub enum ClientAuthentication {
+        /// As the issuer says of itself: in the header, unless it takes the secret in the body
+        /// alone, or there too and the header's would have to be encoded.
+        #[default]
+        Auto,
+        /// In the header by HTTP Basic, id and secret encoded as a form's (RFC 6749, section
+        /// 2.3.1).
+        Basic,
+        /// The same with id and secret as they are, as some issuers read it.
+        BasicRaw,
+        /// In the body.
+        Post,
     }
 
     /// What kind of token an issuer's are.
@@ -54,6 +75,9 @@ wire! {
         /// Scopes to ask for besides `openid`.
         #[serde(default)]
         pub scopes: Vec<String>,
+        /// People: how the client's secret is shown.
+        #[serde(default)]
+        pub client_authentication: ClientAuthentication,
     }
 
     /// Which workloads of an issuer become endpoints of what.

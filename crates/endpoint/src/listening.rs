@@ -28,8 +28,6 @@ pub async fn serve(
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub async fn listen(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen on {address}"))
+pub fn listen(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    armour_listener::bind(address).with_context(|| format!("listen on {address}"))
 }

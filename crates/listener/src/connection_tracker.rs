@@ -48,7 +48,7 @@ struct State {
 }
 
 /// How often it is told that there is no room.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+pub const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl ConnectionTracker {
     /// How many there are.

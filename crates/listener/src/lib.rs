@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bind;
 mod connection_tracker;
 mod half_close;
 mod handler;
@@ -28,17 +29,19 @@ use rustix::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    bind::{BACKLOG, bind},
     connection_tracker::UnderWay,
     interim::{Interim, expects_to_continue},
     tls::{Tls, TlsError, TlsOptions},
 };
 
 use self::{
-    connection_tracker::{ConnectionTracker, TrackedConnection},
+    connection_tracker::{ConnectionTracker, TrackedConnection, WARN_EVERY},
     half_close::HalfClose,
     handler::Handler,
     interim::Answering,
@@ -55,6 +58,23 @@ pub struct Limits {
     pub head: Duration,
     /// How long a connection may be kept alive between requests.
     pub idle: Duration,
+}
+
+impl Limits {
+    /// No more connections than can be open with so many files, if that is known, of which the
+    /// rest of the process needs `others`, or half if they are fewer: whoever has no file for a
+    /// connection has none for its database or its logs either.
+    #[must_use]
+    pub fn within_files(self, files: Option<u64>, others: u64) -> Self {
+        let left = files.map_or(u64::MAX, |files| files - others.min(files / 2));
+        let connections = self
+            .connections
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        Self {
+            connections,
+            ..self
+        }
+    }
 }
 
 impl Default for Limits {
@@ -137,6 +157,7 @@ pub async fn serve(
     } = listener.into();
     let http = Http1::new(limits, title_case);
     let tracker = Arc::new(ConnectionTracker::default());
+    let mut warned: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -192,7 +213,13 @@ pub async fn serve(
             // The peer has gone already.
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                match warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+                    true => {
+                        warned = Some(Instant::now());
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    false => tracing::debug!(%error, "cannot accept a connection"),
+                }
                 tracker.evict_the_quietest();
                 tokio::time::sleep(RESPITE).await;
             }
@@ -364,6 +391,13 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    #[test]
+    fn connections_are_no_more_than_there_are_files_for() {
+        let within = |files| Limits::default().within_files(files, 500).connections;
+        let found = [Some(100_000), None, Some(1024), Some(64)].map(within);
+        assert_eq!(found, [4096, 4096, 524, 32]);
+    }
 
     /// h2spec's http2/3.5/2, where the client has agreed on HTTP/2.
     #[tokio::test]

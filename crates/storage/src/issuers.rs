@@ -29,8 +29,8 @@ impl Issuers<'_> {
     pub async fn create(&mut self, id: Uuid, new: &NewIssuer) -> Result<Issuer> {
         sqlx::query!(
             "INSERT INTO issuers (tenant_id, issuer_id, kind, name, url, audience, groups_claim,
-                                  role_map, scopes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                                  role_map, scopes, client_authentication)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             self.0.tenant,
             id,
             new.kind.into_str(),
@@ -39,7 +39,8 @@ impl Issuers<'_> {
             new.audience,
             new.groups_claim,
             json!(new.role_map),
-            &new.scopes
+            &new.scopes,
+            new.client_authentication.into_str()
         )
         .execute(&mut *self.0.inner)
         .await?;
@@ -64,7 +65,8 @@ impl Issuers<'_> {
     pub async fn list(&mut self, kind: Option<IssuerKind>) -> Result<Vec<Issuer>> {
         let rows = sqlx::query_as!(
             IssuerRow,
-            "SELECT issuer_id, kind, name, url, audience, groups_claim, role_map, scopes, created_at
+            "SELECT issuer_id, kind, name, url, audience, groups_claim, role_map, scopes,
+                    client_authentication, created_at
              FROM issuers WHERE tenant_id = $1 AND ($2::text IS NULL OR kind = $2)
                AND NOT EXISTS (SELECT FROM tenants t
                                WHERE t.tenant_id = $1 AND t.deleted_at IS NOT NULL)
@@ -116,6 +118,7 @@ struct IssuerRow {
     groups_claim: String,
     role_map: serde_json::Value,
     scopes: Vec<String>,
+    client_authentication: String,
     created_at: DateTime<Utc>,
 }
 
@@ -130,6 +133,7 @@ impl IssuerRow {
             groups_claim: self.groups_claim,
             role_map: serde_json::from_value(self.role_map).map_err(corrupt)?,
             scopes: self.scopes,
+            client_authentication: word(&self.client_authentication)?,
             created_at: self.created_at,
         })
     }

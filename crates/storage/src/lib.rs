@@ -142,6 +142,7 @@ pub use silence::{LostEndpoint, SilentCount, SilentEndpoints, SilentSince};
 pub use starts::{
     NewStart, StartRow, Starts,
     keys::KeyRow,
+    living_keys::LivingKeys,
     standing::{LivingStart, Standing},
 };
 pub use store::Store;

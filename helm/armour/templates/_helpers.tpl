@@ -104,3 +104,8 @@ capabilities:
   value: {{ $.Values.telemetry.traceRatio | quote }}
 {{- end }}
 {{- end }}
+
+{{- /* Where probes ask: apart from calls, so that no flood of them holds one up. */ -}}
+{{- define "armour.probePort" -}}
+{{- ternary "metrics" "http" .Values.metrics.enabled -}}
+{{- end }}

@@ -31,7 +31,7 @@ impl Doors {
         let stop = CancellationToken::new();
         let mut listeners = HashMap::new();
         for pair in pairs {
-            let listener = listening::listen(pair.listen).await?;
+            let listener = listening::listen(pair.listen)?;
             let (listener, same) = twice(listener).context("use a listener twice")?;
             listeners.insert(pair.listen, listener);
             let standing = standing.clone();

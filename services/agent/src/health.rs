@@ -36,9 +36,8 @@ pub async fn serve(
     registry: Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen} for health"))?;
+    let listener =
+        armour_listener::bind(listen).with_context(|| format!("listen on {listen} for health"))?;
     let started = standing.clone();
     let started = async move || match started.has_started() {
         true => answer(Ok(None)),

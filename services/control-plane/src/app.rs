@@ -13,7 +13,7 @@ use axum::{
 use chrono::Duration;
 use prometheus::Registry;
 use sha2::{Digest, Sha256};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -42,18 +42,18 @@ use crate::{
     identity::{
         self,
         authn::{
-            self, Accepted, Authn, ProofConsumer, denial::DenialLog, signed_calls::SignedCalls,
-            signing,
+            self, Accepted, Authn, ProofConsumer, denial::DenialLog, known_endpoints,
+            signed_calls::SignedCalls, signing,
         },
         oidc::{Oidc, Providers},
     },
     jobs::{self, Job},
     ledger::{self, disputes, record::Ledger, unwitnessed},
     pairing::{self, DrawTogether, FleetWatch, lost_endpoints},
-    platform::{database, egress::Egresses, group_commit::GroupCommit, metrics_listener},
+    platform::{database, egress::Egresses, group_commit::GroupCommit, internal_listener, metrics},
     platform_admin::{
         self,
-        health::{LastReady, Readiness},
+        health::{self, LastReady, Readiness},
         presence, rotation, upkeep,
     },
     tenancy,
@@ -119,6 +119,8 @@ impl App {
                 .await
                 .map_err(|_| anyhow::anyhow!("load the signing keys"))?,
         };
+        let authn = Arc::new(authn);
+        known_endpoints::load(&authn, &stopping).await;
         let oidc = Oidc {
             store: store.clone(),
             egresses: egresses.clone(),
@@ -144,7 +146,7 @@ impl App {
             replica: ambient.id(),
             egresses,
             burst_limiter: Arc::new(BurstLimiter::new(config.rate_limit)),
-            authn: Arc::new(authn),
+            authn,
             oidc: Arc::new(oidc),
             ledger: GroupCommit::new(Ledger::new(store.clone())),
             events: Arc::new(events),
@@ -163,18 +165,20 @@ impl App {
         jobs::start(self.jobs(), &self.stopping)
     }
 
-    /// Serves `/metrics` until the service stops.
+    /// Serves probes and `/metrics` until the service stops. Returns where.
     ///
     /// # Errors
     /// If it cannot listen.
-    pub async fn serve_metrics(
+    pub fn serve_internal(
         &self,
         listen: SocketAddr,
         registry: Registry,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<SocketAddr> {
         let names: Vec<&str> = self.jobs().iter().map(|job| job.name).collect();
-        metrics_listener::observe(&self.store, &self.draining, &names);
-        metrics_listener::serve(listen, registry, self.stopping.clone()).await
+        metrics::observe(&self.store, &self.draining, &names);
+        let probes = health::probes(Readiness::from_ref(self), Handle::current());
+        let router = probes.merge(metrics::routes(registry));
+        internal_listener::serve(listen, router, self.stopping.clone())
     }
 
     fn jobs(&self) -> Vec<Job> {

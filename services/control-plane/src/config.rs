@@ -26,7 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub tls: TlsOptions,
-    /// Where Prometheus reads `/metrics`; nowhere if absent.
+    /// Where Prometheus reads `/metrics`, and a supervisor asks for `/v1/health` and
+    /// `/v1/health/ready`, without TLS and however many calls come to --listen; nowhere if absent.
     #[arg(long, env = "ARMOUR_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
     #[command(flatten)]

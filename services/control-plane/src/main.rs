@@ -13,6 +13,10 @@ use armour_listener::{Limits, Listener, shutdown};
 use clap::Parser;
 use prometheus::Registry;
 
+/// Files that are open besides callers' connections: the database's, calls to issuers and
+/// webhooks, the internal listener's, logs.
+const OTHER_FILES: u64 = 500;
+
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let telemetry = armour_telemetry::start("armour-control-plane", &config.telemetry)?;
@@ -35,12 +39,10 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let tls = config.tls.open()?;
     let app = App::start(config, ambient).await?;
     if let Some(listen) = app.config.metrics_listen {
-        app.serve_metrics(listen, registry).await?;
+        app.serve_internal(listen, registry)?;
     }
     let jobs = app.start_jobs();
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen}"))?;
+    let listener = armour_listener::bind(listen).with_context(|| format!("listen on {listen}"))?;
     tracing::info!(listen = %listener.local_addr()?, "control plane is up");
     tokio::spawn(stop_when_asked(app.clone()));
     let stopping = app.stopping.clone();
@@ -48,7 +50,8 @@ async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let limits = Limits {
         connections: 20_000,
         ..Limits::default()
-    };
+    }
+    .within_files(files, OTHER_FILES);
     let listener = Listener::new(listener, tls);
     let serve = armour_listener::serve(listener, router(app.clone()), limits, stopping.clone());
     let patience = Duration::from_secs(app.config.drain_timeout_s);

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use armour_ambient::Ambient;
 use armour_api::Policy;
-use armour_control_plane::{app::App, config::Config};
+use armour_control_plane::{
+    app::{App, router},
+    config::Config,
+};
 use clap::Parser;
 use futures::StreamExt;
+use prometheus::Registry;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt, time::Instant};
 
 use crate::common::{MASTER_KEYS, PLATFORM, World, app_with, database, serve, serving, until};
 
@@ -159,4 +163,55 @@ async fn a_draining_replica_serves_on_and_spreads_the_ends_of_its_streams() {
     // Drawn at random over two seconds, of which the last of forty leaves little. How they
     // are spread is tested where no machine is too busy for it.
     assert!(ends.last() > Some(&Duration::from_secs(1)), "{ends:?}");
+}
+
+/// Probes shared a listener with whoever called: with each of its places taken by a call under
+/// way, a replica that serves was restarted.
+#[tokio::test]
+async fn probes_answer_while_the_listener_of_calls_has_no_place_left() {
+    let app = app_with(&database().await, &[]).await.unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let internal = app.serve_internal(any, Registry::new()).unwrap();
+    let listener = armour_listener::bind(any).unwrap();
+    let calls = listener.local_addr().unwrap();
+    let limits = armour_listener::Limits {
+        connections: 4,
+        ..Default::default()
+    };
+    let stop = app.stopping.clone();
+    let served = armour_listener::serve(listener, router(app), limits, stop.clone());
+    tokio::spawn(async move { served.await.unwrap() });
+    // Bodies that do not come.
+    let head = b"POST /v1/endpoint/links HTTP/1.1\r\nhost: x\r\n\
+        content-type: application/json\r\ncontent-length: 10\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..limits.connections {
+        let mut socket = tokio::net::TcpStream::connect(calls).await.unwrap();
+        socket.write_all(head).await.unwrap();
+        held.push(socket);
+    }
+    until("no place for one more", async || {
+        reqwest::get(format!("http://{calls}/v1/health"))
+            .await
+            .err()
+    })
+    .await;
+    for _ in 0..3 {
+        for path in ["/v1/health", "/v1/health/ready", "/metrics"] {
+            let (status, text) = ask(&format!("http://{internal}{path}")).await;
+            assert_eq!(status, 200, "{path}: {text}");
+        }
+    }
+    // Nothing else is there.
+    assert_eq!(ask(&format!("http://{internal}/v1/pairs")).await.0, 404);
+    // And where calls are served they are as before.
+    drop(held);
+    until("calls are served again", async || {
+        let answer = reqwest::get(format!("http://{calls}/v1/health/ready")).await;
+        answer
+            .is_ok_and(|answer| answer.status() == 200)
+            .then_some(())
+    })
+    .await;
+    stop.cancel();
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::common::{
-    As, PLATFORM, TestBundle, TestEndpoint, World, bound, call, database, enrol, replica, until,
+    As, PATIENCE, PLATFORM, TestBundle, TestEndpoint, World, bound, call, database, enrol, replica,
+    until,
 };
 
 /// A copy of a database, as a backup is one.
@@ -356,4 +357,49 @@ async fn whoever_has_read_events_that_are_lost_is_told_of_the_fence_and_goes_on_
     let first = events.next().await.unwrap();
     assert_eq!(first.kind, "ledger.fenced");
     assert!(first.seq > last && first.seq >> 32 > 0);
+}
+
+/// Epochs were hours: after the second of two restores within one, whoever had read on after the
+/// first had numbers above the second fence's, and was not told of it.
+#[tokio::test]
+async fn whoever_has_read_on_after_a_fence_is_told_of_another_one_within_the_hour() {
+    use futures::StreamExt;
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    // Both are from before the first fence: the second knows nothing of it.
+    let first = copy(&database).await;
+    let second = copy(&first).await;
+    let fence = async |base: &str| {
+        let url = format!("{base}/v1/tenants/{}/fence", world.tenant);
+        let body = json!({ "reason": "restored to last night" });
+        let (status, _, text) = call(As::Bearer(PLATFORM), "POST", &url, Some(&body)).await;
+        assert_eq!(status, 201, "{text}");
+        armour_client::Client::new(base, world.operator_token()).unwrap()
+    };
+    let base = replica(&first).await;
+    let operator = fence(&base).await;
+    for n in 0..20 {
+        let name = format!("more {n}");
+        operator
+            .create_party(Role::Producer, &name)
+            .await
+            .map(|producer| producer.id)
+            .unwrap();
+        world.consumer.draw(&base, world.pair.id, None).await;
+    }
+    let mut events = operator.events("/v1/events", Some(0)).await.unwrap();
+    let mut last = 0;
+    let mut minted = 0;
+    while minted < 20 {
+        let event = events.next().await.unwrap();
+        last = event.seq;
+        minted += usize::from(event.kind == "bundle.minted");
+    }
+    let operator = fence(&replica(&second).await).await;
+    let mut events = operator.events("/v1/events", Some(last)).await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, events.next());
+    let told = told.await.expect("it is told of nothing").unwrap();
+    assert_eq!(told.kind, "ledger.fenced");
+    assert!(told.seq > last);
 }

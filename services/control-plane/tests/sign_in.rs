@@ -2,7 +2,7 @@
 
 use armour_api::{AuditEntry, Page, Policy};
 use futures::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::common::{
@@ -317,6 +317,48 @@ async fn sign_in_shows_the_secret_in_the_body_where_that_alone_is_taken() {
     let (form, header) = &redeemed[0];
     assert_eq!(form["client_secret"], "a secret of the tests");
     assert_eq!(*header, None);
+}
+
+/// It compares the header with what it was configured with, as some issuers do.
+#[tokio::test]
+async fn sign_in_shows_the_secret_as_it_is_where_the_encoded_one_is_refused() {
+    let (world, issuer, encoded) = tenant_with_issuer("groups").await;
+    issuer.says.lock().takes_raw = true;
+    assert_eq!(sign_in(&world, &issuer, encoded).await.0, 502);
+    let more = json!({ "client_authentication": "basic-raw" });
+    let raw = issuer.trusted_with(&world.operator, &more).await;
+    assert_eq!(sign_in(&world, &issuer, raw).await.0, 303);
+    let shown: Value = world.operator.get("/v1/issuers").await.unwrap();
+    let how = |at: usize| shown[at]["client_authentication"].clone();
+    assert_eq!([how(0), how(1)], ["auto", "basic-raw"]);
+    // The other ways, whatever the issuer lists.
+    issuer.says.lock().takes_raw = false;
+    issuer.says.lock().discovery =
+        json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] });
+    for (how, in_body) in [("basic", false), ("post", true)] {
+        let more = json!({ "client_authentication": how });
+        let id = issuer.trusted_with(&world.operator, &more).await;
+        assert_eq!(sign_in(&world, &issuer, id).await.0, 303);
+        let redeemed = issuer.redeemed.lock();
+        let (form, header) = redeemed.last().unwrap();
+        assert_eq!(form.contains_key("client_secret"), in_body);
+        assert_eq!(header.is_some(), !in_body);
+    }
+    // What cannot be shown so is refused when it is set.
+    for more in [
+        json!({ "client_authentication": "basic-raw", "audience": "a:b" }),
+        json!({ "client_authentication": "post", "client_secret": null }),
+    ] {
+        let mut new = json!({
+            "kind": "people", "name": "wrong", "url": issuer.url, "audience": "armour",
+            "client_secret": "x", "role_map": { "admins": "tenant-admin" },
+        });
+        new.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let refused = world.operator.post::<Value>("/v1/issuers", &new).await;
+        assert!(refused.is_err_and(|error| error.is("invalid-request")));
+    }
 }
 
 #[tokio::test]

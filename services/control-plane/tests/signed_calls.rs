@@ -149,6 +149,27 @@ async fn whoever_floods_from_behind_an_ingress_refuses_no_endpoint_that_was_hear
     world.consumer.sent(&small, link).await;
 }
 
+/// A replica that had just started knew no endpoint: during a flood none of them was let in, and
+/// so none was ever heard.
+#[tokio::test]
+async fn a_flood_refuses_no_endpoint_at_a_replica_that_has_just_started() {
+    let database = database().await;
+    let base = replica(&database).await;
+    let world = World::new(&base, Policy::default()).await;
+    // A key that was renewed since it started.
+    world.consumer.renew(&base).await;
+    let fresh = replica_with(&database, &["--rate-limit", "2"]).await;
+    let (forged, _) = forged(&world.producer);
+    let path = "/v1/endpoint/links";
+    flood(&fresh, path, &forged).await;
+    world.consumer.heartbeat(&fresh, vec![]).await;
+    flood(&fresh, path, &forged).await;
+    world.consumer.client(&fresh).endpoint().await.unwrap();
+    // It starts anew, by its long-term key.
+    flood(&fresh, path, &forged).await;
+    world.producer.start(&fresh).await;
+}
+
 #[tokio::test]
 async fn presences_are_limited_by_who_signed_them_and_by_source_if_nobody_did() {
     let database = database().await;

@@ -8,6 +8,7 @@ export type ApiToken = components["schemas"]["ApiToken"];
 export type ArmourEvent = components["schemas"]["Event"];
 export type AuditEntry = components["schemas"]["AuditEntry"];
 export type Bundle = components["schemas"]["Bundle"];
+export type ClientAuthentication = components["schemas"]["ClientAuthentication"];
 export type Collision = components["schemas"]["Collision"];
 export type DisconnectAcknowledgement = components["schemas"]["Obedience"];
 export type Endpoint = components["schemas"]["Endpoint"];

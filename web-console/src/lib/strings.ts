@@ -256,6 +256,13 @@ export const t = {
     issuerUrl: "Issuer URL",
     client: "Client ID",
     secret: "Client secret",
+    secretShown: "How the secret is sent",
+    secretsShown: {
+      auto: "As the issuer announces",
+      basic: "HTTP Basic, encoded (RFC 6749)",
+      "basic-raw": "HTTP Basic, not encoded",
+      post: "In the request body",
+    },
     groups: "Roles by group (one group=role per line)",
     noTokens: "No API tokens.",
   },

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use armour_api::{AccessRole, IssuerKind, NewIssuer, NewWorkloadRule, Role};
+use armour_api::{AccessRole, ClientAuthentication, IssuerKind, NewIssuer, NewWorkloadRule, Role};
 use clap::{Subcommand, ValueEnum};
 use serde::{
     Deserialize,
@@ -38,6 +38,9 @@ pub enum Issuers {
         /// File of the client's secret.
         #[arg(long)]
         client_secret_file: Option<PathBuf>,
+        /// How the secret is shown at the issuer's token endpoint.
+        #[arg(long, value_enum, default_value = "auto")]
+        client_authentication: SecretShown,
         /// Claim of a person's groups.
         #[arg(long, default_value = "groups")]
         groups_claim: String,
@@ -84,6 +87,19 @@ pub enum Kind {
     Workload,
 }
 
+/// How a client shows its secret.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SecretShown {
+    /// As the issuer says of itself.
+    Auto,
+    /// In the header, encoded as RFC 6749 says.
+    Basic,
+    /// In the header as it is.
+    BasicRaw,
+    /// In the body.
+    Post,
+}
+
 impl Issuers {
     pub(super) async fn run(self, operator: &Operator) -> anyhow::Result<()> {
         let client = &operator.client;
@@ -94,6 +110,7 @@ impl Issuers {
                 url,
                 audience,
                 client_secret_file,
+                client_authentication,
                 groups_claim,
                 role,
                 scope,
@@ -107,6 +124,7 @@ impl Issuers {
                     groups_claim,
                     role_map: role_map(&role)?,
                     scopes: scope,
+                    client_authentication: client_authentication.into(),
                 };
                 operator.show(client.create_issuer(new)).await
             }
@@ -157,6 +175,17 @@ impl Issuers {
                 client.delete_workload_rule(issuer, rule).await?;
                 operator.say(&json!({ "id": rule, "deleted": true }))
             }
+        }
+    }
+}
+
+impl From<SecretShown> for ClientAuthentication {
+    fn from(shown: SecretShown) -> Self {
+        match shown {
+            SecretShown::Auto => Self::Auto,
+            SecretShown::Basic => Self::Basic,
+            SecretShown::BasicRaw => Self::BasicRaw,
+            SecretShown::Post => Self::Post,
         }
     }
 }

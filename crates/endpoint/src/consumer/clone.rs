@@ -139,7 +139,7 @@ pub async fn run(state: &Path, data_dir: &Path, listen: SocketAddr) -> anyhow::R
             rekeying
         })
         .collect();
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = armour_listener::bind(listen)?;
     tokio::select! {
         served = armour_listener::serve(
             listener,

@@ -220,7 +220,7 @@ impl PairManager {
             let opened = self.opened.lock().remove(&settings.listen);
             let listener = match opened {
                 Some(listener) => Ok(listener),
-                None => listening::listen(settings.listen).await,
+                None => listening::listen(settings.listen),
             };
             match listener {
                 Ok(listener) => self.begin(pair, settings, listener, tls.cloned()),

@@ -119,7 +119,7 @@ pub async fn run(
         access_log: AccessLog::default(),
         check_due: Notify::new(),
     });
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = armour_listener::bind(listen)?;
     tokio::select! {
         served = armour_listener::serve(
             listener,

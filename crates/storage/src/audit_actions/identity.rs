@@ -122,7 +122,7 @@ impl AuditAction for IdentityAction<'_> {
 
 #[cfg(test)]
 mod tests {
-    use armour_api::{IssuerKind, Role};
+    use armour_api::{ClientAuthentication, IssuerKind, Role};
 
     use super::{super::action::check, *};
 
@@ -187,6 +187,7 @@ mod tests {
             groups_claim: "groups".into(),
             role_map: Default::default(),
             scopes: Vec::new(),
+            client_authentication: ClientAuthentication::BasicRaw,
             created_at: DateTime::UNIX_EPOCH,
         };
         check(
@@ -194,7 +195,8 @@ mod tests {
             "issuer.create",
             ID_TEXT,
             concat!(
-                r#"{"issuer":{"audience":"armour","created_at":"1970-01-01T00:00:00Z","#,
+                r#"{"issuer":{"audience":"armour","client_authentication":"basic-raw","#,
+                r#""created_at":"1970-01-01T00:00:00Z","#,
                 r#""groups_claim":"groups","id":"00000000-0000-0000-0000-000000000001","#,
                 r#""kind":"people","name":"office","role_map":{},"scopes":[],"#,
                 r#""url":"https://id.example"}}"#

@@ -1,6 +1,7 @@
 //! Starts of endpoints, their keys, and the chain of links of each.
 
 pub(crate) mod keys;
+pub(crate) mod living_keys;
 pub(crate) mod standing;
 mod streams;
 

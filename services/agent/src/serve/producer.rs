@@ -76,7 +76,7 @@ pub async fn producer(options: ProducerOptions, registry: Registry) -> anyhow::R
     let leaver = Arc::new(Leaver::new(standing.clone(), drain_for));
     let _socket = control_socket::serve(&own.data_dir, leaver.clone());
     let front = Front::new(standing.clone());
-    let listener = Listener::new(listening::listen(options.listen).await?, tls);
+    let listener = Listener::new(listening::listen(options.listen)?, tls);
     let served = listening::serve(listener, front.router(), stop.clone());
     let mut serving = tokio::spawn(served);
     plain::observe(options.permissive);

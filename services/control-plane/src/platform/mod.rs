@@ -4,4 +4,5 @@ pub mod database;
 pub mod egress;
 pub mod group_commit;
 pub mod instruments;
-pub mod metrics_listener;
+pub mod internal_listener;
+pub mod metrics;

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use armour_api::{Health, ProblemType};
 use armour_storage::Store;
 use axum::{
-    Json,
+    Json, Router,
     extract::{FromRef, State},
+    routing::get,
 };
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{runtime::Handle, sync::Mutex, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -44,6 +45,21 @@ async fn live() -> Json<Health> {
 async fn ready(State(readiness): State<Readiness>) -> ApiResult<Json<Health>> {
     readiness.check().await?;
     Ok(Json(ok()))
+}
+
+/// The same on a listener of its own, whose runtime is not the one that serves calls: they are
+/// answered on `calls`, so that a process that serves nobody any more answers no probe either.
+pub fn probes(readiness: Readiness, calls: Handle) -> Router {
+    let here = calls.clone();
+    let live = async move || answered(here.spawn(async { Ok(Json(ok())) })).await;
+    let ready = async move || answered(calls.spawn(ready(State(readiness)))).await;
+    Router::new()
+        .route("/v1/health", get(live))
+        .route("/v1/health/ready", get(ready))
+}
+
+async fn answered(answer: JoinHandle<ApiResult<Json<Health>>>) -> ApiResult<Json<Health>> {
+    answer.await.map_err(ApiError::internal)?
 }
 
 /// What the database showed last. Whoever asks again waits, so that it is asked once: probes

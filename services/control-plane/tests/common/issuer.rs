@@ -11,7 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
@@ -21,6 +24,9 @@ use uuid::Uuid;
 
 /// The client's id at every issuer.
 pub const CLIENT: &str = "armour";
+
+/// The client's secret at every issuer: encoded as a form's it is another text.
+pub const SECRET: &str = "a secret of the tests";
 
 /// What it says now.
 pub struct Says {
@@ -36,6 +42,8 @@ pub struct Says {
     pub key: (String, SigningKey),
     /// Whether its token endpoint takes calls and answers none.
     pub hangs: bool,
+    /// Whether it takes the client's id and secret in the header as they are, and in no other way.
+    pub takes_raw: bool,
 }
 
 /// A call's form, and the header by which the client showed itself.
@@ -65,6 +73,7 @@ impl TestIssuer {
                 more_keys: Vec::new(),
                 key: ("first".into(), new_key()),
                 hangs: false,
+                takes_raw: false,
             })),
             url,
             redeemed: Arc::default(),
@@ -82,15 +91,19 @@ impl TestIssuer {
 
     /// Has a tenant trust it for people; the issuer's id.
     pub async fn trusted_by(&self, operator: &Client, groups_claim: &str) -> Uuid {
+        let more = json!({ "groups_claim": groups_claim });
+        self.trusted_with(operator, &more).await
+    }
+
+    /// The same with more settings.
+    pub async fn trusted_with(&self, operator: &Client, more: &Value) -> Uuid {
+        let usual = json!({
+            "kind": "people", "name": Ambient::system().opaque_id(), "url": self.url,
+            "audience": CLIENT, "client_secret": SECRET,
+            "role_map": { "admins": "tenant-admin" },
+        });
         let created: Value = operator
-            .post(
-                "/v1/issuers",
-                &json!({
-                    "kind": "people", "name": Ambient::system().opaque_id(), "url": self.url,
-                    "audience": CLIENT, "client_secret": "a secret of the tests",
-                    "groups_claim": groups_claim, "role_map": { "admins": "tenant-admin" },
-                }),
-            )
+            .post("/v1/issuers", &merge(usual, more))
             .await
             .expect("issuer");
         created["id"].as_str().expect("id").parse().expect("uuid")
@@ -155,7 +168,16 @@ async fn token(
     let nonce = form
         .get("code")
         .and_then(|code| issuer.nonces.lock().remove(code));
+    let raw = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
+    let is_raw = shown.as_ref() == Some(&raw);
     issuer.redeemed.lock().push((form, shown));
+    if issuer.says.lock().takes_raw && !is_raw {
+        return (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({ "error": "invalid_client" })),
+        )
+            .into_response();
+    }
     if issuer.says.lock().hangs {
         std::future::pending::<()>().await;
     }
@@ -178,7 +200,7 @@ async fn token(
     let (algorithm, key) = match symmetric {
         true => (
             Algorithm::HS256,
-            EncodingKey::from_secret(b"a secret of the tests"),
+            EncodingKey::from_secret(SECRET.as_bytes()),
         ),
         false => {
             let der = key.to_pkcs8_der().expect("a key");

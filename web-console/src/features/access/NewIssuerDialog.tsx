@@ -1,8 +1,9 @@
-import { PasswordInput, TextInput, Textarea } from "@mantine/core";
+import { PasswordInput, Select, TextInput, Textarea } from "@mantine/core";
 import { useInputState } from "@mantine/hooks";
+import { useState } from "react";
 
 import { useAuth } from "../../api/AuthContext";
-import { unwrap } from "../../api/client";
+import { type ClientAuthentication, unwrap } from "../../api/client";
 import { ActionDialog } from "../../components/ActionDialog";
 import { t } from "../../lib/strings";
 import type { AssignableRole } from "./roles";
@@ -13,6 +14,7 @@ export function NewIssuerDialog() {
   const [url, setUrl] = useInputState("");
   const [clientId, setClientId] = useInputState("");
   const [secret, setSecret] = useInputState("");
+  const [shown, setShown] = useState<ClientAuthentication>("auto");
   const [groups, setGroups] = useInputState("");
   return (
     <ActionDialog
@@ -29,7 +31,7 @@ export function NewIssuerDialog() {
               audience: clientId,
               role_map: parseRoleMap(groups),
               scopes: ["profile", "groups"],
-              ...(secret === "" ? {} : { client_secret: secret }),
+              ...(secret === "" ? {} : { client_secret: secret, client_authentication: shown }),
             },
           }),
         );
@@ -44,6 +46,14 @@ export function NewIssuerDialog() {
         onChange={setSecret}
         autoComplete="off"
       />
+      <Select
+        label={t.access.secretShown}
+        data={SHOWN.map((value) => ({ value, label: t.access.secretsShown[value] }))}
+        value={shown}
+        onChange={(value) => setShown(value ?? "auto")}
+        allowDeselect={false}
+        disabled={secret === ""}
+      />
       <Textarea
         label={t.access.groups}
         required
@@ -55,6 +65,8 @@ export function NewIssuerDialog() {
     </ActionDialog>
   );
 }
+
+const SHOWN: ClientAuthentication[] = ["auto", "basic", "basic-raw", "post"];
 
 /** Parses lines of `group=role`. The control plane refuses an unknown role. */
 function parseRoleMap(text: string): Record<string, AssignableRole> {

@@ -12,6 +12,7 @@ pub mod denial;
 pub mod dpop;
 mod endpoint;
 mod key_owner;
+pub mod known_endpoints;
 mod living;
 mod member;
 pub mod nonce;

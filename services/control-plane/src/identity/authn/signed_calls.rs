@@ -113,6 +113,21 @@ impl SignedCalls {
         }
     }
 
+    /// Makes an endpoint's keys known, if its own are not, and there is a place for one more.
+    /// Returns whether there was.
+    pub fn learn(&self, by: Signatory, keys: KnownKeys) -> bool {
+        let mut known = self.known.lock();
+        // What was heard is newer than what was read.
+        if known.peek(&by).is_some() {
+            return true;
+        }
+        let has_place = known.len() < known.capacity();
+        if has_place {
+            known.insert(by, keys);
+        }
+        has_place
+    }
+
     /// Counts a call that no endpoint is found to have signed.
     pub fn unverified(&self, source: Source) {
         if self.by_source.len() >= MAX_KEPT {
@@ -194,6 +209,23 @@ mod tests {
         }
         let known = (1..5).map(|n| calls.admit(anybody, endpoint(n), |_| true).is_ok());
         assert_eq!(known.collect::<Vec<_>>(), [true, false, true, true]);
+    }
+
+    #[test]
+    fn what_is_read_takes_the_place_of_nothing_that_was_heard() {
+        let calls = SignedCalls::keeping(1000, 2);
+        calls.verified(endpoint(1), key(1)).unwrap();
+        let read = [(1, 7), (2, 7), (3, 7)].map(|(n, seed)| calls.learn(endpoint(n), key(seed)));
+        assert_eq!(read, [true, true, false]);
+        let anybody = source("192.0.2.1:1000");
+        for _ in 0..2000 {
+            calls.unverified(anybody);
+        }
+        let known = [(1, 1), (1, 7), (2, 7), (3, 7)].map(|(n, seed)| {
+            let is = |known: &KnownKeys| known.long_term == key(seed).long_term;
+            calls.admit(anybody, endpoint(n), is).is_ok()
+        });
+        assert_eq!(known, [true, false, true, false]);
     }
 
     #[test]

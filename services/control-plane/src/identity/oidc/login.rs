@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    client::{Client, IdClaims, Tokens, client, client_at},
+    client::{Client, IdClaims, TokenEndpoint, Tokens, client, client_at},
     flow::{Flow, MAX_SECONDS},
     groups,
     provider::REMEMBERED,
@@ -56,6 +56,7 @@ pub async fn begin(
     let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
     let scopes = issuer.scopes.iter().cloned().map(Scope::new);
     let (url, state, nonce) = client
+        .oidc
         .authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
             || state,
@@ -88,20 +89,25 @@ pub async fn finish(
     code: String,
 ) -> Result<Person, NotSignedIn> {
     let mut client = client(oidc, flow.tenant, issuer, REMEMBERED).await?;
+    let endpoint = TokenEndpoint {
+        egress: oidc.egress(flow.tenant),
+        basic: client.basic.take(),
+    };
     let tokens = client
+        .oidc
         .exchange_code(AuthorizationCode::new(code))
         .map_err(|error| failed(reason(&error)))?
         .set_pkce_verifier(PkceCodeVerifier::new(flow.verifier))
-        .request_async(oidc.egress(flow.tenant))
+        .request_async(&endpoint)
         .await
         .map_err(|error| failed(reason(&error)))?;
     let nonce = Nonce::new(flow.nonce);
-    let claims = match verify(oidc, &client, &tokens, &nonce) {
+    let claims = match verify(oidc, &client.oidc, &tokens, &nonce) {
         Err(Unverified::Signature(_)) => {
             // Issuers rotate their keys. The code is redeemed, so whoever signs in waits for them.
             let provider = oidc.provider_anew(flow.tenant, issuer).await?;
             client = client_at(oidc, flow.tenant, issuer, &provider).await?;
-            verify(oidc, &client, &tokens, &nonce)
+            verify(oidc, &client.oidc, &tokens, &nonce)
         }
         done => done,
     };
@@ -114,7 +120,7 @@ pub async fn finish(
     let role = groups::role(
         oidc.egress(flow.tenant),
         issuer,
-        &client,
+        &client.oidc,
         access_token,
         subject,
         more,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use armour_api::{
-    AccessRole, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType, WorkloadRule,
+    AccessRole, ClientAuthentication, Issuer, IssuerKind, NewIssuer, NewWorkloadRule, ProblemType,
+    WorkloadRule,
 };
 use armour_storage::{Counted, IdentityAction, client_secret};
 use axum::{
@@ -189,6 +190,21 @@ fn check(new: &NewIssuer) -> ApiResult<()> {
                 "groups have the roles tenant-admin, operator or auditor",
             ));
         }
+    }
+    match new.client_authentication {
+        ClientAuthentication::Auto => {}
+        _ if new.client_secret.is_none() => {
+            return Err(ApiError::invalid(
+                "client_authentication: without client_secret there is nothing to show",
+            ));
+        }
+        // What is before the first one is the id (RFC 7617, section 2).
+        ClientAuthentication::BasicRaw if new.audience.contains(':') => {
+            return Err(ApiError::invalid(
+                "client_authentication: basic-raw takes no id (audience) with a colon",
+            ));
+        }
+        _ => {}
     }
     match new.kind {
         IssuerKind::People if new.role_map.is_empty() => Err(ApiError::invalid(

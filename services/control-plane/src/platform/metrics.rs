@@ -1,11 +1,6 @@
-//! Where Prometheus reads what is counted and observed: a listener of its own, which
-//! the public never reaches.
+//! What Prometheus reads: what is counted, and what is observed when it reads.
 
 use armour_api::CollisionKind;
-use std::net::SocketAddr;
-
-use anyhow::Context as _;
-use armour_listener::Limits;
 use armour_storage::Store;
 use armour_telemetry::scrape;
 use axum::{Router, routing::get};
@@ -54,29 +49,7 @@ pub fn observe(store: &Store, draining: &CancellationToken, jobs: &[&'static str
     }
 }
 
-/// Serves `/metrics` until the service stops.
-///
-/// # Errors
-/// If it cannot listen.
-pub async fn serve(
-    listen: SocketAddr,
-    registry: Registry,
-    stopping: CancellationToken,
-) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen} for metrics"))?;
-    tracing::info!(listen = %listener.local_addr()?, "metrics");
-    let router = Router::new().route("/metrics", get(async move || scrape::text(&registry)));
-    tokio::spawn(async move {
-        let limits = Limits {
-            connections: 64,
-            ..Limits::default()
-        };
-        let served = armour_listener::serve(listener, router, limits, stopping);
-        if let Err(error) = served.await {
-            tracing::error!(%error, "metrics are not served any more");
-        }
-    });
-    Ok(())
+/// `/metrics`.
+pub fn routes(registry: Registry) -> Router {
+    Router::new().route("/metrics", get(async move || scrape::text(&registry)))
 }
