@@ -59,7 +59,10 @@ async fn a_later_consumer_calls_an_earlier_producer_and_the_other_way_round() {
         let ends: Vec<Endpoint> = system.all("/v1/endpoints?").await.unwrap();
         let later = ends.iter().filter(|one| one.version.ends_with("later"));
         assert!(later.map(|one| one.role).eq([role]));
-        assert!(ends.iter().all(|one| one.last_error.is_none()), "{ends:?}");
+        let errors = ends.iter().filter_map(|one| one.last_error.as_deref());
+        // Whoever comes first finds no producer yet.
+        let strange = errors.filter(|error| !error.contains("no-producer"));
+        assert_eq!(strange.count(), 0, "{ends:?}");
     }
 }
 

@@ -45,7 +45,10 @@ pub async fn answer(request: Request, next: Next) -> Response {
 fn add(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.values_mut().for_each(add);
+            // Both ends are bound to a policy as it stands, so that none may ignore any of it: a
+            // later release leaves out of it what is not made use of.
+            let others = members.iter_mut().filter(|(name, _)| *name != "policy");
+            others.for_each(|(_, member)| add(member));
             members.insert("of_a_later_release".to_owned(), json!({ "since": [1] }));
         }
         Value::Array(items) => items.iter_mut().for_each(add),
@@ -59,11 +62,14 @@ mod tests {
 
     #[test]
     fn each_object_of_an_answer_has_a_member_more() {
-        let mut document = json!({ "items": [{ "id": 1 }, 7], "next": null });
+        let mut document = json!({
+            "items": [{ "id": 1 }, 7], "next": null, "policy": { "suite": 1 },
+        });
         add(&mut document);
         assert!(document["of_a_later_release"].is_object());
         assert!(document["items"][0]["of_a_later_release"].is_object());
         assert_eq!(document["items"][1], 7);
         assert_eq!(document["next"], Value::Null);
+        assert_eq!(document["policy"], json!({ "suite": 1 }));
     }
 }

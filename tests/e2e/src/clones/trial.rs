@@ -46,6 +46,8 @@ pub struct Trial {
 pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Result<Trial> {
     system.until_served().await?;
     let victim = victim(system, role).await?;
+    // A copy has the lanes that are open, and opens none: each producer's endpoint is called.
+    calls(system, &system.base, "before").await;
     let honest = Honest::before(system, victim).await?;
     let before = system.all_collisions().await?.len();
     let name = format!("thief-{}-{number}", role.into_str());
