@@ -11,7 +11,7 @@ BINARIES := --workspace --bins --all-features
 # since the tests' dependencies turn on features of it.
 EVERYTHING := --workspace --all-targets --all-features
 
-.PHONY: keycloak advisories chaos databases crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
+.PHONY: keycloak advisories chaos databases crashes clients interop newcomer docs reference fuzz model symbolic scale helm-snapshots console-load drills memory upgrade help setup setup-test run test test-rust test-python test-console lint console faults clones bench sqlx openapi roles rotation vectors screenshots
 
 help: ## Say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -92,6 +92,9 @@ fuzz: setup-test ## Fuzz each target for SECONDS, guided by coverage; the corpus
 drills: setup-test ## Rolling restart, failover and restore under traffic, streams, fleets; tables
 	$(CARGO) build --release $(BINARIES)
 	for drill in rolling failover restore streams fleet; do echo "$$drill:"; target/release/drills $$drill || exit 1; done
+
+memory: setup ## What 10,000 bundles and 1,000 lanes take of a producer's memory; JSON
+	$(CARGO) test -p armour-endpoint --all-features --lib producer::tests::memory -- --ignored --nocapture
 
 interop: setup-test ## Other people's clients and servers, Autobahn and h2spec, with agents and without; a table
 	$(CARGO) build $(BINARIES)

@@ -36,6 +36,10 @@ wire! {
         /// Since when no process is it: its start has ended, and none has followed.
         #[serde(default)]
         pub left_at: Option<DateTime<Utc>>,
+        /// Of a producer's endpoint whose agent is permissive: how many calls without protection
+        /// it has passed to its API since it started. None if it is not permissive.
+        #[serde(default)]
+        pub plain_calls: Option<u64>,
     }
 
     /// An endpoint as it sees itself, with the pairs it serves.
@@ -85,6 +89,10 @@ wire! {
         /// Checkpoints of foreign hands, at most 16: each bundle's first is kept.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub foreign_checkpoints: Vec<ForeignCheckpoint>,
+        /// How many calls without protection it has passed to its API since it started, if its
+        /// agent is permissive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub plain_calls: Option<u64>,
     }
 
     /// A checkpoint of a stream that was signed by an end's key and not by that end.

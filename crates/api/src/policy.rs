@@ -4,6 +4,9 @@ use sha2::{Digest, Sha256};
 
 wire! {
     /// What a pair's endpoints must keep to.
+    // Both ends are bound to it as it stands, and neither ignores what it does not know of it: a
+    // field that comes later is left out of its JSON for as long as it is at its default, so that
+    // agents of the release before go on.
     #[derive(Eq)]
     #[serde(deny_unknown_fields, default)]
     pub struct Policy {

@@ -65,6 +65,7 @@ mod layer;
 pub mod listening;
 mod metrics;
 pub mod options;
+mod other_release;
 pub mod producer;
 pub mod progress;
 mod rekey_times;

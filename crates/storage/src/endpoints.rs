@@ -83,7 +83,7 @@ impl Endpoints<'_> {
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
                     state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at,
-                    phase, zone, left_at
+                    phase, zone, left_at, plain_calls
              FROM endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             self.0.tenant,
             id
@@ -102,7 +102,7 @@ impl Endpoints<'_> {
             EndpointRow,
             "SELECT tenant_id, endpoint_id, role, party_id, name, signing_key, kem_key, address, version,
                     state, created_at, last_seen_at, lost_at, enrol_seq, last_error, last_error_at,
-                    phase, zone, left_at
+                    phase, zone, left_at, plain_calls
              FROM endpoints WHERE tenant_id = $1 AND ($2::uuid IS NULL OR endpoint_id > $2)
              ORDER BY endpoint_id LIMIT $3",
             self.0.tenant,
@@ -268,6 +268,24 @@ impl Endpoints<'_> {
         Ok(())
     }
 
+    /// Keeps how many calls a permissive agent has passed on without protection; none if it is not
+    /// permissive.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn set_plain_calls(&mut self, id: Uuid, calls: Option<u64>) -> Result<()> {
+        let calls = calls.map(|calls| i64::try_from(calls).unwrap_or(i64::MAX));
+        sqlx::query!(
+            "UPDATE endpoints SET plain_calls = $3 WHERE tenant_id = $1 AND endpoint_id = $2",
+            self.0.tenant,
+            id,
+            calls
+        )
+        .execute(&mut *self.0.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Marks an endpoint as one whose keys somebody else holds, and ends its living start.
     /// Returns whether that changed it.
     ///
@@ -425,6 +443,7 @@ struct EndpointRow {
     phase: Option<String>,
     zone: Option<String>,
     left_at: Option<DateTime<Utc>>,
+    plain_calls: Option<i64>,
 }
 
 impl EndpointRow {
@@ -449,6 +468,8 @@ impl EndpointRow {
             phase: self.phase.as_deref().map(word).transpose()?,
             zone: self.zone,
             left_at: self.left_at,
+            // A count, which is not negative.
+            plain_calls: self.plain_calls.and_then(|calls| calls.try_into().ok()),
         })
     }
 }

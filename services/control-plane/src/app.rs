@@ -35,7 +35,7 @@ use crate::{
     http::{
         BODY_LIMIT, console, idempotency, measure,
         openapi::{self, ApiDoc},
-        origin, problem, protect,
+        origin, other_release, problem, protect,
         rate_limit::{self, Bodies, BurstLimiter, Rates, TrustedProxies},
         reference,
     },
@@ -243,6 +243,10 @@ pub fn router(app: App) -> Router {
     let api = match &app.config.console_dir {
         Some(dir) => api.fallback_service(console::router(dir, app.store.random())),
         None => api.fallback(async || problem::ApiError::not_found("no such resource")),
+    };
+    let api = match other_release::is_on() {
+        true => api.layer(middleware::from_fn(other_release::answer)),
+        false => api,
     };
     let is_tls = app.config.tls.scheme() == "https";
     let proxies = TrustedProxies {

@@ -1093,6 +1093,53 @@ async fn of_draws_that_come_together_one_that_is_refused_takes_no_other_with_it(
     assert_eq!(items[0].problem.as_ref().unwrap().kind(), Some("not-found"));
 }
 
+#[tokio::test]
+async fn the_end_of_a_dispute_takes_no_draw_with_it_that_comes_together_with_its_endpoints() {
+    const CONSUMERS: usize = 6;
+    let fleet = Fleet::new(CONSUMERS, 2).await;
+    let mut sql = fleet.sql().await;
+    for consumer in &fleet.consumers[..3] {
+        let newer = consumer.copied();
+        let starting = newer.begin(None);
+        sqlx::query(
+            "INSERT INTO start_disputes (tenant_id, endpoint_id, newer, start, since)
+             VALUES ($1, $2, $3, $4, now() - interval '1 hour')",
+        )
+        .bind(fleet.world.tenant)
+        .bind(consumer.id)
+        .bind(&starting.start().unverified().hash().0[..])
+        .bind(starting.start().to_bytes())
+        .execute(&mut sql)
+        .await
+        .unwrap();
+    }
+    let asked = fleet.consumers.iter().map(async |consumer| {
+        let request = BundleRequest {
+            pair: *fleet.world.pair.id.as_bytes(),
+            draw: 1,
+            replaces: NO_BUNDLE,
+        };
+        let link = consumer.sign(LinkBody::Request(vec![request]));
+        consumer.send(&fleet.base, &link).await.unwrap()
+    });
+    let answers = futures::future::join_all(asked).await;
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.ended, number < 3);
+        let Some(LinkOutcome::Bundles { items }) = answer.outcome else {
+            assert!(number < 3, "{number} is not served");
+            continue;
+        };
+        assert!(
+            items[0].bundle_id.is_some(),
+            "{number}: {:?}",
+            items[0].problem
+        );
+    }
+    let left = "SELECT count(*) FROM start_disputes";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut sql).await.unwrap();
+    assert_eq!(left, 0);
+}
+
 /// Prints which part of the time the tenant's journal is locked by the renewals of 50,000 endpoints
 /// with four bundles each, which are renewed each 54 minutes: 62 a second. It is to be below a tenth.
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ mod log_keys;
 mod outward;
 mod pgbouncer;
 mod quota_counts;
+mod releases;
 mod repeats;
 mod restored;
 mod retirements;

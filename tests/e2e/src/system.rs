@@ -39,7 +39,7 @@ pub struct System {
     pub consumer: Process,
     /// The producer's agent.
     pub producer: Process,
-    /// Producers' agents that nobody copies or cuts.
+    /// Agents of both sides that nobody copies or cuts.
     pub bystanders: Vec<Process>,
     /// The control planes; agents call the first, or a balancer before them all.
     pub control_planes: Vec<Process>,
@@ -116,7 +116,7 @@ pub struct Setup {
     pub apart: bool,
     /// The consumer's agent re-keys streams while they flow.
     pub rekey_streams: bool,
-    /// Producers' endpoints besides the one behind the hop, each reached directly.
+    /// Endpoints of each side besides the one that is tried; the producers' are reached directly.
     pub bystanders: usize,
     /// Seconds that the consumer's agent tries for a caller.
     pub retry_for: u64,
@@ -130,6 +130,19 @@ pub struct Setup {
     pub upstream: Option<SocketAddr>,
     /// The upstream is spoken to in HTTP/2.
     pub upstream_http2: bool,
+    /// Which programs behave as those of a later release.
+    pub releases: Releases,
+}
+
+/// How programs differ from this release, as `ARMOUR_OTHER_RELEASE` says it; not if that is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Releases {
+    /// Control planes.
+    pub control_plane: Option<&'static str>,
+    /// The consumer's agent.
+    pub consumer: Option<&'static str>,
+    /// The producer's agent.
+    pub producer: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -152,6 +165,7 @@ impl Default for Setup {
             programs: None,
             upstream: None,
             upstream_http2: false,
+            releases: Releases::default(),
         }
     }
 }
@@ -175,6 +189,14 @@ impl Setup {
                 .env("FAKETIME", format!("{minutes:+}m"))
                 .env("DONT_FAKE_MONOTONIC", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let release = match host {
+            Host::ControlPlane(_) => self.releases.control_plane,
+            Host::Consumer => self.releases.consumer,
+            Host::Producer | Host::Member(_) => self.releases.producer,
+        };
+        if let Some(release) = release {
+            command.env("ARMOUR_OTHER_RELEASE", release);
         }
         if self.json_logs {
             command.env("ARMOUR_LOG_FORMAT", "json");
@@ -214,6 +236,16 @@ impl System {
     /// # Errors
     /// If a part does not start.
     pub async fn set_up(setup: Setup) -> anyhow::Result<Self> {
+        let system = Self::begin(setup).await?;
+        system.until_served().await?;
+        Ok(system)
+    }
+
+    /// Starts everything, whether calls are served or not.
+    ///
+    /// # Errors
+    /// As [`System::set_up`].
+    pub async fn begin(setup: Setup) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("armour-e2e").tempdir()?;
         // PostgreSQL's and nginx's users must be able to pass through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
@@ -333,7 +365,7 @@ impl System {
             arguments.push(at.join("export.sock").display().to_string());
         }
         let consumer = agent(at, &setup, &network, &control, Role::Consumer, arguments)?;
-        let system = Self {
+        Ok(Self {
             consumer,
             producer,
             bystanders,
@@ -358,9 +390,7 @@ impl System {
             rekeys_streams: setup.rekey_streams,
             ended: BTreeSet::new(),
             dir,
-        };
-        system.until_served().await?;
-        Ok(system)
+        })
     }
 
     /// Waits until a protected call is served.
@@ -556,7 +586,7 @@ fn agent(
     Process::start(role, at.join(format!("{role}.log")), command)
 }
 
-/// Starts producers' agents besides the one that is tried, each in a folder of its own.
+/// Starts agents besides those that are tried, as many of each side, each in a folder of its own.
 async fn bystanders(
     at: &Path,
     setup: &Setup,
@@ -566,19 +596,28 @@ async fn bystanders(
     upstream: &str,
 ) -> anyhow::Result<Vec<Process>> {
     let mut started = Vec::new();
-    for number in 0..setup.bystanders {
-        let party = operator.pair(pair).await?.producer_id;
-        let token = operator
-            .create_enrolment_token(Role::Producer, party)
-            .await?;
-        let name = format!("{BYSTANDER}{number}");
+    let numbers = (0..setup.bystanders).flat_map(|number| {
+        let roles = [Role::Producer, Role::Consumer];
+        roles.map(|role| (role, number))
+    });
+    for (role, number) in numbers {
+        let pair = operator.pair(pair).await?;
+        let party = match role {
+            Role::Consumer => pair.consumer_id,
+            Role::Producer => pair.producer_id,
+        };
+        let token = operator.create_enrolment_token(role, party).await?;
+        let side = role.into_str();
+        let name = format!("{BYSTANDER}{side}-{number}");
         let folder = at.join(&name);
         std::fs::create_dir(&folder)?;
-        std::fs::write(folder.join("producer-enrolment"), token.token)?;
+        std::fs::write(folder.join(format!("{side}-enrolment")), token.token)?;
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let rest = ["--listen", &listen, "--upstream", upstream, "--name", &name];
-        let rest = rest.map(str::to_owned).to_vec();
-        started.push(agent(&folder, setup, &None, control, Role::Producer, rest)?);
+        let mut rest = vec!["--listen".into(), listen, "--name".into(), name];
+        if role == Role::Producer {
+            rest.extend(["--upstream".to_owned(), upstream.to_owned()]);
+        }
+        started.push(agent(&folder, setup, &None, control, role, rest)?);
     }
     Ok(started)
 }

@@ -15,6 +15,7 @@ mod last_comparison;
 mod library;
 mod overtaken;
 mod protected_calls;
+mod releases;
 mod restored_folders;
 mod swapped_key;
 mod telemetry;

@@ -169,6 +169,7 @@ export const t = {
     fingerprint: "Key fingerprint",
     error: "Last error",
     noError: "none",
+    permissive: (calls: number) => `permissive: ${calls} calls without protection`,
     enrol: "Enrol an agent",
     party: "Consumer or producer",
     token: "One-time token",

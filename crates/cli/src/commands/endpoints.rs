@@ -132,11 +132,19 @@ mod tests {
     fn an_endpoint_whose_agent_is_permissive_is_listed_as_that() {
         let (told, later) = ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z");
         let note = "permissive mode: calls without protection are passed to the API";
-        for (note, seen, shown) in [
-            (json!(note), told, "active, permissive"),
-            (json!(note), later, "active"),
-            (json!("the upstream failed"), told, "active"),
-            (Value::Null, told, "active"),
+        for (calls, note, seen, shown) in [
+            (
+                json!(0),
+                json!("the upstream failed"),
+                later,
+                "active, permissive",
+            ),
+            (json!(7), Value::Null, told, "active, permissive"),
+            // Of an agent of the release before.
+            (Value::Null, json!(note), told, "active, permissive"),
+            (Value::Null, json!(note), later, "active"),
+            (Value::Null, json!("the upstream failed"), told, "active"),
+            (Value::Null, Value::Null, told, "active"),
         ] {
             let nil = "00000000-0000-0000-0000-000000000000";
             let mut endpoint = json!({
@@ -144,7 +152,7 @@ mod tests {
                 "signing_key": "", "kem_key": "", "address": null, "state": "active",
                 "version": "0", "created_at": told, "last_seen_at": seen, "lost_at": null,
                 "enrol_seq": 1, "last_error": note, "last_error_at": told, "phase": null,
-                "zone": null, "left_at": null,
+                "zone": null, "left_at": null, "plain_calls": calls,
             });
             show_permissive(&mut endpoint);
             assert_eq!(endpoint["state"], shown, "{note} {seen}");

@@ -1,8 +1,10 @@
 //! `armour doctor`: what is wrong, and how to mend it.
 
+mod addresses;
 mod agent;
 mod control_plane;
 mod findings;
+mod past_errors;
 mod tenant;
 
 use std::{fmt::Write as _, path::Path};

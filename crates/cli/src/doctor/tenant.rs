@@ -10,10 +10,10 @@ use armour_client::Client;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use super::{agent::PERMISSIVE, control_plane::Server, findings::Findings};
+use super::{addresses, agent::PERMISSIVE, control_plane::Server, findings::Findings, past_errors};
 use crate::{
     access::{Access, As},
-    permissive::is_permissive,
+    permissive::{is_note, is_permissive},
 };
 
 /// A token that expires within this is told of.
@@ -124,18 +124,23 @@ async fn endpoints(
             PERMISSIVE,
         );
     }
-    if let Some(ailing) = names(&|one| {
-        !is_permissive(one)
-            && one
-                .last_error_at
-                .is_some_and(|at| at > now - Duration::hours(1))
-    }) {
+    let mut ailing = Vec::new();
+    for one in &active {
+        let lately = one
+            .last_error_at
+            .is_some_and(|at| at > now - Duration::hours(1));
+        if lately && !is_note(one) && !past_errors::is_over(client, one).await {
+            ailing.push(&*one.name);
+        }
+    }
+    if !ailing.is_empty() {
         findings.warning(
             "agents' errors",
-            format!("within an hour: {ailing}"),
+            format!("within an hour: {}", ailing.join(", ")),
             "armour endpoints get … shows last_error",
         );
     }
+    addresses::check(findings, &all);
     let mut all = all;
     all.retain(|one| one.state == EndpointState::Active && one.left_at.is_none());
     all
@@ -347,6 +352,7 @@ mod tests {
             phase: None,
             zone: None,
             left_at: None,
+            plain_calls: None,
         }
     }
 

@@ -9,7 +9,7 @@ use armour_client::Client;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::output::plain;
+use crate::{output::plain, permissive::is_permissive};
 
 /// How many events are shown.
 pub(super) const EVENTS: usize = 8;
@@ -71,18 +71,12 @@ impl View {
                     .filter(|one| [pair.consumer_id, pair.producer_id].contains(&one.party_id))
                     .filter(|one| one.state == EndpointState::Active && one.left_at.is_none())
                     .collect();
-                let lost = ends.iter().filter(|one| one.lost_at.is_some()).count();
-                let producers = ends.iter().filter(|one| one.role == Role::Producer);
-                let serving = producers.clone().filter(|one| serves(one)).count();
-                let of = producers.count();
+                let (serving, of) = serving(&ends);
                 PairRow {
                     is_unserved: serving == 0 && of > 0,
                     per_second: total(own.iter().filter_map(|bundle| since(bundle))),
                     exchanges: own.iter().map(|bundle| bundle.exchanges).sum(),
-                    endpoints: match lost {
-                        0 => format!("{}, {serving} of {of} serve", ends.len()),
-                        lost => format!("{} ({lost} lost), {serving} of {of} serve", ends.len()),
-                    },
+                    endpoints: said_of(&ends),
                     pair,
                 }
             })
@@ -138,6 +132,28 @@ impl PairRow {
             self.exchanges.to_string(),
             self.endpoints.clone(),
         ]
+    }
+}
+
+/// How many of the producer's endpoints serve, and how many there are.
+fn serving(ends: &[&Endpoint]) -> (usize, usize) {
+    let producers = ends.iter().filter(|one| one.role == Role::Producer);
+    let serving = producers.clone().filter(|one| serves(one)).count();
+    (serving, producers.count())
+}
+
+/// What is said of the endpoints of a pair.
+fn said_of(ends: &[&Endpoint]) -> String {
+    let count = |of: fn(&Endpoint) -> bool| ends.iter().filter(|one| of(one)).count();
+    let (serving, of) = serving(ends);
+    let mut said = match count(|one| one.lost_at.is_some()) {
+        0 => ends.len().to_string(),
+        lost => format!("{} ({lost} lost)", ends.len()),
+    };
+    said += &format!(", {serving} of {of} serve");
+    match count(is_permissive) {
+        0 => said,
+        open => said + &format!(", {open} permissive"),
     }
 }
 

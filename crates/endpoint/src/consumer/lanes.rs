@@ -14,7 +14,7 @@ use super::{
     standing::Waiting,
     transport,
 };
-use crate::wire::{problem::Refusal, problem_type::ProblemType};
+use crate::wire::{problem::Refusal, problem_type::ProblemType, version};
 
 /// How long a call waits for a bundle, and for a lane to be opened.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
@@ -167,9 +167,10 @@ impl ConsumerPair {
     }
 
     fn no_lane(&self, bundle: &Bundle, kind: Kind) -> Refusal {
-        match bundle.is_heard() {
-            true => lanes_busy(kind),
-            false => Refusal::new(
+        match (bundle.is_heard(), bundle.standing.other_version()) {
+            (true, _) => lanes_busy(kind),
+            (false, Some(theirs)) => version::refusal(theirs),
+            (false, None) => Refusal::new(
                 ProblemType::ProducerUnreachable,
                 "no lane to the producer could be opened in time",
             ),

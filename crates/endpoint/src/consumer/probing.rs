@@ -13,7 +13,7 @@ use super::{
     pair::{ConsumerPair, Shared},
     trouble::Trouble,
 };
-use crate::wire::message::EXCHANGE_PATH;
+use crate::wire::{message::EXCHANGE_PATH, version};
 
 /// A producer that has not been heard of for so long while a call waits is asked.
 const QUIET: Duration = Duration::from_millis(750);
@@ -77,7 +77,11 @@ async fn recover(shared: &Shared, bundle: &Bundle) {
 async fn probe(shared: &Shared, bundle: &Bundle) -> Result<(), Trouble> {
     let request = Request::builder()
         .method(Method::GET)
-        .uri(format!("{}{EXCHANGE_PATH}", bundle.producer))
+        .uri(format!(
+            "{}{}",
+            bundle.producer,
+            version::path(EXCHANGE_PATH)
+        ))
         .body(Body::empty())
         .map_err(|_| Trouble::Silent)?;
     let since = Instant::now();

@@ -72,6 +72,8 @@ struct State {
     signed: Instant,
     /// Messages that were lost since.
     lost: u32,
+    /// The version of the protocol that its agent says that it speaks, if none of ours.
+    other_version: Option<u8>,
 }
 
 /// A call that may not have begun.
@@ -106,6 +108,7 @@ impl Standing {
                 heard: now,
                 signed: now,
                 lost: 0,
+                other_version: None,
             }),
             trouble: watch::Sender::new(None),
             called: Notify::new(),
@@ -212,8 +215,21 @@ impl Standing {
             state.heard = Instant::now();
             state.signed = state.heard;
             state.lost = 0;
+            state.other_version = None;
         }
         self.is_over(|trouble| trouble != Trouble::Busy);
+    }
+
+    /// It says that it speaks another version of the protocol, which is nobody's word. Returns
+    /// whether that is news.
+    pub fn speaks(&self, version: u8) -> bool {
+        let before = self.state.lock().other_version.replace(version);
+        before != Some(version)
+    }
+
+    /// The version of the protocol that it says that it speaks, if that is another.
+    pub fn other_version(&self) -> Option<u8> {
+        self.state.lock().other_version
     }
 
     /// It has answered a probe, which is nobody's word.

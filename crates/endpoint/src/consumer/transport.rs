@@ -28,9 +28,11 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    other_release,
     wire::{
         idle::IdleTimer,
         message::{AnswerFrame, BUNDLE_FIELD, EXCHANGE_PATH, MessageReader},
+        version,
     },
 };
 
@@ -175,13 +177,13 @@ pub async fn ask(
 pub async fn post(
     shared: &Shared,
     bundle: &Bundle,
-    path: &str,
+    path: &'static str,
     body: Body,
 ) -> Result<MessageReader, Unanswered> {
     let lost = |why: String| Unanswered { why, sent: true };
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(Method::POST)
-        .uri(format!("{}{path}", bundle.producer))
+        .uri(format!("{}{}", bundle.producer, version::path(path)))
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(BUNDLE_FIELD, bundle.id.to_string())
         .body(body)
@@ -189,6 +191,7 @@ pub async fn post(
             why: error.to_string(),
             sent: false,
         })?;
+    other_release::mark(request.headers_mut());
     let response = shared.http.request(request).await.map_err(|error| {
         let sent = !error.is_connect();
         if is_refused(&error) {
@@ -201,6 +204,15 @@ pub async fn post(
         Unanswered { why, sent }
     })?;
     if response.status() != StatusCode::OK {
+        if let Some(theirs) = version::told(response.headers()) {
+            let why = version::refusal(theirs).detail;
+            if bundle.standing.speaks(theirs) {
+                let endpoint = bundle.standing.producer;
+                tracing::error!(%endpoint, "{why}");
+                shared.session.note(format!("endpoint {endpoint}: {why}"));
+            }
+            return Err(lost(why));
+        }
         return Err(lost(format!("the producer answers {}", response.status())));
     }
     Ok(MessageReader::new(Body::new(response.into_body())))

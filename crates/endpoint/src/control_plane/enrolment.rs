@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::expected_tenant::ExpectedTenant;
-use crate::{backoff::Backoff, options::Options, state::public_keys};
+use crate::{backoff::Backoff, options::Options, other_release, state::public_keys};
 
 /// Who this agent is; kept in the data folder.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ async fn enrol(
         signing_key: STANDARD.encode(signing_key),
         kem_key: STANDARD.encode(kem_key),
         address: address.map(str::to_owned),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: other_release::version(env!("CARGO_PKG_VERSION")),
     };
     let mut backoff = Backoff::default();
     let endpoint = loop {

@@ -42,6 +42,12 @@ impl Session {
         }
     }
 
+    /// Has the control plane told, with each heartbeat, how many calls a permissive agent has
+    /// passed on without protection.
+    pub fn set_plain_calls(&self, calls: u64) {
+        *self.plain_calls.lock() = Some(calls);
+    }
+
     /// Tells what a producer is for callers from now on, at once if that is news.
     pub fn set_phase(&self, phase: Phase) {
         let before = std::mem::replace(&mut *self.phase.lock(), phase);
@@ -144,6 +150,7 @@ impl Session {
                 phase: Some(*self.phase.lock()).filter(|phase| *phase != Phase::Serving),
                 zone: self.zone().map(str::to_owned),
                 foreign_checkpoints: std::mem::take(&mut *self.alarms.lock()),
+                plain_calls: *self.plain_calls.lock(),
             };
             let page = self.page(heartbeat).await?;
             let next = match page.more {
@@ -185,6 +192,11 @@ impl Session {
                 // may be as old.
                 self.heard(answered.sent);
                 Ok(ack)
+            }
+            LinkOutcome::Items { items } => {
+                let problem = items.into_iter().find_map(|item| item.problem);
+                let why = problem.map(|problem| LinkError::Refused(problem.detail));
+                Err(why.unwrap_or(LinkError::Untold))
             }
             _ => Err(LinkError::Untold),
         }
@@ -235,7 +247,7 @@ fn joined(mut before: HeartbeatAck, next: HeartbeatAck) -> HeartbeatAck {
 
 #[cfg(test)]
 mod tests {
-    use armour_api::{BundleState, BundleStatus, LaneHead};
+    use armour_api::{BundleState, BundleStatus, ItemOutcome, LaneHead, Problem};
     use chrono::DateTime;
 
     use super::*;
@@ -308,6 +320,40 @@ mod tests {
         assert_eq!(error.chars().count(), MAX_ERROR);
         assert_eq!(told(&asked[1]).error, None);
         assert_eq!(session.error.lock().as_deref(), Some("not told"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_does_not_hide_that_an_agent_is_permissive() {
+        let control_plane = ControlPlane::start(|_, asked| ack(asked)).await;
+        let session = control_plane.session();
+        session.heartbeat(Vec::new()).await.unwrap();
+        session.set_plain_calls(7);
+        session.note("the upstream failed");
+        for _ in 0..2 {
+            session.heartbeat(Vec::new()).await.unwrap();
+        }
+        let asked = control_plane.asked();
+        let plain: Vec<_> = asked.iter().map(|one| told(one).plain_calls).collect();
+        assert_eq!(plain, [None, Some(7), Some(7)]);
+        assert!(told(&asked[1]).error.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_a_control_plane_refuses_a_heartbeat_is_said() {
+        let control_plane = ControlPlane::start(|_, asked| {
+            let problem = Problem::new("invalid-request", 400, "upgrade the control plane");
+            let items = vec![ItemOutcome {
+                problem: Some(problem),
+            }];
+            Answer::json(&taken(&asked.link(), LinkOutcome::Items { items }))
+        })
+        .await;
+        let session = control_plane.session();
+        let refused = session.heartbeat(Vec::new()).await.unwrap_err();
+        assert!(
+            refused.to_string().ends_with("upgrade the control plane"),
+            "{refused}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,6 +60,8 @@ pub struct Session {
     /// What a producer is for callers now; told with each heartbeat.
     pub(super) phase: Mutex<Phase>,
     zone: Option<String>,
+    /// What a permissive agent has let through; none if it is not permissive.
+    pub(super) plain_calls: Mutex<Option<u64>>,
     progress: Progress,
     /// What went wrong since the control plane was told last.
     pub(super) error: Mutex<Option<String>>,
@@ -146,6 +148,7 @@ impl Session {
             progress: options.progress.clone(),
             error: Mutex::default(),
             alarms: Mutex::default(),
+            plain_calls: Mutex::default(),
             _renewal: Some(AbortOnDropHandle::new(tokio::spawn(renewal))),
         }))
     }
@@ -190,6 +193,7 @@ impl Session {
             progress: Progress::default(),
             error: Mutex::default(),
             alarms: Mutex::default(),
+            plain_calls: Mutex::default(),
             _renewal: None,
         })
     }

@@ -11,7 +11,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use thiserror::Error;
 
 use super::{ended::Ended, enrolment::Identity, signer::Signer};
-use crate::{backoff::Backoff, progress::Progress, state::start_record::StartRecordFile};
+use crate::{
+    backoff::Backoff, other_release, progress::Progress, state::start_record::StartRecordFile,
+};
 
 /// How long to wait before the next try while another start lives.
 const IN_USE_WAIT: Duration = Duration::from_secs(5);
@@ -55,7 +57,7 @@ pub async fn start(
     record.keep(&kept).context("keep the record of starts")?;
     let announcement = AnnounceStart {
         tenant_id: identity.tenant,
-        start: STANDARD.encode(signer.start_kept().await?),
+        start: STANDARD.encode(other_release::start(signer.start_kept().await?)),
         address,
         host: host(),
         process: Some(std::process::id()),

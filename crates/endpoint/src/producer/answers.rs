@@ -7,10 +7,13 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use uuid::Uuid;
 
-use crate::wire::{
-    message::{MessageReader, ReadError},
-    problem::Refusal,
-    problem_type::ProblemType,
+use crate::{
+    other_release,
+    wire::{
+        message::{MessageReader, ReadError},
+        problem::Refusal,
+        problem_type::ProblemType,
+    },
 };
 
 /// How long a request's head may take to arrive.
@@ -40,6 +43,7 @@ pub(super) fn respond(body: Body) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
+    other_release::mark(response.headers_mut());
     response
 }
 

@@ -218,11 +218,12 @@ impl Bundles {
         self.known.lock().get(&id).is_some_and(Known::is_kept)
     }
 
-    /// One that is held and not superseded.
+    /// Those that are held and not superseded.
     #[cfg(feature = "clone-demo")]
-    pub fn current(&self) -> Option<Arc<Held>> {
-        let mut held = self.held().into_iter();
-        held.find(|held| held.superseded.lock().is_none())
+    pub fn current(&self) -> Vec<Arc<Held>> {
+        let mut held = self.held();
+        held.retain(|held| held.superseded.lock().is_none());
+        held
     }
 
     /// Holds a bundle that was copied.

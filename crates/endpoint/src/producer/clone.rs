@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use armour_api::Policy;
 use armour_enclave::{Enclave, stolen::Stolen};
 use armour_listener::Limits;
@@ -58,14 +58,17 @@ pub fn export(producer: Arc<ProducerEndpoint>, path: &Path) -> anyhow::Result<()
 }
 
 async fn take(producer: &ProducerEndpoint) -> anyhow::Result<Vec<u8>> {
-    let held = producer.bundles.current().context("no bundle now")?;
-    let stolen = producer.enclave.export(held.id.into_bytes()).await?;
-    let theft = Theft {
-        policy: held.policy.clone(),
-        gate: *held.gate.as_bytes(),
-        stolen,
-    };
-    Ok(serde_json::to_vec(&theft)?)
+    let all = producer.bundles.current();
+    ensure!(!all.is_empty(), "no bundle now");
+    let mut thefts = Vec::new();
+    for held in all {
+        thefts.push(Theft {
+            policy: held.policy.clone(),
+            gate: *held.gate.as_bytes(),
+            stolen: producer.enclave.export(held.id.into_bytes()).await?,
+        });
+    }
+    Ok(serde_json::to_vec(&thefts)?)
 }
 
 /// Answers in the producer's place until it is killed. It reports nothing to anybody.
@@ -78,24 +81,26 @@ pub async fn run(
     listen: SocketAddr,
     upstream: &str,
 ) -> anyhow::Result<()> {
-    let theft: Theft = serde_json::from_slice(&std::fs::read(state)?)?;
+    let thefts: Vec<Theft> = serde_json::from_slice(&std::fs::read(state)?)?;
     std::fs::create_dir_all(data_dir)?;
     let program = std::env::current_exe()?;
     let (enclave, mut child) = Enclave::start(&program, &data_dir.join("keys"), None)?;
-    let context = Arc::new(theft.stolen.binding.context()?);
-    // Streams that it was copied inside of it re-keys as their owner does.
-    let lanes = theft.stolen.lanes.iter();
-    let streaming: Vec<(u16, u64)> = lanes
-        .filter(|lane| lane.streams.is_some())
-        .map(|lane| (lane.lane, lane.n))
-        .collect();
-    enclave.import(theft.stolen).await?;
     let session = Session::stolen()?;
     let (reporter, _dead) = Reporter::new(session.clone());
     let bundles = Arc::new(Bundles::new(session.clone(), enclave.clone()));
-    let held = Held::stolen(theft.policy, context, Gate::from_bytes(theft.gate));
-    held.adopt(&streaming);
-    bundles.adopt(held);
+    for theft in thefts {
+        let context = Arc::new(theft.stolen.binding.context()?);
+        // Streams that it was copied inside of it re-keys as their owner does.
+        let lanes = theft.stolen.lanes.iter();
+        let streaming: Vec<(u16, u64)> = lanes
+            .filter(|lane| lane.streams.is_some())
+            .map(|lane| (lane.lane, lane.n))
+            .collect();
+        enclave.import(theft.stolen).await?;
+        let held = Held::stolen(theft.policy, context, Gate::from_bytes(theft.gate));
+        held.adopt(&streaming);
+        bundles.adopt(held);
+    }
     let trust = Trust::new(None)?;
     let manner = Manner {
         http2: false,

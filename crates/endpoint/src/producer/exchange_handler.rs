@@ -23,6 +23,7 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
+use http::Uri;
 use tokio::time::Instant;
 
 use super::{
@@ -41,24 +42,27 @@ use crate::{
         message::{EXCHANGE_PATH, MessageReader, REKEY_PATH, ReadError},
         problem::Refusal,
         problem_type::ProblemType,
+        version,
     },
 };
 
 /// When to come again with a ticket that could not be taken.
 const AGAIN_MS: u32 = 200;
 
-/// One route; everything else is refused.
+/// What consumers' agents call; everything else is refused.
 pub fn router(producer: Arc<ProducerEndpoint>) -> Router {
     Router::new()
-        .route(EXCHANGE_PATH, post(take))
-        .route(REKEY_PATH, post(rekey))
-        .fallback(async || {
-            Refusal::new(
-                ProblemType::NotFound,
-                "only protected exchanges are served here",
-            )
-        })
+        .route(&version::path(EXCHANGE_PATH), post(take))
+        .route(&version::path(REKEY_PATH), post(rekey))
+        .fallback(not_served)
         .with_state(producer)
+}
+
+async fn not_served(uri: Uri) -> Response {
+    version::refuse(uri.path()).unwrap_or_else(|| {
+        let detail = "only protected exchanges are served here";
+        Refusal::new(ProblemType::NotFound, detail).into_response()
+    })
 }
 
 async fn take(State(producer): State<Arc<ProducerEndpoint>>, request: Request) -> Response {

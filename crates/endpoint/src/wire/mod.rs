@@ -11,6 +11,7 @@
 //! * [`length`]: the length that a message tells;
 //! * [`grpc`]: how gRPC says that a call broke off;
 //! * [`problem`] and [`problem_type`]: an endpoint's own refusals;
+//! * [`version`]: which version of the protocol is spoken;
 //! * [`http_client`]: HTTP to the next hop;
 //! * [`websocket`]: connections that have been upgraded.
 
@@ -29,5 +30,6 @@ pub mod problem;
 pub mod problem_type;
 pub mod sealing;
 pub mod stream;
+pub mod version;
 pub mod websocket;
 pub mod whole_body;

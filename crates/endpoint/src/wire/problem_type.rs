@@ -52,6 +52,8 @@ pub enum ProblemType {
     ProducerStopping,
     /// The producer could not be reached at all.
     ProducerUnreachable,
+    /// The two agents speak no version of the protocol in common.
+    ProtocolVersion,
     /// The producer refused the request for another reason.
     Refused,
     /// The agent has not started yet.
@@ -102,7 +104,7 @@ impl ProblemType {
             Self::BundleUnknown => StatusCode::GONE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::FieldsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
+            Self::ProtocolVersion | Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Self::Aborted
             | Self::OutcomeUnknown
             | Self::ProducerUnreachable

@@ -9,6 +9,7 @@ pub mod links;
 pub mod measure;
 pub mod openapi;
 pub mod origin;
+pub mod other_release;
 pub mod problem;
 mod problems;
 pub mod protect;

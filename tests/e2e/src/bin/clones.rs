@@ -18,7 +18,8 @@ struct Options {
     /// How many systems play at once.
     #[arg(long, default_value_t = 3)]
     parallel: usize,
-    /// Producers' endpoints besides the one that may be copied; none of them may be cut.
+    /// Endpoints of each side besides those that may be copied; none of them, nor of the bundles
+    /// between them, may be cut.
     #[arg(long, default_value_t = 0)]
     bystanders: usize,
 }

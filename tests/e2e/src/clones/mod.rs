@@ -24,13 +24,17 @@ pub struct Plan {
     pub producers: usize,
     /// How many systems play at once.
     pub parallel: usize,
-    /// Producers' endpoints besides the one that may be copied: calls go to them, too.
+    /// Endpoints of each side besides those that may be copied; calls go to the producers', too.
     pub bystanders: usize,
 }
 
 /// What a run showed, for programs to read.
 #[derive(Debug, Serialize)]
 pub struct Figures {
+    /// Clones that were found.
+    pub found: usize,
+    /// How many there were.
+    pub of: usize,
     /// Clones of consumers that were found.
     pub consumers_found: usize,
     /// How many there were.
@@ -39,6 +43,8 @@ pub struct Figures {
     pub producers_found: usize,
     /// How many there were.
     pub producers: usize,
+    /// Bundles in use between those that nobody copied, of all trials together.
+    pub bystanders: usize,
     /// Endpoints and bundles of those that nobody copied, and that were cut all the same.
     pub bystanders_cut: usize,
     /// Exchanges that whoever acted second tried until the finding, in the middle.
@@ -117,10 +123,13 @@ impl Outcome {
             .collect();
         exchanges.sort_unstable();
         Figures {
+            found: found(Role::Consumer) + found(Role::Producer),
+            of: self.trials.len(),
             consumers_found: found(Role::Consumer),
             consumers: of(Role::Consumer).count(),
             producers_found: found(Role::Producer),
             producers: of(Role::Producer).count(),
+            bystanders: self.trials.iter().map(|trial| trial.bystanders).sum(),
             bystanders_cut: self.bystanders_cut(),
             median_exchanges_to_find: exchanges.get(exchanges.len() / 2).copied(),
         }

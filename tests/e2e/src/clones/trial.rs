@@ -31,6 +31,8 @@ pub struct Trial {
     pub found: Option<CollisionKind>,
     /// Exchanges tried by whoever acted second, or as many at once as there are bystanders' lanes.
     pub exchanges: u32,
+    /// Bundles in use between others.
+    pub bystanders: usize,
     /// Endpoints and bundles of others that were cut.
     pub bystanders_cut: usize,
     /// From the first of these until the finding.
@@ -44,6 +46,8 @@ pub struct Trial {
 pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Result<Trial> {
     system.until_served().await?;
     let victim = victim(system, role).await?;
+    // A copy has the lanes that are open, and opens none: each producer's endpoint is called.
+    calls(system, &system.base, "before").await;
     let honest = Honest::before(system, victim).await?;
     let before = system.all_collisions().await?.len();
     let name = format!("thief-{}-{number}", role.into_str());
@@ -75,6 +79,7 @@ pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Res
             find(system, role, victim, before, &system.base).await?
         }
     };
+    trial.bystanders = honest.bundles.len();
     if trial.found.is_some() {
         trial.bystanders_cut = honest.cut(system).await?;
         enrol_anew(system, role, victim).await?;
@@ -85,7 +90,8 @@ pub async fn play(system: &mut System, role: Role, number: usize) -> anyhow::Res
 
 /// As many calls at once as it takes to use each producer's endpoint; whether any was served.
 async fn calls(system: &System, base: &str, id: &str) -> bool {
-    let all = 1 + 4 * system.bystanders.len();
+    // Half of the bystanders are producers.
+    let all = 1 + 2 * system.bystanders.len();
     let target = format!("/echo?id={id}");
     let calls = (0..all).map(|_| system.get_at(base, &target));
     let ends = futures::future::join_all(calls).await;
@@ -126,6 +132,7 @@ async fn find(
         role,
         found: None,
         exchanges: 0,
+        bystanders: 0,
         bystanders_cut: 0,
         time: Duration::ZERO,
     };
@@ -177,7 +184,7 @@ async fn refused(system: &System, thief: &Thief) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The endpoint that is copied: that of a bundle in use, and no bystander's.
+/// The endpoint that is copied: that of a bundle in use between ends that are no bystanders.
 ///
 /// # Errors
 /// If there is none.
@@ -186,7 +193,8 @@ pub(crate) async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> 
     let found = async || {
         let bundles: Vec<Bundle> = system.all("/v1/bundles?").await?;
         let active = bundles.iter().find(|one| {
-            one.state == BundleState::Active && !bystanders.contains(&one.producer_endpoint_id)
+            let ends = [one.consumer_endpoint_id, one.producer_endpoint_id];
+            one.state == BundleState::Active && !ends.iter().any(|end| bystanders.contains(end))
         });
         anyhow::Ok(active.map(|active| match role {
             Role::Consumer => active.consumer_endpoint_id,
@@ -200,7 +208,7 @@ pub(crate) async fn victim(system: &System, role: Role) -> anyhow::Result<Uuid> 
     found().await?.context("no bundle is in use")
 }
 
-/// Producers' endpoints that nobody copies.
+/// Endpoints that nobody copies.
 async fn bystanders(system: &System) -> anyhow::Result<BTreeSet<Uuid>> {
     let endpoints: Vec<Endpoint> = system.all("/v1/endpoints?").await?;
     let named = endpoints

@@ -1,4 +1,4 @@
-import { Stack, Table, Tooltip } from "@mantine/core";
+import { Stack, Table, Text, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { canOperate, useAuth } from "../../api/AuthContext";
@@ -55,6 +55,9 @@ function EndpointRow(props: { endpoint: Endpoint; fingerprint: string }) {
       <Table.Td>{endpoint.role}</Table.Td>
       <Table.Td>
         <StateBadge state={health(endpoint)} />
+        {endpoint.plain_calls != null && (
+          <Text size="xs">{t.endpoints.permissive(endpoint.plain_calls)}</Text>
+        )}
       </Table.Td>
       <Table.Td>
         <Timestamp at={endpoint.last_seen_at} />

@@ -28,6 +28,9 @@ pub enum LinkError {
     /// The control plane says something else than what was asked.
     #[error("the control plane does not say what came of the link")]
     Untold,
+    /// The control plane does not take what the link says.
+    #[error("the control plane refuses it: {0}")]
+    Refused(String),
 }
 
 /// What the next link is to be.

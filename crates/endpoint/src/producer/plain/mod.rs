@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use self::held::{Held, Watched};
-pub use self::permissive::{NOTE, Permissive, observe};
+pub use self::permissive::{Permissive, observe};
 use super::{
     answer::head_of, endpoint::ProducerEndpoint, exchange_handler, turn::turns,
     unprotected::Unprotected, upstream::Terms,

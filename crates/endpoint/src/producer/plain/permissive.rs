@@ -15,9 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::control_plane::session::Session;
 
-/// What the control plane shows of such an agent begins with this.
-pub const NOTE: &str = "permissive mode";
-/// How often it is told again.
+/// How often the control plane is told anew of how many.
 const TELL: Duration = Duration::from_secs(60);
 /// How often calls are logged at most; those between are counted.
 const LOG: Duration = Duration::from_secs(1);
@@ -81,19 +79,15 @@ impl Permissive {
         let (permissive, session) = (self.clone(), session.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
-                session.note(permissive.note());
+                session.set_plain_calls(permissive.calls());
                 tokio::time::sleep(TELL).await;
             }
         }))
     }
 
-    /// What the control plane is told.
-    pub(crate) fn note(&self) -> String {
-        let passed = self.state.lock().passed;
-        format!(
-            "{NOTE}: calls without protection are passed to the API; {passed} since its start \
-             would have been refused"
-        )
+    /// How many calls were passed on since the agent's start.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state.lock().passed
     }
 
     /// A call of this peer's is passed on.

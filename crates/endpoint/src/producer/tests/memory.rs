@@ -1,5 +1,5 @@
 //! What bundles and lanes take of a producer's memory, in its enclave and its proxy. It measures, and
-//! takes a minute: `<this test program> --ignored --nocapture producer::tests::memory`.
+//! takes a minute: `make memory`, whose last line of JSON has the figures.
 
 use armour_enclave::{binding::LaneId, ipc::Accepted};
 use armour_protocol::v2::message::SignedTicket;
@@ -51,7 +51,10 @@ async fn what_ten_thousand_bundles_and_a_thousand_lanes_take() {
         held.lanes.lock().accepted(exchange);
     }
     let a_lane = (resident() - before) / u64::from(LANES);
-    println!("a bundle {a_bundle} bytes, a lane {a_lane} bytes");
+    let figures = serde_json::json!({
+        "bundles": BUNDLES, "bundle_bytes": a_bundle, "lanes": LANES, "lane_bytes": a_lane,
+    });
+    println!("{figures}");
     drop(many);
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     chain::collide,
     request,
-    take::{Judged, NextLink, Taken, endpoint_of, judge, not_this_chain},
+    take::{Judged, NextLink, Taken, endpoint_of, judge, judge_alone, not_this_chain},
 };
 use crate::{
     http::problem::{ApiError, ApiResult},
@@ -99,9 +99,15 @@ async fn take_all(
     for one in asking {
         let state = states.get(&endpoint_of(&one.link));
         let state = *state.ok_or_else(not_this_chain)?;
-        judged.push(match judge(tx, watch, state, &one.link).await? {
-            // What it ends has locks of its own.
+        let judging = match asking.len() {
+            1 => judge_alone(tx, watch, state, &one.link).await?,
+            _ => judge(tx, watch, state, &one.link).await?,
+        };
+        judged.push(match judging {
+            // What they end has locks of its own: two groups that ended something each would take
+            // theirs in any order.
             Judged::Collides(_) if asking.len() > 1 => return Err(apart("a collision")),
+            Judged::DisputeOver => return Err(apart("the end of a dispute")),
             Judged::Collides(chain) => {
                 collide(tx, &chain, &one.link).await?;
                 Judged::Taken(Taken::Collided)
@@ -121,7 +127,8 @@ async fn take_all(
     for (one, of) in judged.into_iter().zip(asking) {
         taken.push(match one {
             Judged::Taken(taken) => taken,
-            Judged::Collides(_) => Taken::Collided,
+            // Neither is left.
+            Judged::Collides(_) | Judged::DisputeOver => Taken::Collided,
             Judged::Next(next) => {
                 let came = match next.in_dispute {
                     true => request::in_dispute(of.requests()),

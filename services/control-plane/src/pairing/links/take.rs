@@ -37,6 +37,9 @@ pub enum Judged {
     Next(Box<NextLink>),
     /// It stands beside another one of this chain.
     Collides(Box<Chain>),
+    /// Nobody chose in time between two starts of its endpoint: both are to end, which has locks of
+    /// its own, and then it is to be judged again.
+    DisputeOver,
 }
 
 /// A link that follows its chain's head.
@@ -65,9 +68,10 @@ pub async fn take(tx: &mut Tx, watch: &FleetWatch, link: &SignedLink) -> ApiResu
         | LinkBody::Renew(_)
         | LinkBody::EnclaveIntruder(_) => tx.endpoints().lock(id).await?,
     };
-    let next = match judge(tx, watch, state, link).await? {
+    let next = match judge_alone(tx, watch, state, link).await? {
         Judged::Taken(taken) => return Ok(taken),
         Judged::Next(next) => next,
+        Judged::DisputeOver => return Err(ApiError::internal("a dispute that does not end")),
         Judged::Collides(chain) => {
             collide(tx, &chain, link).await?;
             return Ok(Taken::Collided);
@@ -80,6 +84,25 @@ pub async fn take(tx: &mut Tx, watch: &FleetWatch, link: &SignedLink) -> ApiResu
 /// The endpoint that a link says it is of.
 pub fn endpoint_of(link: &SignedLink) -> Uuid {
     Uuid::from_bytes(link.head().of().endpoint)
+}
+
+/// As [`judge`], of a link that is judged by itself: a dispute that is over ends.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn judge_alone(
+    tx: &mut Tx,
+    watch: &FleetWatch,
+    state: EndpointState,
+    link: &SignedLink,
+) -> ApiResult<Judged> {
+    match judge(tx, watch, state, link).await? {
+        Judged::DisputeOver => {
+            starts::end_both(tx, endpoint_of(link)).await?;
+            judge(tx, watch, state, link).await
+        }
+        judged => Ok(judged),
+    }
 }
 
 /// Says what a link is to its chain. Its endpoint's row is locked, and this is its state.
@@ -98,10 +121,10 @@ pub async fn judge(
         EndpointState::Revoked => return Ok(Judged::Taken(Taken::NotAny(NotLiving::Revoked))),
         EndpointState::Collided => return Ok(Judged::Taken(Taken::NotAny(NotLiving::Collided))),
     }
-    let dispute = match tx.disputes().find(id).await? {
-        Some(dispute) if starts::expire(tx, id, &dispute).await? => None,
-        dispute => dispute,
-    };
+    let dispute = tx.disputes().find(id).await?;
+    if dispute.as_ref().is_some_and(|one| starts::is_over(tx, one)) {
+        return Ok(Judged::DisputeOver);
+    }
     let chain = Chain::read(tx, link).await?.ok_or_else(not_this_chain)?;
     let (head, ended) = (chain.start.head, chain.start.ended_at.is_some());
     let answered = |ended, outcome| Judged::Taken(Taken::Answered(answer(head, ended, outcome)));

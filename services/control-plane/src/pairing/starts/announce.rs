@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use armour_api::{AnnounceStart, CollisionKind, Endpoint, ProblemType, StartAccepted};
-use armour_protocol::v2::identity::{
-    judge::{ANSWER_MS, StartCollision, StartVerdict},
-    start::SignedStart,
+use armour_protocol::v2::{
+    VERSION,
+    identity::{
+        IdentityError,
+        judge::{ANSWER_MS, StartCollision, StartVerdict},
+        start::SignedStart,
+    },
 };
 use armour_storage::{Actor, NewEvent, NewStart, Tx, Urgency};
 use axum::{Json as Answer, extract::State, http::request::Parts};
@@ -58,8 +62,8 @@ pub(super) async fn announce(
     Json(ask): Json<AnnounceStart>,
 ) -> ApiResult<Answer<StartAccepted>> {
     let start = STANDARD.decode(&ask.start).ok();
-    let start = start.and_then(|bytes| SignedStart::from_bytes(&bytes).ok());
     let start = start.ok_or_else(|| ApiError::invalid("start is not a signed start"))?;
+    let start = SignedStart::from_bytes(&start).map_err(|error| unreadable(error, &start))?;
     if let Some(host) = &ask.host {
         check_text("host", host, 255)?;
     }
@@ -143,6 +147,22 @@ pub(super) async fn announce(
     Err(ApiError::new(
         ProblemType::Unavailable,
         "other starts of this endpoint are being judged; try again",
+    ))
+}
+
+/// Why a start cannot be read, and which side to upgrade if it is of another version.
+fn unreadable(error: IdentityError, start: &[u8]) -> ApiError {
+    let (IdentityError::Version, Some(&theirs)) = (error, start.first()) else {
+        return ApiError::invalid("start is not a signed start");
+    };
+    let side = if theirs > VERSION {
+        "control plane"
+    } else {
+        "agent"
+    };
+    ApiError::invalid(format!(
+        "the agent's start is of version {theirs} of the protocol, of which this control plane \
+         speaks version {VERSION}: upgrade the {side}"
     ))
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn choose(
     let (endpoint, key) = find(tx, id).await?.ok_or_else(none)?;
     tx.endpoints().lock(id).await?;
     let dispute = tx.disputes().find(id).await?.ok_or_else(none)?;
-    if dispute::expire(tx, id, &dispute).await? {
+    if dispute::is_over(tx, &dispute) {
+        dispute::end_both(tx, id).await?;
         member.tx.commit().await?;
         return Err(none());
     }

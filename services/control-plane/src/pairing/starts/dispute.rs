@@ -44,17 +44,10 @@ pub async fn refuse(tx: &mut Tx, announced: &Announced<'_>, known: &Known) -> Ap
     ))
 }
 
-/// Ends both starts if nobody chose in time. Returns whether it did.
-///
-/// # Errors
-/// If the database refuses.
-pub async fn expire(tx: &mut Tx, endpoint: Uuid, dispute: &DisputeRow) -> ApiResult<bool> {
+/// Whether nobody chose in time, so that both starts are to end.
+pub fn is_over(tx: &Tx, dispute: &DisputeRow) -> bool {
     let age = (tx.now() - dispute.since).num_milliseconds();
-    if u64::try_from(age).is_ok_and(|age| age > DISPUTE_MS) {
-        end_both(tx, endpoint).await?;
-        return Ok(true);
-    }
-    Ok(false)
+    u64::try_from(age).is_ok_and(|age| age > DISPUTE_MS)
 }
 
 /// Ends both starts.

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::identity::authn::Authn;
 
 pub use accept::leave;
-pub use dispute::expire;
+pub use dispute::{end_both, is_over};
 
 /// The routes.
 pub fn routes<S>() -> OpenApiRouter<S>
