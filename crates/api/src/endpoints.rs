@@ -57,9 +57,9 @@ wire! {
     /// How often an endpoint has drawn a pair's bundle.
     pub struct PairDraws { pub pair_id: Uuid, pub draws: u64 }
 
-    /// An endpoint's sign of life: the body of a heartbeat link, in JSON.
+    /// An endpoint's sign of life: the body of a heartbeat link, in JSON. What a later release's
+    /// agent tells besides is not looked at.
     #[derive(Default)]
-    #[serde(deny_unknown_fields)]
     pub struct Heartbeat {
         /// Bundles that the endpoint holds, each once.
         pub bundles: Vec<Uuid>,

@@ -75,8 +75,8 @@ wire! {
         /// Scopes to ask for besides `openid`.
         #[serde(default)]
         pub scopes: Vec<String>,
-        /// People: how the client's secret is shown.
-        #[serde(default)]
+        /// People: how the client's secret is shown. Earlier control planes know of no choice.
+        #[serde(default, skip_serializing_if = "ClientAuthentication::is_auto")]
         pub client_authentication: ClientAuthentication,
     }
 
@@ -102,6 +102,12 @@ wire! {
         pub role: Role,
         /// The producer or consumer.
         pub party_id: Uuid,
+    }
+}
+
+impl ClientAuthentication {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
     }
 }
 

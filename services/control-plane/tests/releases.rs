@@ -19,25 +19,22 @@ async fn endpoint(world: &World, endpoint: &TestEndpoint) -> Endpoint {
 }
 
 #[tokio::test]
-async fn a_heartbeat_of_a_later_release_is_told_that_the_control_plane_is_behind() {
+async fn a_heartbeat_of_a_later_release_is_taken_for_what_is_known_of_it() {
     let (base, world) = new_world().await;
-    for (body, why) in [
-        (
-            &b"{\"bundles\":[],\"later\":1}"[..],
-            "upgrade the control plane",
-        ),
-        (b"{\"bundles\":7}", "malformed"),
-    ] {
-        let told = world
-            .producer
-            .tell(&base, LinkBody::Heartbeat(body.to_vec()))
-            .await;
-        let Some(LinkOutcome::Items { items }) = told.outcome else {
-            panic!("it is taken");
-        };
-        let problem = items.into_iter().next().unwrap().problem.unwrap();
-        assert!(problem.detail.contains(why), "{}", problem.detail);
-    }
+    let beat = async |body: &str| {
+        let body = LinkBody::Heartbeat(body.as_bytes().to_vec());
+        world.producer.tell(&base, body).await.outcome
+    };
+    let later = r#"{"bundles":[],"error":"its upstream failed","later":{"since":1}}"#;
+    let told = beat(later).await;
+    assert!(matches!(told, Some(LinkOutcome::Heartbeat(_))), "{told:?}");
+    let seen = endpoint(&world, &world.producer).await;
+    assert_eq!(seen.last_error.as_deref(), Some("its upstream failed"));
+    let Some(LinkOutcome::Items { items }) = beat(r#"{"bundles":7}"#).await else {
+        panic!("what cannot be read is refused");
+    };
+    let problem = items.into_iter().next().unwrap().problem.unwrap();
+    assert!(problem.detail.contains("malformed"), "{}", problem.detail);
 }
 
 #[tokio::test]

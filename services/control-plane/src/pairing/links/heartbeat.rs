@@ -26,10 +26,6 @@ use crate::{
 const MAX_ERROR: usize = 300;
 /// Most characters of a zone's name that are kept.
 const MAX_ZONE: usize = 63;
-/// What is said of a heartbeat that cannot be read.
-const MALFORMED: &str = "the heartbeat is malformed";
-const LATER: &str = "the heartbeat has a field that this control plane does not know: upgrade the \
-                     control plane, or have the agent not use what is new";
 /// Of how many lanes one answer tells the heads. A consumer may open 65,536 in each of its
 /// bundles, and names as many bundles as a link's body holds, so without a limit one call could
 /// ask for gigabytes.
@@ -43,15 +39,12 @@ const MAX_HEADS: usize = 4_096;
 pub async fn apply(tx: &mut Tx, told: &Told<'_>, body: &[u8]) -> ApiResult<LinkOutcome> {
     let endpoint = told.endpoint;
     let was_lost = tx.endpoints().touch(endpoint.id).await?;
-    let heartbeat = match read(body) {
-        Ok(heartbeat) => heartbeat,
-        Err(why) => {
-            if was_lost {
-                tell_back(tx, endpoint).await?;
-                changed(tx, endpoint).await?;
-            }
-            return Ok(refused(why));
+    let Some(heartbeat) = read(body) else {
+        if was_lost {
+            tell_back(tx, endpoint).await?;
+            changed(tx, endpoint).await?;
         }
+        return Ok(malformed());
     };
     if let Some(error) = &heartbeat.error {
         // In a form that may be shown to people.
@@ -122,34 +115,26 @@ pub async fn again(
     body: &[u8],
 ) -> ApiResult<LinkOutcome> {
     match read(body) {
-        Ok(heartbeat) => answer(tx, watch, endpoint, &heartbeat).await,
-        Err(why) => Ok(refused(why)),
+        Some(heartbeat) => answer(tx, watch, endpoint, &heartbeat).await,
+        None => Ok(malformed()),
     }
 }
 
-/// The heartbeat in a link's body, or what is wrong with it.
-fn read(body: &[u8]) -> Result<Heartbeat, &'static str> {
+/// The heartbeat in a link's body, if it is one.
+fn read(body: &[u8]) -> Option<Heartbeat> {
     // As many bundles as a link's body of 65,536 bytes holds, which are fewer than 2,000; an
     // endpoint with more sends several.
-    let heartbeat: Heartbeat = serde_json::from_slice(body).map_err(|error| {
-        match error.to_string().starts_with("unknown field") {
-            true => LATER,
-            false => MALFORMED,
-        }
-    })?;
+    let heartbeat: Heartbeat = serde_json::from_slice(body).ok()?;
     let mut named = HashSet::new();
     let once = heartbeat.bundles.iter().all(|id| named.insert(*id));
     let goes_on = heartbeat.after.is_none_or(|after| {
         heartbeat.bundles.first() == Some(&after.bundle_id) && u16::try_from(after.lane).is_ok()
     });
-    match once && goes_on {
-        true => Ok(heartbeat),
-        false => Err(MALFORMED),
-    }
+    (once && goes_on).then_some(heartbeat)
 }
 
-fn refused(why: &str) -> LinkOutcome {
-    let problem = ApiError::invalid(why);
+fn malformed() -> LinkOutcome {
+    let problem = ApiError::invalid("the heartbeat is malformed");
     LinkOutcome::Items {
         items: vec![ItemOutcome {
             problem: Some(problem.problem()),
