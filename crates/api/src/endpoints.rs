@@ -57,8 +57,9 @@ wire! {
     /// How often an endpoint has drawn a pair's bundle.
     pub struct PairDraws { pub pair_id: Uuid, pub draws: u64 }
 
-    /// An endpoint's sign of life: the body of a heartbeat link, in JSON. What a later release's
-    /// agent tells besides is not looked at.
+    /// An endpoint's sign of life: the body of a heartbeat link, in JSON. Fields that a later
+    /// release's agent tells besides are not looked at: a new one may add to what is told, and
+    /// never narrow it, as `from` and `to` do.
     #[derive(Default)]
     pub struct Heartbeat {
         /// Bundles that the endpoint holds, each once.
@@ -96,7 +97,6 @@ wire! {
     }
 
     /// A checkpoint of a stream that was signed by an end's key and not by that end.
-    #[serde(deny_unknown_fields)]
     pub struct ForeignCheckpoint {
         pub bundle_id: Uuid,
         pub lane: u32,

@@ -1,32 +1,60 @@
 //! Errors of endpoints that are over: a consumer's agent that starts before its producer's is told
 //! that there is no bundle yet, and has its bundles a moment later.
 
+use std::collections::HashMap;
+
 use armour_api::{Bundle, BundleState, Endpoint, Pair, PairState, Role};
 use armour_client::Client;
 use uuid::Uuid;
 
 /// What a consumer's agent tells that could draw none begins with this.
 const NO_BUNDLE: &str = "no bundle:";
-/// Of how many pairs of one consumer the bundles are looked at.
+/// Of how many pairs the bundles are looked at.
 const MAX_PAIRS: usize = 20;
 
-/// Whether an endpoint's last error is over. One of which that is not known is not.
-pub(super) async fn is_over(client: &Client, endpoint: &Endpoint) -> bool {
-    if !is_of_drawing(endpoint) {
-        return false;
-    }
-    let Ok(pairs) = client.pairs().every().await else {
-        return false;
-    };
-    let own: Vec<Uuid> = own(endpoint, &pairs).collect();
-    let mut bundles = Vec::new();
-    for pair in own.iter().take(MAX_PAIRS) {
-        match client.bundles(Some(*pair)).await {
-            Ok(page) => bundles.extend(page.items),
-            Err(_) => return false,
+/// What is known of pairs and bundles, to tell errors that are over. It is looked up once.
+pub(super) struct PastErrors<'a> {
+    client: &'a Client,
+    pairs: Option<Vec<Pair>>,
+    bundles: HashMap<Uuid, Vec<Bundle>>,
+}
+
+impl<'a> PastErrors<'a> {
+    /// Nothing is known yet.
+    pub(super) fn new(client: &'a Client) -> Self {
+        Self {
+            client,
+            pairs: None,
+            bundles: HashMap::new(),
         }
     }
-    has_bundles_since(endpoint, &own, &bundles)
+
+    /// Whether an endpoint's last error is over. One of which that is not known is not, nor are
+    /// those of a tenant of which much would have to be looked up.
+    pub(super) async fn holds(&mut self, endpoint: &Endpoint) -> bool {
+        if !is_of_drawing(endpoint) {
+            return false;
+        }
+        if self.pairs.is_none() {
+            self.pairs = self.client.pairs().every().await.ok();
+        }
+        let own: Vec<Uuid> = own(endpoint, self.pairs.as_deref().unwrap_or_default()).collect();
+        for pair in &own {
+            if self.bundles.contains_key(pair) {
+                continue;
+            }
+            if self.bundles.len() == MAX_PAIRS {
+                return false;
+            }
+            match self.client.bundles(Some(*pair)).await {
+                Ok(page) => self.bundles.insert(*pair, page.items),
+                Err(_) => return false,
+            };
+        }
+        let bundles = own.iter().filter_map(|pair| self.bundles.get(pair));
+        let bundles: Vec<&Bundle> = bundles.flatten().collect();
+        has_bundles_since(endpoint, &own, &bundles)
+    }
 }
 
 fn is_of_drawing(endpoint: &Endpoint) -> bool {
@@ -44,7 +72,7 @@ fn own(endpoint: &Endpoint, pairs: &[Pair]) -> impl Iterator<Item = Uuid> {
 
 /// Whether an endpoint holds a bundle of each of its pairs, one of which is of after its error:
 /// which of them that was about is not said.
-fn has_bundles_since(endpoint: &Endpoint, pairs: &[Uuid], bundles: &[Bundle]) -> bool {
+fn has_bundles_since(endpoint: &Endpoint, pairs: &[Uuid], bundles: &[&Bundle]) -> bool {
     let held = |pair: Uuid| {
         bundles.iter().filter(move |one| {
             one.pair_id == pair
@@ -52,7 +80,7 @@ fn has_bundles_since(endpoint: &Endpoint, pairs: &[Uuid], bundles: &[Bundle]) ->
                 && one.state == BundleState::Active
         })
     };
-    let is_later = |one: &Bundle| endpoint.last_error_at.is_some_and(|at| one.created_at > at);
+    let is_later = |one: &&Bundle| endpoint.last_error_at.is_some_and(|at| one.created_at > at);
     pairs.iter().all(|pair| held(*pair).next().is_some())
         && pairs.iter().any(|pair| held(*pair).any(is_later))
 }
@@ -98,7 +126,9 @@ mod tests {
         use BundleState::{Active, Retired};
         let endpoint = consumer("no bundle: no producer serves");
         assert!(is_of_drawing(&endpoint));
-        let over = |bundles: &[Bundle]| has_bundles_since(&endpoint, &PAIRS, bundles);
+        let over = |bundles: &[Bundle]| {
+            has_bundles_since(&endpoint, &PAIRS, &bundles.iter().collect::<Vec<_>>())
+        };
         let (first, second) = (bundle(PAIRS[0], 1, Active), bundle(PAIRS[1], -9, Active));
         assert!(over(&[first.clone(), second.clone()]));
         // One of its pairs still has none, the other's is from before, or not in use any more.

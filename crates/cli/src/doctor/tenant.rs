@@ -125,11 +125,12 @@ async fn endpoints(
         );
     }
     let mut ailing = Vec::new();
+    let mut past = past_errors::PastErrors::new(client);
     for one in &active {
         let lately = one
             .last_error_at
             .is_some_and(|at| at > now - Duration::hours(1));
-        if lately && !is_note(one) && !past_errors::is_over(client, one).await {
+        if lately && !is_note(one) && !past.holds(one).await {
             ailing.push(&*one.name);
         }
     }

@@ -73,8 +73,22 @@ struct State {
     /// Messages that were lost since.
     lost: u32,
     /// The version of the protocol that its agent says that it speaks, if none of ours.
-    other_version: Option<u8>,
+    other_version: Option<OtherVersion>,
 }
+
+/// What somebody said in a producer's agent's name.
+#[derive(Debug, Clone, Copy)]
+struct OtherVersion {
+    version: u8,
+    /// When that was said last.
+    said: Instant,
+    /// When it was told of last.
+    told: Instant,
+}
+
+/// For how long an agent is taken for one of another version once that was said, and how often
+/// that is told of: anybody on the way can say so.
+const OTHER_VERSION: Duration = Duration::from_secs(60);
 
 /// A call that may not have begun.
 struct Out {
@@ -221,15 +235,25 @@ impl Standing {
     }
 
     /// It says that it speaks another version of the protocol, which is nobody's word. Returns
-    /// whether that is news.
+    /// whether that is to be told of: once a minute.
     pub fn speaks(&self, version: u8) -> bool {
-        let before = self.state.lock().other_version.replace(version);
-        before != Some(version)
+        let mut state = self.state.lock();
+        let told = state.other_version.map(|before| before.told);
+        let is_due = told.is_none_or(|told| told.elapsed() >= OTHER_VERSION);
+        let now = Instant::now();
+        state.other_version = Some(OtherVersion {
+            version,
+            said: now,
+            told: told.filter(|_| !is_due).unwrap_or(now),
+        });
+        is_due
     }
 
     /// The version of the protocol that it says that it speaks, if that is another.
     pub fn other_version(&self) -> Option<u8> {
-        self.state.lock().other_version
+        let said = self.state.lock().other_version;
+        said.filter(|one| one.said.elapsed() < OTHER_VERSION)
+            .map(|one| one.version)
     }
 
     /// It has answered a probe, which is nobody's word.

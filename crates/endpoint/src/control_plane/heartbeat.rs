@@ -18,6 +18,8 @@ const LOOK_BEHIND: Duration = Duration::from_secs(3);
 const MAX_ERROR: usize = 300;
 /// How many checkpoints of foreign hands one heartbeat tells of.
 const MAX_ALARMS: usize = 16;
+/// How long a control plane that refuses to be told of calls without protection is not.
+const PLAIN_CALLS_AGAIN: Duration = Duration::from_secs(300);
 
 impl Session {
     /// Since when the control plane has not been heard of.
@@ -150,7 +152,10 @@ impl Session {
                 phase: Some(*self.phase.lock()).filter(|phase| *phase != Phase::Serving),
                 zone: self.zone().map(str::to_owned),
                 foreign_checkpoints: std::mem::take(&mut *self.alarms.lock()),
-                plain_calls: *self.plain_calls.lock(),
+                plain_calls: self
+                    .plain_calls
+                    .lock()
+                    .filter(|_| self.may_tell_plain_calls()),
             };
             let page = self.page(heartbeat).await?;
             let next = match page.more {
@@ -172,12 +177,26 @@ impl Session {
         }
     }
 
+    fn may_tell_plain_calls(&self) -> bool {
+        let refused = *self.plain_calls_refused.lock();
+        refused.is_none_or(|at| at.elapsed() >= PLAIN_CALLS_AGAIN)
+    }
+
     async fn page(&self, heartbeat: Heartbeat) -> Result<HeartbeatAck, LinkError> {
         // It has no maps whose keys are no text.
         let body = serde_json::to_vec(&heartbeat)
             .map_err(|error| LinkError::Unsigned(error.to_string()))?;
         let answer = self.chain.link(LinkBody::Heartbeat(body)).await;
-        if answer.is_err() {
+        // A control plane of before the field refuses the whole heartbeat for it.
+        let for_plain_calls = heartbeat.plain_calls.is_some()
+            && answer
+                .as_ref()
+                .is_ok_and(|answered| matches!(answered.outcome, LinkOutcome::Items { .. }));
+        if for_plain_calls {
+            *self.plain_calls_refused.lock() = Some(Instant::now());
+            self.heartbeat_due.notify_one();
+        }
+        if answer.is_err() || for_plain_calls {
             if let Some(untold) = heartbeat.error {
                 self.error.lock().get_or_insert(untold);
             }
@@ -336,6 +355,31 @@ mod tests {
         let plain: Vec<_> = asked.iter().map(|one| told(one).plain_calls).collect();
         assert_eq!(plain, [None, Some(7), Some(7)]);
         assert!(told(&asked[1]).error.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_control_plane_of_before_still_hears_a_permissive_agent_and_what_it_told() {
+        let control_plane = ControlPlane::start(|_, asked| {
+            if told(asked).plain_calls.is_none() {
+                return ack(asked);
+            }
+            let problem = Problem::new("invalid-request", 400, "the heartbeat is malformed");
+            let items = vec![ItemOutcome {
+                problem: Some(problem),
+            }];
+            Answer::json(&taken(&asked.link(), LinkOutcome::Items { items }))
+        })
+        .await;
+        let session = control_plane.session();
+        session.set_plain_calls(7);
+        session.note("the upstream failed");
+        session.heartbeat(Vec::new()).await.unwrap_err();
+        session.heartbeat(Vec::new()).await.unwrap();
+        let asked = control_plane.asked();
+        assert!(told(&asked[1]).error.is_some());
+        // It may have been upgraded since.
+        tokio::time::advance(PLAIN_CALLS_AGAIN).await;
+        session.heartbeat(Vec::new()).await.unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]

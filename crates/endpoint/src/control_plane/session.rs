@@ -62,6 +62,8 @@ pub struct Session {
     zone: Option<String>,
     /// What a permissive agent has let through; none if it is not permissive.
     pub(super) plain_calls: Mutex<Option<u64>>,
+    /// When a heartbeat that told of that was refused last.
+    pub(super) plain_calls_refused: Mutex<Option<Instant>>,
     progress: Progress,
     /// What went wrong since the control plane was told last.
     pub(super) error: Mutex<Option<String>>,
@@ -149,6 +151,7 @@ impl Session {
             error: Mutex::default(),
             alarms: Mutex::default(),
             plain_calls: Mutex::default(),
+            plain_calls_refused: Mutex::default(),
             _renewal: Some(AbortOnDropHandle::new(tokio::spawn(renewal))),
         }))
     }
@@ -194,6 +197,7 @@ impl Session {
             error: Mutex::default(),
             alarms: Mutex::default(),
             plain_calls: Mutex::default(),
+            plain_calls_refused: Mutex::default(),
             _renewal: None,
         })
     }

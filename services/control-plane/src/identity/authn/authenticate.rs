@@ -14,7 +14,10 @@ use super::{
     verified::{Refusal, Used, Verified},
 };
 use crate::{
-    http::problem::{ApiError, ApiResult},
+    http::{
+        problem::{ApiError, ApiResult},
+        rate_limit::{self, Class},
+    },
     identity::token::{Kind, Token},
 };
 
@@ -59,6 +62,18 @@ pub async fn authenticate(
         authn.denials.note(&denied, attempt, why).await;
     }
     Err(refusal.error)
+}
+
+/// Refuses a call over its tenant's rate before its credential is looked up, if that was accepted
+/// lately: even the look-up would cost others their turn.
+///
+/// # Errors
+/// 429 `rate-limited`.
+pub fn refuse_spent(parts: &Parts, authn: &Authn, token: &Token) -> ApiResult<()> {
+    match authn.accepted.contains(&token.hash) {
+        true => rate_limit::refuse_spent(parts, &authn.rates, token.tenant, Class::Members),
+        false => Ok(()),
+    }
 }
 
 /// Begins the transaction of a call that shows this credential: within its tenant's share only if

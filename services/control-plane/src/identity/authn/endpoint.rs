@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    authenticate::authenticate,
+    authenticate::{authenticate, refuse_spent},
     cookie,
     credential::{bearer, forbidden, invalid, mask_not_found},
     denial::{Attempt, Denied},
@@ -78,6 +78,7 @@ where
             _ => {
                 return match bearer(parts).ok().and_then(|it| token::parse(it.token())) {
                     Some(token) => {
+                        refuse_spent(parts, authn, &token)?;
                         authenticate(parts, authn, token, &route).await?;
                         Err(not_an_endpoint())
                     }

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use super::{
-    authenticate::{begin, verify},
+    authenticate::{begin, refuse_spent, verify},
     credential::{bearer, member_credential},
     route::Route,
     state::Authn,
@@ -38,6 +38,7 @@ impl KeyOwners for Arc<Authn> {
         let Ok(token) = member_credential(parts) else {
             return Ok(None);
         };
+        refuse_spent(parts, self, &token)?;
         let mut tx = begin(self, &token).await?;
         // Whoever is refused here is refused by the handler too, which notes it.
         let verified = verify(parts, self, &mut tx, &token, &route).await;

@@ -2,7 +2,7 @@
 //! stranger to it until it is first heard, and would wait with whoever floods it: after a restart
 //! in the middle of a flood, none of them would get through.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use armour_storage::{PLATFORM, Store};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,11 @@ use crate::http::problem::ApiResult;
 
 /// How long a start waits for it. Whoever is not known by then is so a little later.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Before a tenant is tried again whose endpoints could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often the same page is read in vain.
+const MAX_FAILURES: u32 = 3;
 
 /// Makes them known, as many as are kept; what that takes longer than ten seconds is done while
 /// calls are served. If the database does not answer, each becomes known as it is heard.
@@ -36,35 +41,98 @@ pub async fn load(authn: &Arc<Authn>, stopping: &CancellationToken) {
     let _ = tokio::time::timeout(PATIENCE, loading).await;
 }
 
-/// How many were found, until no more are kept.
+/// How many were found, until no more are kept: a page of each tenant, then another of those that
+/// have more, so that no tenant takes all places before another has any.
 async fn read(store: &Store, authn: &Authn) -> ApiResult<usize> {
     let (mut at, mut count) = (PLATFORM, 0);
+    let mut more = VecDeque::new();
     while let Some(tenant) = store.next_tenant(at).await? {
         at = tenant;
-        let mut after = Uuid::nil();
-        loop {
-            let mut tx = store.tenant(tenant).await?;
-            let found = tx.starts().living_keys(after).await?;
-            drop(tx);
-            let Some(last) = found.last() else {
-                break;
-            };
-            after = last.endpoint;
-            for one in found {
-                let by = Signatory {
-                    tenant,
-                    endpoint: one.endpoint,
-                };
-                let keys = KnownKeys {
-                    long_term: Some(one.long_term),
-                    start: Some((one.start, one.keys)),
-                };
-                if !authn.signed_calls.learn(by, keys) {
-                    return Ok(count);
-                }
-                count += 1;
-            }
-        }
+        let next = Next::first(tenant);
+        let page = page(store, authn, &next).await;
+        let Some(found) = taken(next, page, &mut more).await else {
+            return Ok(count);
+        };
+        count += found;
+    }
+    while let Some(next) = more.pop_front() {
+        let page = page(store, authn, &next).await;
+        let Some(found) = taken(next, page, &mut more).await else {
+            return Ok(count);
+        };
+        count += found;
     }
     Ok(count)
+}
+
+/// A page of a tenant's endpoints that is to be read.
+struct Next {
+    tenant: Uuid,
+    after: Uuid,
+    failures: u32,
+}
+
+impl Next {
+    fn first(tenant: Uuid) -> Self {
+        Self {
+            tenant,
+            after: Uuid::nil(),
+            failures: 0,
+        }
+    }
+}
+
+/// What came of reading a page.
+enum Page {
+    /// No more are kept.
+    Full,
+    /// So many were found, the last of which was this one, if there were any.
+    Found(usize, Option<Uuid>),
+}
+
+/// How many a page held, with its tenant put at the end of those that have more; none if no more
+/// are kept. A page that could not be read is read again, a few times.
+async fn taken(mut next: Next, page: ApiResult<Page>, more: &mut VecDeque<Next>) -> Option<usize> {
+    match page {
+        Ok(Page::Full) => None,
+        Ok(Page::Found(count, last)) => {
+            more.extend(last.map(|last| Next {
+                after: last,
+                ..Next::first(next.tenant)
+            }));
+            Some(count)
+        }
+        Err(error) => {
+            let (tenant, error) = (next.tenant, error.detail());
+            tracing::warn!(%tenant, error, "a tenant's endpoints are not known yet");
+            next.failures += 1;
+            if next.failures < MAX_FAILURES {
+                tokio::time::sleep(AGAIN).await;
+                more.push_back(next);
+            }
+            Some(0)
+        }
+    }
+}
+
+async fn page(store: &Store, authn: &Authn, next: &Next) -> ApiResult<Page> {
+    let tenant = next.tenant;
+    let mut tx = store.tenant(tenant).await?;
+    let found = tx.starts().living_keys(next.after).await?;
+    drop(tx);
+    let (count, last) = (found.len(), found.last().map(|last| last.endpoint));
+    for one in found {
+        let by = Signatory {
+            tenant,
+            endpoint: one.endpoint,
+        };
+        let keys = KnownKeys {
+            long_term: Some(one.long_term),
+            start: Some((one.start, one.keys)),
+        };
+        if !authn.signed_calls.learn(by, keys) {
+            return Ok(Page::Full);
+        }
+    }
+    Ok(Page::Found(count, last))
 }

@@ -9,7 +9,10 @@ use axum::{
 };
 
 use super::{
-    authenticate::authenticate, credential::member_credential, principal::Principal, route::Route,
+    authenticate::{authenticate, refuse_spent},
+    credential::member_credential,
+    principal::Principal,
+    route::Route,
     state::Authn,
 };
 use crate::http::{
@@ -43,10 +46,7 @@ where
         let authn = &*Arc::<Authn>::from_ref(state);
         let route = Route::of(parts);
         let token = member_credential(parts)?;
-        if authn.accepted.contains(&token.hash) {
-            // Over the rate, even to look a credential up would cost others their turn.
-            rate_limit::refuse_spent(parts, &authn.rates, token.tenant, Class::Members)?;
-        }
+        refuse_spent(parts, authn, &token)?;
         let (mut tx, principal) = authenticate(parts, authn, token, &route).await?;
         let tenant = tx.tenant_id();
         if !rate_limit::consume_leased(parts, &authn.rates, tenant, Class::Members)? {
