@@ -74,6 +74,9 @@ struct State {
     lost: u32,
     /// The version of the protocol that its agent says that it speaks, if none of ours.
     other_version: Option<OtherVersion>,
+    /// When that was told of last. It outlives what was said: otherwise whoever says so between
+    /// any two true answers would have each of them told of.
+    other_version_told: Option<Instant>,
 }
 
 /// What somebody said in a producer's agent's name.
@@ -82,8 +85,6 @@ struct OtherVersion {
     version: u8,
     /// When that was said last.
     said: Instant,
-    /// When it was told of last.
-    told: Instant,
 }
 
 /// For how long an agent is taken for one of another version once that was said, and how often
@@ -123,6 +124,7 @@ impl Standing {
                 signed: now,
                 lost: 0,
                 other_version: None,
+                other_version_told: None,
             }),
             trouble: watch::Sender::new(None),
             called: Notify::new(),
@@ -238,14 +240,13 @@ impl Standing {
     /// whether that is to be told of: once a minute.
     pub fn speaks(&self, version: u8) -> bool {
         let mut state = self.state.lock();
-        let told = state.other_version.map(|before| before.told);
+        let said = Instant::now();
+        let told = state.other_version_told;
         let is_due = told.is_none_or(|told| told.elapsed() >= OTHER_VERSION);
-        let now = Instant::now();
-        state.other_version = Some(OtherVersion {
-            version,
-            said: now,
-            told: told.filter(|_| !is_due).unwrap_or(now),
-        });
+        if is_due {
+            state.other_version_told = Some(said);
+        }
+        state.other_version = Some(OtherVersion { version, said });
         is_due
     }
 
@@ -399,6 +400,19 @@ mod tests {
         drop(waiting);
         assert!(standing.candidate(0).latency > Some(Duration::from_secs(1)));
         assert_eq!(standing.silence(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_versions_is_told_once_a_minute_whatever_is_heard_between() {
+        let standing = standing();
+        assert!(standing.speaks(3));
+        standing.heard();
+        assert_eq!(standing.other_version(), None);
+        assert!(!standing.speaks(4));
+        assert_eq!(standing.other_version(), Some(4));
+        tokio::time::advance(OTHER_VERSION).await;
+        assert_eq!(standing.other_version(), None);
+        assert!(standing.speaks(4));
     }
 
     #[tokio::test(start_paused = true)]
