@@ -64,10 +64,14 @@ class Hop:
         else:
             send(request, answer[0], {}, answer[1])
 
-    def forward(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Posts a body to where this hop leads; what comes back may answer a request."""
-        answer = requests.post(self.to + path, body, timeout=PATIENCE,
-                               headers={"content-type": "application/octet-stream"})
+    def forward(self, path: str, body: bytes) -> tuple[int, bytes] | None:
+        """Posts a body to where this hop leads; what comes back may answer a request. None where
+        the connection was cut, as an answer is that its producer has broken off."""
+        try:
+            answer = requests.post(self.to + path, body, timeout=PATIENCE,
+                                   headers={"content-type": "application/octet-stream"})
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            return None
         return answer.status_code, answer.content
 
     def pass_on(self, request, body: bytes):
