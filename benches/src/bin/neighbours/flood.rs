@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -19,7 +20,7 @@ use tokio::{
 const EVERY: Duration = Duration::from_millis(100);
 
 /// How much.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Rate {
     /// Calls a second without right credentials, offered in a phase of their own; 0 for none.
     #[arg(long, default_value_t = 30_000)]
@@ -30,6 +31,13 @@ pub struct Rate {
     flood_connections: u64,
 }
 
+/// Where it goes.
+#[derive(Serialize, Deserialize)]
+pub struct Orders {
+    pub base: String,
+    pub rate: Rate,
+}
+
 /// Callers that go on until they are ended.
 pub struct Flood {
     tasks: JoinSet<()>,
@@ -37,6 +45,7 @@ pub struct Flood {
 }
 
 /// What came of them.
+#[derive(Serialize, Deserialize)]
 pub struct Outcome {
     pub offered: u64,
     pub answered: u64,
@@ -59,7 +68,7 @@ impl Rate {
 
 impl Flood {
     /// Begins.
-    pub fn start(base: &str, plan: &Rate) -> Self {
+    pub fn start(Orders { base, rate: plan }: &Orders) -> Self {
         let host = base.trim_start_matches("http://").to_owned();
         let (mut tasks, counts) = (JoinSet::new(), Arc::new(Counts::default()));
         let connections = plan.flood_connections.max(1);

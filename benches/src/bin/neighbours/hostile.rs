@@ -19,6 +19,7 @@ use armour_cli::servers::postgres::Postgres;
 use armour_client::{Client, ClientError};
 use futures::StreamExt as _;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 use crate::{receiver::Receiver, why::why};
 
 /// How much of each.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Plan {
     /// Callers with the hostile tenant's token that do not pause.
     #[arg(long, default_value_t = 32)]
@@ -50,23 +51,36 @@ pub struct Plan {
 
 /// The tenant, before it does anything.
 pub struct Hostile {
+    pub orders: Orders,
+    _kept: (Serving, Receiver),
+}
+
+/// What whoever attacks is told.
+#[derive(Serialize, Deserialize)]
+pub struct Orders {
     base: String,
     plan: Plan,
+    /// An operator's.
+    token: String,
+    consumer: Uuid,
+    pair: Uuid,
+}
+
+/// Whoever attacks.
+pub struct Attacker {
+    orders: Orders,
     operator: Client,
     endpoints: Vec<Endpoint>,
-    pair: Uuid,
-    serves: Serving,
-    receiver: Receiver,
 }
 
 /// What it does.
 pub struct Attack {
     tasks: JoinSet<()>,
     counts: Arc<Counts>,
-    _kept: (Serving, Receiver),
 }
 
 /// What came of it.
+#[derive(Serialize, Deserialize)]
 pub struct Outcome {
     pub served: u64,
     /// By the problem's type.
@@ -93,7 +107,8 @@ impl Hostile {
         postgres: &Postgres,
         plan: &Plan,
     ) -> anyhow::Result<Self> {
-        let operator = platform.with_token(platform.create_tenant("hostile").await?.token);
+        let token = platform.create_tenant("hostile").await?.token;
+        let operator = platform.with_token(token.clone());
         let consumer = operator.create_party(Role::Consumer, "c").await?.id;
         let producer = operator.create_party(Role::Producer, "p").await?.id;
         let new = NewPair {
@@ -110,36 +125,57 @@ impl Hostile {
         };
         by_hand.median(1).await?;
         by_hand.supersede(postgres, plan.listed).await?;
-        let mut endpoints = Vec::new();
-        for _ in 0..plan.hostile_agents {
-            endpoints.push(enrol(base, &operator, Role::Consumer, consumer).await?);
-        }
         let receiver = Receiver::start(true).await?;
         let webhook = NewWebhook {
             url: receiver.url.clone(),
             kinds: vec!["pair.disconnected".into(), "pair.re-armed".into()],
         };
         operator.create_webhook(webhook).await?;
-        Ok(Self {
+        let orders = Orders {
             base: base.to_owned(),
             plan: plan.clone(),
+            token,
+            consumer,
+            pair,
+        };
+        Ok(Self {
+            orders,
+            _kept: (serves, receiver),
+        })
+    }
+}
+
+impl Attacker {
+    /// Enrols its agents.
+    ///
+    /// # Errors
+    /// If the control plane refuses.
+    pub async fn enrol(orders: Orders) -> anyhow::Result<Self> {
+        let operator = Client::new(&orders.base, &orders.token)?;
+        let mut endpoints = Vec::new();
+        for _ in 0..orders.plan.hostile_agents {
+            let consumer = orders.consumer;
+            endpoints.push(enrol(&orders.base, &operator, Role::Consumer, consumer).await?);
+        }
+        Ok(Self {
+            orders,
             operator,
             endpoints,
-            pair,
-            serves,
-            receiver,
         })
     }
 
     /// Begins, all at once.
     pub fn attack(self) -> Attack {
         let (mut tasks, counts) = (JoinSet::new(), Arc::new(Counts::default()));
-        for _ in 0..self.plan.callers {
+        let Orders {
+            plan, base, pair, ..
+        } = self.orders;
+        for _ in 0..plan.callers {
             let operator = self.operator.clone();
             tasks.spawn(again(counts.clone(), move || get(&operator, "/v1/pairs")));
         }
-        if let Ok(nobody) = Client::new(&self.base, "nobody's token") {
-            for _ in 0..self.plan.anonymous {
+        if let Ok(nobody) = Client::new(&base, "nobody's token") {
+            for _ in 0..plan.anonymous {
                 let nobody = nobody.clone();
                 tasks.spawn(again(counts.clone(), move || get(&nobody, "/v1/pairs")));
             }
@@ -153,20 +189,16 @@ impl Hostile {
                 }
             });
         }
-        for _ in 0..self.plan.streams {
+        for _ in 0..plan.streams {
             tasks.spawn(follow(self.operator.clone(), counts.clone()));
         }
-        for _ in 0..self.plan.lists {
+        for _ in 0..plan.lists {
             let operator = self.operator.clone();
             tasks.spawn(again(counts.clone(), move || all_bundles(&operator)));
         }
-        let (operator, pair) = (self.operator, self.pair);
+        let operator = self.operator;
         tasks.spawn(again(counts.clone(), move || change(&operator, pair)));
-        Attack {
-            tasks,
-            counts,
-            _kept: (self.serves, self.receiver),
-        }
+        Attack { tasks, counts }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What one tenant can do to another: a tenant with a steady load, alone and beside one that
 //! floods the control plane with calls, heartbeats and event streams, has a webhook's receiver
 //! that hangs, and asks for long lists. The last line is JSON. Endpoints are simulated; sockets,
-//! tokens, streams and deliveries are real.
+//! tokens, streams and deliveries are real. Load comes from a process of its own at the lowest
+//! priority, so that what is measured is the service and not what attackers take of its machine.
 #![expect(clippy::disallowed_methods, reason = "measures real time")]
 
 mod flood;
 mod hostile;
+mod load;
 mod probes;
 mod quiet;
 mod receiver;
@@ -20,8 +22,8 @@ use armour_e2e::process::free_port;
 use clap::Parser;
 
 use crate::{
-    flood::Flood,
     hostile::Hostile,
+    load::{Generator, Load},
     probes::Probes,
     quiet::{Quiet, Seen},
 };
@@ -53,16 +55,25 @@ struct Options {
     hostile: hostile::Plan,
     #[command(flatten)]
     flood: flood::Rate,
+    /// Be the process that load comes from.
+    #[arg(long, hide = true)]
+    generate: bool,
 }
 
 const RATIO: f64 = 2.0;
 const DISCONNECT_MS: f64 = 100.0;
+/// Before each phase.
+const BEFORE: Duration = Duration::from_secs(2);
 /// How often a disconnect is measured.
 const ROUNDS: usize = 20;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
+    if options.generate {
+        load::generate().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let dir = tempfile::Builder::new().prefix("armour-bench").tempdir()?;
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711))?;
     let postgres = Postgres::start(&dir.path().join("postgres"), free_port()?).await?;
@@ -75,26 +86,36 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut quiet = Quiet::begin(&base, &platform, options.agents).await?;
     quiet.supersede(&postgres, options.superseded).await?;
     let hostile = Hostile::begin(&base, &platform, &postgres, &options.hostile).await?;
+    let mut attack = Generator::start(&Load::Hostile(hostile.orders)).await?;
     let phase = Duration::from_secs(options.seconds);
 
+    // What is first asked for is not in any memory yet, nor has PostgreSQL counted any rows, which
+    // it does each minute.
+    quiet.live(BEFORE).await;
+    postgres.sql_in("armour", "ANALYZE").await?;
     eprintln!("alone, {} s", options.seconds);
     let alone = quiet.live(phase).await;
     eprintln!("beside the hostile tenant, {} s", options.seconds);
     let probes = Probes::start(&base)?;
-    let attack = hostile.attack();
+    attack.begin().await?;
     // What is to be seen is not how it begins.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(BEFORE).await;
     let beside = quiet.live(phase).await;
-    let hostile = attack.end().await;
+    let hostile: hostile::Outcome = attack.end().await?;
     let mut probes_failed = probes.end().await;
     let (mut flooded, mut flood) = (Seen::default(), None);
     if options.flood.is_any() {
         eprintln!("beside a flood, {} s", options.seconds);
         let probes = Probes::start(&base)?;
-        let calls = Flood::start(&base, &options.flood);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut calls = Generator::start(&Load::Flood(flood::Orders {
+            base: base.clone(),
+            rate: options.flood.clone(),
+        }))
+        .await?;
+        calls.begin().await?;
+        tokio::time::sleep(BEFORE).await;
         flooded = quiet.live(phase).await;
-        flood = Some(calls.end().await);
+        flood = Some(calls.end::<flood::Outcome>().await?);
         probes_failed += probes.end().await;
     }
     eprintln!("disconnects by hand");
@@ -103,10 +124,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     let ratio = beside.p99() / alone.p99();
     let rows = [
         ("calls alone", alone.count().to_string()),
-        ("p50, p99 alone", alone.percentiles()),
         ("failed alone", alone.failed.to_string()),
         ("calls beside", beside.count().to_string()),
-        ("p50, p99 beside", beside.percentiles()),
         (
             "agents' calls that failed beside",
             beside.failed.to_string(),
@@ -135,11 +154,19 @@ async fn main() -> anyhow::Result<ExitCode> {
             ("of them answered", flood.answered.to_string()),
             ("of them with 429", flood.refused.to_string()),
             ("calls beside the flood", flooded.count().to_string()),
-            ("p50, p99 beside the flood", flooded.percentiles()),
             ("agents' calls that failed", flooded.failed.to_string()),
         ];
         for (name, value) in rows {
             println!("{name:34} {value:>26}");
+        }
+    }
+    for (when, seen) in [
+        ("alone", &alone),
+        ("beside", &beside),
+        ("beside the flood", &flooded),
+    ] {
+        for (kind, times) in seen.percentiles() {
+            println!("{:34} {times:>26}", format!("p50, p99 {when}, {kind}"));
         }
     }
     let agents_refused = beside.failed + flooded.failed;

@@ -51,6 +51,8 @@ struct Agent {
 pub struct Seen {
     /// In milliseconds, ascending.
     times: Vec<f64>,
+    /// The same of each kind of call.
+    kinds: BTreeMap<&'static str, Vec<f64>>,
     /// Calls of agents that failed.
     pub failed: u64,
     /// Why calls failed, how often.
@@ -145,6 +147,9 @@ impl Quiet {
             seen.add(operator);
         }
         seen.times.sort_by(f64::total_cmp);
+        for times in seen.kinds.values_mut() {
+            times.sort_by(f64::total_cmp);
+        }
         seen
     }
 }
@@ -175,12 +180,15 @@ impl Agent {
         while Instant::now() < until {
             due.tick().await;
             let since = Instant::now();
-            let done = match self.lane.is_multiple_of(2) {
-                true => self.report().await,
-                false => self.endpoint.heartbeat(&[self.drawn.id]).await.map(drop),
+            let (kind, done) = match self.lane.is_multiple_of(2) {
+                true => ("reports", self.report().await),
+                false => {
+                    let beat = self.endpoint.heartbeat(&[self.drawn.id]).await;
+                    ("heartbeats", beat.map(drop))
+                }
             };
             self.lane = (self.lane + 1) % 1_024;
-            seen.took(since, done);
+            seen.took(kind, since, done);
         }
         seen
     }
@@ -205,7 +213,7 @@ async fn reads(operator: &Client, until: Instant) -> Seen {
         for path in ["/v1/pairs", "/v1/endpoints", "/v1/collisions"] {
             let since = Instant::now();
             let asked = operator.get::<serde_json::Value>(path).await;
-            seen.took(since, asked.map(drop).map_err(anyhow::Error::from));
+            seen.took("reads", since, asked.map(drop).map_err(anyhow::Error::from));
             tokio::time::sleep(READS).await;
         }
     }
@@ -227,8 +235,10 @@ async fn events(operator: &Client, pair: Uuid, receiver: &Receiver, until: Insta
 }
 
 impl Seen {
-    fn took(&mut self, since: Instant, done: anyhow::Result<()>) {
-        self.times.push(since.elapsed().as_secs_f64() * 1e3);
+    fn took(&mut self, kind: &'static str, since: Instant, done: anyhow::Result<()>) {
+        let time = since.elapsed().as_secs_f64() * 1e3;
+        self.times.push(time);
+        self.kinds.entry(kind).or_default().push(time);
         if let Err(error) = done {
             self.failed += 1;
             *self.why.entry(why(&error)).or_default() += 1;
@@ -237,6 +247,9 @@ impl Seen {
 
     fn add(&mut self, other: Self) {
         self.times.extend(other.times);
+        for (kind, times) in other.kinds {
+            self.kinds.entry(kind).or_default().extend(times);
+        }
         for (why, count) in other.why {
             *self.why.entry(why).or_default() += count;
         }
@@ -249,12 +262,18 @@ impl Seen {
 
     /// What 99 in 100 took at most, in milliseconds.
     pub fn p99(&self) -> f64 {
-        self.percentile(0.99)
+        percentile(&self.times, 0.99)
     }
 
-    /// For people.
-    pub fn percentiles(&self) -> String {
-        format!("{:.1}, {:.1} ms", self.percentile(0.5), self.p99())
+    /// Median and p99 of all calls and of each kind, for people.
+    pub fn percentiles(&self) -> Vec<(&'static str, String)> {
+        let kinds = self.kinds.iter().map(|(kind, times)| (*kind, times));
+        let all = std::iter::once(("all", &self.times)).chain(kinds);
+        let of = |times: &Vec<f64>| {
+            let (median, p99) = (percentile(times, 0.5), percentile(times, 0.99));
+            format!("{median:.1}, {p99:.1} ms")
+        };
+        all.map(|(kind, times)| (kind, of(times))).collect()
     }
 
     /// For people.
@@ -266,10 +285,10 @@ impl Seen {
     pub fn all_told(&self) -> bool {
         self.webhooks.1 >= self.webhooks.0
     }
+}
 
-    fn percentile(&self, share: f64) -> f64 {
-        let last = self.times.len().saturating_sub(1);
-        let at = (last as f64 * share).round() as usize;
-        self.times.get(at).copied().unwrap_or(f64::NAN)
-    }
+fn percentile(ascending: &[f64], share: f64) -> f64 {
+    let last = ascending.len().saturating_sub(1);
+    let at = (last as f64 * share).round() as usize;
+    ascending.get(at).copied().unwrap_or(f64::NAN)
 }

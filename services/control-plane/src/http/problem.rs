@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem documents with a stable `type`.
 
-use std::{any::Any, error::Error};
+use std::{any::Any, error::Error, time::Duration};
 
 use armour_api::{Problem, ProblemType};
 use armour_storage::StorageError;
@@ -11,6 +11,8 @@ use axum::{
     middleware::Next,
     response::IntoResponse,
 };
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A handler's result.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -147,6 +149,18 @@ impl ApiError {
     }
 }
 
+/// Says that a tenant is refused, at most so often: a line for each would cost more than what is
+/// refused.
+fn say_busy() {
+    const EVERY: Duration = Duration::from_secs(10);
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock();
+    if said.is_none_or(|said| said.elapsed() > EVERY) {
+        *said = Some(Instant::now());
+        tracing::warn!("a tenant makes more calls at once than it has connections for");
+    }
+}
+
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
@@ -168,7 +182,7 @@ impl From<StorageError> for ApiError {
                 Self::busy("the database takes too long to answer; nothing has happened, try again")
             }
             StorageError::TenantBusy => {
-                tracing::warn!("a tenant makes more calls at once than it has connections for");
+                say_busy();
                 Self::busy("too many of the tenant's calls wait for the database; try again")
             }
             StorageError::Conflict(cause) => {

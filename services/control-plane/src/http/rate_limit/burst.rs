@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use armour_api::ProblemType;
+use armour_api::{Problem, ProblemType};
 use axum::{
     extract::{Request, State},
     http::{StatusCode, request::Parts},
@@ -27,6 +27,9 @@ const SIGNED: [&str; 4] = [
 const PROBES: [&str; 2] = ["/v1/health", "/v1/health/ready"];
 /// For how long a refusal is held back.
 const HELD_FOR: Duration = Duration::from_millis(250);
+/// How many calls a second of one source may go without right credentials before their refusals
+/// are held back: enough for a fleet's agents that learn a nonce.
+const UNKNOWN_PER_SECOND: u32 = 10;
 /// Most refusals that are held back at once.
 const MAX_HELD: usize = 4096;
 
@@ -42,6 +45,8 @@ pub trait Callers: Clone + Send + Sync + 'static {
 pub struct BurstLimiter {
     by_caller: KeyedLimit<[u8; 32]>,
     by_source: KeyedLimit<Source>,
+    /// Answers that say who calls is not known, after which a source waits for each.
+    unknown: KeyedLimit<Source>,
     /// Places for refusals that are held back.
     held: Semaphore,
 }
@@ -53,8 +58,15 @@ impl BurstLimiter {
         Self {
             by_caller: KeyedLimit::new(quota(per_second)),
             by_source: KeyedLimit::new(quota(per_second)),
+            unknown: KeyedLimit::new(quota(UNKNOWN_PER_SECOND)),
             held: Semaphore::new(MAX_HELD),
         }
+    }
+
+    /// Whether an answer is one of many to a source that shows no right credentials.
+    fn guesses(&self, unknown: Option<Source>, status: StatusCode) -> bool {
+        status == StatusCode::UNAUTHORIZED
+            && unknown.is_some_and(|source| !self.unknown.is_within(&source))
     }
 
     /// Holds a refusal back for a moment, unless too many are held: whoever does not wait before
@@ -82,13 +94,18 @@ pub async fn rate<C: Callers>(
     }
     let counted = !SIGNED.contains(&path);
     let (mut parts, body) = request.into_parts();
+    let mut unknown = None;
     if counted {
         let within = match callers.identify(&parts) {
             Some(caller) => {
                 parts.extensions.insert(Known);
                 limiter.by_caller.is_within(&caller)
             }
-            None => limiter.by_source.is_within(&Source::of(&parts.extensions)),
+            None => {
+                let source = Source::of(&parts.extensions);
+                unknown = Some(source);
+                limiter.by_source.is_within(&source)
+            }
         };
         if !within {
             limiter.hold().await;
@@ -102,19 +119,48 @@ pub async fn rate<C: Callers>(
     if let Some(state) = slot.take() {
         state.write(&mut response);
     }
-    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+    if is_of_haste(&response) || limiter.guesses(unknown, response.status()) {
         limiter.hold().await;
     }
     response
 }
 
+/// Whether an answer refuses a call only because there are so many, so that the next one at once
+/// would be refused as well.
+fn is_of_haste(response: &Response) -> bool {
+    let problem = response.extensions().get::<Problem>();
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+        || problem.and_then(Problem::kind) == Some(ProblemType::DatabaseBusy.name())
+}
+
 #[cfg(test)]
 mod tests {
+    use armour_storage::StorageError;
+    use axum::http::Extensions;
     use futures::FutureExt as _;
 
     use tokio::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn m5_a_tenant_with_too_many_calls_at_once_does_not_come_again_at_once() {
+        let answer = |error: StorageError| ApiError::from(error).into_response();
+        assert!(is_of_haste(&answer(StorageError::TenantBusy)));
+        assert!(!is_of_haste(&answer(StorageError::NotFound)));
+    }
+
+    #[test]
+    fn h3_who_guesses_credentials_waits_for_each_refusal_and_who_errs_does_not() {
+        let limiter = BurstLimiter::new(1);
+        let (from, wrong) = (Source::of(&Extensions::new()), StatusCode::UNAUTHORIZED);
+        for _ in 0..UNKNOWN_PER_SECOND {
+            assert!(!limiter.guesses(Some(from), wrong));
+        }
+        assert!(limiter.guesses(Some(from), wrong));
+        assert!(!limiter.guesses(Some(from), StatusCode::OK));
+        assert!(!limiter.guesses(None, wrong), "it is known who calls");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn h3_who_does_not_wait_after_a_refusal_waits_for_it_and_few_are_held() {
