@@ -29,7 +29,7 @@ const PROBES: [&str; 2] = ["/v1/health", "/v1/health/ready"];
 const HELD_FOR: Duration = Duration::from_millis(250);
 /// How many calls a second of one source may go without right credentials before their refusals
 /// are held back: enough for a fleet's agents that learn a nonce.
-const UNKNOWN_PER_SECOND: u32 = 10;
+const UNKNOWN_PER_SECOND: u32 = 50;
 /// Most refusals that are held back at once.
 const MAX_HELD: usize = 4096;
 
